@@ -1,0 +1,188 @@
+"""A data set on disk: images, masks, a split by part (contracts, section 2).
+
+Labelling writes one, training and evaluation read it; nothing else is shared between them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from qc.errors import InvalidInput
+from qc.frame import FORMATS, Pixels, decode
+
+IGNORE = 255
+"""In a mask: nobody knows what this pixel is; it is neither trained on nor counted."""
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a data set. Reading is lazy; a sample is a place, not a picture."""
+
+    image: Path
+    mask: Path | None
+    """None: nobody labelled this image; that does not make it clean."""
+    split: str
+    part: str
+    view: str
+    group: str
+    """What must never be on both sides of a split; the part where nothing else is given."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The row of split.csv, whole."""
+
+    @property
+    def name(self) -> str:
+        """The image's file name without its ending."""
+        return self.image.stem
+
+    def pixels(self) -> Pixels:
+        """The picture; raises InvalidInput naming the file."""
+        try:
+            return decode(self.image.read_bytes(), name=self.image.name)
+        except (InvalidInput, OSError) as error:
+            raise InvalidInput(f"{self.image.name}: {error}") from error
+
+    def labels(self, classes: Mapping[int, str]) -> NDArray[np.uint8]:
+        """`H x W` class ids, 0 background, IGNORE unknown; raises InvalidInput naming the file."""
+        if self.mask is None:
+            raise InvalidInput(f"{self.image.name} is not labelled")
+        return read_mask(self.mask, classes)
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Images, masks and their split."""
+
+    root: Path
+    name: str
+    classes: Mapping[int, str]
+    samples: tuple[Sample, ...]
+    mm_per_px: float | None = None
+    licence: str | None = None
+    source: str | None = None
+
+    def split(self, name: str, *, labelled: bool = True) -> list[Sample]:
+        """The samples of one split, in the order of split.csv; only the labelled ones unless asked otherwise."""
+        return [s for s in self.samples if s.split == name and (s.mask is not None or not labelled)]
+
+
+def read_mask(path: Path, classes: Mapping[int, str], *, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """A mask file as class ids; raises InvalidInput for another type, size, or an unknown class id."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"mask {path.name} cannot be read: {error}") from error
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if mask is None:
+        raise InvalidInput(f"mask {path.name} is damaged or not a PNG")
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise InvalidInput(f"mask {path.name} must have one channel of 8 bit, not {mask.shape} of {mask.dtype}")
+    if shape is not None and mask.shape != shape:
+        raise InvalidInput(
+            f"mask {path.name} is {mask.shape[1]} x {mask.shape[0]} px but its image is {shape[1]} x {shape[0]}"
+        )
+    if unknown := sorted(set(np.unique(mask).tolist()) - {0, IGNORE} - set(classes)):
+        raise InvalidInput(f"mask {path.name} has class ids {unknown}; dataset.yaml knows {sorted(classes)}")
+    return mask
+
+
+def open_dataset(root: Path) -> DataSet:
+    """Read the index of a data set; pictures and masks are read later, one by one.
+
+    Raises:
+        InvalidInput: a file is missing or malformed, a split is unknown, a part or group stands on both sides of a split,
+            an image is listed twice or two images share a stem (their masks would collide).
+    """
+    root = Path(root)
+    about = _about(root / "dataset.yaml")
+    rows = _rows(root / "split.csv")
+    samples, seen = [], dict[str, str]()
+    for number, row in enumerate(rows, start=2):
+        file = row.get("file", "")
+        image = root / "images" / file
+        if not file or Path(file).name != file:
+            raise InvalidInput(f"split.csv line {number}: {file!r} is not a plain file name")
+        if image.suffix.lower() not in {e for endings in FORMATS.values() for e in endings}:
+            raise InvalidInput(f"split.csv line {number}: {file} is not a JPEG, PNG, BMP or TIFF")
+        if not image.is_file():
+            raise InvalidInput(f"split.csv line {number}: images/{file} is not there")
+        if row.get("split") not in SPLITS:
+            raise InvalidInput(f"split.csv line {number}: split must be one of {SPLITS}, not {row.get('split')!r}")
+        if image.stem in seen:
+            raise InvalidInput(f"split.csv line {number}: {file} and {seen[image.stem]} would share one mask")
+        seen[image.stem] = file
+        mask = root / "masks" / f"{image.stem}.png"
+        part = row.get("part") or image.stem
+        samples.append(
+            Sample(
+                image=image,
+                mask=mask if mask.is_file() else None,
+                split=row["split"],
+                part=part,
+                view=row.get("view") or "",
+                group=row.get("group") or part,
+                columns=row,
+            )
+        )
+    _check_sides(samples)
+    scale = about.get("mm_per_px")
+    return DataSet(
+        root=root,
+        name=str(about.get("name", root.name)),
+        classes=about["classes"],
+        samples=tuple(samples),
+        mm_per_px=None if scale is None else float(scale),
+        licence=about.get("licence"),
+        source=about.get("source"),
+    )
+
+
+def _about(path: Path) -> dict:
+    try:
+        about = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}") from error
+    classes = about.get("classes") if isinstance(about, dict) else None
+    if not isinstance(classes, dict) or not classes:
+        raise InvalidInput(f"{path.name} must have classes, such as {{1: scratch}}")
+    for class_id, name in classes.items():
+        if not isinstance(class_id, int) or not 1 <= class_id < IGNORE:
+            raise InvalidInput(f"{path.name}: class id {class_id!r} ({name}) must be a whole number from 1 to {IGNORE - 1}")
+    return {**about, "classes": {k: str(v) for k, v in sorted(classes.items())}}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}") from error
+    reader = csv.DictReader(io.StringIO(text))
+    if not {"file", "split"} <= set(reader.fieldnames or []):
+        raise InvalidInput(f"{path.name} must have the columns file and split, not {reader.fieldnames}")
+    rows = [{k: (v or "").strip() for k, v in row.items() if k is not None} for row in reader]
+    if not rows:
+        raise InvalidInput(f"{path.name} lists no image")
+    return rows
+
+
+def _check_sides(samples: Iterable[Sample]) -> None:
+    """A part or group on both sides of a split would let a model be judged on what it has seen."""
+    for kind in ("part", "group"):
+        side = dict[str, Sample]()
+        for sample in samples:
+            other = side.setdefault(getattr(sample, kind), sample)
+            if other.split != sample.split:
+                raise InvalidInput(
+                    f"{kind} {getattr(sample, kind)} is on both sides of the split: "
+                    f"{other.image.name} in {other.split}, {sample.image.name} in {sample.split}"
+                )

@@ -1,0 +1,187 @@
+"""Defect: one connected blemish on a frame, with what can be measured on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
+from skimage.morphology import skeletonize
+
+from qc.geometry import Box, Calibration
+from qc.ports import Segmentation
+
+DOUBT = 0.05
+"""The score down to which doubtful defects are listed (contracts, section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One connected blemish. Lengths in frame pixels; in millimetres where the station is calibrated."""
+
+    class_id: int
+    class_name: str
+    score: float
+    """How sure the model is, in [0, 1]."""
+    box: Box
+    area_px: int
+    length_px: float
+    """Along the curve: the longest path through the blemish's skeleton, ends included."""
+    width_px: float
+    """Across the curve, averaged over the skeleton."""
+    counts: bool
+    """At or above the model's threshold; otherwise it is doubtful."""
+    outline: tuple[tuple[tuple[int, int], ...], ...] = ()
+    """Closed rings of pixel centres `(x, y)`: outer edges and the edges of holes."""
+    mm_per_px: float | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The words of the contract (section 3)."""
+        scale = Calibration(self.mm_per_px) if self.mm_per_px else None
+        return {
+            "class": self.class_name,
+            "class_id": self.class_id,
+            "score": round(self.score, 6),
+            "bbox": self.box.as_list(),
+            "area_px": self.area_px,
+            "length_px": round(self.length_px, 2),
+            "width_px": round(self.width_px, 2),
+            "area_mm2": round(scale.mm2(self.area_px), 5) if scale else None,
+            "length_mm": round(scale.mm(self.length_px), 4) if scale else None,
+            "width_mm": round(scale.mm(self.width_px), 4) if scale else None,
+        }
+
+
+def logit(probability: float) -> float:
+    """log(p / (1 - p)), for 0 < p < 1."""
+    return math.log(probability / (1.0 - probability))
+
+
+def probability(log_odds: float) -> float:
+    """The inverse of `logit`, without overflow."""
+    if log_odds >= 0:
+        return 1.0 / (1.0 + math.exp(-log_odds))
+    small = math.exp(log_odds)
+    return small / (1.0 + small)
+
+
+def find_defects(
+    seen: Segmentation,
+    classes: Mapping[int, str],
+    *,
+    threshold: float,
+    min_area_px: int = 1,
+    mm_per_px: float | None = None,
+) -> tuple[tuple[Defect, ...], NDArray[np.uint16]]:
+    """Connected blemishes of a segmented frame, surest first.
+
+    Pixels at or above `threshold` are joined (8 neighbours) into defects that count. What rises above `DOUBT` without
+    touching one of these is listed too, as doubtful. A blemish's score is that of its surest pixel; its class the one
+    with the most pixels.
+
+    Args:
+        seen: the model's answer for one frame, `H x W`.
+        classes: class id to name.
+        threshold: in (DOUBT, 1).
+        min_area_px: smaller blemishes are specks, and dropped.
+        mm_per_px: the station's calibration, if it has one.
+
+    Returns:
+        The defects, and `H x W` uint16: 0 background, else 1 + the place of the pixel's defect in the list.
+    """
+    sure = (seen.log_odds >= np.float16(logit(threshold))).astype(np.uint8)
+    doubt = (seen.log_odds >= np.float16(logit(min(DOUBT, threshold)))).astype(np.uint8)
+    found: list[tuple[float, Box, NDArray[np.bool_], bool]] = []
+    for mask, counts in ((sure, True), (doubt, False)):
+        number, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+        for k in range(1, number):
+            x, y, width, height, area = (int(v) for v in stats[k])
+            if area < min_area_px:
+                continue
+            place = np.s_[y : y + height, x : x + width]
+            blob = labels[place] == k
+            if not counts and sure[place][blob].any():
+                continue
+            score = probability(float(seen.log_odds[place][blob].max()))
+            found.append((score, Box(x, y, width, height), blob, counts))
+    found.sort(key=lambda f: (not f[3], -f[0], f[1].y, f[1].x))
+    instances = np.zeros(seen.log_odds.shape, np.uint16)
+    defects = []
+    for score, box, blob, counts in found[: np.iinfo(np.uint16).max]:
+        place = np.s_[box.y : box.bottom, box.x : box.right]
+        class_id = int(np.bincount(seen.class_id[place][blob]).argmax())
+        length, width_px = curve_length_and_width(blob)
+        defects.append(
+            Defect(
+                class_id=class_id,
+                class_name=classes.get(class_id, str(class_id)),
+                score=score,
+                box=box,
+                area_px=int(blob.sum()),
+                length_px=length,
+                width_px=width_px,
+                counts=counts,
+                outline=outline(blob, dx=box.x, dy=box.y),
+                mm_per_px=mm_per_px,
+            )
+        )
+        instances[place][blob] = len(defects)
+    return tuple(defects), instances
+
+
+def class_mask(defects: tuple[Defect, ...], instances: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """`H x W` class ids of the defects that count; 0 elsewhere."""
+    table = np.zeros(len(defects) + 1, np.uint8)
+    for place, defect in enumerate(defects, start=1):
+        table[place] = defect.class_id if defect.counts else 0
+    return table[instances]
+
+
+def outline(blob: NDArray[np.bool_], *, dx: int = 0, dy: int = 0) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """The closed rings around a blob and around its holes, as pixel centres moved by `dx`, `dy`."""
+    rings, _ = cv2.findContours(blob.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(dx, dy))
+    return tuple(tuple((int(x), int(y)) for x, y in ring[:, 0]) for ring in rings)
+
+
+def curve_length_and_width(blob: NDArray[np.bool_]) -> tuple[float, float]:
+    """Length along a blob's curve and mean width across it, in pixels.
+
+    The curve is the longest shortest path through the skeleton (Zhang and Suen 1984), steps weighing 1 or sqrt(2). A
+    skeleton ends half a width before the blob does, so one mean width is added. Width is twice the mean distance from
+    the skeleton to the nearest outside pixel centre, less one pixel (a line one pixel wide has distance 1).
+    """
+    padded = np.pad(blob, 1)
+    distance = distance_transform_edt(padded)
+    bones = skeletonize(padded)
+    if not bones.any():
+        bones = distance == distance.max()
+    rows, columns = np.nonzero(bones)
+    width = float(2.0 * distance[rows, columns].mean() - 1.0)
+    return _longest_path(rows, columns, bones) + width, width
+
+
+def _longest_path(rows: NDArray[np.intp], columns: NDArray[np.intp], bones: NDArray[np.bool_]) -> float:
+    count = len(rows)
+    if count == 1:
+        return 0.0
+    index = np.full(bones.shape, -1, np.int64)
+    index[rows, columns] = np.arange(count)
+    starts, ends, weights = [], [], []
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        neighbour = index[rows + dy, columns + dx]  # the mask is padded by one, so this stays inside
+        there = neighbour >= 0
+        starts.append(np.nonzero(there)[0])
+        ends.append(neighbour[there])
+        weights.append(np.full(int(there.sum()), math.hypot(dy, dx)))
+    graph = coo_matrix((np.concatenate(weights), (np.concatenate(starts), np.concatenate(ends))), (count, count)).tocsr()
+    # Two sweeps find the longest shortest path of a tree; a skeleton with loops is close enough to one.
+    first = dijkstra(graph, directed=False, indices=0)
+    far = int(np.where(np.isfinite(first), first, -1).argmax())
+    second = dijkstra(graph, directed=False, indices=far)
+    return float(second[np.isfinite(second)].max())

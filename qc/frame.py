@@ -1,0 +1,188 @@
+"""One exposure of one part, and reading it safely from the bytes a camera sent."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from qc.errors import InvalidInput
+
+MAX_PIXELS = 200_000_000
+"""200 Mpx: the largest frame the product promises to read; above it a file is a mistake or an attack."""
+
+MAX_BYTES = 1_300_000_000
+"""An uncompressed 200 Mpx RGB frame of 16 bit is 1.2 GB; nothing honest is larger."""
+
+FORMATS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "TIFF": (".tif", ".tiff")}
+"""What we decode, and the file name endings that may carry it."""
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+)
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+"""`H x W` (grey) or `H x W x 3` (RGB), 8 or 16 bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One exposure of one part."""
+
+    pixels: Pixels
+    view: str
+    """The camera angle or lighting under which it was taken; empty if there is only one."""
+    sha256: str
+    """Of the bytes the camera sent, in hexadecimal."""
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+
+def picture_format(data: bytes) -> str:
+    """`JPEG`, `PNG`, `BMP` or `TIFF`, by the first bytes; raises InvalidInput for anything else."""
+    for magic, name in _MAGIC:
+        if data.startswith(magic):
+            return name
+    raise InvalidInput("this is not a JPEG, PNG, BMP or TIFF picture; send one of these")
+
+
+def picture_size(data: bytes, *, name: str = "") -> tuple[int, int]:
+    """Width and height from the header alone, after every check that needs no decoding.
+
+    Raises:
+        InvalidInput: not a picture, not what its ending says, too many bytes or pixels, several frames.
+    """
+    if not data:
+        raise InvalidInput("the picture is empty (0 bytes)")
+    if len(data) > MAX_BYTES:
+        raise InvalidInput(f"the picture has {len(data)} bytes; at most {MAX_BYTES} are read")
+    kind = picture_format(data)
+    ending = "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
+    known = {e for endings in FORMATS.values() for e in endings}
+    if ending in known and ending not in FORMATS[kind]:
+        raise InvalidInput(f"the file is called {ending} but holds a {kind}; correct the ending or the camera's format")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=[kind]) as picture:
+                width, height = picture.size
+                frames = getattr(picture, "n_frames", 1)
+    except Image.DecompressionBombError as error:
+        raise InvalidInput(f"the picture has more than {MAX_PIXELS} pixels; at most that many are read") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InvalidInput(f"the {kind} header is damaged: {error}") from error
+    if width < 1 or height < 1:
+        raise InvalidInput(f"the picture is {width} x {height} px; there is nothing to see")
+    if width * height > MAX_PIXELS:
+        raise InvalidInput(f"the picture has {width} x {height} px; at most {MAX_PIXELS} pixels are read")
+    if frames != 1:
+        raise InvalidInput(f"the file holds {frames} pictures; send one file for each view")
+    return int(width), int(height)
+
+
+def decode(data: bytes, *, name: str = "") -> Pixels:
+    """The pixels of a picture, exactly as stored: no rotation, no colour management, no scaling.
+
+    A palette or an alpha channel is resolved to RGB (alpha dropped); a bilevel picture becomes 0 and 255.
+
+    Args:
+        data: the file's bytes.
+        name: its name, if known; the ending must then fit the content.
+
+    Returns:
+        `H x W` or `H x W x 3`, uint8 or uint16.
+
+    Raises:
+        InvalidInput: as `picture_size`, and for truncated or damaged data, or floating point pixels that are NaN.
+    """
+    width, height = picture_size(data, name=name)
+    kind = picture_format(data)
+    # OpenCV fills what is missing in a truncated file with grey; Pillow refuses, and costs a decode.
+    if kind == "JPEG" and b"\xff\xd9" not in data[-4096:]:
+        raise InvalidInput("the JPEG is truncated: its end marker is missing; check the camera's link")
+    pixels = _decode_tiff(data) if kind == "TIFF" else _decode_other(data, kind)
+    if pixels.shape[:2] != (height, width):
+        raise InvalidInput(f"the {kind} says {width} x {height} px but holds {pixels.shape[1]} x {pixels.shape[0]}")
+    return pixels
+
+
+def _decode_other(data: bytes, kind: str) -> Pixels:
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    if kind == "PNG":
+        _refuse_truncated(data, kind)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise InvalidInput(f"the {kind} cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise InvalidInput(f"the {kind} cannot be decoded; its data are damaged or truncated")
+    if kind == "BMP":
+        _refuse_truncated(data, kind)
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] == 4:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _refuse_truncated(data: bytes, kind: str) -> None:
+    try:
+        with Image.open(io.BytesIO(data), formats=[kind]) as picture:
+            if kind == "PNG":
+                picture.verify()  # walks all chunks and their checksums without decoding
+            else:
+                picture.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InvalidInput(f"the {kind} is damaged or truncated: {error}") from error
+
+
+def _decode_tiff(data: bytes) -> Pixels:
+    import tifffile
+
+    try:
+        pixels = tifffile.imread(io.BytesIO(data))
+    except Exception as error:  # tifffile and its codecs raise whatever they meet; all of it means one thing
+        raise InvalidInput(f"the TIFF is damaged, truncated or of a kind we do not read: {error}") from error
+    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
+        pixels = np.moveaxis(pixels, 0, 2)  # planar to interleaved
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = pixels[..., :3]
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * 255
+    if pixels.dtype.kind == "f":
+        if not np.isfinite(pixels).all():
+            raise InvalidInput(f"the TIFF holds {int((~np.isfinite(pixels)).sum())} pixels that are not numbers (NaN)")
+        raise InvalidInput("the TIFF holds floating point pixels; save it with 8 or 16 bit")
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise InvalidInput(f"a TIFF of shape {pixels.shape} and type {pixels.dtype} is not a grey or RGB picture of 8 or 16 bit")
+    return np.ascontiguousarray(pixels)
+
+
+def to_8bit(pixels: Pixels) -> NDArray[np.uint8]:
+    """The picture with 8 bit a channel.
+
+    Cameras put 10, 12 or 14 bit into 16; the smallest of these depths that holds the brightest pixel is taken
+    as the camera's, so that a dim 12-bit frame is not shown black.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels
+    brightest = int(pixels.max(initial=0))
+    depth = next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
+    return (pixels >> (depth - 8)).astype(np.uint8)

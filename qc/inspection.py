@@ -1,0 +1,43 @@
+"""frame -> segmenter -> defects -> verdict, as one pure function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.defects import Defect, find_defects, probability
+from qc.frame import Frame
+from qc.ports import Segmenter
+from qc.verdict import Policy, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found on one frame."""
+
+    verdict: Verdict
+    score: float
+    """How likely the frame shows a defect, in [0, 1]; orders frames, higher is worse."""
+    defects: tuple[Defect, ...]
+    """Those that count first, surest first; then the doubtful ones."""
+    instances: NDArray[np.uint16]
+    """`H x W`: 0 background, else 1 + the place of the pixel's defect in `defects`."""
+
+
+def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str = "") -> Findings:
+    """Look at one frame and judge it."""
+    seen = segmenter.segment(frame.pixels)
+    defects, instances = find_defects(
+        seen,
+        segmenter.classes,
+        threshold=segmenter.threshold,
+        mm_per_px=policy.scale(station=station, view=frame.view),
+    )
+    return Findings(
+        verdict=policy.judge(defects, view=frame.view),
+        score=probability(float(seen.log_odds.max())),
+        defects=defects,
+        instances=instances,
+    )

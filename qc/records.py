@@ -1,0 +1,121 @@
+"""Tables of what was inspected and what people said about it.
+
+Rows with `table=True` are not validated when constructed: outside data passes through a request class or a
+value first. Times are UTC; SQLite gives them back without a zone, so `UtcDateTime` puts it on again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+from qc.verdict import Verdict
+
+
+def new_id() -> str:
+    """A new identifier, made without asking anybody: UUID version 7 (RFC 9562), so that ids sort by time."""
+    milliseconds = time.time_ns() // 1_000_000
+    number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    number = number & ~(0xF << 76) | 0x7 << 76  # version
+    number = number & ~(0x3 << 62) | 0x2 << 62  # variant
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, with its zone on the way in and on the way out, on every database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+class Progress(StrEnum):
+    """How far an inspection has come."""
+
+    RECEIVED = "received"
+    """The camera's bytes are stored; nothing is lost from here on."""
+    DONE = "done"
+    FAILED = "failed"
+    """It could not be inspected; `problem` says why. Never an ok."""
+
+
+class Inspection(SQLModel, table=True):
+    """One look at one part, with one exposure or several."""
+
+    __table_args__ = (UniqueConstraint("station", "trigger_id"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    part: str = Field(index=True)
+    station: str = Field(index=True)
+    trigger_id: str | None = None
+    """The line's name for this trigger; the same trigger again is the same inspection."""
+    product: str = ""
+    progress: Progress = Progress.RECEIVED
+    problem: str | None = None
+    verdict: Verdict | None = Field(default=None, index=True)
+    score: float | None = None
+    model: str | None = None
+    """`sha256:…` of the model that judged."""
+    elapsed_ms: float | None = None
+    """From the last byte received to the verdict."""
+    received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    process_values: dict[str, float] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """`step.setting` and `step.measurement` values known when it was inspected, if the sender gave any."""
+
+
+class Exposure(SQLModel, table=True):
+    """One image of an inspection: where its bytes lie and what was found on it."""
+
+    inspection_id: str = Field(foreign_key="inspection.id", primary_key=True)
+    n: int = Field(primary_key=True)
+    """0 and up, in the order in which the images were sent."""
+    view: str = ""
+    name: str = ""
+    """The file name the sender gave."""
+    format: str
+    """JPEG, PNG, BMP or TIFF."""
+    width: int
+    height: int
+    sha256: str
+    """Of the camera's bytes, in hexadecimal."""
+    original_key: str
+    """The camera's bytes, untouched, in the blob store."""
+    instances_key: str | None = None
+    """16-bit PNG in the blob store: 0 background, else 1 + the place of the pixel's defect in `defects`."""
+    score: float | None = None
+    verdict: Verdict | None = None
+    defects: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """As in the contract (section 3), each with `counts` and `outline` (rings of `[x, y]`) besides."""
+
+
+class Decision(SQLModel, table=True):
+    """A person's word on an inspection. The newest stands; the older ones stay."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    inspection_id: str = Field(foreign_key="inspection.id", index=True)
+    verdict: Verdict
+    """`ok` or `ng`."""
+    reason: str = ""
+    by: str
+    """Name of the account or key."""
+    at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

@@ -1,0 +1,209 @@
+"""Policy: which defect, from which size, in which zone, makes a part ok, doubtful or not good.
+
+A policy is a file for each product that a user edits::
+
+    product: seat-bar
+    mm_per_px: 0.05                  # optional; or by station and view: {station-1: {top: 0.05}}
+    default: {ng: {}, review: {score: 0.2}}     # classes that are not named below
+    classes:
+      scratch: {ng: {length_mm: 1.0}, review: {score: 0.2}}
+      stain: {ng: never, review: never}         # harmless
+    zones:                           # optional; the first zone that a defect touches decides
+      - {name: edge, view: top, box: [0, 0, 4000, 120], classes: {scratch: {ng: never, review: {}}}}
+
+A rule such as `{length_mm: 1.0}` holds when every size named is reached (`score`, `area_px`, `length_px`, `width_px`,
+`area_mm2`, `length_mm`, `width_mm`); `{}` always holds, `never` never does. `ng` needs a defect that counts (at or above
+the model's threshold) unless the rule names its own `score`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qc.defects import Defect
+from qc.errors import InvalidInput
+from qc.geometry import Box
+
+
+class Verdict(StrEnum):
+    """What we say about a part; from best to worst."""
+
+    OK = "ok"
+    REVIEW = "review"
+    """A person should look: something is there that is too doubtful or too close to the limit."""
+    NG = "ng"
+    """Not good."""
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of a part from those of its views: the worst; `ok` for none."""
+    order = list(Verdict)
+    return max(verdicts, key=order.index, default=Verdict.OK)
+
+
+_SIZES = ("score", "area_px", "length_px", "width_px", "area_mm2", "length_mm", "width_mm")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Smallest sizes, all of which must be reached; `None` in place of a rule means never."""
+
+    at_least: Mapping[str, float] = field(default_factory=dict)
+
+    def holds(self, defect: Defect, *, needs_to_count: bool) -> bool:
+        """Is the defect as large and as sure as the rule says?
+
+        Raises:
+            InvalidInput: the rule asks for millimetres and the frame is not calibrated.
+        """
+        if needs_to_count and "score" not in self.at_least and not defect.counts:
+            return False
+        measured = defect.as_json()
+        for name, limit in self.at_least.items():
+            value = measured[name]
+            if value is None:
+                raise InvalidInput(f"the rule for {defect.class_name} asks for {name}, but this view has no mm_per_px")
+            if float(value) < limit:  # type: ignore[arg-type]
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRule:
+    """When a defect of one class is not good, and when it is doubtful."""
+
+    ng: Rule | None = field(default_factory=Rule)
+    review: Rule | None = field(default_factory=lambda: Rule({"score": 0.2}))
+
+    def judge(self, defect: Defect) -> Verdict:
+        """The verdict on one defect alone."""
+        if self.ng is not None and self.ng.holds(defect, needs_to_count=True):
+            return Verdict.NG
+        if self.review is not None and self.review.holds(defect, needs_to_count=False):
+            return Verdict.REVIEW
+        return Verdict.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A region of a view with rules of its own. In frame pixels."""
+
+    name: str
+    box: Box
+    classes: Mapping[str, ClassRule]
+    view: str | None = None
+    """The view it lies on; None: on every view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of one product."""
+
+    product: str
+    classes: Mapping[str, ClassRule] = field(default_factory=dict)
+    default: ClassRule = field(default_factory=ClassRule)
+    zones: tuple[Zone, ...] = ()
+    mm_per_px: float | Mapping[str, Mapping[str, float]] | None = None
+
+    def judge(self, defects: Iterable[Defect], *, view: str = "") -> Verdict:
+        """The verdict on one view, from all of its defects."""
+        return worst(self._rule(defect, view).judge(defect) for defect in defects)
+
+    def scale(self, *, station: str, view: str) -> float | None:
+        """Millimetres per pixel of a station's view, or None where nobody calibrated it."""
+        if self.mm_per_px is None or isinstance(self.mm_per_px, float):
+            return self.mm_per_px
+        return self.mm_per_px.get(station, {}).get(view)
+
+    def _rule(self, defect: Defect, view: str) -> ClassRule:
+        for zone in self.zones:
+            if zone.view in (None, view) and zone.box.touches(defect.box) and defect.class_name in zone.classes:
+                return zone.classes[defect.class_name]
+        return self.classes.get(defect.class_name, self.default)
+
+
+def read_policy(path: Path) -> Policy:
+    """The policy in a file; raises InvalidInput with the place of the mistake."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path.name} cannot be read: {error}") from error
+    return parse_policy(content, where=path.name)
+
+
+def parse_policy(content: Any, *, where: str = "policy") -> Policy:
+    """A policy from what YAML or JSON gave; raises InvalidInput with the place of the mistake."""
+    top = _mapping(content, where, {"product", "mm_per_px", "default", "classes", "zones"})
+    return Policy(
+        product=str(top.get("product", "")),
+        mm_per_px=_scale(top.get("mm_per_px"), f"{where}: mm_per_px"),
+        default=_class_rule(top.get("default", {}), f"{where}: default"),
+        classes=_class_rules(top.get("classes", {}), f"{where}: classes"),
+        zones=tuple(_zone(z, f"{where}: zones[{i}]") for i, z in enumerate(top.get("zones") or [])),
+    )
+
+
+def _mapping(value: Any, where: str, known: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{where} must be a mapping of {sorted(known)}, not {value!r}")
+    if unknown := sorted(set(map(str, value)) - known):
+        raise InvalidInput(f"{where} does not know {unknown}; it knows {sorted(known)}")
+    return value
+
+
+def _positive(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise InvalidInput(f"{where} must be a positive number, not {value!r}")
+    return float(value)
+
+
+def _scale(value: Any, where: str) -> float | dict[str, dict[str, float]] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        return _positive(value, where)
+    for station, views in value.items():
+        if not isinstance(views, dict):
+            raise InvalidInput(f"{where}.{station} must map views to mm per pixel, not {views!r}")
+    return {str(s): {str(v): _positive(n, f"{where}.{s}.{v}") for v, n in views.items()} for s, views in value.items()}
+
+
+def _rule(value: Any, where: str) -> Rule | None:
+    if value == "never":
+        return None
+    sizes = _mapping(value, where, set(_SIZES))
+    for name, limit in sizes.items():
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < float("inf"):
+            raise InvalidInput(f"{where}.{name} must be a number of at least 0, not {limit!r}")
+    return Rule({name: float(limit) for name, limit in sizes.items()})
+
+
+def _class_rule(value: Any, where: str) -> ClassRule:
+    parts = _mapping(value, where, {"ng", "review"})
+    return ClassRule(**{name: _rule(rule, f"{where}.{name}") for name, rule in parts.items()})
+
+
+def _class_rules(value: Any, where: str) -> dict[str, ClassRule]:
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{where} must map class names to rules, not {value!r}")
+    return {str(name): _class_rule(rule, f"{where}.{name}") for name, rule in value.items()}
+
+
+def _zone(value: Any, where: str) -> Zone:
+    parts = _mapping(value, where, {"name", "view", "box", "classes"})
+    box = parts.get("box")
+    if not (isinstance(box, list) and len(box) == 4 and all(isinstance(n, int) for n in box)):
+        raise InvalidInput(f"{where}.box must be [x, y, width, height] in whole pixels, not {box!r}")
+    view = parts.get("view")
+    return Zone(
+        name=str(parts.get("name", where)),
+        box=Box(*box),
+        classes=_class_rules(parts.get("classes", {}), f"{where}.classes"),
+        view=None if view is None else str(view),
+    )
