@@ -1,0 +1,15 @@
+# The two commands of the product; everything else is `.venv/bin/qc --help`.
+.PHONY: run test check bench clean
+
+run:        ## set up what is missing, then start everything with a demonstration line, until Ctrl-C
+	@python3 server/set_up.py --without-tests
+	@exec .venv/bin/qc up --demonstration
+
+test:       ## set up what is missing, then run every test that needs no accelerator
+	@python3 server/set_up.py
+	@.venv/bin/pytest
+
+check:      ## what an editor would say: style, types, import directions
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
