@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -93,15 +94,15 @@ def read_mask(path: Path, classes: Mapping[int, str], *, shape: tuple[int, int] 
         )
     if unknown := sorted(set(np.unique(mask).tolist()) - {0, IGNORE} - set(classes)):
         raise InvalidInput(f"mask {path.name} has class ids {unknown}; dataset.yaml knows {sorted(classes)}")
-    return mask
+    return cast(NDArray[np.uint8], mask)
 
 
 def open_dataset(root: Path) -> DataSet:
     """Read the index of a data set; pictures and masks are read later, one by one.
 
     Raises:
-        InvalidInput: a file is missing or malformed, a split is unknown, a part or group stands on both sides of a split,
-            an image is listed twice or two images share a stem (their masks would collide).
+        InvalidInput: a file is missing or malformed, a split is unknown, a part or group stands on both sides of
+            a split, an image is listed twice or two images share a stem (their masks would collide).
     """
     root = Path(root)
     about = _about(root / "dataset.yaml")
@@ -147,7 +148,7 @@ def open_dataset(root: Path) -> DataSet:
     )
 
 
-def _about(path: Path) -> dict:
+def _about(path: Path) -> dict[str, Any]:
     try:
         about = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -157,7 +158,9 @@ def _about(path: Path) -> dict:
         raise InvalidInput(f"{path.name} must have classes, such as {{1: scratch}}")
     for class_id, name in classes.items():
         if not isinstance(class_id, int) or not 1 <= class_id < IGNORE:
-            raise InvalidInput(f"{path.name}: class id {class_id!r} ({name}) must be a whole number from 1 to {IGNORE - 1}")
+            raise InvalidInput(
+                f"{path.name}: class id {class_id!r} ({name}) must be a whole number from 1 to {IGNORE - 1}"
+            )
     return {**about, "classes": {k: str(v) for k, v in sorted(classes.items())}}
 
 

@@ -179,7 +179,9 @@ def _longest_path(rows: NDArray[np.intp], columns: NDArray[np.intp], bones: NDAr
         starts.append(np.nonzero(there)[0])
         ends.append(neighbour[there])
         weights.append(np.full(int(there.sum()), math.hypot(dy, dx)))
-    graph = coo_matrix((np.concatenate(weights), (np.concatenate(starts), np.concatenate(ends))), (count, count)).tocsr()
+    graph = coo_matrix(
+        (np.concatenate(weights), (np.concatenate(starts), np.concatenate(ends))), (count, count)
+    ).tocsr()
     # Two sweeps find the longest shortest path of a tree; a skeleton with loops is close enough to one.
     first = dijkstra(graph, directed=False, indices=0)
     far = int(np.where(np.isfinite(first), first, -1).argmax())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -133,11 +134,9 @@ def _decode_other(data: bytes, kind: str) -> Pixels:
         raise InvalidInput(f"the {kind} cannot be decoded; its data are damaged or truncated")
     if kind == "BMP":
         _refuse_truncated(data, kind)
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.shape[2] == 4:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB)
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return cast(Pixels, pixels)
 
 
 def _refuse_truncated(data: bytes, kind: str) -> None:
@@ -170,8 +169,14 @@ def _decode_tiff(data: bytes) -> Pixels:
         if not np.isfinite(pixels).all():
             raise InvalidInput(f"the TIFF holds {int((~np.isfinite(pixels)).sum())} pixels that are not numbers (NaN)")
         raise InvalidInput("the TIFF holds floating point pixels; save it with 8 or 16 bit")
-    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
-        raise InvalidInput(f"a TIFF of shape {pixels.shape} and type {pixels.dtype} is not a grey or RGB picture of 8 or 16 bit")
+    if (
+        pixels.dtype not in (np.uint8, np.uint16)
+        or pixels.ndim not in (2, 3)
+        or (pixels.ndim == 3 and pixels.shape[2] != 3)
+    ):
+        raise InvalidInput(
+            f"a TIFF of shape {pixels.shape} and type {pixels.dtype} is not a grey or RGB picture of 8 or 16 bit"
+        )
     return np.ascontiguousarray(pixels)
 
 
@@ -182,7 +187,7 @@ def to_8bit(pixels: Pixels) -> NDArray[np.uint8]:
     as the camera's, so that a dim 12-bit frame is not shown black.
     """
     if pixels.dtype == np.uint8:
-        return pixels
+        return cast(NDArray[np.uint8], pixels)
     brightest = int(pixels.max(initial=0))
     depth = next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
     return (pixels >> (depth - 8)).astype(np.uint8)

@@ -12,8 +12,8 @@ A policy is a file for each product that a user edits::
       - {name: edge, view: top, box: [0, 0, 4000, 120], classes: {scratch: {ng: never, review: {}}}}
 
 A rule such as `{length_mm: 1.0}` holds when every size named is reached (`score`, `area_px`, `length_px`, `width_px`,
-`area_mm2`, `length_mm`, `width_mm`); `{}` always holds, `never` never does. `ng` needs a defect that counts (at or above
-the model's threshold) unless the rule names its own `score`.
+`area_mm2`, `length_mm`, `width_mm`); `{}` always holds, `never` never does. `ng` needs a defect that counts (at or
+above the model's threshold) unless the rule names its own `score`.
 """
 
 from __future__ import annotations
