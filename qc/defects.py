@@ -153,8 +153,8 @@ def curve_length_and_width(blob: NDArray[np.bool_]) -> tuple[float, float]:
     """Length along a blob's curve and mean width across it, in pixels.
 
     The curve is the longest shortest path through the skeleton (Zhang and Suen 1984), steps weighing 1 or sqrt(2). A
-    skeleton ends half a width before the blob does, so one mean width is added. Width is twice the mean distance from
-    the skeleton to the nearest outside pixel centre, less one pixel (a line one pixel wide has distance 1).
+    skeleton ends half a width before the blob does, so one width is added; for this, width is twice the mean distance
+    from the skeleton to the nearest outside pixel centre, less one. The width returned is area over length.
     """
     padded = np.pad(blob, 1)
     distance = distance_transform_edt(padded)
@@ -163,7 +163,8 @@ def curve_length_and_width(blob: NDArray[np.bool_]) -> tuple[float, float]:
         bones = distance == distance.max()
     rows, columns = np.nonzero(bones)
     width = float(2.0 * distance[rows, columns].mean() - 1.0)
-    return _longest_path(rows, columns, bones) + width, width
+    length = _longest_path(rows, columns, bones) + width
+    return length, float(blob.sum()) / length
 
 
 def _longest_path(rows: NDArray[np.intp], columns: NDArray[np.intp], bones: NDArray[np.bool_]) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from qc.errors import InvalidInput
 
@@ -78,14 +80,12 @@ def picture_size(data: bytes, *, name: str = "") -> tuple[int, int]:
     if ending in known and ending not in FORMATS[kind]:
         raise InvalidInput(f"the file is called {ending} but holds a {kind}; correct the ending or the camera's format")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=[kind]) as picture:
-                width, height = picture.size
-                frames = getattr(picture, "n_frames", 1)
+        with _opened(data, kind) as picture:
+            width, height = picture.size
+            frames = getattr(picture, "n_frames", 1)
     except Image.DecompressionBombError as error:
         raise InvalidInput(f"the picture has more than {MAX_PIXELS} pixels; at most that many are read") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except Exception as error:  # a damaged header makes Pillow raise whatever it met; all of it means one thing
         raise InvalidInput(f"the {kind} header is damaged: {error}") from error
     if width < 1 or height < 1:
         raise InvalidInput(f"the picture is {width} x {height} px; there is nothing to see")
@@ -141,13 +141,22 @@ def _decode_other(data: bytes, kind: str) -> Pixels:
 
 def _refuse_truncated(data: bytes, kind: str) -> None:
     try:
-        with Image.open(io.BytesIO(data), formats=[kind]) as picture:
+        with _opened(data, kind) as picture:
             if kind == "PNG":
                 picture.verify()  # walks all chunks and their checksums without decoding
             else:
                 picture.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # as above
         raise InvalidInput(f"the {kind} is damaged or truncated: {error}") from error
+
+
+@contextmanager
+def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
+    """The picture in Pillow, which only this decoder may touch; what it warns about, we check ourselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=[kind]) as picture:
+            yield picture
 
 
 def _decode_tiff(data: bytes) -> Pixels:

@@ -1,0 +1,117 @@
+"""A blemish is found once, measured along its curve, and its outline gives it back."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from qc.defects import class_mask, curve_length_and_width, find_defects, logit, outline, probability
+from qc.ports import Segmentation
+
+CLASSES = {1: "scratch", 2: "pit"}
+
+
+def seen(scores: np.ndarray, class_id: int = 1) -> Segmentation:
+    clipped = np.clip(scores, 1e-4, 1 - 1e-4)
+    return Segmentation(np.log(clipped / (1 - clipped)).astype(np.float16), np.full(scores.shape, class_id, np.uint8))
+
+
+def drawn(length: int, width: int, angle: float) -> np.ndarray:
+    y, x = np.mgrid[:400, :400] - 200
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    return (abs(along) <= length / 2) & (abs(across) <= width / 2)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, math.pi / 4, 1.2])
+@pytest.mark.parametrize(("length", "width"), [(60, 5), (200, 5), (300, 7)])
+def test_a_straight_scratch_has_the_length_it_was_drawn_with(length, width, angle):
+    measured, across = curve_length_and_width(drawn(length, width, angle))
+
+    assert measured == pytest.approx(length, rel=0.09)
+    assert across == pytest.approx(width, abs=1)
+
+
+def test_the_length_of_a_bent_scratch_follows_its_curve():
+    picture = np.zeros((300, 300), np.uint8)
+    cv2.ellipse(picture, (150, 150), (100, 100), 0, 0, 180, 1, 3)
+
+    length, _ = curve_length_and_width(picture > 0)
+
+    assert length == pytest.approx(math.pi * 100 + 5, rel=0.08)  # not the 200 px between its ends
+
+
+def test_one_pixel_is_one_pixel_long_and_wide():
+    assert curve_length_and_width(np.ones((1, 1), bool)) == (1.0, 1.0)
+
+
+def test_what_is_doubtful_is_listed_after_what_counts():
+    scores = np.zeros((60, 60))
+    scores[10:14, 10:40] = 0.9
+    scores[30:34, 10:40] = 0.2  # doubtful
+    scores[50:54, 10:40] = 0.02  # nothing
+
+    defects, instances = find_defects(seen(scores), CLASSES, threshold=0.5)
+
+    assert [(d.counts, d.box.as_list()) for d in defects] == [(True, [10, 10, 30, 4]), (False, [10, 30, 30, 4])]
+    assert defects[0].score == pytest.approx(0.9, abs=0.01)
+    assert instances[12, 20] == 1
+    assert instances[32, 20] == 2
+    assert np.unique(class_mask(defects, instances)).tolist() == [0, 1]
+    assert class_mask(defects, instances)[32, 20] == 0
+
+
+def test_doubt_around_a_sure_defect_is_not_a_second_defect():
+    scores = np.zeros((40, 40))
+    scores[8:24, 8:32] = 0.2
+    scores[14:18, 12:28] = 0.9
+
+    defects, _ = find_defects(seen(scores), CLASSES, threshold=0.5)
+
+    assert [d.area_px for d in defects] == [4 * 16]
+
+
+def test_millimetres_are_given_only_where_the_view_is_calibrated():
+    scores = np.zeros((40, 80))
+    scores[10:15, 10:70] = 0.9
+
+    (bare,), _ = find_defects(seen(scores), CLASSES, threshold=0.5)
+    (scaled,), _ = find_defects(seen(scores), CLASSES, threshold=0.5, mm_per_px=0.1)
+
+    assert bare.as_json()["length_mm"] is None
+    assert scaled.as_json()["length_mm"] == pytest.approx(scaled.length_px * 0.1, abs=1e-3)
+    assert scaled.as_json()["area_mm2"] == pytest.approx(300 * 0.01)
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.booleans()))
+def test_every_pixel_that_counts_belongs_to_exactly_one_defect(mask):
+    defects, instances = find_defects(seen(np.where(mask, 0.9, 0.001)), CLASSES, threshold=0.5)
+
+    assert np.array_equal(instances > 0, mask)
+    assert [int((instances == k).sum()) for k in range(1, len(defects) + 1)] == [d.area_px for d in defects]
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 20), st.integers(1, 20)), elements=st.booleans()))
+def test_the_outer_rings_hold_the_whole_blob(mask):
+    rings = outline(mask, dx=3, dy=5)
+    drawn_back = np.zeros((30, 30), np.uint8)
+    for ring in rings:
+        cv2.drawContours(drawn_back, [np.array(ring, np.int32)[:, None]], -1, 1, cv2.FILLED)
+
+    assert (drawn_back[5 : 5 + mask.shape[0], 3 : 3 + mask.shape[1]] >= mask).all()
+    assert bool(rings) == bool(mask.any())
+
+
+@given(st.floats(1e-6, 1 - 1e-6))
+def test_log_odds_and_probability_are_each_others_inverse(p):
+    assert probability(logit(p)) == pytest.approx(p)
+
+
+def test_probability_does_not_overflow():
+    assert probability(-2000) == 0
+    assert probability(2000) == 1

@@ -1,0 +1,55 @@
+"""Rows keep their time zone, and ids sort by the time they were made."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy.exc import IntegrityError, StatementError
+from sqlmodel import Session, SQLModel, create_engine
+
+from qc.records import Decision, Exposure, Inspection, new_id
+from qc.verdict import Verdict
+
+TABLES = [table.__table__ for table in (Inspection, Exposure, Decision)]
+NOON_IN_INDIA = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+
+
+@pytest.fixture
+def session():
+    engine = create_engine("sqlite://")
+    SQLModel.metadata.create_all(engine, tables=TABLES)
+    with Session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+def test_a_moment_comes_back_in_utc(session):
+    session.add(Inspection(id="i", part="P", station="S", received_at=NOON_IN_INDIA))
+    session.commit()
+    session.expire_all()
+
+    assert session.get_one(Inspection, "i").received_at == datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
+    assert session.get_one(Inspection, "i").received_at.tzinfo is UTC
+
+
+def test_a_moment_without_zone_is_refused(session):
+    session.add(Decision(inspection_id="i", verdict=Verdict.OK, by="me", at=datetime(2026, 5, 1)))
+
+    with pytest.raises(StatementError, match="no time zone"):
+        session.commit()
+
+
+def test_the_same_trigger_of_a_station_is_kept_once(session):
+    session.add(Inspection(part="P", station="S", trigger_id="t1", received_at=NOON_IN_INDIA))
+    session.commit()
+    session.add(Inspection(part="P", station="S", trigger_id="t1", received_at=NOON_IN_INDIA))
+
+    with pytest.raises(IntegrityError):
+        session.commit()
+
+
+def test_ids_are_version_7_and_differ():
+    ids = [new_id() for _ in range(1000)]
+
+    assert len(set(ids)) == 1000
+    assert all(i[14] == "7" and i[19] in "89ab" for i in ids)
+    assert ids[0][:8] <= ids[-1][:8]
