@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, uniform_filter1d
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 from skimage.morphology import skeletonize
@@ -19,6 +19,10 @@ from qc.ports import Segmentation
 
 DOUBT = 0.05
 """The score down to which doubtful defects are listed (contracts, section 3)."""
+
+SMOOTHING = 9
+"""Points of a curve that are averaged before it is measured: steps from pixel to pixel make a slanted line up to 8 %
+too long; nine steps bring that under 2 % and still follow a bend of 10 px radius."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,5 +190,13 @@ def _longest_path(rows: NDArray[np.intp], columns: NDArray[np.intp], bones: NDAr
     # Two sweeps find the longest shortest path of a tree; a skeleton with loops is close enough to one.
     first = dijkstra(graph, directed=False, indices=0)
     far = int(np.where(np.isfinite(first), first, -1).argmax())
-    second = dijkstra(graph, directed=False, indices=far)
-    return float(second[np.isfinite(second)].max())
+    distances, before = dijkstra(graph, directed=False, indices=far, return_predecessors=True)
+    place = int(np.where(np.isfinite(distances), distances, -1).argmax())
+    path = [place]
+    while place != far:
+        place = int(before[place])
+        path.append(place)
+    points = np.stack([rows[path], columns[path]], axis=1).astype(float)
+    smooth = uniform_filter1d(points, SMOOTHING, axis=0, mode="nearest")
+    smooth[[0, -1]] = points[[0, -1]]
+    return float(np.hypot(*np.diff(smooth, axis=0).T).sum())

@@ -31,7 +31,7 @@ def drawn(length: int, width: int, angle: float) -> np.ndarray:
 def test_a_straight_scratch_has_the_length_it_was_drawn_with(length, width, angle):
     measured, across = curve_length_and_width(drawn(length, width, angle))
 
-    assert measured == pytest.approx(length, rel=0.09)
+    assert measured == pytest.approx(length, rel=0.05)
     assert across == pytest.approx(width, abs=1)
 
 
@@ -41,7 +41,7 @@ def test_the_length_of_a_bent_scratch_follows_its_curve():
 
     length, _ = curve_length_and_width(picture > 0)
 
-    assert length == pytest.approx(math.pi * 100 + 5, rel=0.08)  # not the 200 px between its ends
+    assert length == pytest.approx(math.pi * 100 + 3, rel=0.05)  # not the 200 px between its ends
 
 
 def test_one_pixel_is_one_pixel_long_and_wide():
