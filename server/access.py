@@ -1,0 +1,86 @@
+"""Who may do what: the one table from call to roles. A call that is not in it does not exist for anybody."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import cache
+
+PREFIX = "/api/v1"
+
+
+class Role(StrEnum):
+    """What an account or a key is for."""
+
+    OPERATOR = "operator"
+    """Judges parts at a station."""
+    LABELLER = "labeller"
+    """Outlines defects."""
+    ENGINEER = "engineer"
+    """Looks after models and processes."""
+    ADMIN = "admin"
+    """Everything."""
+    MACHINE = "machine"
+    """A camera computer or a line: sends pictures and process values, asks for recommendations."""
+
+
+PUBLIC: frozenset[Role] | None = None
+"""No log-in needed."""
+ANYBODY = frozenset(Role)
+"""Anybody who is logged in, and every key."""
+PEOPLE = ANYBODY - {Role.MACHINE}
+DECIDES = frozenset({Role.OPERATOR, Role.ENGINEER, Role.ADMIN, Role.MACHINE})
+ENGINEERS = frozenset({Role.ENGINEER, Role.ADMIN})
+SENDS = frozenset({Role.MACHINE, Role.ENGINEER, Role.ADMIN})
+ADMINS = frozenset({Role.ADMIN})
+
+RULES: dict[tuple[str, str], frozenset[Role] | None] = {
+    ("GET", "/health"): PUBLIC,
+    ("GET", "/metrics"): ANYBODY,
+    ("GET", "/events"): ANYBODY,
+    ("POST", "/session"): PUBLIC,
+    ("GET", "/session"): PUBLIC,
+    ("DELETE", "/session"): PUBLIC,
+    ("POST", "/session/password"): PEOPLE,
+    ("POST", "/inspections"): SENDS,
+    ("GET", "/inspections"): ANYBODY,
+    ("GET", "/inspections/{id}"): ANYBODY,
+    ("POST", "/inspections/{id}/decision"): DECIDES,
+    ("GET", "/inspections/{id}/images/{n}/original"): ANYBODY,
+    ("GET", "/inspections/{id}/images/{n}/overlay.png"): ANYBODY,
+    ("GET", "/inspections/{id}/images/{n}/mask.png"): ANYBODY,
+    ("GET", "/inspections/{id}/images/{n}/thumbnail.jpg"): ANYBODY,
+    ("GET", "/inspections/{id}/images/{n}/tiles/{level}/{column}_{row}.jpg"): ANYBODY,
+    ("GET", "/stations"): ANYBODY,
+    ("GET", "/label-tasks"): ANYBODY,
+    ("GET", "/models"): ANYBODY,
+    ("POST", "/models/{id}/promote"): ENGINEERS,
+    ("POST", "/models/rollback"): ENGINEERS,
+    ("GET", "/jobs"): ANYBODY,
+    ("GET", "/jobs/{id}"): ANYBODY,
+    ("POST", "/jobs/retrain"): ENGINEERS,
+    ("POST", "/label-studio/webhook"): PUBLIC,  # proves itself by a shared secret
+    ("GET", "/processes"): ANYBODY,
+    ("GET", "/processes/{name}"): ANYBODY,
+    ("POST", "/processes/{name}/recommendations"): SENDS,
+    ("GET", "/processes/{name}/recommendations"): ANYBODY,
+    ("POST", "/processes/{name}/outcomes"): SENDS,
+    ("GET", "/processes/{name}/summary"): ANYBODY,
+}
+"""(method, path below /api/v1) -> who may. Names in braces stand for one piece of the path."""
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    paths = sorted({path for _, path in RULES}, key=lambda p: ("{" in p, p))  # plain paths before those with names
+    return tuple((re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))), path) for path in paths)
+
+
+def template(path: str) -> str | None:
+    """The rule's path that fits an address (without /api/v1), or None."""
+    return next((name for pattern, name in _patterns() if pattern.fullmatch(path)), None)
+
+
+def same_path(path: str) -> str:
+    """A path template with its names blotted out, for comparing `{id}` with `{inspection_id}`."""
+    return re.sub(r"\{[^}]*\}", "{}", path)

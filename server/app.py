@@ -1,0 +1,76 @@
+"""create_app(settings): the only place where the parts of the server are put together."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from server import clock, errors, first_login, frontend, parts, routes, schema
+from server.access import PREFIX
+from server.auth import FailureLimit
+from server.blobs.local import LocalBlobs
+from server.context import Context
+from server.db import Database
+from server.events import EventBus
+from server.guard import Guard
+from server.metrics import Metrics
+from server.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole server as one ASGI app; nothing runs and no table is made before its lifespan starts."""
+    context = Context(
+        settings=settings,
+        database=Database(settings.db_url),
+        blobs=LocalBlobs(settings.folder("blobs")),
+        events=EventBus(),
+        now=clock.now,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(start, context)
+        try:
+            yield
+        finally:
+            context.events.close()
+            await run_in_threadpool(stop, context)
+
+    app = FastAPI(
+        title="qc-line",
+        version="1",
+        summary="Finds tiny defects on large metal surfaces and says how to save a part that went wrong.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    metrics = Metrics()
+    app.state.context, app.state.metrics = context, metrics
+    app.state.failure_limit = FailureLimit(settings.login_failures)
+    errors.install(app)
+    for module in pkgutil.iter_modules(routes.__path__):
+        router = getattr(importlib.import_module(f"server.routes.{module.name}"), "router", None)
+        if router is not None:
+            app.include_router(router, prefix=PREFIX)
+    frontend.install(app)
+    app.add_middleware(Guard, context=context, metrics=metrics)
+    return app
+
+
+def start(context: Context) -> None:
+    """Tables, the first account, then parts."""
+    schema.upgrade(context.database)
+    with context.database.write() as session:
+        first_login.ensure(session, context.settings)
+    parts.start_all(context)
+
+
+def stop(context: Context) -> None:
+    """Parts, then the database."""
+    parts.stop_all(context)
+    context.database.close()

@@ -1,0 +1,74 @@
+"""The audit trail: a chain of entries, each sealed with the hash of the one before it.
+
+An entry is written in the transaction of what it tells of. `verify` recomputes the chain and compares the entries with
+the rows they tell of, so an altered verdict is found whether somebody altered the trail or the row. What a chain alone
+cannot show is that its end was cut off: keep the head hash that `qc audit verify` prints somewhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Text, text
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from qc.records import UtcDateTime
+
+FIRST = "0" * 64
+"""What the first entry names as its predecessor's seal."""
+
+
+class AuditEntry(SQLModel, table=True):
+    """One thing that was said or decided."""
+
+    n: int = Field(primary_key=True)
+    """1 and up, without gaps."""
+    at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    kind: str
+    """verdict, decision, promotion, …"""
+    subject: str = Field(index=True)
+    """Id of the row it tells of."""
+    by: str
+    """Account, key, or `server`."""
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    """Canonical JSON: sorted names, no blanks."""
+    seal: str
+    """SHA-256 over the previous seal and everything above, in hexadecimal."""
+
+
+def canonical(body: Mapping[str, Any]) -> str:
+    """JSON of which there is only one spelling."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _seal(previous: str, n: int, at: datetime, kind: str, subject: str, by: str, body: str) -> str:
+    moment = at.isoformat(timespec="microseconds")
+    return hashlib.sha256("\n".join((previous, str(n), moment, kind, subject, by, body)).encode()).hexdigest()
+
+
+def record(
+    session: Session, kind: str, subject: str, body: Mapping[str, Any], *, by: str, at: datetime
+) -> AuditEntry:
+    """Append an entry; it is kept if and only if the session's transaction is. Needs a writing session."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE audit_entry IN EXCLUSIVE MODE"))  # SQLite writers already wait for each other
+    session.flush()
+    last = session.exec(select(AuditEntry).order_by(col(AuditEntry.n).desc()).limit(1)).first()
+    n = last.n + 1 if last else 1
+    told = canonical(body)
+    entry = AuditEntry(
+        n=n,
+        at=at,
+        kind=kind,
+        subject=subject,
+        by=by,
+        body=told,
+        seal=_seal(last.seal if last else FIRST, n, at, kind, subject, by, told),
+    )
+    session.add(entry)
+    session.flush()
+    return entry

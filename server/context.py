@@ -1,0 +1,80 @@
+"""Context: what one running server holds; `server.app` makes it, everybody else is handed it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+from sqlmodel import Session
+
+from qc.errors import Unavailable
+from qc.ports import BlobStore, Clock
+from qc.records import Decision, Exposure, Inspection
+from server.db import Database
+from server.events import EventBus
+from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.inspecting import Inspector
+    from server.models_in_use import Champion
+
+
+class Part(Protocol):
+    """Something that runs beside the requests: a watcher, the job runner, a supervised child."""
+
+    def state(self) -> dict[str, Any]:
+        """For /health: `state` (ok, starting, degraded, off, failed), `message`, and figures. Quick; never raises."""
+        ...
+
+    def stop(self) -> None:
+        """End, within a few seconds."""
+        ...
+
+
+AfterInspection = Callable[[Session, Inspection, list[Exposure]], None]
+"""Runs in the transaction that records a verdict, before its commit. An exception is logged and undoes only what the
+hook itself did; the verdict stays."""
+
+AfterDecision = Callable[[Session, Inspection, list[Exposure], Decision], None]
+"""Runs in the transaction that records a person's decision, before its commit."""
+
+
+@dataclass
+class Context:
+    """What one running server holds."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    events: EventBus
+    now: Clock
+    after_inspection: list[AfterInspection] = field(default_factory=list)
+    """Parts add theirs when they start."""
+    after_decision: list[AfterDecision] = field(default_factory=list)
+    parts: dict[str, Part] = field(default_factory=dict)
+    """Name -> running part, in the order of starting."""
+    champion: Champion | None = None
+    inspector: Inspector | None = None
+
+    def need_champion(self) -> Champion:
+        """The serving model's holder; raises Unavailable before start-up is through."""
+        if self.champion is None:
+            raise Unavailable("the server is still starting; try again in a few seconds")
+        return self.champion
+
+    def need_inspector(self) -> Inspector:
+        """The inspector; raises Unavailable before start-up is through."""
+        if self.inspector is None:
+            raise Unavailable("the server is still starting; try again in a few seconds")
+        return self.inspector
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+ContextDep = Annotated[Context, Depends(_context)]
+"""The context, for a route."""

@@ -1,0 +1,94 @@
+"""The database: SQLite (WAL) beside the data by default, PostgreSQL by its URL.
+
+Two kinds of session, and the caller says which: `read()` sees one consistent state; `write()` takes SQLite's
+write lock when it begins (BEGIN IMMEDIATE), so that it waits for other writers instead of failing half-way.
+A session is a context manager and commits only where the code says `session.commit()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.engine import make_url
+from sqlmodel import Session, create_engine
+
+BUSY_TIMEOUT_MS = 15_000
+"""How long a writer waits for another; the longest transaction of ours takes well under a second."""
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{file}"
+
+
+class Database:
+    """An engine, and sessions on it. Safe to share between threads; a session is not."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+        self._writing = self.engine.execution_options(qc_write=True)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    def read(self) -> Session:
+        """A session that only looks."""
+        return Session(self.engine, expire_on_commit=False)
+
+    def write(self) -> Session:
+        """A session that may change things; nothing is kept without `session.commit()`."""
+        return Session(self._writing, expire_on_commit=False)
+
+    def check(self) -> None:
+        """Raises if the database does not answer."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+    database = make_url(url).database
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=10, max_overflow=60, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # an answer given is an answer kept, power cut or not
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("qc_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _session(request: Request) -> Iterator[Session]:
+    database: Database = request.app.state.context.database
+    reads = request.method in ("GET", "HEAD", "OPTIONS")
+    with database.read() if reads else database.write() as session:
+        yield session
+
+
+SessionDep = Annotated[Session, Depends(_session)]
+"""A session for a route: reading for GET, writing otherwise. The route commits. A route that computes for long
+takes `context.database.read()` and `.write()` itself instead, so as not to hold the write lock meanwhile."""

@@ -1,0 +1,107 @@
+"""What just happened, for whoever listens now (server-sent events). In memory, for one process; not a log.
+
+Events of a transaction go out when it is committed and never when it is not: `on_commit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import event
+from sqlmodel import Session
+
+KINDS = ("inspection", "decision", "label_task", "model", "job", "recommendation", "outcome")
+
+QUEUE_SIZE = 256
+"""Events that wait for one slow listener; when there are more, the oldest are dropped: it can ask for the list again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened."""
+
+    kind: str
+    """One of KINDS."""
+    data: Mapping[str, Any]
+    """`id`, and the small JSON of the thing."""
+
+
+@dataclass(eq=False)
+class Listener:
+    """One client's place in the bus."""
+
+    loop: asyncio.AbstractEventLoop
+    queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_SIZE))
+
+    def offer(self, item: Event | None) -> None:
+        """Queue an item; on the listener's own loop."""
+        if self.queue.full():
+            self.queue.get_nowait()
+        self.queue.put_nowait(item)
+
+
+class EventBus:
+    """Publish from any thread; listen on an event loop."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many clients listen."""
+        return len(self._listeners)
+
+    def publish(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Tell everybody who listens now."""
+        self._send(Event(kind, data))
+
+    def on_commit(self, session: Session, kind: str, data: Mapping[str, Any]) -> None:
+        """Publish once `session` has committed; forget it when it rolls back."""
+        waiting: list[Event] | None = session.info.get("events")
+        if waiting is None:
+            waiting = session.info["events"] = []
+            event.listen(session, "after_commit", self._committed)
+            event.listen(session, "after_rollback", _rolled_back)
+        waiting.append(Event(kind, data))
+
+    def listen(self) -> Listener:
+        """A new listener on the running event loop; its queue gives None when the bus closes."""
+        listener = Listener(asyncio.get_running_loop())
+        with self._lock:
+            self._listeners.add(listener)
+        if self._closed:
+            listener.offer(None)
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Stop listening."""
+        with self._lock:
+            self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """Send every listener home; the server stops."""
+        self._closed = True
+        self._send(None)
+
+    def _send(self, item: Event | None) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            if not listener.loop.is_closed():
+                listener.loop.call_soon_threadsafe(listener.offer, item)
+
+    def _committed(self, session: Session) -> None:
+        waiting: list[Event] = session.info.get("events", [])
+        for item in waiting:
+            self._send(item)
+        waiting.clear()
+
+
+def _rolled_back(session: Session) -> None:
+    session.info.get("events", []).clear()

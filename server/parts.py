@@ -1,0 +1,58 @@
+"""What runs beside the requests, in the order of starting. To add something: a function, and a line in PARTS.
+
+A start function takes the context and returns a `server.context.Part`, or None when the settings switch it off. It may add
+to `context.after_inspection` and `context.after_decision`. It returns at once: what takes long happens in its own thread.
+One that raises is shown as failed in /health, and the others start all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from server.context import Context, Part
+
+log = structlog.get_logger(__name__)
+
+Start = Callable[[Context], Part | None]
+
+PARTS: tuple[tuple[str, Start], ...] = ()
+"""(name in /health, start function)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A part that could not be started."""
+
+    message: str
+
+    def state(self) -> dict[str, Any]:
+        return {"state": "failed", "message": self.message}
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+
+def start_all(context: Context, parts: tuple[tuple[str, Start], ...] = PARTS) -> None:
+    """Start every part; none may keep the others from starting."""
+    for name, start in parts:
+        try:
+            part = start(context)
+        except Exception as error:  # a part that fails is shown, and does not stop the line
+            log.error("part failed to start", part=name, exc_info=error)
+            part = Failed(f"{name} could not start: {error}")
+        if part is not None:
+            context.parts[name] = part
+
+
+def stop_all(context: Context) -> None:
+    """Stop the parts, last first."""
+    for name, part in reversed(context.parts.items()):
+        try:
+            part.stop()
+        except Exception as error:  # the others must still be stopped
+            log.error("part failed to stop", part=name, exc_info=error)
+    context.parts.clear()

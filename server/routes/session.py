@@ -1,0 +1,92 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from server import auth, first_login
+from server.auth import COOKIE, IdentityDep
+from server.context import ContextDep
+from server.db import SessionDep
+from server.errors import NotAllowed, NotLoggedIn
+from server.records import User
+
+router = APIRouter(tags=["session"])
+
+
+class Credentials(BaseModel):
+    """A name and its password."""
+
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=256)
+
+
+class Who(BaseModel):
+    """Who is logged in."""
+
+    name: str
+    role: str
+
+
+class NewPassword(BaseModel):
+    """The password so far, and the new one."""
+
+    old: str = Field(max_length=256)
+    new: str = Field(max_length=256)
+
+
+@router.post("/session")
+def log_in(who: Credentials, request: Request, response: Response, context: ContextDep) -> Who:
+    """Log in: sets the cookie `qc_session`."""
+    limit: auth.FailureLimit = request.app.state.failure_limit
+    address = request.client.host if request.client else ""
+    at = context.now()
+    limit.check(f"{address} {who.name}", now=at)
+    with context.database.read() as session:
+        user = session.get(User, who.name)
+    if not auth.verify_password(user, who.password) or user is None:
+        limit.failed(f"{address} {who.name}", now=at)
+        raise NotLoggedIn("the name or the password is wrong")
+    limit.succeeded(f"{address} {who.name}")
+    with context.database.write() as session:
+        token = auth.open_session(session, user, now=at, hours=context.settings.session_hours)
+        session.commit()
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(context.settings.session_hours * 3600),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+        path="/",
+    )
+    return Who(name=user.name, role=user.role)
+
+
+@router.get("/session")
+def who_am_i(who: IdentityDep) -> Who:
+    """Who is logged in; 401 for nobody."""
+    return Who(name=who.name, role=who.role)
+
+
+@router.delete("/session", status_code=204)
+def log_out(request: Request, response: Response, session: SessionDep) -> None:
+    """Log out."""
+    if token := request.cookies.get(COOKIE):
+        auth.close_session(session, token)
+        session.commit()
+    response.delete_cookie(COOKIE, path="/")
+
+
+@router.post("/session/password", status_code=204)
+def change_password(wish: NewPassword, who: IdentityDep, session: SessionDep, context: ContextDep) -> None:
+    """Change one's own password; every log-in of the account ends."""
+    user = session.get(User, who.name) if who.by_cookie else None
+    if user is None:
+        raise NotAllowed("only an account that logged in with a password can change it")
+    if not auth.verify_password(user, wish.old):
+        raise NotLoggedIn("the old password is wrong")
+    auth.set_password(session, user, wish.new)
+    session.commit()
+    first_login.forget(context.settings, user.name)
