@@ -1,0 +1,242 @@
+"""A process as a value: steps in order, their settings and measurements, limits and money (contracts, section 5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qc.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A lever of a step. Numbers in `unit`."""
+
+    name: str
+    """`step.setting`."""
+    low: float
+    high: float
+    """The machine cannot be set outside `[low, high]`."""
+    nominal: float
+    change_cost: float = 0.0
+    """Money for each unit away from nominal."""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A reading that a step takes. Numbers in `unit`."""
+
+    name: str
+    """`step.measurement`."""
+    lower: float = -math.inf
+    upper: float = math.inf
+    """A conforming reading lies in `[lower, upper]`."""
+    gauge_sd: float | None = None
+    """Standard deviation of the gauge's error; None: not known, learnt from the history."""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation. Money in the process's currency."""
+
+    name: str
+    settings: tuple[Setting, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    cost: float = 0.0
+    """For running it once."""
+    setup_cost: float = 0.0
+    """If any setting leaves its nominal value."""
+    optional: bool = False
+    """A rework step, not run unless chosen."""
+    partner: str = ""
+    factory: str = ""
+    after: tuple[str, ...] | None = None
+    """Earlier steps that are said to act on this one; None: all may."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """The steps a part goes through and what its fate is worth."""
+
+    name: str
+    currency: str
+    value: float
+    """A part finished within specification."""
+    scrap: float
+    """A part scrapped now."""
+    escape: float
+    """A part finished outside its specification."""
+    conformance: tuple[str, ...]
+    """The readings of a finished part that must all lie within their limits."""
+    steps: tuple[Step, ...]
+    source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was read, as JSON."""
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Step name to its place in the order of processing, from 0."""
+        return {step.name: k for k, step in enumerate(self.steps)}
+
+    @cached_property
+    def settings(self) -> dict[str, tuple[int, Setting]]:
+        """`step.setting` to the place of its step and the setting."""
+        return {s.name: (k, s) for k, step in enumerate(self.steps) for s in step.settings}
+
+    @cached_property
+    def measurements(self) -> dict[str, tuple[int, Measurement]]:
+        """`step.measurement` to the place of its step and the measurement."""
+        return {m.name: (k, m) for k, step in enumerate(self.steps) for m in step.measurements}
+
+
+def read_process(path: Path) -> Process:
+    """The process in a YAML file; raises InvalidInput with the place of the mistake."""
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path.name} cannot be read as YAML: {error}") from error
+    return parse_process(content, where=path.name)
+
+
+_TOP = {"name", "currency", "part", "conformance", "steps"}
+_STEP = {"name", "partner", "factory", "cost", "setup_cost", "optional", "after", "settings", "measurements"}
+
+
+def parse_process(content: Any, *, where: str = "process") -> Process:
+    """A process from what YAML or JSON gave; raises InvalidInput with the place of the mistake."""
+    top = _mapping(content, where)
+    for key in ("name", "part", "conformance", "steps"):
+        if not top.get(key):
+            raise InvalidInput(f"{where} must have {key}")
+    money = _mapping(top["part"], f"{where}: part")
+    if missing := [k for k in ("value", "scrap", "escape") if k not in money]:
+        raise InvalidInput(f"{where}: part must have {', '.join(missing)}")
+    if not isinstance(top["steps"], list):
+        raise InvalidInput(f"{where}: steps must be a list, in the order of processing")
+    steps: list[Step] = []
+    for i, raw in enumerate(top["steps"]):
+        steps.append(_step(raw, f"{where}: steps[{i}]", {s.name for s in steps}))
+    process = Process(
+        name=str(top["name"]),
+        currency=str(top.get("currency", "EUR")),
+        value=_number(money["value"], f"{where}: part.value"),
+        scrap=_number(money["scrap"], f"{where}: part.scrap"),
+        escape=_number(money["escape"], f"{where}: part.escape"),
+        conformance=_names(top["conformance"], f"{where}: conformance"),
+        steps=tuple(steps),
+        source=dict(top),
+    )
+    _check(process, where)
+    return process
+
+
+def as_yaml(process: Process) -> str:
+    """The process as it was read, in YAML."""
+    return yaml.safe_dump(dict(process.source), sort_keys=False, allow_unicode=True)
+
+
+def _check(process: Process, where: str) -> None:
+    if both := sorted(set(process.settings) & set(process.measurements)):
+        raise InvalidInput(f"{where}: {both[0]} is a setting and a measurement; rename one of them")
+    for name in process.conformance:
+        if name not in process.measurements:
+            raise InvalidInput(f"{where}: conformance names {name}, which no step measures")
+        reading = process.measurements[name][1]
+        if math.isinf(reading.lower) and math.isinf(reading.upper):
+            raise InvalidInput(f"{where}: {name} decides conformance, so it needs a limit (lower, upper)")
+        if process.steps[process.measurements[name][0]].optional:
+            raise InvalidInput(f"{where}: {name} decides conformance, so its step cannot be optional")
+    if process.escape >= process.value:
+        raise InvalidInput(f"{where}: part.escape {process.escape} must be worth less than part.value {process.value}")
+
+
+def _step(raw: Any, where: str, earlier: set[str]) -> Step:
+    content = _mapping(raw, where)
+    if unknown := sorted(set(map(str, content)) - _STEP):
+        raise InvalidInput(f"{where} does not know {unknown}; it knows {sorted(_STEP)}")
+    name = str(content.get("name") or "")
+    if not name or "." in name:
+        raise InvalidInput(f"{where} must have a name without a dot, not {name!r}")
+    if name in earlier:
+        raise InvalidInput(f"{where}: the name {name} is taken by an earlier step")
+    where = f"{where} ({name})"
+    after = content.get("after")
+    if after is not None:
+        after = _names(after, f"{where}: after", empty=True)
+        if unknown := [a for a in after if a not in earlier]:
+            raise InvalidInput(f"{where}: after names {unknown[0]}, which is not an earlier step")
+    optional = content.get("optional", False)
+    if not isinstance(optional, bool):
+        raise InvalidInput(f"{where}: optional must be true or false, not {optional!r}")
+    return Step(
+        name=name,
+        settings=tuple(_setting(name, n, s, where) for n, s in _mapping(content.get("settings") or {}, where).items()),
+        measurements=tuple(
+            _measurement(name, n, m, where) for n, m in _mapping(content.get("measurements") or {}, where).items()
+        ),
+        cost=_not_negative(content.get("cost", 0.0), f"{where}: cost"),
+        setup_cost=_not_negative(content.get("setup_cost", 0.0), f"{where}: setup_cost"),
+        optional=optional,
+        partner=str(content.get("partner") or ""),
+        factory=str(content.get("factory") or ""),
+        after=after,
+    )
+
+
+def _setting(step: str, name: object, raw: Any, where: str) -> Setting:
+    where = f"{where}: settings.{name}"
+    content = _mapping(raw, where)
+    if missing := [k for k in ("low", "high", "nominal") if k not in content]:
+        raise InvalidInput(f"{where} must have {', '.join(missing)}")
+    low, high, nominal = (_number(content[k], f"{where}.{k}") for k in ("low", "high", "nominal"))
+    if not low <= nominal <= high:
+        raise InvalidInput(f"{where}: nominal {nominal} must lie between low {low} and high {high}")
+    cost = _not_negative(content.get("change_cost", 0.0), f"{where}.change_cost")
+    return Setting(f"{step}.{name}", low, high, nominal, cost, str(content.get("unit") or ""))
+
+
+def _measurement(step: str, name: object, raw: Any, where: str) -> Measurement:
+    where = f"{where}: measurements.{name}"
+    content = _mapping(raw or {}, where)
+    lower = content.get("lower")
+    upper = content.get("upper")
+    gauge = content.get("gauge_sd")
+    low = -math.inf if lower is None else _number(lower, f"{where}.lower")
+    high = math.inf if upper is None else _number(upper, f"{where}.upper")
+    if not low < high:
+        raise InvalidInput(f"{where}: lower {low} must be below upper {high}")
+    sd = None if gauge is None else _not_negative(gauge, f"{where}.gauge_sd")
+    return Measurement(f"{step}.{name}", low, high, sd, str(content.get("unit") or ""))
+
+
+def _mapping(value: Any, where: str) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{where} must be a mapping, not {value!r:.80}")
+    return value
+
+
+def _names(value: Any, where: str, *, empty: bool = False) -> tuple[str, ...]:
+    if not isinstance(value, list) or not (value or empty) or not all(isinstance(n, str) for n in value):
+        raise InvalidInput(f"{where} must be a list of names, not {value!r:.80}")
+    return tuple(value)
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidInput(f"{where} must be a number, not {value!r}")
+    return float(value)
+
+
+def _not_negative(value: Any, where: str) -> float:
+    number = _number(value, where)
+    if number < 0:
+        raise InvalidInput(f"{where} must not be negative, but is {number}")
+    return number

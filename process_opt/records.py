@@ -1,0 +1,52 @@
+"""Tables: which process model is served, what it advised, what came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from qc.records import UtcDateTime, new_id
+
+
+class ProcessVersion(SQLModel, table=True):
+    """A fitted process model under the name that people call it by."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    name: str = Field(index=True)
+    model: str
+    """`sha256:…` of the model folder."""
+    folder_key: str
+    """Where the model folder lies."""
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    report: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    current: bool = Field(default=True, index=True)
+    """The one that answers; at most one of a name."""
+
+
+class Recommendation(SQLModel, table=True):
+    """What was asked about a part and what was answered."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    process: str = Field(index=True)
+    part: str = Field(index=True)
+    at: str
+    """The next step to run when it was asked."""
+    request: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    answer: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    asked_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+
+
+class Outcome(SQLModel, table=True):
+    """What was done with a part and what came of it. Told once; a second telling is a duplicate."""
+
+    __table_args__ = (UniqueConstraint("process", "part"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    process: str = Field(index=True)
+    part: str = Field(index=True)
+    content: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """`part`, `batch`, `disposition`, `scrapped_at`, `assignment`, `observed`."""
+    received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
