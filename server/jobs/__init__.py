@@ -1,0 +1,1 @@
+"""Durable jobs: work that outlives the process that began it."""
