@@ -75,6 +75,63 @@ def probability(log_odds: float) -> float:
     return small / (1.0 + small)
 
 
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A connected region of a model's answer: what becomes a defect once it is measured."""
+
+    score: float
+    """How sure the model is, in [0, 1]."""
+    class_id: int
+    """The class with the most pixels."""
+    box: Box
+    pixels: NDArray[np.bool_]
+    """`box.height x box.width`: which pixels of the box belong to it."""
+    counts: bool
+    """At or above the threshold; otherwise it is doubtful."""
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns of its box on the frame."""
+        return np.s_[self.box.y : self.box.bottom, self.box.x : self.box.right]
+
+
+def find_blobs(seen: Segmentation, *, threshold: float, min_area_px: int = 1) -> list[Blob]:
+    """Connected regions of a segmented frame: those that count first, then the doubtful ones, each surest first.
+
+    Pixels at or above `threshold` are joined (8 neighbours) into blobs that count. What rises above `DOUBT` without
+    touching one of these is a doubtful blob. A blob's score is that of its surest pixel.
+
+    Args:
+        seen: the model's answer for one frame, `H x W`.
+        threshold: in (DOUBT, 1).
+        min_area_px: smaller blobs are specks, and dropped.
+    """
+    sure = (seen.log_odds >= np.float16(logit(threshold))).astype(np.uint8)
+    doubt = (seen.log_odds >= np.float16(logit(min(DOUBT, threshold)))).astype(np.uint8)
+    found: list[Blob] = []
+    for mask, counts in ((sure, True), (doubt, False)):
+        number, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+        for k in range(1, number):
+            x, y, width, height, area = (int(v) for v in stats[k])
+            if area < min_area_px:
+                continue
+            place = np.s_[y : y + height, x : x + width]
+            blob = labels[place] == k
+            if not counts and sure[place][blob].any():
+                continue
+            found.append(
+                Blob(
+                    score=probability(float(seen.log_odds[place][blob].max())),
+                    class_id=int(np.bincount(seen.class_id[place][blob]).argmax()),
+                    box=Box(x, y, width, height),
+                    pixels=blob,
+                    counts=counts,
+                )
+            )
+    found.sort(key=lambda b: (not b.counts, -b.score, b.box.y, b.box.x))
+    return found[: np.iinfo(np.uint16).max]
+
+
 def find_defects(
     seen: Segmentation,
     classes: Mapping[int, str],
@@ -83,11 +140,7 @@ def find_defects(
     min_area_px: int = 1,
     mm_per_px: float | None = None,
 ) -> tuple[tuple[Defect, ...], NDArray[np.uint16]]:
-    """Connected blemishes of a segmented frame, surest first.
-
-    Pixels at or above `threshold` are joined (8 neighbours) into defects that count. What rises above `DOUBT` without
-    touching one of these is listed too, as doubtful. A blemish's score is that of its surest pixel; its class the one
-    with the most pixels.
+    """The blobs of a segmented frame (`find_blobs`), measured.
 
     Args:
         seen: the model's answer for one frame, `H x W`.
@@ -99,44 +152,31 @@ def find_defects(
     Returns:
         The defects, and `H x W` uint16: 0 background, else 1 + the place of the pixel's defect in the list.
     """
-    sure = (seen.log_odds >= np.float16(logit(threshold))).astype(np.uint8)
-    doubt = (seen.log_odds >= np.float16(logit(min(DOUBT, threshold)))).astype(np.uint8)
-    found: list[tuple[float, Box, NDArray[np.bool_], bool]] = []
-    for mask, counts in ((sure, True), (doubt, False)):
-        number, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
-        for k in range(1, number):
-            x, y, width, height, area = (int(v) for v in stats[k])
-            if area < min_area_px:
-                continue
-            place = np.s_[y : y + height, x : x + width]
-            blob = labels[place] == k
-            if not counts and sure[place][blob].any():
-                continue
-            score = probability(float(seen.log_odds[place][blob].max()))
-            found.append((score, Box(x, y, width, height), blob, counts))
-    found.sort(key=lambda f: (not f[3], -f[0], f[1].y, f[1].x))
     instances = np.zeros(seen.log_odds.shape, np.uint16)
     defects = []
-    for score, box, blob, counts in found[: np.iinfo(np.uint16).max]:
-        place = np.s_[box.y : box.bottom, box.x : box.right]
-        class_id = int(np.bincount(seen.class_id[place][blob]).argmax())
-        length, width_px = curve_length_and_width(blob)
+    for blob in find_blobs(seen, threshold=threshold, min_area_px=min_area_px):
+        length, width_px = curve_length_and_width(blob.pixels)
         defects.append(
             Defect(
-                class_id=class_id,
-                class_name=classes.get(class_id, str(class_id)),
-                score=score,
-                box=box,
-                area_px=int(blob.sum()),
+                class_id=blob.class_id,
+                class_name=classes.get(blob.class_id, str(blob.class_id)),
+                score=blob.score,
+                box=blob.box,
+                area_px=int(blob.pixels.sum()),
                 length_px=length,
                 width_px=width_px,
-                counts=counts,
-                outline=outline(blob, dx=box.x, dy=box.y),
+                counts=blob.counts,
+                outline=outline(blob.pixels, dx=blob.box.x, dy=blob.box.y),
                 mm_per_px=mm_per_px,
             )
         )
-        instances[place][blob] = len(defects)
+        instances[blob.place][blob.pixels] = len(defects)
     return tuple(defects), instances
+
+
+def frame_score(seen: Segmentation) -> float:
+    """How likely a frame shows a defect, in [0, 1]; orders frames. The score of its surest pixel."""
+    return probability(float(seen.log_odds.max()))
 
 
 def class_mask(defects: tuple[Defect, ...], instances: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -189,14 +189,20 @@ def _decode_tiff(data: bytes) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def to_8bit(pixels: Pixels) -> NDArray[np.uint8]:
-    """The picture with 8 bit a channel.
+def camera_bits(pixels: Pixels) -> int:
+    """The camera's depth: 8, 10, 12, 14 or 16.
 
     Cameras put 10, 12 or 14 bit into 16; the smallest of these depths that holds the brightest pixel is taken
     as the camera's, so that a dim 12-bit frame is not shown black.
     """
     if pixels.dtype == np.uint8:
-        return cast(NDArray[np.uint8], pixels)
+        return 8
     brightest = int(pixels.max(initial=0))
-    depth = next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
-    return (pixels >> (depth - 8)).astype(np.uint8)
+    return next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
+
+
+def to_8bit(pixels: Pixels) -> NDArray[np.uint8]:
+    """The picture with 8 bit a channel; the highest 8 of `camera_bits`."""
+    if pixels.dtype == np.uint8:
+        return cast(NDArray[np.uint8], pixels)
+    return (pixels >> (camera_bits(pixels) - 8)).astype(np.uint8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.defects import Defect, find_defects, probability
+from qc.defects import Defect, find_defects, frame_score
 from qc.frame import Frame
 from qc.ports import Segmenter
 from qc.verdict import Policy, Verdict
@@ -37,7 +37,7 @@ def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str 
     )
     return Findings(
         verdict=policy.judge(defects, view=frame.view),
-        score=probability(float(seen.log_odds.max())),
+        score=frame_score(seen),
         defects=defects,
         instances=instances,
     )

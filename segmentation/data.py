@@ -1,0 +1,178 @@
+"""DataSet -> crops to learn from, at native resolution, drawn by defect and not by pixel."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.dataset import IGNORE, Sample
+from qc.errors import InvalidInput
+from qc.frame import to_8bit
+from qc.geometry import Box
+from segmentation.augment import augment, augmenter
+
+CACHE_BYTES = 3_000_000_000
+"""Decoded pictures that are kept; a small data set is decoded once, a large one streams."""
+
+SPECK_PX = 16
+"""A blemish of fewer pixels is drawn less often, in proportion: it may be a slip of the labeller's brush."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blemish:
+    """One connected region of one class on one training image."""
+
+    sample: int
+    """Index of the image."""
+    class_id: int
+    box: Box
+    area_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What the training images show."""
+
+    blemishes: tuple[Blemish, ...]
+    clean: tuple[int, ...]
+    """Indices of the labelled images without a defect."""
+    pixels: Mapping[int, int]
+    """Class id to its number of pixels; 0 for a class that nobody drew."""
+
+
+def index(samples: Sequence[Sample], classes: Mapping[int, str]) -> Index:
+    """Look through the masks of `samples` once; raises InvalidInput naming a mask that does not fit."""
+    blemishes, clean, pixels = [], [], dict.fromkeys(classes, 0)
+    for number, sample in enumerate(samples):
+        mask = sample.labels(classes)
+        present = [c for c in classes if (mask == c).any()]
+        if not present:
+            clean.append(number)
+        for class_id in present:
+            own = (mask == class_id).astype(np.uint8)
+            pixels[class_id] += int(own.sum())
+            count, _, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
+            for x, y, width, height, area in stats[1:count].tolist():
+                blemishes.append(Blemish(number, class_id, Box(x, y, width, height), area))
+    return Index(tuple(blemishes), tuple(clean), pixels)
+
+
+def rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Any frame as `H x W x 3` of 8 bit; grey is repeated."""
+    small = to_8bit(pixels)
+    return np.repeat(small[..., None], 3, axis=2) if small.ndim == 2 else small
+
+
+class Crops:
+    """Batches of crops. Batch number `n` of a seed is always the same, whoever asks for it and when."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        classes: Mapping[int, str],
+        found: Index,
+        *,
+        crop_px: int,
+        batch: int,
+        defect_share: float,
+        seed: int,
+    ) -> None:
+        if not samples:
+            raise InvalidInput("there is no labelled image to learn from")
+        self._samples, self._classes, self._index = samples, classes, found
+        self._crop, self._batch, self._share, self._seed = crop_px, batch, defect_share, seed
+        self._cache: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()
+        self._cached_bytes = 0
+        self._change = augmenter()
+        self._by_class = {
+            c: [b for b in found.blemishes if b.class_id == c] for c in classes if found.pixels[c]
+        }
+        self._weight = {c: _normalised([min(1.0, b.area_px / SPECK_PX) for b in bs]) for c, bs in self._by_class.items()}
+        # Rare classes are drawn more often than they occur, though not as often as the frequent ones.
+        self._class_weight = _normalised([len(bs) ** 0.5 for bs in self._by_class.values()])
+
+    def draw(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Batch `number`: `B x C x C x 3` pixels and `B x C x C` class ids (IGNORE outside of the image)."""
+        random = np.random.default_rng([self._seed, number])
+        pixels = np.empty((self._batch, self._crop, self._crop, 3), np.uint8)
+        masks = np.empty((self._batch, self._crop, self._crop), np.uint8)
+        for place in range(self._batch):
+            crop, mask = self._one(random, on_defect=(place + 0.5) / self._batch < self._share)
+            pixels[place], masks[place] = augment(self._change, crop, mask, int(random.integers(1 << 31)))
+        return pixels, masks
+
+    def _one(self, random: np.random.Generator, *, on_defect: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        if on_defect and self._by_class:
+            class_id = int(random.choice(list(self._by_class), p=self._class_weight))
+            blemish = self._by_class[class_id][int(random.choice(len(self._weight[class_id]), p=self._weight[class_id]))]
+            pixels, mask = self._open(blemish.sample)
+            # The crop holds a random pixel of the blemish's box at a random place: nothing is learnt about the middle.
+            x = int(random.integers(blemish.box.x, blemish.box.right)) - int(random.integers(self._crop))
+            y = int(random.integers(blemish.box.y, blemish.box.bottom)) - int(random.integers(self._crop))
+        else:
+            clean = self._index.clean
+            if clean and random.random() < 0.5:
+                pixels, mask = self._open(clean[int(random.integers(len(clean)))])
+            else:
+                pixels, mask = self._open(int(random.integers(len(self._samples))))
+            height, width = mask.shape
+            x = int(random.integers(min(0, width - self._crop), max(1, width - self._crop + 1)))
+            y = int(random.integers(min(0, height - self._crop), max(1, height - self._crop + 1)))
+        return cut(pixels, mask, x, y, self._crop)
+
+    def _open(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        kept = self._cache.get(number)
+        if kept is not None:
+            self._cache.move_to_end(number)
+            return kept
+        sample = self._samples[number]
+        pixels = to_8bit(sample.pixels())
+        mask = sample.labels(self._classes)
+        if mask.shape != pixels.shape[:2]:
+            raise InvalidInput(
+                f"mask {sample.name}.png is {mask.shape[1]} x {mask.shape[0]} px but its image "
+                f"is {pixels.shape[1]} x {pixels.shape[0]}"
+            )
+        self._cache[number] = pixels, mask
+        self._cached_bytes += pixels.nbytes + mask.nbytes
+        while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
+            _, (old, old_mask) = self._cache.popitem(last=False)
+            self._cached_bytes -= old.nbytes + old_mask.nbytes
+        return pixels, mask
+
+
+def _normalised(weights: list[float]) -> NDArray[np.float64]:
+    values = np.asarray(weights, np.float64)
+    return values / values.sum() if len(values) else values
+
+
+def cut(
+    pixels: NDArray[np.uint8], mask: NDArray[np.uint8], x: int, y: int, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A square of `size` px at `(x, y)`, moved inside where it can be.
+
+    Where the image is smaller than the square, it is continued by reflection and the mask by IGNORE.
+    """
+    height, width = mask.shape
+    x, y = _inside(x, width, size), _inside(y, height, size)
+    left, top = max(x, 0), max(y, 0)
+    right, bottom = min(x + size, width), min(y + size, height)
+    crop, drawn = rgb(pixels[top:bottom, left:right]), mask[top:bottom, left:right]
+    edges = top - y, y + size - bottom, left - x, x + size - right
+    if not any(edges):
+        return crop, drawn
+    return (
+        cv2.copyMakeBorder(crop, *edges, cv2.BORDER_REFLECT).astype(np.uint8, copy=False),
+        cv2.copyMakeBorder(drawn, *edges, cv2.BORDER_CONSTANT, value=(IGNORE,)).astype(np.uint8, copy=False),
+    )
+
+
+def _inside(start: int, length: int, size: int) -> int:
+    """`start`, moved so that the square lies within the image, or the image within the square."""
+    low, high = sorted((0, length - size))
+    return min(max(start, low), high)

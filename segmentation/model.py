@@ -1,0 +1,268 @@
+"""A model folder: `weights.safetensors` and `model.json` (the card), and the segmenter that it becomes.
+
+Never pickle: safetensors holds numbers only, so a model from a stranger can be opened without running their code.
+The id is a hash over the weights and over everything that changes an answer, so equal ids give equal verdicts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from qc.errors import InvalidInput, NotFound
+from qc.frame import camera_bits
+from qc.ports import Segmentation
+from segmentation import tiled
+from segmentation.config import NetworkConfig, as_json, network_config
+from segmentation.networks import Network, build
+
+FORMAT = 1
+"""Version of the model folder's layout."""
+
+WEIGHTS = "weights.safetensors"
+CARD = "model.json"
+
+
+class TorchSegmenter:
+    """A network at work; a `qc.ports.Segmenter`. One object may be used from several threads at once."""
+
+    def __init__(
+        self,
+        network: Network,
+        config: NetworkConfig,
+        classes: Mapping[int, str],
+        *,
+        reach: int,
+        threshold: float = 0.5,
+        model_id: str = "",
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        self._network = network.eval().to(device=device, memory_format=torch.channels_last)
+        self._classes = dict(sorted(classes.items()))
+        self._ids = np.array(list(self._classes), np.uint8)
+        self._reach, self._stride = reach, config.stride
+        self._threshold, self._model_id = threshold, model_id
+        self._device, self._threads = torch.device(device), threads
+
+    @property
+    def model_id(self) -> str:
+        return self._model_id
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        return self._classes
+
+    @property
+    def threshold(self) -> float:
+        return self._threshold
+
+    def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
+        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel for the answer, and the memory of one tile."""
+        height, width = pixels.shape[:2]
+        log_odds = np.empty((height, width), np.float16)
+        class_id = np.empty((height, width), np.uint8)
+        for box, logits in tiled.answers(
+            pixels, self.look, reach=self._reach, stride=self._stride, bits=camera_bits(pixels)
+        ):
+            place = np.s_[box.y : box.bottom, box.x : box.right]
+            log_odds[place] = log_odds_of_any(logits)
+            class_id[place] = self._ids[logits[1:].argmax(axis=0)]
+        return Segmentation(log_odds, class_id)
+
+    def look(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's logits, `K x H x W`, for `H x W x 3` in [-1, 1] whose sides are multiples of the stride."""
+        if self._threads is not None and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        with torch.inference_mode():
+            x = torch.from_numpy(window).permute(2, 0, 1)[None]  # 1 x 3 x H x W, channels last without a copy
+            return self._network(x.to(self._device))[0].float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def log_odds_of_any(logits: NDArray[np.float32]) -> NDArray[np.float16]:
+    """`K x H x W` logits -> `H x W` log(p / (1 - p)), p the softmax probability of all defect classes together."""
+    defects, background = logits[1:], logits[0]
+    highest = defects.max(axis=0)
+    if len(defects) > 1:
+        highest = highest + np.log(np.exp(defects - highest).sum(axis=0))
+    return np.clip(highest - background, -30000, 30000).astype(np.float16)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The model's card; raises NotFound where there is no model, InvalidInput where the card is damaged or too new."""
+    path = Path(folder) / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFound(f"{folder} holds no model ({CARD} is missing); train one with qc train") from error
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise InvalidInput(f"{path} is of format {found}; this version reads format {FORMAT}")
+    if missing := {"id", "classes", "network", "reach_px", "threshold", "weights"} - set(card):
+        raise InvalidInput(f"{path} lacks {sorted(missing)}")
+    return card
+
+
+def model_id(folder: Path) -> str:
+    """`sha256:…` of the model in a folder, from its content; raises InvalidInput if the weights are not those of the card."""
+    card = read_card(folder)
+    weights = Path(folder) / WEIGHTS
+    try:
+        digest = _sha256(weights)
+    except OSError as error:
+        raise InvalidInput(f"{weights} cannot be read: {error}") from error
+    if digest != card["weights"].get("sha256"):
+        raise InvalidInput(f"{weights} is damaged or belongs to another model; fetch the folder again")
+    found = identity(card)
+    if found != card["id"]:
+        raise InvalidInput(f"{Path(folder) / CARD} was changed after training; fetch the folder again")
+    return found
+
+
+def identity(card: Mapping[str, Any]) -> str:
+    """`sha256:…` over the weights' hash and all that changes an answer: network, classes, threshold, reach."""
+    deciding = {k: card[k] for k in ("format", "classes", "network", "reach_px", "threshold")}
+    deciding["weights"] = card["weights"]["sha256"]
+    text = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = None) -> TorchSegmenter:
+    """The model in a folder, ready to look at frames.
+
+    Args:
+        folder: as `qc train` wrote it.
+        device: `cpu` or `cuda`.
+        threads: CPU threads for one frame; None leaves torch's choice.
+
+    Raises:
+        NotFound, InvalidInput: there is no model, or it is damaged; or there is no such device.
+    """
+    check_device(device)
+    card = read_card(folder)
+    found = model_id(folder)
+    config = network_config(card["network"])
+    classes = {int(k): str(v) for k, v in card["classes"].items()}
+    network = build(config, len(classes))
+    load_weights(network, read_weights(folder), folder)
+    return TorchSegmenter(
+        network,
+        config,
+        classes,
+        reach=int(card["reach_px"]),
+        threshold=float(card["threshold"]),
+        model_id=found,
+        device=device,
+        threads=threads,
+    )
+
+
+def check_device(device: str) -> None:
+    """Raises InvalidInput for a device that this machine does not have."""
+    if device not in ("cpu", "cuda"):
+        raise InvalidInput(f"the device must be cpu or cuda, not {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput("this machine has no CUDA device that torch can use; choose --device cpu")
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The stored weights, in float32; raises InvalidInput for a damaged file."""
+    path = Path(folder) / WEIGHTS
+    try:
+        stored = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InvalidInput(f"{path} is damaged: {error}") from error
+    return {n: w.float() if w.is_floating_point() else w for n, w in stored.items()}
+
+
+def load_weights(network: Network, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Put weights into a network; raises InvalidInput if they are those of another network."""
+    try:
+        network.load_state_dict(dict(weights), strict=True)
+    except RuntimeError as error:
+        raise InvalidInput(f"the weights in {folder} do not fit the network that its card describes") from error
+
+
+def stored_form(weights: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
+    """Weights as a file holds them: contiguous, on the CPU, in float16 if `half`; batch counters are not needed."""
+    return {
+        n: (w.half() if half and w.is_floating_point() else w).detach().cpu().contiguous().clone()
+        for n, w in weights.items()
+    }
+
+
+def as_served(weights: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
+    """Weights as they come back from a file; what is validated must be exactly what is served."""
+    return {n: w.float() if w.is_floating_point() else w for n, w in stored_form(weights, half=half).items()}
+
+
+def save_model(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    *,
+    config: NetworkConfig,
+    classes: Mapping[int, str],
+    reach: int,
+    threshold: float,
+    half: bool,
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write a model folder: all of it or nothing. Returns the card.
+
+    Args:
+        folder: created; a model that is already there is replaced.
+        about: the rest of the card: figures, training, data, versions.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        save_file(stored_form(weights, half=half), working / WEIGHTS)
+        card = {
+            "format": FORMAT,
+            "classes": {str(k): v for k, v in sorted(classes.items())},
+            "threshold": threshold,
+            "network": as_json(config),
+            "reach_px": reach,
+            "input": "RGB (grey repeated), 8 bit, divided by 127.5, less 1; native resolution",
+            "output": "logits of background and of each class in ascending order of class id; softmax over them",
+            "weights": {"file": WEIGHTS, "sha256": _sha256(working / WEIGHTS), "type": "float16" if half else "float32"},
+        }
+        card = {"id": identity(card), **card, **about}
+        (working / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        replace_folder(working, folder)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    return card
+
+
+def replace_folder(working: Path, folder: Path) -> None:
+    """Give a finished folder its name; what had the name before is gone afterwards."""
+    working.chmod(0o755)
+    if folder.exists():
+        old = working.with_name(working.name + ".old")
+        os.rename(folder, old)
+        os.rename(working, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.rename(working, folder)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
