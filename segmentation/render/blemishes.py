@@ -98,7 +98,8 @@ def _scratch(rng: np.random.Generator, at: tuple[float, float], shape: tuple[int
     """A thin groove along a curve: 20-400 px long, 2-6 px wide, its depth varying with the pressure that cut it."""
     length, width = _between(rng, 20.0, 400.0), _between(rng, 2.0, 6.0)
     steps = max(8, int(length * 2))
-    bend = rng.normal(0.0, 0.9) / length + np.cumsum(rng.normal(0.0, 0.0012, steps))
+    # radians a pixel: about 40 degrees from end to end, however long, and about as much wandering on the way
+    bend = rng.normal(0.0, 0.7) / length + np.cumsum(rng.normal(0.0, 1.0 / (length * math.sqrt(steps)), steps))
     heading = rng.uniform(0.0, 2.0 * math.pi) + np.cumsum(bend * length / steps)
     path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0) * (length / steps)
     path += np.asarray(at) - path[steps // 2]

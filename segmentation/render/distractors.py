@@ -74,8 +74,8 @@ def _dust(surface: Surface, shape: Shape, rng: np.random.Generator) -> None:
 
 def _lint(surface: Surface, shape: Shape, rng: np.random.Generator) -> None:
     """A curled fibre of a wiping cloth: as long as a scratch, but it curls, and looks the same in all light."""
-    steps = int(rng.integers(60, 160))
-    turn = np.cumsum(rng.normal(0.0, 0.035, steps)) + rng.choice([-1, 1]) * rng.uniform(0.03, 0.08)
+    steps = int(rng.integers(60, 200))
+    turn = np.cumsum(rng.normal(0.0, 0.004, steps)) + rng.choice([-1, 1]) * rng.uniform(0.02, 0.05)
     heading = rng.uniform(0, 2 * math.pi) + np.cumsum(turn)
     path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1), axis=0)
     height, width = surface.gx.shape

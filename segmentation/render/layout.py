@@ -96,10 +96,10 @@ def _engrave(surface: Surface, rng: np.random.Generator, distance: Field) -> Non
     letters = "".join(rng.choice(list("ABCDEFHKLMNPRSTX"), 2)) + "-" + "".join(rng.choice(list("0123456789"), 4))
     size, thickness = float(rng.uniform(0.7, 2.0)), int(rng.integers(2, 5))
     (wide, tall), _ = cv2.getTextSize(letters, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)
-    plate = np.zeros((tall + 24, wide + 24), np.float32)
+    plate: Field = np.zeros((tall + 24, wide + 24), np.float32)
     cv2.putText(plate, letters, (12, tall + 10), cv2.FONT_HERSHEY_SIMPLEX, size, 1.0, thickness, cv2.LINE_AA)
     if rng.random() < 0.25:
-        plate = np.ascontiguousarray(np.rot90(plate))
+        plate = np.ascontiguousarray(plate.T[::-1])
     rows, columns = plate.shape
     if rows >= height or columns >= width:
         return
@@ -125,8 +125,8 @@ def _break_edges(surface: Surface, distance: Field, *, bevel: float, steepness: 
     part = distance[place]
     lean = np.clip((np.float32(bevel) - part) / np.float32(3.0), 0.0, 1.0)
     lean *= (part > -2.0).astype(np.float32) * np.float32(steepness)
-    surface.gx[place] += lean * cv2.Scharr(part, cv2.CV_32F, 1, 0, scale=1 / 32)
-    surface.gy[place] += lean * cv2.Scharr(part, cv2.CV_32F, 0, 1, scale=1 / 32)
+    surface.gx[place] += lean * np.asarray(cv2.Scharr(part, cv2.CV_32F, 1, 0, scale=1 / 32), np.float32)
+    surface.gy[place] += lean * np.asarray(cv2.Scharr(part, cv2.CV_32F, 0, 1, scale=1 / 32), np.float32)
 
 
 def _background(surface: Surface, distance: Field, rng: np.random.Generator) -> None:

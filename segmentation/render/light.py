@@ -110,7 +110,7 @@ def shade(surface: Surface, view: View, *, whole: tuple[int, int], box: Box | No
     dy *= dy
     dy *= np.float32(-0.5 / surface.rough_along**2)
     across += dy
-    light = cv2.exp(across)
+    light: Field = np.asarray(cv2.exp(across))
     light *= surface.gloss
     light *= np.float32(1.0 - surface.matt)
     lx, ly, lz = (np.float32(part * surface.matt) for part in view.to_lamp)
@@ -140,10 +140,10 @@ def photograph(grey: Field, view: View, rng: np.random.Generator, *, width: int,
     Returns:
         `height x width` uint8.
     """
-    frame = cv2.warpPerspective(
+    warped = cv2.warpPerspective(
         grey, view.to_camera, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
-    frame = cv2.GaussianBlur(frame, (0, 0), view.blur_px)
+    frame: Field = np.asarray(cv2.GaussianBlur(warped, (0, 0), view.blur_px))
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     frame *= 1.0 - np.float32(0.05) * x * x - np.float32(0.04) * y * y

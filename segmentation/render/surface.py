@@ -49,8 +49,12 @@ class Surface:
         place = np.s_[box.y : box.bottom, box.x : box.right]
         return replace(
             self,
-            **{n: getattr(self, n)[place].copy() for n in ("gx", "gy", "albedo", "gloss")},
-            **{n: g[place] if isinstance(g := getattr(self, n), np.ndarray) else g for n in ("grain_x", "grain_y")},
+            gx=self.gx[place].copy(),
+            gy=self.gy[place].copy(),
+            albedo=self.albedo[place].copy(),
+            gloss=self.gloss[place].copy(),
+            grain_x=self.grain_x if isinstance(self.grain_x, float) else self.grain_x[place],
+            grain_y=self.grain_y if isinstance(self.grain_y, float) else self.grain_y[place],
         )
 
 
@@ -79,7 +83,7 @@ def soft_noise(rng: np.random.Generator, height: int, width: int, *, size: float
     """Smooth noise of standard deviation 1 whose hills are about `size` pixels wide."""
     step = max(1.0, size / 2.0)
     small = noise(rng, max(4, math.ceil(height / step)), max(4, math.ceil(width / step)))
-    small = cv2.GaussianBlur(small, (0, 0), 1.2)
+    small = np.asarray(cv2.GaussianBlur(small, (0, 0), 1.2), np.float32)
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(large / max(float(small.std()), 1e-6), np.float32)
 
@@ -101,9 +105,9 @@ def _brushed(style: np.random.Generator, rng: np.random.Generator, height: int, 
     lines = noise(rng, rows, 1)
     streaks += 0.5 * lines * np.abs(lines)  # single grains of the belt that cut deeper, from end to end
     centre = (columns / 2.0, rows / 2.0)
-    turn = cv2.getRotationMatrix2D(centre, tilt, 1.0)
+    turn = np.asarray(cv2.getRotationMatrix2D(centre, tilt, 1.0), np.float64)
     turn[:, 2] -= ((columns - long_side) / 2.0, (rows - short_side) / 2.0)
-    flat = cv2.warpAffine(streaks, turn, (long_side, short_side), borderMode=cv2.BORDER_REFLECT_101)
+    flat: Field = np.asarray(cv2.warpAffine(streaks, turn, (long_side, short_side), borderMode=cv2.BORDER_REFLECT_101))
     depth = np.float32(style.uniform(0.012, 0.034))
     angle = math.radians(90.0 - tilt)  # across the grain
     gx_unit, gy_unit = math.cos(angle), math.sin(angle)
@@ -178,7 +182,7 @@ def _coated(style: np.random.Generator, rng: np.random.Generator, height: int, w
     size = float(style.uniform(9.0, 22.0))
     skin = soft_noise(rng, height, width, size=size)
     steepness = np.float32(style.uniform(0.010, 0.030) * size / 3.0)
-    grain = cv2.GaussianBlur(noise(rng, height, width), (0, 0), 0.9)
+    grain: Field = np.asarray(cv2.GaussianBlur(noise(rng, height, width), (0, 0), 0.9))
     grain /= max(float(grain[::4, ::4].std()), 1e-6)
     coat = float(style.uniform(0.6, 1.0))
     return Surface(
