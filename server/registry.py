@@ -1,0 +1,227 @@
+"""The registry of models: which one serves, which ones served, which ones wait or were turned down.
+
+Functions take a writing session; the caller commits. The audit entry belongs to the same commit as the change, and the
+event goes out after it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from qc.errors import Conflict, NotFound, Unavailable
+from qc.records import new_id
+from segmentation.records import ModelState, ModelVersion
+from server import audit
+from server.db import Database
+from server.events import EventBus
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+def champion(session: Session) -> ModelVersion | None:
+    """The model that serves; None before the first is installed."""
+    return session.exec(select(ModelVersion).where(ModelVersion.alias == CHAMPION)).first()
+
+
+def get(session: Session, model_id: str) -> ModelVersion:
+    """One model; raises NotFound."""
+    if row := session.get(ModelVersion, model_id):
+        return row
+    raise NotFound(f"there is no model {model_id}")
+
+
+def newest(session: Session, *, limit: int = 100) -> list[ModelVersion]:
+    """Models, the champion first, then the newest."""
+    rows = session.exec(select(ModelVersion).order_by(col(ModelVersion.created_at).desc()).limit(limit)).all()
+    serving = champion(session)
+    return [*([serving] if serving else []), *(row for row in rows if row.alias != CHAMPION)]
+
+
+def add(
+    session: Session,
+    *,
+    model_id: str,
+    folder: str,
+    card: dict[str, Any],
+    now: datetime,
+    decision: dict[str, Any] | None = None,
+    parent: str | None = None,
+) -> ModelVersion:
+    """Enter a model as a candidate, or give back its row when it is known.
+
+    Args:
+        folder: where its files lie, relative to QC_HOME.
+        card: its model.json.
+        decision: its comparison with the champion of its time, if there was one.
+        parent: the model from whose weights its training began.
+    """
+    row = session.get(ModelVersion, model_id)
+    if row is None:
+        dataset = dict(card.get("dataset") or card.get("data") or {})
+        row = ModelVersion(
+            id=model_id,
+            folder=folder,
+            created_at=now,
+            classes={str(k): str(v) for k, v in dict(card.get("classes") or {}).items()},
+            figures=dict(card.get("figures") or {}),
+            dataset={**{k: v for k, v in dataset.items() if k not in ("files", "manifest")}, "parent": parent},
+        )
+    if decision is not None:
+        row.decision = decision
+    session.add(row)
+    session.flush()
+    return row
+
+
+def promote(session: Session, events: EventBus, model_id: str, *, by: str, at: datetime, reason: str) -> ModelVersion:
+    """Let a model serve from now on; the champion so far is kept for a rollback.
+
+    Raises:
+        NotFound: there is no such model.
+        Conflict: it serves already.
+    """
+    row = get(session, model_id)
+    before = champion(session)
+    if before is not None and before.id == row.id:
+        raise Conflict(f"{model_id} serves already")
+    _swap(session, before, ModelState.RETIRED, row, at)
+    _tell(session, events, "promotion", row, before, by=by, at=at, reason=reason)
+    return row
+
+
+def reject(session: Session, events: EventBus, model_id: str) -> ModelVersion:
+    """Note that a candidate lost against the champion; a person may still promote it."""
+    row = get(session, model_id)
+    if row.alias == CHAMPION:
+        raise Conflict(f"{model_id} serves; roll back instead")
+    row.state, row.alias = ModelState.REJECTED, None
+    session.add(row)
+    session.flush()
+    events.on_commit(session, "model", as_json(row))
+    return row
+
+
+def challenge(session: Session, events: EventBus, model_id: str) -> ModelVersion:
+    """Note that a candidate won against the champion and waits for a person's word."""
+    row = get(session, model_id)
+    for other in session.exec(select(ModelVersion).where(ModelVersion.alias == CHALLENGER)):
+        other.alias = None
+        session.add(other)
+    session.flush()
+    row.state, row.alias = ModelState.CANDIDATE, CHALLENGER
+    session.add(row)
+    session.flush()
+    events.on_commit(session, "model", as_json(row))
+    return row
+
+
+def rollback(session: Session, events: EventBus, *, by: str, at: datetime) -> ModelVersion:
+    """Let the champion before this one serve again. This one counts as turned down, so that a second rollback goes
+    further back and not to it; a person may promote it.
+
+    Raises:
+        Conflict: no model served before.
+    """
+    now_serving = champion(session)
+    served = select(ModelVersion).where(
+        ModelVersion.state == ModelState.RETIRED, col(ModelVersion.served_since).is_not(None)
+    )
+    before = session.exec(served.order_by(col(ModelVersion.served_since).desc())).first()
+    if before is None:
+        raise Conflict("no other model served before this one, so there is nothing to roll back to; promote one instead")
+    _swap(session, now_serving, ModelState.REJECTED, before, at)
+    _tell(session, events, "rollback", before, now_serving, by=by, at=at, reason=f"rolled back by {by}")
+    if now_serving is not None:
+        events.on_commit(session, "model", as_json(now_serving))
+    return before
+
+
+def install(database: Database, events: EventBus, home: Path, folder: Path, *, now: datetime) -> str | None:
+    """Enter the model in `folder` as the first champion, copied under QC_HOME; nothing happens where one serves already.
+
+    Returns:
+        The id of the model that serves; None where `folder` holds none either.
+    """
+    with database.read() as session:
+        serving = champion(session)
+    if serving is not None:
+        return serving.id
+    from segmentation.model import CARD, read_card  # torch is not needed before a model is
+
+    if not (folder / CARD).is_file():
+        return None
+    card = read_card(folder)
+    key = keep(home, folder, str(card["id"]))
+    with database.write() as session:
+        if champion(session) is None:
+            add(session, model_id=str(card["id"]), folder=key, card=card, now=now)
+            promote(session, events, str(card["id"]), by="server", at=now, reason="the model that comes with the product")
+            session.commit()
+    return str(card["id"])
+
+
+def keep(home: Path, folder: Path, model_id: str) -> str:
+    """Copy a model's folder under QC_HOME, whole or not at all, and once; returns where, relative to `home`."""
+    key = f"models/{model_id.removeprefix('sha256:')}"
+    target = home / key
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        working = target.with_name(f".{target.name}.{new_id()}")
+        try:
+            shutil.copytree(folder, working)
+            working.rename(target)
+        except OSError as error:
+            if not target.exists():  # somebody else was faster otherwise
+                raise Unavailable(f"the model cannot be kept in {target}: {error}") from error
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
+    return key
+
+
+def as_json(row: ModelVersion) -> dict[str, Any]:
+    """A model in the words of the interface."""
+    return {
+        "id": row.id,
+        "alias": row.alias,
+        "state": str(row.state),
+        "created_at": row.created_at.isoformat(),
+        "served_since": row.served_since.isoformat() if row.served_since else None,
+        "figures": row.figures,
+        "decision": row.decision,
+        "classes": row.classes,
+        "dataset": row.dataset,
+    }
+
+
+def _swap(
+    session: Session, before: ModelVersion | None, becomes: ModelState, after: ModelVersion, at: datetime
+) -> None:
+    if before is not None:
+        before.alias, before.state = None, becomes
+        session.add(before)
+        session.flush()  # the alias is unique: it must be free before it is given again
+    after.alias, after.state, after.served_since = CHAMPION, ModelState.SERVING, at
+    session.add(after)
+    session.flush()
+
+
+def _tell(
+    session: Session,
+    events: EventBus,
+    kind: str,
+    row: ModelVersion,
+    before: ModelVersion | None,
+    *,
+    by: str,
+    at: datetime,
+    reason: str,
+) -> None:
+    body = {"model": row.id, "before": before.id if before else None, "reason": reason}
+    audit.record(session, kind, row.id, body, by=by, at=at)
+    events.on_commit(session, "model", as_json(row))
