@@ -50,3 +50,5 @@ class Outcome(SQLModel, table=True):
     content: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """`part`, `batch`, `disposition`, `scrapped_at`, `assignment`, `observed`."""
     received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    learnt_in: str | None = Field(default=None, index=True)
+    """The ProcessVersion that learnt from it; None: none yet."""
