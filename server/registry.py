@@ -134,7 +134,7 @@ def rollback(session: Session, events: EventBus, *, by: str, at: datetime) -> Mo
     )
     before = session.exec(served.order_by(col(ModelVersion.served_since).desc())).first()
     if before is None:
-        raise Conflict("no other model served before this one, so there is nothing to roll back to; promote one instead")
+        raise Conflict("no other model served before this one, so there is none to roll back to; promote one instead")
     _swap(session, now_serving, ModelState.REJECTED, before, at)
     _tell(session, events, "rollback", before, now_serving, by=by, at=at, reason=f"rolled back by {by}")
     if now_serving is not None:
@@ -143,7 +143,7 @@ def rollback(session: Session, events: EventBus, *, by: str, at: datetime) -> Mo
 
 
 def install(database: Database, events: EventBus, home: Path, folder: Path, *, now: datetime) -> str | None:
-    """Enter the model in `folder` as the first champion, copied under QC_HOME; nothing happens where one serves already.
+    """Enter the model in `folder` as the first champion, copied under QC_HOME; where one serves already, do nothing.
 
     Returns:
         The id of the model that serves; None where `folder` holds none either.
@@ -161,7 +161,8 @@ def install(database: Database, events: EventBus, home: Path, folder: Path, *, n
     with database.write() as session:
         if champion(session) is None:
             add(session, model_id=str(card["id"]), folder=key, card=card, now=now)
-            promote(session, events, str(card["id"]), by="server", at=now, reason="the model that comes with the product")
+            why = "the model that comes with the product"
+            promote(session, events, str(card["id"]), by="server", at=now, reason=why)
             session.commit()
     return str(card["id"])
 

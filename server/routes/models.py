@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from segmentation.records import ModelState
 from server import registry
 from server.auth import IdentityDep
-from server.context import Context, ContextDep
+from server.context import ContextDep
 from server.db import SessionDep
 
 router = APIRouter(tags=["models"])
@@ -50,7 +50,6 @@ def rollback(who: IdentityDep, session: SessionDep, context: ContextDep) -> Mode
     """The champion before this one serves again."""
     row = registry.rollback(session, context.events, by=who.name, at=context.now())
     session.commit()
-    _swap(context)
     return ModelJson(**registry.as_json(row))
 
 
@@ -61,11 +60,5 @@ def promote(id: str, who: IdentityDep, session: SessionDep, context: ContextDep)
         session, context.events, id, by=who.name, at=context.now(), reason=f"promoted by {who.name}"
     )
     session.commit()
-    _swap(context)
     return ModelJson(**registry.as_json(row))
 
-
-def _swap(context: Context) -> None:
-    """The table says who serves; tell the holder of the model to look now rather than at its next round."""
-    if context.champion is not None:
-        context.champion.changed()
