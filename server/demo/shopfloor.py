@@ -16,7 +16,7 @@ Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """A request for a recommendation (contracts, section 6) to its answer."""
 
 ASKS = 4
-"""Answers for one part, at most: each inspection may say something new, but nobody stops a line at every step."""
+"""How often a part is stopped for advice, at most."""
 
 READINGS_AGAIN = 2
 """How often a part is measured again before somebody decides without."""
@@ -30,6 +30,8 @@ class Advice:
     """What the server said about one part, and what the line did about it."""
 
     decisions: list[str] = field(default_factory=list)
+    stops: int = 0
+    """How often the part was stopped for advice."""
     followed: bool = True
 
 
@@ -80,7 +82,9 @@ def passage(line: Line, name: str, seed: int, ask: Ask | None) -> Passage:
     wrong = False
     before = ""
     for step in process.steps:
-        if wrong and ask is not None and len(advice.decisions) < ASKS:
+        if wrong and ask is not None and advice.stops < ASKS:
+            wrong = False
+            advice.stops += 1
             answer = _advised(part, name, step.name, ask, advice)
             follows = rng.random() < FOLLOWED
             advice.followed &= follows
