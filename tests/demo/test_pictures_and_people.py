@@ -17,7 +17,8 @@ from server.demo.operators import judge
 from server.demo.truth import Truth
 
 PROJECT = """<View><Image name="picture" value="$image"/>
-<BrushLabels name="mask" toName="picture"><Label value="scratch"/><Label value="dent"/><Label value="pit"/></BrushLabels>
+<BrushLabels name="mask" toName="picture"><Label value="scratch"/><Label value="dent"/><Label value="pit"/>
+</BrushLabels>
 <Choices name="nothing" toName="picture"><Choice value="nothing here is a defect"/></Choices></View>"""
 
 

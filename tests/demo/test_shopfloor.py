@@ -1,4 +1,4 @@
-"""A part on its way through the imaginary process: asked about when it goes wrong, told to the server as it came out."""
+"""A part on its way through the imaginary process: asked about when it goes wrong, told as it came out."""
 
 from collections import Counter
 
