@@ -1,0 +1,1 @@
+"""Turning doubt into knowledge: tasks for people, what they drew, and the data set made of it."""

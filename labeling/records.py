@@ -1,0 +1,107 @@
+"""Tables of what people are asked to label and what they drew."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import JSON, Column, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from qc.geometry import Box
+from qc.records import UtcDateTime, new_id
+
+
+class Reason(StrEnum):
+    """Why a person is asked."""
+
+    REVIEW = "review"
+    """The policy could not decide."""
+    OVERRULED = "overruled"
+    """The operator said otherwise."""
+
+
+class TaskState(StrEnum):
+    """How far a request for labels has come."""
+
+    OPEN = "open"
+    """Known here only."""
+    PUSHED = "pushed"
+    """In Label Studio, waiting for a person."""
+    DONE = "done"
+    """Labelled by at least one person."""
+    CANCELLED = "cancelled"
+    """Nobody will label it: deleted in Label Studio, or `problem` says why it cannot be shown."""
+
+
+class LabelTask(SQLModel, table=True):
+    """A request to a person: outline the defects on this crop of an exposure."""
+
+    __table_args__ = (
+        UniqueConstraint(
+            "inspection_id", "n", "crop_x", "crop_y", "crop_width", "crop_height", name="uq_labeltask_crop"
+        ),
+        UniqueConstraint("studio_project", "studio_task_id", name="uq_labeltask_studio"),
+    )
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    inspection_id: str = Field(foreign_key="inspection.id", index=True)
+    n: int
+    """Which exposure of the inspection."""
+    part: str = Field(index=True)
+    station: str
+    view: str = ""
+    reason: Reason
+    urgency: float
+    """1 is next, 0 is whenever."""
+    crop_x: int
+    """First column of the crop, in frame pixels; the other three likewise."""
+    crop_y: int
+    crop_width: int
+    crop_height: int
+    model: str | None = None
+    """`sha256:…` of the model whose masks are shown as a first proposal."""
+    state: TaskState = Field(default=TaskState.OPEN, index=True)
+    studio_task_id: int | None = None
+    studio_project: str | None = None
+    """Which project of which installation `studio_task_id` belongs to: a new installation gets the task again."""
+    studio_seen: str | None = None
+    """The task's fingerprint in Label Studio when it was last read; another one means that something changed."""
+    problem: str | None = None
+    """What is wrong with the picture or with what a person drew, in one sentence."""
+    opened_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    pushed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    closed_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, index=True))
+
+    @property
+    def crop(self) -> Box:
+        """Where the crop lies on the frame."""
+        return Box(self.crop_x, self.crop_y, self.crop_width, self.crop_height)
+
+
+class Annotation(SQLModel, table=True):
+    """What one person drew on one crop."""
+
+    __table_args__ = (UniqueConstraint("studio_project", "studio_annotation_id", name="uq_annotation_studio"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    label_task_id: str = Field(foreign_key="labeltask.id", index=True)
+    studio_project: str
+    studio_annotation_id: int
+    updated_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    """When the person last changed it, by Label Studio's clock."""
+    by: str
+    """The person's e-mail address in Label Studio."""
+    mask_key: str
+    """8-bit PNG in the blob store, of the crop's size: 0 background, 255 unknown, else a class id of `classes`."""
+    classes: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """Class id (as text, for JSON) to class name when it was read; ids may mean something else to a later model."""
+    lead_time_s: float | None = None
+    """Seconds the person spent on it."""
+    specks: int = 0
+    """Stray marks at the border that were removed (see labeling.convert)."""
+    received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+    superseded: bool = False
+    """Somebody else labelled the same crop later; that one counts."""
+    deleted: bool = False
+    """It was removed in Label Studio."""

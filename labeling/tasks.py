@@ -1,0 +1,203 @@
+"""Opening a label task: which crops of an inspection a person should look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from labeling.records import LabelTask, Reason, TaskState
+from qc.errors import InvalidInput
+from qc.geometry import Box
+from qc.records import Exposure, Inspection
+from qc.verdict import Verdict
+
+CONTEXT_PX = 96
+"""Shown around a doubt on every side: enough surface to tell a scratch from the grain of the metal."""
+
+SMALLEST_PX = 512
+"""A crop is at least this wide and high where the frame is; a person needs surroundings."""
+
+LARGEST_PX = 1024
+"""About 1 Mpx: the size up to which Label Studio's brush stays fluent."""
+
+SEARCH_PX = 2048
+"""Largest crop where a person has to search for what the model missed; four of them cover a 12 Mpx frame."""
+
+DOUBT = 0.2
+"""Blemishes below this score are shown only if nothing surer is there; policies review from here by default."""
+
+MOST = 8
+"""Crops of one inspection at most, most suspicious first: a person's time is what we have least of."""
+
+
+def open_task(
+    session: Session,
+    inspection: Inspection,
+    exposures: Sequence[Exposure],
+    *,
+    reason: Reason | str,
+    urgency: float,
+    now: datetime,
+) -> list[LabelTask]:
+    """Ask a person to label what is doubtful about an inspection.
+
+    A doubtful or rejected part is shown around its blemishes. A part that the model passed and an operator rejected
+    holds something we have not seen, so that whole frames are shown, as far as `MOST` crops go.
+
+    Asking again gives the same tasks; a higher urgency wins. The caller commits.
+
+    Args:
+        exposures: those of the inspection, with `defects` as stored.
+        urgency: in [0, 1]; 1 is next.
+
+    Raises:
+        InvalidInput: `urgency` is outside [0, 1], or an exposure belongs to another inspection.
+    """
+    if not 0 <= urgency <= 1:
+        raise InvalidInput(f"urgency must be between 0 and 1, not {urgency}")
+    if strange := [e.n for e in exposures if e.inspection_id != inspection.id]:
+        raise InvalidInput(f"exposures {strange} do not belong to inspection {inspection.id}")
+    reason = Reason(reason)
+    missed = reason is Reason.OVERRULED and inspection.verdict is Verdict.OK
+    places = _places(exposures, missed=missed)
+    return [_one(session, inspection, e, box, reason=reason, urgency=urgency, now=now) for e, box in places]
+
+
+def _places(exposures: Sequence[Exposure], *, missed: bool) -> list[tuple[Exposure, Box]]:
+    """Crops of all exposures, most suspicious exposure first, shared out evenly, at most `MOST`."""
+    worst_first = sorted(exposures, key=lambda e: (-(e.score or 0.0), e.n))
+    if not missed:
+        around = [[(e, box) for box in crops(e.width, e.height, e.defects)] for e in worst_first]
+        if any(around):
+            return _in_turns(around)[:MOST]
+    return _in_turns([[(e, box) for box in cover(e.width, e.height, largest=SEARCH_PX)] for e in worst_first])[:MOST]
+
+
+def _in_turns(lists: list[list[tuple[Exposure, Box]]]) -> list[tuple[Exposure, Box]]:
+    """The first of each list, then the second of each, and so on."""
+    longest = max((len(each) for each in lists), default=0)
+    return [each[k] for k in range(longest) for each in lists if k < len(each)]
+
+
+def crops(width: int, height: int, defects: Sequence[dict[str, Any]]) -> list[Box]:
+    """Windows of a `width x height` frame around its blemishes, surest first; blemishes that lie close share one.
+
+    A blemish that is longer than a crop may be is covered by several. Every blemish at or above `DOUBT` (or, if there
+    is none, the surest three) lies in the union of the crops.
+    """
+    ordered = sorted(defects, key=lambda d: -float(d["score"]))
+    shown = [d for d in ordered if d.get("counts") or float(d["score"]) >= DOUBT] or ordered[:3]
+    found: list[Box] = []
+    for defect in shown:
+        for place in _pieces(Box(*defect["bbox"]), defect.get("outline") or ()):
+            box = _window(place.grown(CONTEXT_PX, width=width, height=height), width, height)
+            if any(_holds(other, place) for other in found):
+                continue
+            near = next((k for k, other in enumerate(found) if _fits(other.around(box))), None)
+            if near is None:
+                found.append(box)
+            else:
+                found[near] = found[near].around(box)
+    return found
+
+
+def _pieces(box: Box, outline: Sequence[Sequence[Sequence[int]]]) -> list[Box]:
+    """The box itself, or, where it is too long for one crop, the pieces of it that the outline passes through."""
+    room = LARGEST_PX - 2 * CONTEXT_PX
+    if box.width <= room and box.height <= room:
+        return [box]
+    pieces = [part.shifted(dx=box.x, dy=box.y) for part in cover(box.width, box.height, largest=room)]
+    edges = [(a, b) for ring in outline for a, b in zip(ring, [*ring[1:], ring[0]], strict=True)]
+    points = [p for a, b in edges for p in _along(a, b)]
+    hit = [p for p in pieces if any(p.x <= x < p.right and p.y <= y < p.bottom for x, y in points)]
+    return hit or pieces
+
+
+def _along(a: Sequence[int], b: Sequence[int]) -> list[tuple[float, float]]:
+    """Points from `a` to `b`, at most 32 px apart."""
+    steps = max(1, math.ceil(max(abs(b[0] - a[0]), abs(b[1] - a[1])) / 32))
+    return [(a[0] + (b[0] - a[0]) * k / steps, a[1] + (b[1] - a[1]) * k / steps) for k in range(steps)]
+
+
+def _window(box: Box, width: int, height: int) -> Box:
+    """The box, widened to `SMALLEST_PX` about its centre and moved inside the frame."""
+    w, h = min(max(box.width, SMALLEST_PX), width), min(max(box.height, SMALLEST_PX), height)
+    x = min(max(box.x + (box.width - w) // 2, 0), width - w)
+    y = min(max(box.y + (box.height - h) // 2, 0), height - h)
+    return Box(x, y, w, h)
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    return outer.around(inner) == outer
+
+
+def _fits(box: Box) -> bool:
+    return box.width <= LARGEST_PX and box.height <= LARGEST_PX
+
+
+def cover(width: int, height: int, *, largest: int) -> list[Box]:
+    """A `width x height` frame in as few equal windows as possible, none wider or higher than `largest`; no overlap."""
+    columns, rows = math.ceil(width / largest), math.ceil(height / largest)
+    xs = [width * k // columns for k in range(columns + 1)]
+    ys = [height * k // rows for k in range(rows + 1)]
+    return [Box(xs[i], ys[j], xs[i + 1] - xs[i], ys[j + 1] - ys[j]) for j in range(rows) for i in range(columns)]
+
+
+def _one(
+    session: Session,
+    inspection: Inspection,
+    exposure: Exposure,
+    box: Box,
+    *,
+    reason: Reason,
+    urgency: float,
+    now: datetime,
+) -> LabelTask:
+    """The task for this crop: the one that is there, or a new one. Two callers at once get the same."""
+    same = select(LabelTask).where(
+        LabelTask.inspection_id == inspection.id,
+        LabelTask.n == exposure.n,
+        LabelTask.crop_x == box.x,
+        LabelTask.crop_y == box.y,
+        LabelTask.crop_width == box.width,
+        LabelTask.crop_height == box.height,
+    )
+    task = session.exec(same).first()
+    if task is None:
+        task = LabelTask(
+            inspection_id=inspection.id,
+            n=exposure.n,
+            part=inspection.part,
+            station=inspection.station,
+            view=exposure.view,
+            reason=reason,
+            urgency=urgency,
+            crop_x=box.x,
+            crop_y=box.y,
+            crop_width=box.width,
+            crop_height=box.height,
+            model=inspection.model,
+            opened_at=now,
+        )
+        try:
+            with session.begin_nested():
+                session.add(task)
+            return task
+        except IntegrityError:
+            task = session.exec(same).one()
+    task.urgency = max(task.urgency, urgency)
+    if reason is Reason.OVERRULED:
+        task.reason = reason
+    session.add(task)
+    return task
+
+
+def next_task(session: Session) -> LabelTask | None:
+    """The task to label first: most urgent, then oldest."""
+    waiting = select(LabelTask).where(col(LabelTask.state).in_([TaskState.OPEN, TaskState.PUSHED]))
+    return session.exec(waiting.order_by(col(LabelTask.urgency).desc(), col(LabelTask.opened_at))).first()
