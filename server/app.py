@@ -10,26 +10,36 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from qc.ports import Segmenter
 from server import clock, errors, first_login, frontend, parts, routes, schema
 from server.access import PREFIX
 from server.auth import FailureLimit
 from server.blobs.local import LocalBlobs
+from server.cache import open_cache
 from server.context import Context
 from server.db import Database
 from server.events import EventBus
 from server.guard import Guard
-from server.metrics import Metrics
+from server.policies import Policies
 from server.settings import Settings
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The whole server as one ASGI app; nothing runs and no table is made before its lifespan starts."""
+def create_app(settings: Settings, *, segmenter: Segmenter | None = None) -> FastAPI:
+    """The whole server as one ASGI app; nothing runs and no table is made before its lifespan starts.
+
+    Args:
+        settings: every knob.
+        segmenter: a model given once and for all, instead of the champion of the registry.
+    """
     context = Context(
         settings=settings,
         database=Database(settings.db_url),
         blobs=LocalBlobs(settings.folder("blobs")),
         events=EventBus(),
         now=clock.now,
+        policies=Policies(settings.folder("products"), default=settings.default_product),
+        cache=open_cache(settings),
+        segmenter=segmenter,
     )
 
     @asynccontextmanager
@@ -49,8 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    metrics = Metrics()
-    app.state.context, app.state.metrics = context, metrics
+    app.state.context = context
     app.state.failure_limit = FailureLimit(settings.login_failures)
     errors.install(app)
     for module in pkgutil.iter_modules(routes.__path__):
@@ -58,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         if router is not None:
             app.include_router(router, prefix=PREFIX)
     frontend.install(app)
-    app.add_middleware(Guard, context=context, metrics=metrics)
+    app.add_middleware(Guard, context=context)
     return app
 
 

@@ -50,9 +50,7 @@ def _seal(previous: str, n: int, at: datetime, kind: str, subject: str, by: str,
     return hashlib.sha256("\n".join((previous, str(n), moment, kind, subject, by, body)).encode()).hexdigest()
 
 
-def record(
-    session: Session, kind: str, subject: str, body: Mapping[str, Any], *, by: str, at: datetime
-) -> AuditEntry:
+def record(session: Session, kind: str, subject: str, body: Mapping[str, Any], *, by: str, at: datetime) -> AuditEntry:
     """Append an entry; it is kept if and only if the session's transaction is. Needs a writing session."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("LOCK TABLE audit_entry IN EXCLUSIVE MODE"))  # SQLite writers already wait for each other

@@ -10,10 +10,13 @@ from fastapi import Depends, Request
 from sqlmodel import Session
 
 from qc.errors import Unavailable
-from qc.ports import BlobStore, Clock
+from qc.ports import BlobStore, Clock, Segmenter
 from qc.records import Decision, Exposure, Inspection
+from server.cache import Cache
 from server.db import Database
 from server.events import EventBus
+from server.metrics import Metrics
+from server.policies import Policies
 from server.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +53,12 @@ class Context:
     blobs: BlobStore
     events: EventBus
     now: Clock
+    policies: Policies
+    cache: Cache
+    """Zoom tiles and thumbnails: what can be made again."""
+    metrics: Metrics = field(default_factory=Metrics)
+    segmenter: Segmenter | None = None
+    """A model given once and for all, instead of the champion of the registry."""
     after_inspection: list[AfterInspection] = field(default_factory=list)
     """Parts add theirs when they start."""
     after_decision: list[AfterDecision] = field(default_factory=list)

@@ -56,7 +56,9 @@ def status_of(error: QcError) -> tuple[int, str]:
     return next((status, code) for branch, status, code in STATUS if isinstance(error, branch))
 
 
-def answer(status: int, code: str, message: str, details: Any = None, *, headers: dict[str, str] | None = None) -> JSONResponse:
+def answer(
+    status: int, code: str, message: str, details: Any = None, *, headers: dict[str, str] | None = None
+) -> JSONResponse:
     """An error answer in the one shape."""
     body = {"error": {"code": code, "message": message, "details": jsonable_encoder(details or {})}}
     return JSONResponse(body, status_code=status, headers=headers)
@@ -86,6 +88,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, QcError):  # raised by ours while the framework read the body
+            return answer_to(error.__cause__)
         code = _HTTP_CODES.get(error.status_code, "invalid_input" if error.status_code < 500 else "failed")
         message = str(error.detail) if error.detail else code
         if error.status_code == 404 and error.detail == "Not Found":

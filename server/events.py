@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlmodel import Session
 KINDS = ("inspection", "decision", "label_task", "model", "job", "recommendation", "outcome")
 
 QUEUE_SIZE = 256
-"""Events that wait for one slow listener; when there are more, the oldest are dropped: it can ask for the list again."""
+"""Events that wait for one slow listener; beyond that the oldest are dropped: it can ask for the list again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class EventBus:
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
+        self._calls: list[tuple[str, Callable[[Event], None]]] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -70,6 +71,10 @@ class EventBus:
             event.listen(session, "after_rollback", _rolled_back)
         waiting.append(Event(kind, data))
 
+    def call(self, kind: str, function: Callable[[Event], None]) -> None:
+        """Call a quick function, on the publisher's thread, for every event of a kind."""
+        self._calls.append((kind, function))
+
     def listen(self) -> Listener:
         """A new listener on the running event loop; its queue gives None when the bus closes."""
         listener = Listener(asyncio.get_running_loop())
@@ -90,6 +95,9 @@ class EventBus:
         self._send(None)
 
     def _send(self, item: Event | None) -> None:
+        for kind, function in self._calls:
+            if item is not None and item.kind == kind:
+                function(item)
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:

@@ -15,7 +15,8 @@ DIST = Path(__file__).parent.parent / "frontend" / "dist"
 _UNBUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>qc-line</title>
 <body><h1>The server runs; its pages are not built yet</h1>
 <p>Build them with <code>make setup</code>, or <code>npm ci &amp;&amp; npm run build</code> in <code>frontend/</code>.
-The API works without them: <a href="/docs">its description</a>, <a href="/api/v1/health">its health</a>.</p></body></html>"""
+The API works without them: <a href="/docs">its description</a>, <a href="/api/v1/health">its health</a>.</p>
+</body></html>"""
 
 
 def install(app: FastAPI, dist: Path = DIST) -> None:

@@ -1,4 +1,7 @@
-"""What stands before every call: who is it, may they, is it too large. Plain ASGI, so that it acts before a body is read."""
+"""What stands before every call: who is it, may they, is it too large.
+
+Plain ASGI, so that it acts before a body is read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from qc.errors import NotFound, QcError
 from qc.records import new_id
 from server import access, auth
 from server.errors import NotAllowed, NotLoggedIn, TooLarge, answer_to
-from server.metrics import Metrics
 
 if TYPE_CHECKING:
     from server.context import Context
@@ -38,8 +40,8 @@ SECURITY_HEADERS = {
 class Guard:
     """Request id, identity, roles, sizes, security headers, one log line and the figures of every request."""
 
-    def __init__(self, app: ASGIApp, *, context: Context, metrics: Metrics) -> None:
-        self.app, self.context, self.metrics = app, context, metrics
+    def __init__(self, app: ASGIApp, *, context: Context) -> None:
+        self.app, self.context, self.metrics = app, context, context.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,7 +101,7 @@ class Guard:
         if (asked, rule) not in access.RULES:
             return  # the router says 405 and which methods there are
         allowed = access.RULES[asked, rule]
-        if allowed is access.PUBLIC:
+        if allowed is None:
             return
         if identity is None:
             raise NotLoggedIn("log in, or send a key as `Authorization: Bearer <key>`")
@@ -143,7 +145,7 @@ def _counting(receive: Receive, limit: int) -> Receive:
         if message["type"] == "http.request":
             taken += len(message.get("body", b""))
             if taken > limit:
-                raise TooLarge(f"the request has more than {limit} bytes; that is all that is taken here", limit_bytes=limit)
+                raise TooLarge(f"the request has more than the {limit} bytes taken here", limit_bytes=limit)
         return message
 
     return counted

@@ -10,7 +10,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter("qc_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry)
+        self._requests = Counter(
+            "qc_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+        )
         self._seconds = Histogram(
             "qc_request_seconds", "Time to answer, in seconds.", ["method", "route"], registry=self.registry
         )

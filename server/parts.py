@@ -1,8 +1,8 @@
 """What runs beside the requests, in the order of starting. To add something: a function, and a line in PARTS.
 
-A start function takes the context and returns a `server.context.Part`, or None when the settings switch it off. It may add
-to `context.after_inspection` and `context.after_decision`. It returns at once: what takes long happens in its own thread.
-One that raises is shown as failed in /health, and the others start all the same.
+A start function takes the context and returns a `server.context.Part`, or None when the settings switch it off. It
+may add to `context.after_inspection` and `context.after_decision`. It returns at once: what takes long happens in its
+own thread. One that raises is shown as failed in /health, and the others start all the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,35 @@ log = structlog.get_logger(__name__)
 
 Start = Callable[[Context], Part | None]
 
-PARTS: tuple[tuple[str, Start], ...] = ()
+
+def start_champion(context: Context) -> Part:
+    """The model that serves."""
+    from server.models_in_use import Champion, Fixed, find_champion, torch_loader
+
+    if context.segmenter is not None:
+        fixed = Fixed(context.segmenter)
+        context.champion = Champion(context.database, find=fixed.find, load=fixed.load)
+    else:
+        context.champion = Champion(
+            context.database, find=find_champion(context.settings), load=torch_loader(context.settings)
+        )
+    context.events.call("model", lambda _: context.need_champion().changed())
+    return context.champion
+
+
+def start_inspector(context: Context) -> Part:
+    """Takes parts in and has them judged."""
+    from server.inspecting import Inspector
+
+    context.inspector = Inspector(context)
+    return context.inspector
+
+
+PARTS: tuple[tuple[str, Start], ...] = (
+    ("model", start_champion),
+    # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
+    ("inspector", start_inspector),
+)
 """(name in /health, start function)."""
 
 

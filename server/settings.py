@@ -19,41 +19,70 @@ class Settings(BaseSettings):
     home: Path = Field(Path("var"), description="Folder of all data; made when missing.")
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in.")
     port: int = Field(
-        8000, ge=0, le=65535, validation_alias=AliasChoices("QC_PORT", "PORT", "port"), description="TCP port to listen on."
+        8000,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices("QC_PORT", "PORT", "port"),
+        description="TCP port to listen on.",
     )
-    public_url: str = Field("", description="Address under which people and Label Studio reach this server; default http://host:port.")
-    database_url: str = Field("", description="Default: SQLite at QC_HOME/qc.sqlite3. postgresql+psycopg://… for PostgreSQL.")
+    public_url: str = Field(
+        "", description="Address under which people and Label Studio reach this server; default http://host:port."
+    )
+    database_url: str = Field(
+        "", description="Default: SQLite at QC_HOME/qc.sqlite3. postgresql+psycopg://… for PostgreSQL."
+    )
 
     # inspecting
     inspection_workers: int = Field(1, ge=1, le=64, description="Parts inspected at the same time.")
-    torch_threads: int = Field(0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores.")
+    torch_threads: int = Field(
+        0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores."
+    )
     device: str = Field("cpu", description="Where the model runs: cpu, cuda.")
+    max_waiting: int = Field(32, ge=1, le=1000, description="Parts that may wait for their verdict; more get 429.")
     max_images: int = Field(64, ge=1, le=999, description="Images of one inspection, at most.")
     max_upload_mb: int = Field(2600, ge=1, description="Size of one POST /inspections, in 10^6 bytes, at most.")
     max_request_mb: int = Field(16, ge=1, description="Size of any other request, in 10^6 bytes, at most.")
-    inspection_wait_s: float = Field(300.0, gt=0, description="How long a repeated trigger waits for the first one's answer, in seconds.")
+    inspection_wait_s: float = Field(
+        300.0, gt=0, description="How long a repeated trigger waits for the first one's answer, in seconds."
+    )
     default_product: str = Field("default", description="Product whose policy holds where none is named.")
 
     # storage
-    cache_gb: float = Field(4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most.")
+    cache_gb: float = Field(
+        4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."
+    )
     min_free_gb: float = Field(2.0, ge=0, description="Free disk, in 2^30 bytes, below which /health warns.")
 
     # people
     session_hours: float = Field(12.0, gt=0, description="How long a log-in lasts, in hours.")
-    login_failures: int = Field(5, ge=1, description="Wrong passwords from one address for one name in five minutes, at most.")
+    login_failures: int = Field(
+        5, ge=1, description="Wrong passwords from one address for one name in five minutes, at most."
+    )
 
     # watched folder
-    inbox_settle_s: float = Field(1.0, ge=0, description="A file is finished when it has not changed for so long, in seconds.")
-    inbox_patience_s: float = Field(10.0, ge=0, description="A file that cannot be read is rejected after so many quiet seconds.")
-    inbox_keep: bool = Field(False, description="Keep taken files under inbox/.done; otherwise they are deleted once stored.")
+    inbox_settle_s: float = Field(
+        1.0, ge=0, description="A file is finished when it has not changed for so long, in seconds."
+    )
+    inbox_patience_s: float = Field(
+        10.0, ge=0, description="A file that cannot be read is rejected after so many quiet seconds."
+    )
+    inbox_keep: bool = Field(
+        False, description="Keep taken files under inbox/.done; otherwise they are deleted once stored."
+    )
 
     # Label Studio
     label_studio: bool = Field(True, description="Run or use Label Studio.")
     label_studio_url: str = Field("", description="Address of an existing Label Studio; empty: run our own.")
     label_studio_token: str = Field("", description="Access token for an existing Label Studio.", repr=False)
-    label_studio_env: Path = Field(Path(".venv-label-studio"), description="Virtual environment in which our own Label Studio is installed.")
-    label_studio_port: int = Field(0, ge=0, le=65535, description="Port of our own Label Studio; 0: the server's port + 1.")
-    sweep_s: float = Field(60.0, gt=0, description="How often annotations are looked for that the webhook lost, in seconds.")
+    label_studio_env: Path = Field(
+        Path(".venv-label-studio"), description="Virtual environment in which our own Label Studio is installed."
+    )
+    label_studio_port: int = Field(
+        0, ge=0, le=65535, description="Port of our own Label Studio; 0: the server's port + 1."
+    )
+    sweep_s: float = Field(
+        60.0, gt=0, description="How often annotations are looked for that the webhook lost, in seconds."
+    )
 
     # learning
     retrain_after_labels: int = Field(20, ge=1, description="New finished labels after which a retraining is queued.")

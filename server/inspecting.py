@@ -1,0 +1,317 @@
+"""The inspector: takes pictures in, keeps them safe, has them judged. Nothing it took is lost or judged twice.
+
+1. The pictures are checked and decoded; what is wrong with them is said at once.
+2. The camera's bytes are stored, then a row `received` is committed. From here on a power cut loses nothing.
+3. A worker judges the part and records the verdict in one transaction.
+4. At start, whatever is still `received` is judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+
+from qc.errors import InvalidInput, Unavailable
+from qc.frame import Frame, decode, picture_format
+from qc.records import Exposure, Inspection, Progress
+from server import judging
+from server.context import Context
+from server.errors import TooMany
+from server.inspections import exposures_of
+from server.policies import check_product
+from server.thumbnails import keep_thumbnail
+
+log = structlog.get_logger(__name__)
+
+ENDINGS = {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "TIFF": "tif"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a camera sent."""
+
+    data: bytes
+    name: str = ""
+    """File name, if it had one."""
+    view: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A wish to have a part inspected."""
+
+    part: str
+    station: str
+    pictures: Sequence[Picture]
+    trigger_id: str | None = None
+    product: str = ""
+    """Empty: the installation's default."""
+    process_values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answer to an order: its inspection, and whether it was new."""
+
+    inspection_id: str
+    new: bool
+
+
+class Inspector:
+    """Takes orders from any thread. A `server.context.Part`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._champion, self._metrics = context, context.need_champion(), context.metrics
+        self._workers = ThreadPoolExecutor(context.settings.inspection_workers, thread_name_prefix="inspect")
+        self._waiting: dict[str, Future[None]] = {}
+        self._taking = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._recovery = threading.Thread(target=self._recover, name="recover", daemon=True)
+        self._recovery.start()
+
+    def inspect(self, order: Order) -> Taken:
+        """Take an order and wait until it is judged; a repeated trigger waits for the first one's answer.
+
+        Raises:
+            InvalidInput: the order or a picture makes no sense; nothing is stored.
+            Unavailable: no model serves yet, the disk refuses, or it takes longer than the settings allow.
+            TooMany: too many parts wait already.
+        """
+        started = time.perf_counter()
+        taken = self.take(order, started=started)
+        self.wait(taken.inspection_id)
+        return taken
+
+    def take(self, order: Order, *, started: float | None = None) -> Taken:
+        """Check, store and queue an order; on return it is safe. Raises as `inspect`.
+
+        Args:
+            order: what to inspect.
+            started: `time.perf_counter()` when its last byte had come.
+        """
+        started = time.perf_counter() if started is None else started
+        product = check_product(order.product or self._context.settings.default_product)
+        _check_order(order, self._context.settings.max_images)
+        if (known := self._known(order)) is not None:
+            return Taken(known, new=False)
+        self._champion.serving()
+        with self._place():
+            frames = _frames(order.pictures)
+            inspection, exposures = self._store(order, product, frames)
+            with self._context.database.write() as session:
+                session.add(inspection)
+                try:
+                    session.flush()
+                except IntegrityError:
+                    session.rollback()
+                    known = self._known(order)
+                    if known is None:
+                        raise
+                    return Taken(known, new=False)
+                session.add_all(exposures)
+                # queued before the commit, so that a repeated trigger that sees the row also finds it in the queue
+                go = threading.Event()
+                self._queue(inspection.id, frames, started, go)
+                try:
+                    session.commit()
+                finally:
+                    go.set()
+        return Taken(inspection.id, new=True)
+
+    def wait(self, inspection_id: str) -> None:
+        """Wait until an inspection is judged; raises Unavailable when that takes too long."""
+        with self._lock:
+            future = self._waiting.get(inspection_id)
+        if future is None:
+            return
+        try:
+            future.result(self._context.settings.inspection_wait_s)
+        except TookTooLong as error:
+            raise Unavailable(
+                f"inspection {inspection_id} is stored but not judged yet; ask for it again later"
+            ) from error
+        except CancelledError as error:
+            raise Unavailable(
+                f"the server stops; inspection {inspection_id} is stored and judged when it is back"
+            ) from error
+
+    def state(self) -> dict[str, Any]:
+        """For /health."""
+        return {"state": "ok", "waiting": len(self._waiting)}
+
+    def stop(self) -> None:
+        """Finish the part at hand; what waits is judged after the next start."""
+        self._stop.set()
+        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._recovery.join(timeout=5)
+
+    def _known(self, order: Order) -> str | None:
+        """The inspection that the trigger already is, or None."""
+        if order.trigger_id is None:
+            return None
+        wanted = select(Inspection.id).where(
+            Inspection.station == order.station, Inspection.trigger_id == order.trigger_id
+        )
+        with self._context.database.read() as session:
+            return session.exec(wanted).first()
+
+    def _place(self) -> _Place:
+        return _Place(self)
+
+    def _store(self, order: Order, product: str, frames: list[Frame]) -> tuple[Inspection, list[Exposure]]:
+        inspection = Inspection(
+            part=order.part,
+            station=order.station,
+            trigger_id=order.trigger_id,
+            product=product,
+            received_at=self._context.now(),
+            process_values=dict(order.process_values),
+        )
+        exposures = []
+        for n, (picture, frame) in enumerate(zip(order.pictures, frames, strict=True)):
+            kind = picture_format(picture.data)
+            key = f"originals/{frame.sha256[:2]}/{frame.sha256}.{ENDINGS[kind]}"
+            if not self._context.blobs.exists(key):
+                self._context.blobs.put(key, picture.data)
+            keep_thumbnail(self._context.cache, frame)
+            exposures.append(
+                Exposure(
+                    inspection_id=inspection.id,
+                    n=n,
+                    view=picture.view,
+                    name=picture.name,
+                    format=kind,
+                    width=frame.width,
+                    height=frame.height,
+                    sha256=frame.sha256,
+                    original_key=key,
+                )
+            )
+        return inspection, exposures
+
+    def _queue(
+        self, inspection_id: str, frames: list[Frame] | None, started: float | None, go: threading.Event
+    ) -> None:
+        with self._lock:
+            if inspection_id in self._waiting:
+                return
+            future = self._waiting[inspection_id] = self._workers.submit(
+                self._judge, inspection_id, frames, started, go
+            )
+            self._metrics.waiting.set(len(self._waiting))
+        future.add_done_callback(lambda _: self._done(inspection_id))
+
+    def _done(self, inspection_id: str) -> None:
+        with self._lock:
+            self._waiting.pop(inspection_id, None)
+            self._metrics.waiting.set(len(self._waiting))
+
+    def _judge(
+        self, inspection_id: str, frames: list[Frame] | None, started: float | None, go: threading.Event
+    ) -> None:
+        go.wait()
+        with self._context.database.read() as session:
+            inspection = session.get(Inspection, inspection_id)
+            exposures = exposures_of(session, inspection_id)
+        if inspection is None or inspection.progress != Progress.RECEIVED:
+            return  # its commit failed, or somebody else has judged it
+
+        def elapsed_ms() -> float:
+            if started is not None:
+                return 1000 * (time.perf_counter() - started)
+            return 1000 * (self._context.now() - inspection.received_at).total_seconds()
+
+        try:
+            segmenter, policy = self._champion.serving(), self._context.policies.get(inspection.product)
+            frames = frames or judging.frames_of(exposures, self._context.blobs)
+            judgement = judging.judge(frames, segmenter, policy, station=inspection.station)
+            keys = [
+                judging.store_instances(found, inspection_id, n, self._context.blobs)
+                for n, found in enumerate(judgement.findings)
+            ]
+            done = judging.record_judgement(self._context, inspection_id, judgement, keys, elapsed_ms=elapsed_ms())
+        except Exception as error:  # whatever a model or a file does, the part is set aside and the line goes on
+            log.error("inspection failed", inspection=inspection_id, exc_info=error)
+            done = judging.record_failure(self._context, inspection_id, error, elapsed_ms=elapsed_ms())
+        if done is not None:
+            self._metrics.inspected(done.station, str(done.verdict), (done.elapsed_ms or 0) / 1000)
+            log.info(
+                "inspected",
+                inspection=inspection_id,
+                part=done.part,
+                station=done.station,
+                verdict=str(done.verdict),
+                ms=done.elapsed_ms,
+            )
+
+    def _recover(self) -> None:
+        while not self._champion.wait(0.5):
+            if self._stop.is_set():
+                return
+        wanted = select(Inspection.id).where(Inspection.progress == Progress.RECEIVED).order_by(col(Inspection.id))
+        with self._context.database.read() as session:
+            left = list(session.exec(wanted))
+        go = threading.Event()
+        go.set()
+        for inspection_id in left:
+            if self._stop.is_set():
+                return
+            self._queue(inspection_id, None, None, go)
+        if left:
+            log.info("judging what was received before the last stop", parts=len(left))
+
+
+class _Place:
+    """A place in the queue of parts; raises TooMany when it is full."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+
+    def __enter__(self) -> None:
+        inspector = self._inspector
+        limit = inspector._context.settings.max_waiting
+        with inspector._lock:
+            if inspector._taking + len(inspector._waiting) >= limit:
+                raise TooMany(f"{limit} parts wait already; send this one again in a moment", retry_after_s=1)
+            inspector._taking += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._inspector._lock:
+            self._inspector._taking -= 1
+
+
+def _check_order(order: Order, max_images: int) -> None:
+    for what, text, limit in (("part", order.part, 128), ("station", order.station, 64)):
+        if not text.strip() or len(text) > limit or not text.isprintable():
+            raise InvalidInput(f"{what} must be 1 to {limit} printable characters, not {text[:80]!r}")
+    if order.trigger_id is not None and not (0 < len(order.trigger_id) <= 200 and order.trigger_id.isprintable()):
+        raise InvalidInput("trigger_id must be 1 to 200 printable characters, or left out")
+    if not 1 <= len(order.pictures) <= max_images:
+        raise InvalidInput(f"an inspection has 1 to {max_images} images, not {len(order.pictures)}")
+    for picture in order.pictures:
+        if len(picture.view) > 64 or (picture.view and not picture.view.isprintable()):
+            raise InvalidInput(f"a view's name has at most 64 printable characters, not {picture.view[:80]!r}")
+        if len(picture.name) > 255:
+            raise InvalidInput("a file name has at most 255 characters")
+
+
+def _frames(pictures: Sequence[Picture]) -> list[Frame]:
+    frames = []
+    for n, picture in enumerate(pictures):
+        try:
+            pixels = decode(picture.data, name=picture.name)
+        except InvalidInput as error:
+            raise InvalidInput(f"image {n} ({picture.name or 'without a name'}): {error.message}", image=n) from error
+        frames.append(Frame(pixels, picture.view, hashlib.sha256(picture.data).hexdigest()))
+    return frames

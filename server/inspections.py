@@ -1,0 +1,174 @@
+"""Reading inspections: one, a page, per station; and the JSON they leave as. Functions take the session."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import case, func
+from sqlalchemy import select as sql_select
+from sqlmodel import Session, col, select
+
+from qc.errors import InvalidInput, NotFound
+from qc.records import Decision, Exposure, Inspection
+from qc.verdict import Verdict
+from server.schemas import DecisionOut, DefectOut, ImageOut, InspectionOut, InspectionPage, LabelTaskRef, StationOut
+
+
+def get_inspection(session: Session, inspection_id: str) -> Inspection:
+    """The inspection; raises NotFound."""
+    inspection = session.get(Inspection, inspection_id)
+    if inspection is None:
+        raise NotFound(f"there is no inspection {inspection_id}")
+    return inspection
+
+
+def get_exposure(session: Session, inspection_id: str, n: int) -> Exposure:
+    """One image of an inspection; raises NotFound."""
+    exposure = session.get(Exposure, (inspection_id, n))
+    if exposure is None:
+        raise NotFound(f"inspection {inspection_id} has no image {n}")
+    return exposure
+
+
+def exposures_of(session: Session, inspection_id: str) -> list[Exposure]:
+    """The images of an inspection, in the order in which they were sent."""
+    wanted = select(Exposure).where(Exposure.inspection_id == inspection_id).order_by(col(Exposure.n))
+    return list(session.exec(wanted))
+
+
+def newest_decision(session: Session, inspection_id: str) -> Decision | None:
+    """The decision that stands."""
+    wanted = select(Decision).where(Decision.inspection_id == inspection_id).order_by(col(Decision.id).desc())
+    return session.exec(wanted.limit(1)).first()
+
+
+def show(session: Session, inspections: Iterable[Inspection], *, outlines: bool) -> list[InspectionOut]:
+    """Inspections as they leave the server, with three look-ups for all of them together."""
+    rows = list(inspections)
+    ids = [row.id for row in rows]
+    images: dict[str, list[Exposure]] = defaultdict(list)
+    for exposure in session.exec(
+        select(Exposure).where(col(Exposure.inspection_id).in_(ids)).order_by(col(Exposure.n))
+    ):
+        images[exposure.inspection_id].append(exposure)
+    decisions = {
+        decision.inspection_id: decision
+        for decision in session.exec(
+            select(Decision).where(col(Decision.inspection_id).in_(ids)).order_by(col(Decision.id))
+        )
+    }
+    tasks = _label_tasks(session, ids)
+    return [
+        InspectionOut(
+            **row.model_dump(exclude={"process_values"}),
+            process_values=row.process_values,
+            images=[_image(exposure, outlines=outlines) for exposure in images[row.id]],
+            decision=_decision(decisions.get(row.id)),
+            label_task=tasks.get(row.id),
+        )
+        for row in rows
+    ]
+
+
+def show_one(session: Session, inspection_id: str) -> InspectionOut:
+    """One inspection as it leaves the server; raises NotFound."""
+    return show(session, [get_inspection(session, inspection_id)], outlines=True)[0]
+
+
+def in_short(inspection: Inspection) -> dict[str, Any]:
+    """What an event says of an inspection."""
+    return {
+        "id": inspection.id,
+        "part": inspection.part,
+        "station": inspection.station,
+        "product": inspection.product,
+        "progress": inspection.progress,
+        "verdict": inspection.verdict,
+        "score": inspection.score,
+        "received_at": inspection.received_at.isoformat(),
+    }
+
+
+def page(
+    session: Session,
+    *,
+    station: str | None = None,
+    verdict: Verdict | None = None,
+    part: str | None = None,
+    since: datetime | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> InspectionPage:
+    """Inspections, newest first. Ids sort by time, so a cursor is the last id seen and new parts shift no page."""
+    wanted = select(Inspection).order_by(col(Inspection.id).desc()).limit(limit + 1)
+    if station is not None:
+        wanted = wanted.where(Inspection.station == station)
+    if verdict is not None:
+        wanted = wanted.where(Inspection.verdict == verdict)
+    if part is not None:
+        wanted = wanted.where(Inspection.part == part)
+    if since is not None:
+        if since.tzinfo is None:
+            raise InvalidInput("since must name its time zone, such as 2026-01-31T06:00:00Z")
+        wanted = wanted.where(col(Inspection.received_at) >= since)
+    if cursor is not None:
+        wanted = wanted.where(col(Inspection.id) < cursor)
+    rows = list(session.exec(wanted))
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return InspectionPage(items=show(session, rows, outlines=False), next_cursor=rows[-1].id if more else None)
+
+
+def stations(session: Session) -> list[StationOut]:
+    """Every station that sent something, with its counts."""
+
+    def count(verdict: Verdict) -> Any:
+        return func.sum(case((col(Inspection.verdict) == verdict, 1), else_=0))
+
+    counted = (
+        sql_select(
+            col(Inspection.station),
+            func.count(),
+            count(Verdict.OK),
+            count(Verdict.REVIEW),
+            count(Verdict.NG),
+            func.max(col(Inspection.id)),
+        )
+        .group_by(col(Inspection.station))
+        .order_by(col(Inspection.station))
+    )
+    found = []
+    for name, inspected, ok, review, ng, newest in session.execute(counted):
+        last = get_inspection(session, newest)
+        found.append(
+            StationOut(
+                name=name,
+                product=last.product,
+                inspected=inspected,
+                ok=ok,
+                review=review,
+                ng=ng,
+                last_at=last.received_at,
+            )
+        )
+    return found
+
+
+def _image(exposure: Exposure, *, outlines: bool) -> ImageOut:
+    defects = [
+        DefectOut.model_validate(defect if outlines else {**defect, "outline": []}) for defect in exposure.defects
+    ]
+    return ImageOut(**exposure.model_dump(include=set(ImageOut.model_fields) - {"defects"}), defects=defects)
+
+
+def _decision(decision: Decision | None) -> DecisionOut | None:
+    if decision is None:
+        return None
+    return DecisionOut(verdict=decision.verdict.value, reason=decision.reason, by=decision.by, at=decision.at)  # type: ignore[arg-type]
+
+
+def _label_tasks(session: Session, inspection_ids: list[str]) -> dict[str, LabelTaskRef]:
+    return {}

@@ -1,0 +1,140 @@
+"""One inspection, judged and recorded in one transaction. The inspector decides when; this is what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import cv2
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from sqlmodel import Session
+
+from qc.errors import QcError, Unavailable
+from qc.frame import Frame, decode
+from qc.inspection import Findings, inspect
+from qc.ports import BlobStore, Segmenter
+from qc.records import Exposure, Inspection, Progress
+from qc.verdict import Policy, Verdict, worst
+from server import audit
+from server.context import Context
+from server.inspections import exposures_of, get_inspection, in_short
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to be recorded about an inspection."""
+
+    verdict: Verdict
+    score: float
+    """The worst of its images', in [0, 1]."""
+    model: str
+    findings: tuple[Findings, ...]
+    """One for each image."""
+
+
+def judge(frames: list[Frame], segmenter: Segmenter, policy: Policy, *, station: str) -> Judgement:
+    """Look at every image of a part; the part's verdict is the worst of its views'."""
+    findings = tuple(inspect(frame, segmenter, policy, station=station) for frame in frames)
+    return Judgement(
+        verdict=worst(found.verdict for found in findings),
+        score=max(found.score for found in findings),
+        model=segmenter.model_id,
+        findings=findings,
+    )
+
+
+def frames_of(exposures: list[Exposure], blobs: BlobStore) -> list[Frame]:
+    """The stored pictures of an inspection, decoded anew."""
+    return [Frame(decode(blobs.get(exposure.original_key)), exposure.view, exposure.sha256) for exposure in exposures]
+
+
+def store_instances(found: Findings, inspection_id: str, n: int, blobs: BlobStore) -> str | None:
+    """Store which pixel belongs to which defect, as a 16-bit PNG; None when there is no defect."""
+    if not found.defects:
+        return None
+    done, png = cv2.imencode(".png", found.instances, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise Unavailable("the defects' mask could not be written as PNG; try again")
+    key = f"instances/{inspection_id[-2:]}/{inspection_id}-{n}.png"
+    blobs.put(key, png.tobytes())
+    return key
+
+
+def read_instances(exposure: Exposure, blobs: BlobStore) -> NDArray[np.uint16]:
+    """`H x W`: 0 background, else 1 + the place of the pixel's defect in `exposure.defects`."""
+    if exposure.instances_key is None:
+        return np.zeros((exposure.height, exposure.width), np.uint16)
+    stored = cv2.imdecode(np.frombuffer(blobs.get(exposure.instances_key), np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise Unavailable(f"the stored mask {exposure.instances_key} is damaged")
+    return stored.astype(np.uint16, copy=False)
+
+
+def record_judgement(
+    context: Context, inspection_id: str, judgement: Judgement, keys: list[str | None], *, elapsed_ms: float
+) -> Inspection | None:
+    """Verdict, defects, audit entry and whatever hooks want, in one transaction. None: it was already judged."""
+    with context.database.write() as session:
+        inspection = get_inspection(session, inspection_id)
+        if inspection.progress != Progress.RECEIVED:
+            return None
+        exposures = exposures_of(session, inspection_id)
+        for exposure, found, key in zip(exposures, judgement.findings, keys, strict=True):
+            exposure.instances_key, exposure.score, exposure.verdict = key, found.score, found.verdict
+            exposure.defects = [
+                {**defect.as_json(), "counts": defect.counts, "outline": [list(map(list, r)) for r in defect.outline]}
+                for defect in found.defects
+            ]
+            session.add(exposure)
+        inspection.progress = Progress.DONE
+        inspection.verdict, inspection.score = judgement.verdict, judgement.score
+        inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms, 1)
+        session.add(inspection)
+        _seal(session, inspection, exposures, at=context.now())
+        for hook in context.after_inspection:
+            try:
+                with session.begin_nested():
+                    hook(session, inspection, exposures)
+            except Exception as error:  # a verdict must not be lost because a label task could not be opened
+                log.error("a hook after the inspection failed", inspection=inspection_id, exc_info=error)
+        context.events.on_commit(session, "inspection", in_short(inspection))
+        session.commit()
+        return inspection
+
+
+def record_failure(context: Context, inspection_id: str, error: Exception, *, elapsed_ms: float) -> Inspection | None:
+    """It could not be inspected: a person should look, so the verdict is `review`. None: it was already judged."""
+    problem = error.message if isinstance(error, QcError) else f"{type(error).__name__}: {error}"
+    with context.database.write() as session:
+        inspection = get_inspection(session, inspection_id)
+        if inspection.progress != Progress.RECEIVED:
+            return None
+        inspection.progress, inspection.problem = Progress.FAILED, problem[:1000]
+        inspection.verdict, inspection.elapsed_ms = Verdict.REVIEW, round(elapsed_ms, 1)
+        session.add(inspection)
+        _seal(session, inspection, exposures_of(session, inspection_id), at=context.now())
+        context.events.on_commit(session, "inspection", in_short(inspection))
+        session.commit()
+        return inspection
+
+
+def verdict_body(inspection: Inspection, exposures: list[Exposure]) -> dict[str, object]:
+    """What the audit trail keeps of a verdict, made from the rows; `audit.verify` makes it again and compares."""
+    return {
+        "part": inspection.part,
+        "station": inspection.station,
+        "product": inspection.product,
+        "progress": str(inspection.progress),
+        "verdict": str(inspection.verdict),
+        "score": inspection.score,
+        "model": inspection.model,
+        "images": [exposure.sha256 for exposure in exposures],
+    }
+
+
+def _seal(session: Session, inspection: Inspection, exposures: list[Exposure], *, at: datetime) -> None:
+    audit.record(session, "verdict", inspection.id, verdict_body(inspection, exposures), by="server", at=at)

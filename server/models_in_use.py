@@ -1,0 +1,157 @@
+"""The champion: the model that judges parts now. Swapped without a restart when the registry names another.
+
+Which model that is stands in the table ModelVersion (`server.registry` writes it); this file loads it, in a thread of
+its own, and keeps the old one serving until the new one is ready.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlmodel import Session, select
+
+import segmentation
+from qc.errors import QcError, Unavailable
+from qc.ports import Segmenter
+from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.db import Database
+
+log = structlog.get_logger(__name__)
+
+STARTER = Path(segmentation.__file__).parent / "starter"
+"""The model that comes with the product."""
+
+POLL_S = 2.0
+"""How often the table is looked at, for a change made by another process (`qc` commands beside the server)."""
+
+Find = Callable[[Session], tuple[str, Path] | None]
+"""Model id and folder of the champion, or None when there is none."""
+Load = Callable[[Path], Segmenter]
+
+
+class Champion:
+    """Holds the serving model. A `server.context.Part`."""
+
+    def __init__(self, database: Database, *, find: Find, load: Load) -> None:
+        self._database, self._find, self._load = database, find, load
+        self._serving: Segmenter | None = None
+        self._problem: str | None = None
+        self._failed_id: str | None = None
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="champion", daemon=True)
+        self._thread.start()
+
+    def serving(self) -> Segmenter:
+        """The serving model; raises Unavailable while there is none."""
+        if self._serving is None:
+            raise Unavailable(self._problem or "the model is still being loaded; try again in a few seconds")
+        return self._serving
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until a model serves; False when it took longer than `seconds`."""
+        return self._ready.wait(seconds)
+
+    def changed(self) -> None:
+        """Somebody promoted a model: look at the table now."""
+        self._failed_id = None
+        self._changed.set()
+
+    def state(self) -> dict[str, Any]:
+        """For /health."""
+        serving = self._serving
+        if serving is None:
+            return {"state": "failed" if self._problem else "starting", "message": self._problem or "loading the model"}
+        state: dict[str, Any] = {"state": "degraded" if self._problem else "ok", "id": serving.model_id}
+        state["classes"] = {str(class_id): name for class_id, name in serving.classes.items()}
+        if self._problem:
+            state["message"] = self._problem
+        return state
+
+    def stop(self) -> None:
+        """Stop looking; the model that serves stays."""
+        self._stop.set()
+        self._changed.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._changed.clear()
+            try:
+                self._refresh()
+            except Exception as error:  # whatever a broken folder raises, the old model goes on serving
+                self._problem = error.message if isinstance(error, QcError) else f"{type(error).__name__}: {error}"
+                log.error("champion could not be loaded", problem=self._problem, exc_info=error)
+            self._changed.wait(POLL_S)
+
+    def _refresh(self) -> None:
+        with self._database.read() as session:
+            wanted = self._find(session)
+        if wanted is None:
+            if self._serving is None:
+                self._problem = "there is no model yet; train one with `qc train` and promote it"
+            return
+        model_id, folder = wanted
+        if self._serving is not None and self._serving.model_id == model_id:
+            self._problem = None
+            return
+        if model_id == self._failed_id:
+            return
+        self._failed_id = model_id  # not tried again until somebody promotes, or another id stands there
+        loaded = self._load(folder)
+        if loaded.model_id != model_id:
+            raise Unavailable(
+                f"the folder of {model_id} now holds {loaded.model_id}; restore it, or promote another model"
+            )
+        self._serving, self._problem, self._failed_id = loaded, None, None
+        self._ready.set()
+        log.info("champion serves", model=model_id)
+
+
+def find_champion(settings: Settings) -> Find:
+    """The champion of the table ModelVersion; before there is one, the starter model that comes with the product."""
+    from segmentation.model import model_id
+    from segmentation.records import ModelVersion
+
+    def find(session: Session) -> tuple[str, Path] | None:
+        row = session.exec(select(ModelVersion).where(ModelVersion.alias == "champion")).first()
+        if row is not None:
+            return row.id, settings.home.resolve() / row.folder
+        if (STARTER / "model.json").is_file():
+            return model_id(STARTER), STARTER
+        return None
+
+    return find
+
+
+def torch_loader(settings: Settings) -> Load:
+    """Loads a model folder for serving."""
+
+    def load(folder: Path) -> Segmenter:
+        from segmentation.model import load_segmenter
+
+        return load_segmenter(folder, device=settings.device, threads=settings.threads)
+
+    return load
+
+
+class Fixed:
+    """A model given once and for all: the `find` and `load` of a champion that never changes."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter = segmenter
+
+    def find(self, session: Session) -> tuple[str, Path] | None:
+        """Its id; it needs no folder."""
+        return self.segmenter.model_id, Path()
+
+    def load(self, folder: Path) -> Segmenter:
+        """Itself."""
+        return self.segmenter

@@ -1,0 +1,115 @@
+"""The policy of each product: a file that a user edits, read again when it has changed.
+
+`QC_HOME/products/<product>.yaml`; `default.yaml` holds where a product has no file of its own. A file that stops making
+sense is shown in /health while its last good content stays in force.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from qc.errors import InvalidInput
+from qc.verdict import Policy, read_policy
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+
+DEFAULT_FILE = """\
+# What makes a part ok, doubtful (review) or not good (ng). Edit and save: the next part is judged by it.
+# For another product, copy this file to <product>.yaml beside it and send `product` with its pictures.
+product: default
+
+# Millimetres per pixel, for sizes in mm; one number, or by station and view: {station-1: {top: 0.05}}
+# mm_per_px: 0.05
+
+# A class that is not named under `classes`. `{}` always holds, `never` never does; sizes are at-least limits:
+# score, area_px, length_px, width_px, and with mm_per_px also area_mm2, length_mm, width_mm.
+default:
+  ng: {}                    # any defect that counts (at or above the model's threshold) makes the part not good
+  review: {score: 0.2}      # a doubtful one from this score on: a person should look
+
+# classes:
+#   scratch: {ng: {length_px: 30}, review: {score: 0.2}}
+#   stain: {ng: never, review: never}                     # harmless
+
+# Regions with rules of their own, in pixels [x, y, width, height]; the first that a defect touches decides.
+# zones:
+#   - {name: clamp, view: top, box: [0, 0, 400, 120], classes: {scratch: {ng: never, review: {}}}}
+"""
+
+
+def check_product(name: str) -> str:
+    """The name, if it can be a product's; raises InvalidInput."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(f"{name!r} cannot be a product's name: 1 to 64 letters, digits, '.', '_' or '-'")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file as it was read last."""
+
+    stamp: tuple[int, int]
+    """Modification time in nanoseconds, and size in bytes."""
+    policy: Policy | None
+    """The last good content; None when it never made sense."""
+    problem: str | None
+
+
+class Policies:
+    """The policies of an installation; safe to use from several threads."""
+
+    def __init__(self, folder: Path, *, default: str) -> None:
+        self.folder = folder
+        self.default = default
+        self._read: dict[str, _Read] = {}
+        self._lock = threading.Lock()
+        file = folder / f"{default}.yaml"
+        if not any(folder.glob("*.yaml")):
+            beside = file.with_suffix(".new")
+            beside.write_text(DEFAULT_FILE.replace("product: default", f"product: {default}"), encoding="utf-8")
+            beside.replace(file)
+
+    def get(self, product: str) -> Policy:
+        """The policy in force for a product.
+
+        Raises:
+            InvalidInput: its file makes no sense and never did since the server started.
+        """
+        for name in (check_product(product), self.default):
+            read = self._look(name)
+            if read is None:
+                continue
+            if read.policy is None:
+                raise InvalidInput(f"the policy of product {name} makes no sense: {read.problem}; correct {name}.yaml")
+            return read.policy
+        return Policy(product)
+
+    def problems(self) -> dict[str, str]:
+        """File name -> what is wrong with it now."""
+        with self._lock:
+            known = set(self._read)
+        names = known | {file.stem for file in self.folder.glob("*.yaml")}
+        reads = {name: self._look(name) for name in sorted(names) if _NAME.fullmatch(name)}
+        return {f"{name}.yaml": read.problem for name, read in reads.items() if read is not None and read.problem}
+
+    def _look(self, name: str) -> _Read | None:
+        file = self.folder / f"{name}.yaml"
+        with self._lock:
+            last = self._read.get(name)
+            try:
+                status = file.stat()
+            except FileNotFoundError:
+                self._read.pop(name, None)
+                return None
+            stamp = (status.st_mtime_ns, status.st_size)
+            if last is not None and last.stamp == stamp:
+                return last
+            try:
+                read = _Read(stamp, read_policy(file), None)
+            except InvalidInput as error:
+                read = _Read(stamp, last.policy if last else None, error.message)
+            self._read[name] = read
+            return read

@@ -1,0 +1,111 @@
+"""The pictures of an inspection: as sent, with the defects drawn in, as a mask, in tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from qc.frame import Pixels, decode
+from qc.ports import BlobStore
+from qc.records import Exposure
+from server import judging, pictures, thumbnails
+from server.context import ContextDep
+from server.db import SessionDep
+from server.inspections import get_exposure, get_inspection
+
+router = APIRouter(prefix="/inspections/{inspection_id}/images/{n}", tags=["images"])
+
+FOREVER = "private, max-age=31536000, immutable"
+"""For what is a function of stored bytes alone."""
+
+MEDIA = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "TIFF": "image/tiff"}
+
+
+def _decoder(exposure: Exposure, blobs: BlobStore) -> Callable[[], Pixels]:
+    return lambda: decode(blobs.get(exposure.original_key))
+
+
+def _answer(request: Request, media: str, tag: str, make: Callable[[], bytes]) -> Response:
+    """The bytes, or 304 when the browser has them already; made only when needed."""
+    headers = {"ETag": f'"{tag}"', "Cache-Control": FOREVER}
+    if f'"{tag}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(make(), media_type=media, headers=headers)
+
+
+@router.get("/original", response_class=Response)
+def original(inspection_id: str, n: int, session: SessionDep, context: ContextDep, request: Request) -> Response:
+    """The bytes the camera sent, untouched; the ETag is their SHA-256."""
+    exposure = get_exposure(session, inspection_id, n)
+    return _answer(request, MEDIA[exposure.format], exposure.sha256, lambda: context.blobs.get(exposure.original_key))
+
+
+@router.get("/overlay.png", response_class=Response)
+def overlay(
+    inspection_id: str, n: int, session: SessionDep, context: ContextDep, request: Request, fill: bool = False
+) -> Response:
+    """The picture with its defects outlined, or filled."""
+    exposure = get_exposure(session, inspection_id, n)
+    progress = get_inspection(session, inspection_id).progress
+
+    def make() -> bytes:
+        instances = judging.read_instances(exposure, context.blobs)
+        pixels = _decoder(exposure, context.blobs)()
+        return pictures.png(pictures.overlay(pixels, exposure.defects, instances, fill=fill))
+
+    return _answer(request, "image/png", f"{inspection_id}-{n}-overlay-{fill}-{progress}", make)
+
+
+@router.get("/mask.png", response_class=Response)
+def mask(inspection_id: str, n: int, session: SessionDep, context: ContextDep, request: Request) -> Response:
+    """Class ids of the defects that count, 0 elsewhere, at native size."""
+    exposure = get_exposure(session, inspection_id, n)
+    progress = get_inspection(session, inspection_id).progress
+
+    def make() -> bytes:
+        instances = judging.read_instances(exposure, context.blobs)
+        return pictures.png(pictures.class_mask(exposure.defects, instances))
+
+    return _answer(request, "image/png", f"{inspection_id}-{n}-mask-{progress}", make)
+
+
+@router.get("/thumbnail.jpg", response_class=Response)
+def thumbnail(
+    inspection_id: str,
+    n: int,
+    session: SessionDep,
+    context: ContextDep,
+    request: Request,
+    size: Annotated[int, Query(ge=64, le=1024, description="Longer side in pixels.")] = thumbnails.SIZE,
+) -> Response:
+    """The picture made small."""
+    exposure = get_exposure(session, inspection_id, n)
+
+    def make() -> bytes:
+        return thumbnails.thumbnail(context.cache, exposure.sha256, size, _decoder(exposure, context.blobs))
+
+    return _answer(request, "image/jpeg", f"{exposure.sha256}-{size}", make)
+
+
+@router.get("/tiles/{level}/{column}_{row}.jpg", response_class=Response)
+def tile(
+    inspection_id: str,
+    n: int,
+    level: int,
+    column: int,
+    row: int,
+    session: SessionDep,
+    context: ContextDep,
+    request: Request,
+) -> Response:
+    """A Deep Zoom tile of 512 pixels, without overlap; the highest level is full size."""
+    exposure = get_exposure(session, inspection_id, n)
+
+    def make() -> bytes:
+        size = (exposure.width, exposure.height)
+        decoder = _decoder(exposure, context.blobs)
+        return pictures.tile(context.cache, exposure.sha256, size, level, column, row, decode=decoder)
+
+    return _answer(request, "image/jpeg", f"{exposure.sha256}-{level}-{column}-{row}", make)

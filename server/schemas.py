@@ -1,0 +1,108 @@
+"""What leaves the server about inspections, as JSON; the frontend's types are made from these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DefectOut(BaseModel):
+    """One blemish. Lengths in pixels of the original image; in mm where the view is calibrated."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    class_name: str = Field(alias="class")
+    class_id: int
+    score: float
+    bbox: list[int] = Field(description="x, y, width, height")
+    area_px: int
+    length_px: float
+    width_px: float
+    area_mm2: float | None
+    length_mm: float | None
+    width_mm: float | None
+    counts: bool = Field(description="At or above the model's threshold; otherwise it is doubtful.")
+    outline: list[list[list[int]]] = Field(default=[], description="Closed rings of [x, y]; left out of lists.")
+
+
+class ImageOut(BaseModel):
+    """One image of an inspection."""
+
+    n: int
+    view: str
+    name: str
+    width: int
+    height: int
+    sha256: str
+    score: float | None
+    verdict: Literal["ok", "review", "ng"] | None
+    defects: list[DefectOut]
+
+
+class DecisionOut(BaseModel):
+    """A person's word."""
+
+    verdict: Literal["ok", "ng"]
+    reason: str
+    by: str
+    at: datetime
+
+
+class LabelTaskRef(BaseModel):
+    """The label task that an inspection became."""
+
+    id: str
+    state: str
+    url: str | None
+
+
+class InspectionOut(BaseModel):
+    """One look at one part."""
+
+    id: str
+    part: str
+    station: str
+    product: str
+    trigger_id: str | None
+    progress: Literal["received", "done", "failed"]
+    problem: str | None = Field(description="Why it could not be inspected; its verdict is then `review`, never `ok`.")
+    verdict: Literal["ok", "review", "ng"] | None
+    score: float | None
+    model: str | None
+    elapsed_ms: float | None
+    received_at: datetime
+    process_values: dict[str, float]
+    images: list[ImageOut]
+    decision: DecisionOut | None
+    label_task: LabelTaskRef | None
+
+
+class InspectionPage(BaseModel):
+    """A page of inspections, newest first."""
+
+    items: list[InspectionOut]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+class StationOut(BaseModel):
+    """One station and what it saw."""
+
+    name: str
+    product: str
+    inspected: int
+    ok: int
+    review: int
+    ng: int
+    last_at: datetime | None
+
+
+class DecisionIn(BaseModel):
+    """The operator's word."""
+
+    verdict: Literal["ok", "ng"]
+    reason: str = Field(default="", max_length=500)
+
+
+Json = dict[str, Any]

@@ -1,0 +1,102 @@
+"""A real server in this process: its own data folder, a small segmenter that everybody can predict, a key for each role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from starlette.testclient import TestClient
+
+from qc.frame import to_8bit
+from qc.ports import Segmentation
+from server import auth
+from server.access import Role
+from server.app import create_app
+from server.context import Context
+from server.settings import Settings
+
+
+class DarkSpots:
+    """Calls what is darker than 60 of 255 a pit, for sure; darker than 100, perhaps."""
+
+    model_id = "sha256:dark-spots"
+    classes: Mapping[int, str] = {1: "pit"}  # noqa: RUF012
+    threshold = 0.5
+
+    def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
+        grey = to_8bit(pixels)
+        grey = grey if grey.ndim == 2 else cv2.cvtColor(grey, cv2.COLOR_RGB2GRAY)
+        log_odds = np.where(grey < 60, 5.0, np.where(grey < 100, -1.0, -9.0)).astype(np.float16)
+        return Segmentation(log_odds, np.ones(grey.shape, np.uint8))
+
+
+@dataclass
+class Line:
+    """A plant with one server; speaks the words of the domain."""
+
+    app: FastAPI
+    client: TestClient
+    keys: dict[Role, str]
+
+    @staticmethod
+    def picture(*, dark: int = 0, doubtful: int = 0, width: int = 120, height: int = 90, ending: str = ".png") -> bytes:
+        """A grey sheet with a dark square, a doubtful square, or neither; sides in pixels."""
+        grey = np.full((height, width), 180, np.uint8)
+        grey[10 : 10 + dark, 20 : 20 + dark] = 20
+        grey[50 : 50 + doubtful, 60 : 60 + doubtful] = 80
+        return bytes(cv2.imencode(ending, grey)[1])
+
+    @property
+    def context(self) -> Context:
+        return self.app.state.context
+
+    def head(self, role: Role = Role.MACHINE) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.keys[role]}"}
+
+    def get(self, path: str, role: Role = Role.ENGINEER, **options):
+        return self.client.get(f"/api/v1{path}", headers={**self.head(role), **options.pop("headers", {})}, **options)
+
+    def post(self, path: str, role: Role = Role.ENGINEER, **options):
+        return self.client.post(f"/api/v1{path}", headers={**self.head(role), **options.pop("headers", {})}, **options)
+
+    def send(self, *pictures: bytes, part: str = "P-1", station: str = "S-1", names: list[str] | None = None, **fields):
+        """POST /inspections as a camera computer does."""
+        names = names or [f"{n}.png" for n in range(len(pictures))]
+        files = [("image", (name, data)) for name, data in zip(names, pictures, strict=True)]
+        return self.post(
+            "/inspections", Role.MACHINE, files=files, data={"part": part, "station": station, **fields}
+        )
+
+
+def start(home: Path, segmenter: object | None = None, **settings: object) -> Iterator[Line]:
+    """A server on a data folder, until the generator is closed."""
+    chosen = Settings(home=home, label_studio=False, inbox_settle_s=0.2, inbox_patience_s=0.6, **settings)
+    app = create_app(chosen, segmenter=segmenter or DarkSpots())
+    with TestClient(app) as client:
+        context: Context = app.state.context
+        keys = {}
+        with context.database.write() as session:
+            for role in Role:
+                keys[role] = auth.create_key(session, f"{role} key", role, now=context.now())
+            session.commit()
+        assert context.champion is not None
+        assert context.champion.wait(20)
+        yield Line(app, client, keys)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    yield from start(tmp_path / "home")
+
+
+@pytest.fixture
+def run_line():
+    """Starts servers: `with run_line(home, segmenter, setting=…) as line`; a second one on the same home is a restart."""
+    return contextmanager(start)
