@@ -1,0 +1,47 @@
+/** Places on a frame, in frame pixels. Pure. */
+
+import { framePx, type FramePx } from "./units";
+
+export type Point = readonly [FramePx, FramePx];
+export type Ring = readonly Point[];
+
+/** A rectangle on a frame: left, top, width, height. */
+export type FrameBox = { x: FramePx; y: FramePx; width: FramePx; height: FramePx };
+
+export const boxOf = (bbox: readonly number[]): FrameBox => {
+  const [x = 0, y = 0, width = 0, height = 0] = bbox;
+  return { x: framePx(x), y: framePx(y), width: framePx(width), height: framePx(height) };
+};
+
+export const centreOf = (box: FrameBox): Point => [framePx(box.x + box.width / 2), framePx(box.y + box.height / 2)];
+
+/** Rings of pixel centres as one SVG path. Half a pixel is added: the centre of pixel 0 lies at 0.5. */
+export function pathOf(rings: readonly (readonly (readonly number[])[])[]): string {
+  return rings
+    .filter((ring) => ring.length > 0)
+    .map((ring) => `M${ring.map(([x = 0, y = 0]) => `${x + 0.5} ${y + 0.5}`).join("L")}Z`)
+    .join("");
+}
+
+/** The path of a box; what stands in for a defect that came without an outline. */
+export const pathOfBox = (box: FrameBox): string =>
+  `M${box.x} ${box.y}h${box.width}v${box.height}h${-box.width}Z`;
+
+/**
+ * What to show to look at `box`: the box in the middle with as much again around it, at least `least` pixels wide and
+ * high, and never larger than the frame.
+ */
+export function lookAt(box: FrameBox, frame: { width: FramePx; height: FramePx }, least: FramePx): FrameBox {
+  const [cx, cy] = centreOf(box);
+  const side = (length: FramePx, whole: FramePx) => Math.min(whole, Math.max(length * 3, least));
+  const width = side(box.width, frame.width);
+  const height = side(box.height, frame.height);
+  const place = (centre: number, length: number, whole: number) =>
+    Math.min(Math.max(centre - length / 2, 0), whole - length);
+  return {
+    x: framePx(place(cx, width, frame.width)),
+    y: framePx(place(cy, height, frame.height)),
+    width: framePx(width),
+    height: framePx(height),
+  };
+}

@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+import { boxOf, lookAt, pathOf, pathOfBox } from "./frame";
+import { percentScale, rangeWithZero } from "./scale";
+import { framePx, mm, showMm, showPx, toMm, toScreen } from "./units";
+
+describe("lengths", () => {
+  it("become millimetres by the station's scale", () => {
+    expect(toMm(framePx(200), { mmPerPx: 0.05 })).toBeCloseTo(10);
+    expect(toScreen(framePx(200), { screenPxPerPx: 0.5 })).toBe(100);
+  });
+  it("are shown with the figures that mean something", () => {
+    expect(showPx(framePx(5.71))).toBe("5.7 px");
+    expect(showPx(framePx(143.2))).toBe("143 px");
+    expect(showMm(mm(0.012))).toBe("12 µm");
+    expect(showMm(mm(0.5))).toBe("0.50 mm");
+    expect(showMm(mm(12.449))).toBe("12.4 mm");
+  });
+});
+
+describe("an outline", () => {
+  it("runs through pixel centres, and one pixel is still a place", () => {
+    expect(pathOf([[[0, 0], [4, 0], [4, 2]]])).toBe("M0.5 0.5L4.5 0.5L4.5 2.5Z");
+    expect(pathOf([[[7, 9]]])).toBe("M7.5 9.5Z");
+    expect(pathOf([[]])).toBe("");
+    expect(pathOfBox(boxOf([1, 2, 3, 4]))).toBe("M1 2h3v4h-3Z");
+  });
+});
+
+describe("looking at a defect", () => {
+  const frame = { width: framePx(1000), height: framePx(500) };
+  it("shows it in the middle with its surroundings", () => {
+    expect(lookAt(boxOf([400, 200, 100, 50]), frame, framePx(60))).toEqual({ x: 300, y: 150, width: 300, height: 150 });
+  });
+  it("stays on the frame at its corners, and within it for a defect as large as the part", () => {
+    expect(lookAt(boxOf([0, 0, 2, 2]), frame, framePx(128))).toEqual({ x: 0, y: 0, width: 128, height: 128 });
+    expect(lookAt(boxOf([998, 498, 2, 2]), frame, framePx(128))).toEqual({ x: 872, y: 372, width: 128, height: 128 });
+    expect(lookAt(boxOf([0, 0, 1000, 500]), frame, framePx(128))).toEqual({ x: 0, y: 0, width: 1000, height: 500 });
+  });
+});
+
+describe("a drawn line", () => {
+  it("holds zero and every value", () => {
+    expect(rangeWithZero([31.2, -12, 1.5])).toEqual([-14.16, 33.36]);
+    expect(rangeWithZero([3])).toEqual([0, 3.15]);
+    expect(rangeWithZero([])).toEqual([0, 1]);
+  });
+  it("never draws outside of itself", () => {
+    const at = percentScale([-10, 30]);
+    expect([at(-10), at(0), at(30), at(99)]).toEqual([0, 25, 100, 100]);
+    expect(percentScale([1, 1])(5)).toBe(50);
+  });
+});
