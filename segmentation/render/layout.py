@@ -34,10 +34,12 @@ def shape_part(surface: Surface, rng: np.random.Generator, *, margin: int) -> Sh
         if distance[int(cy), int(cx)] > radius + 16.0:  # clear of edges and of the other holes
             distance = np.minimum(distance, _from_circle(height, width, cx, cy) - radius)
     if rng.random() < 0.25:
-        distance = np.minimum(distance, _slot(rng, height, width))
+        slot = _slot(rng, height, width)
+        if distance[slot < 0.0].min(initial=100.0) > 16.0:
+            distance = np.minimum(distance, slot)
     _bend(surface, rng)
     if rng.random() < 0.45:
-        _engrave(surface, rng, distance)
+        _engrave(surface, rng, distance, margin=margin)
     bevel = float(rng.uniform(5.0, 12.0))
     _break_edges(surface, distance, bevel=bevel, steepness=float(rng.uniform(0.25, 0.7)))
     _background(surface, distance, rng)
@@ -90,7 +92,7 @@ def _bend(surface: Surface, rng: np.random.Generator) -> None:
     surface.gy[:] += 0.008 * soft_noise(rng, height, width, size=300)
 
 
-def _engrave(surface: Surface, rng: np.random.Generator, distance: Field) -> None:
+def _engrave(surface: Surface, rng: np.random.Generator, distance: Field, *, margin: int) -> None:
     """A part number: stamped (leaning flanks) or lasered (darker)."""
     height, width = surface.gx.shape
     letters = "".join(rng.choice(list("ABCDEFHKLMNPRSTX"), 2)) + "-" + "".join(rng.choice(list("0123456789"), 4))
@@ -101,9 +103,10 @@ def _engrave(surface: Surface, rng: np.random.Generator, distance: Field) -> Non
     if rng.random() < 0.25:
         plate = np.ascontiguousarray(plate.T[::-1])
     rows, columns = plate.shape
-    if rows >= height or columns >= width:
+    room_y, room_x = height - rows - 3 * margin, width - columns - 3 * margin
+    if room_y <= 0 or room_x <= 0:
         return
-    top, left = int(rng.integers(0, height - rows)), int(rng.integers(0, width - columns))
+    top, left = (int(1.5 * margin + rng.uniform() * room) for room in (room_y, room_x))
     place = np.s_[top : top + rows, left : left + columns]
     if float(distance[place].min()) < 10.0:
         return  # it would run over an edge or a hole
