@@ -26,15 +26,18 @@ MM_PER_PX = 0.05
 MARGIN = 32
 """px of metal rendered beyond the frame, so that a displaced camera still sees metal."""
 
-SEEN_GREY = 5.0
+SEEN_GREY = 4.0
 """A defect shows where it differs from the same metal without it by this many grey levels (out of 255, mean over the
-stretch that the eye joins): a little above the noise of the sensor, about what people find on a good screen."""
+stretch that the eye joins): about twice the noise of the sensor, about what people find on a good screen."""
 
 SEEN_TEXTURE = 0.6
 """It must also reach this share of the standard deviation of the texture around it, or it drowns in tool marks."""
 
 SEEN_SHARE = 0.15
-"""Of which less than this share shows is not called visible: a speck of a long scratch tells nobody that it is one."""
+"""A scratch of which less than this share shows is not called visible: a speck of it tells nobody that it is one."""
+
+SEEN_PX = 24
+"""Nor one of which fewer pixels show."""
 
 RESAMPLING_PX = 0.35
 """Blur of the displacement by a part of a pixel, beside that of the lens."""
@@ -216,6 +219,6 @@ def _what_shows(seen: Field, without: Field, mark: Blemish, view: View) -> tuple
     local = cv2.GaussianBlur(difference * weight, (0, 0), mark.reach_px)
     local /= np.maximum(cv2.GaussianBlur(weight, (0, 0), mark.reach_px), 1e-6)
     shows = extent & (local >= least)
-    if shows.sum() < SEEN_SHARE * extent.sum():
+    if shows.sum() < max(SEEN_PX, SEEN_SHARE * extent.sum()):
         shows = np.zeros_like(extent)
     return shows, mean
