@@ -17,12 +17,21 @@ LONGEST_WAIT_S = 20.0
 """A server that comes back after a restart is noticed at most this much later."""
 
 
+FAILURES = 6
+"""Answers of 500 to one request before it is given up: unlike a restart (502 to 504, or no answer), a fault in the server
+does not pass by waiting, and the next part may meet another fate."""
+
+
 class Stopped(QcError):
     """The line was told to stop while it waited."""
 
 
+class Fault(QcError):
+    """The server fails on one request, whatever the line does."""
+
+
 class Server:
-    """Calls the server, again and again while it does not answer: restarts, 5xx and 429 are waited out.
+    """Calls the server, again and again while it does not answer: restarts and 429 are waited out, a 500 for a while.
 
     Every call that changes something may be repeated without harm: inspections carry a trigger id, outcomes a part, and
     a decision repeated is the same decision.
@@ -97,8 +106,9 @@ class Server:
             Stopped: the line was told to stop while waiting for the server.
             Unavailable: the key is refused; waiting would not help.
             InvalidInput, NotFound, Conflict: the server says what is wrong with the request.
+            Fault: the server fails on this request time and again.
         """
-        wait = FIRST_WAIT_S
+        wait, failures = FIRST_WAIT_S, 0
         while True:
             try:
                 answer = self._http.request(method, path, **content)
@@ -112,6 +122,10 @@ class Server:
                     self._found()
                     raise _refusal(answer)
                 trouble = f"it answers {answer.status_code}: {_message(answer)}"
+                failures += answer.status_code == 500
+                if failures >= FAILURES:
+                    self._lost = False
+                    raise Fault(f"the server fails on {method} {path} time and again: {_message(answer)}")
             if not self._lost:
                 self._say(f"waiting for the server ({trouble})")
                 self._lost = True

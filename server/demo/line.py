@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from process_opt.simulate import Line
-from qc.errors import NotFound, QcError, Unavailable
+from qc.errors import Conflict, InvalidInput, NotFound, QcError, Unavailable
 from server.demo import operators, prepare
 from server.demo.camera import Shot, shoot
-from server.demo.client import Server, Stopped
+from server.demo.client import Fault, Server, Stopped
 from server.demo.config import PROCESS, DemoConfig
 from server.demo.shopfloor import Passage, passage
 from server.demo.truth import Truth
@@ -99,8 +99,11 @@ def make_part(config: DemoConfig, server: Server, truth: Truth, line: Line | Non
     name = f"SB{config.seed:02d}-{number:06d}"
     went: Passage | None = None
     if line is not None:
-        went = passage(line, name, number, lambda request: server.recommend(PROCESS, request))
-        server.report(PROCESS, [went.outcome])
+        try:
+            went = passage(line, name, number, lambda request: server.recommend(PROCESS, request))
+            server.report(PROCESS, [went.outcome])
+        except (InvalidInput, NotFound, Conflict, Fault) as error:
+            say(f"{name}: {error}; its pictures are taken all the same")
     shot = shoot(config, number, truth)
     inspection = server.inspect(
         shot.pictures,

@@ -9,7 +9,7 @@ import pytest
 
 from qc.errors import Conflict, InvalidInput, NotFound, Unavailable
 from server.demo.cli import register
-from server.demo.client import Server, Stopped
+from server.demo.client import FAILURES, Fault, Server, Stopped
 
 
 class Scripted(BaseHTTPRequestHandler):
@@ -87,6 +87,14 @@ def test_a_refusal_is_not_repeated(answering, status, kind):
     with pytest.raises(kind, match="in trouble"):
         send(client)
     assert len(asked) == 1
+
+
+def test_a_fault_of_the_server_is_not_waited_for_for_ever(answering, monkeypatch):
+    monkeypatch.setattr("server.demo.client.FIRST_WAIT_S", 0.01)
+    client, asked, _, _ = answering(500)
+    with pytest.raises(Fault, match="in trouble"):
+        send(client)
+    assert len(asked) == FAILURES
 
 
 def test_the_command_needs_a_key_and_sensible_numbers(monkeypatch, tmp_path):
