@@ -18,8 +18,8 @@ LONGEST_WAIT_S = 20.0
 
 
 FAILURES = 6
-"""Answers of 500 to one request before it is given up: unlike a restart (502 to 504, or no answer), a fault in the server
-does not pass by waiting, and the next part may meet another fate."""
+"""Answers of 500 to one request before it is given up: unlike a restart (502 to 504, or no answer), a fault in the
+server does not pass by waiting, and the next part may meet another fate."""
 
 
 class Stopped(QcError):
