@@ -1,0 +1,30 @@
+import { useSyncExternalStore } from "react";
+
+/** live: told as it happens; polling: asked again every few seconds; away: nobody answers. */
+export type Connection = "live" | "polling" | "away";
+
+let streaming = false;
+let reachable = true;
+const watchers = new Set<() => void>();
+
+function set(next: { streaming?: boolean; reachable?: boolean }): void {
+  const before = connection.state();
+  streaming = next.streaming ?? streaming;
+  reachable = next.reachable ?? reachable;
+  if (connection.state() !== before) for (const tell of watchers) tell();
+}
+
+export const connection = {
+  state: (): Connection => (streaming ? "live" : reachable ? "polling" : "away"),
+  answered: (yes: boolean) => set(yes ? { reachable: true } : { reachable: false, streaming: false }),
+  streams: (yes: boolean) => set(yes ? { streaming: true, reachable: true } : { streaming: false }),
+  watch(tell: () => void) {
+    watchers.add(tell);
+    return () => watchers.delete(tell);
+  },
+};
+
+export const useConnection = (): Connection => useSyncExternalStore(connection.watch, connection.state);
+
+/** How often lists ask again, in ms: seldom while events come, often while they do not. */
+export const refreshEvery = (): number => (connection.state() === "live" ? 30_000 : 3_000);

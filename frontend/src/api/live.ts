@@ -1,0 +1,66 @@
+import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { connection } from "./connection";
+
+/** Which lists an event of each kind makes old. */
+const TOUCHES: Record<string, readonly string[]> = {
+  inspection: ["inspections", "stations"],
+  decision: ["inspections", "inspection"],
+  label_task: ["label-tasks", "inspection"],
+  model: ["models", "health"],
+  job: ["jobs"],
+  recommendation: ["recommendations", "processes"],
+  outcome: ["recommendations", "summary"],
+};
+
+/** Events of so many ms are answered together: a burst asks for a list once. */
+const GATHER_MS = 150;
+
+/** After a refused stream, ask for a new one so much later (a broken one is reopened by the browser itself). */
+const REOPEN_MS = 3_000;
+
+/** Listen to what happens until the returned function is called; lists refresh themselves. */
+export function listen(queries: QueryClient): () => void {
+  const old = new Set<string>();
+  let gathering: ReturnType<typeof setTimeout> | undefined;
+  let reopening: ReturnType<typeof setTimeout> | undefined;
+  let source: EventSource;
+  let wasOpen = false;
+
+  const touch = (keys: readonly string[]) => {
+    for (const key of keys) old.add(key);
+    gathering ??= setTimeout(() => {
+      gathering = undefined;
+      for (const key of old) void queries.invalidateQueries({ queryKey: [key] });
+      old.clear();
+    }, GATHER_MS);
+  };
+
+  const open = () => {
+    source = new EventSource("/api/v1/events");
+    source.onopen = () => {
+      connection.streams(true);
+      if (wasOpen) void queries.invalidateQueries(); // nothing is replayed: ask again for what was missed
+      wasOpen = true;
+    };
+    source.onerror = () => {
+      connection.streams(false);
+      if (source.readyState === EventSource.CLOSED) reopening = setTimeout(open, REOPEN_MS);
+    };
+    for (const [kind, keys] of Object.entries(TOUCHES)) source.addEventListener(kind, () => touch(keys));
+  };
+
+  open();
+  return () => {
+    clearTimeout(gathering);
+    clearTimeout(reopening);
+    source.close();
+    connection.streams(false);
+  };
+}
+
+/** Listen while a page is open. */
+export function useLiveEvents(): void {
+  const queries = useQueryClient();
+  useEffect(() => listen(queries), [queries]);
+}

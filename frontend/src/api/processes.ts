@@ -1,0 +1,41 @@
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { api, told } from "./client";
+import { refreshEvery } from "./connection";
+import type { Process, Recommendation } from "./words";
+
+export const useProcesses = () =>
+  useQuery({ queryKey: ["processes"], queryFn: () => told(api.GET("/api/v1/processes")), refetchInterval: refreshEvery });
+
+export const useProcess = (name: string | undefined) =>
+  useQuery({
+    queryKey: ["process", name],
+    queryFn: async () => {
+      const found = await told(api.GET("/api/v1/processes/{name}", { params: { path: { name: name ?? "" } } }));
+      return { ...found, process: found.process as unknown as Process };
+    },
+    enabled: name !== undefined,
+  });
+
+/** The newest recommendations; all decisions, or one. */
+export const useRecommendations = (name: string | undefined, decision: string | undefined) =>
+  useQuery({
+    queryKey: ["recommendations", name, decision],
+    queryFn: async () => {
+      const query = { limit: 100, ...(decision ? { decision } : {}) };
+      const page = await told(
+        api.GET("/api/v1/processes/{name}/recommendations", { params: { path: { name: name ?? "" }, query } }),
+      );
+      return page.items as unknown as Recommendation[];
+    },
+    enabled: name !== undefined,
+    refetchInterval: refreshEvery,
+    placeholderData: keepPreviousData,
+  });
+
+export const useSummary = (name: string | undefined) =>
+  useQuery({
+    queryKey: ["summary", name],
+    queryFn: () => told(api.GET("/api/v1/processes/{name}/summary", { params: { path: { name: name ?? "" } } })),
+    enabled: name !== undefined,
+    refetchInterval: refreshEvery,
+  });

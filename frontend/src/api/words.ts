@@ -1,0 +1,70 @@
+/** The server's words under short names. All come from `schema.d.ts`, which `npm run api` makes from `openapi.json`. */
+
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Inspection = Schemas["InspectionOut"];
+export type Exposure = Schemas["ImageOut"];
+export type Defect = Schemas["DefectOut"];
+export type Verdict = NonNullable<Inspection["verdict"]>;
+export type Who = Schemas["Who"];
+export type LabelTask = Schemas["LabelTaskJson"];
+export type Model = Schemas["ModelJson"];
+export type Job = Schemas["JobJson"];
+export type Summary = Schemas["Summary"];
+
+/** A process as its YAML says it (contract, section 5). */
+export type Process = {
+  name: string;
+  currency: string;
+  part: { value: number; scrap: number; escape: number };
+  conformance: string[];
+  steps: Step[];
+};
+export type Step = {
+  name: string;
+  partner?: string | null;
+  factory?: string | null;
+  cost?: number;
+  optional?: boolean;
+  settings?: Record<string, Setting>;
+  measurements?: Record<string, Measurement>;
+};
+export type Setting = { unit?: string; low: number; high: number; nominal: number; change_cost?: number };
+export type Measurement = { unit?: string; lower?: number | null; upper?: number | null; gauge_sd?: number | null };
+
+/** What the plan says about a part (contract, section 6). */
+export type Decision = "continue" | "correct" | "scrap" | "measure" | "abstain";
+export type Advice = {
+  part: string;
+  at: string;
+  decision: Decision;
+  settings: Record<string, number>;
+  run: string[];
+  measure: string[];
+  p_conform: number | null;
+  p_conform_interval: [number, number] | null;
+  expected_value: number | null;
+  value_if_continued: number | null;
+  value_if_scrapped: number | null;
+  causes: { step: string; share: number }[];
+  alternatives: Partial<Advice>[];
+  reason: string;
+  model: string;
+  elapsed_ms: number;
+};
+export type Outcome = {
+  disposition: "finished" | "scrapped";
+  scrapped_at?: string | null;
+  observed: Record<string, number>;
+};
+export type Recommendation = {
+  id: string;
+  part: string;
+  at: string;
+  asked_at: string;
+  request: { observed?: Record<string, number>; batch?: string };
+  answer: Advice;
+  outcome: Outcome | null;
+};
