@@ -1,0 +1,66 @@
+"""What is known of one part before its next step: the state as every draw of the parameters sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.model import ProcessModel
+from process_opt.state_space import look, predict
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Belief:
+    """The state before step `at`."""
+
+    at: int
+    mean: Floats
+    """`d x D`, one column a draw."""
+    cov: Floats
+    """`d x d x D`"""
+    readings: Floats
+    """`M`: what was read, standardised; NaN where nothing was."""
+
+
+def standardised(model: ProcessModel, observed: dict[str, float]) -> tuple[Floats, Floats]:
+    """`S` settings and `M` readings in the model's units, NaN where not given."""
+    process, layout = model.process, model.layout
+    u = np.array([observed.get(name, np.nan) for name in process.settings])
+    y = np.array([observed.get(name, np.nan) for name in process.measurements])
+    return layout.settings(u), layout.readings(y)
+
+
+def believe(model: ProcessModel, observed: dict[str, float], at: int) -> Belief:
+    """Filter what was observed before step `at` (a place), in every draw."""
+    v, y = standardised(model, observed)
+    size = model.size
+    m = np.repeat(model.start[0][:, None], size, axis=1)
+    p = np.repeat(model.start[1][:, :, None], size, axis=2)
+    eye = np.eye(model.layout.d)
+    for k in range(at):
+        levers = list(model.layout.levers[k])
+        step = model.process.steps[k]
+        raw = v[levers]
+        if step.optional and not _was_run(raw, y, model.layout.reads[k]):
+            continue
+        known = np.isfinite(raw)
+        motion = model.motions[k]
+        a, b = motion.map(np.where(known, raw, 0.0)[:, None], model.draws[k])
+        noise = motion.noise[:, :, None]
+        for f, (js, c) in enumerate(motion.terms):
+            if len(js) == 1 and c < 0 and not known[js[0]]:
+                w = motion.weights[:, f]
+                noise = noise + (np.outer(w, w) * motion.unknown[js[0]])[:, :, None]
+        m, p = predict(m, p, a, b, noise)
+        for place, c in model.layout.reads[k]:
+            if np.isfinite(y[place]):
+                look(m, p, eye[c], y[place] - m[c], model.gauge[place], np.ones(size, dtype=bool))
+    return Belief(at, m, p, y)
+
+
+def _was_run(settings: Floats, y: Floats, reads: tuple[tuple[int, int], ...]) -> bool:
+    return bool(np.isfinite(settings).any() or any(np.isfinite(y[place]) for place, _ in reads))

@@ -1,0 +1,69 @@
+"""Which earlier step made this part what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from process_opt.belief import standardised
+from process_opt.model import ProcessModel
+from process_opt.outlook import limits
+from process_opt.state_space import smooth
+
+WORTH_NAMING = 0.05
+"""Shares below this are noise; they are left out, so shares sum to at most 1."""
+
+
+def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dict[str, Any]]:
+    """The steps before `at` by how much of the deviation to be expected at the end they made, largest first.
+
+    Counterfactual: had the step moved the part as it does on average, at its nominal settings, how much of the expected
+    deviation of the deciding readings from the middle of their limits would be gone, all else as it was?
+    """
+    process, layout = model.process, model.layout
+    v, y = standardised(model, observed)
+    for name, (k, _) in process.measurements.items():
+        if k >= at:
+            y[list(process.measurements).index(name)] = np.nan
+    skipped = []
+    for k, step in enumerate(process.steps):
+        marks = np.concatenate([v[list(layout.levers[k])], y[[p for p, _ in layout.reads[k]]]])
+        out = step.optional and (k >= at or not np.isfinite(marks).any())
+        skipped.append(np.array([True]) if out else None)
+    path = smooth(
+        list(model.motions[:at]), layout.reads[:at], layout.levers[:at], model.gauge, model.start, {},
+        y[:, None], v[:, None], np.array([False]), skipped[:at],
+    )  # fmt: skip
+    deciding = [list(process.measurements).index(name) for name in process.conformance]
+    lower, upper = limits(model)
+    half = np.where(np.isfinite(upper - lower), (upper - lower) / 2, 1.0)
+    response = np.zeros((len(deciding), layout.d))
+    shares = np.zeros((at, len(deciding)))
+    final = np.array([process.measurements[n][0] for n in process.conformance])
+    for k in range(len(process.steps) - 1, -1, -1):
+        for r, place in enumerate(deciding):
+            if final[r] == k:
+                response[r, layout.coordinate[place]] = 1.0
+        if skipped[k] is not None:
+            continue
+        here = v[list(layout.levers[k])]
+        a, b = model.motions[k].map(np.where(np.isfinite(here), here, 0.0)[:, None])
+        if k < at:
+            before = path.start if k == 0 else path.mean[k - 1]
+            a0, b0 = model.motions[k].map(np.zeros((here.size, 1)))
+            extra = path.mean[k] - (np.einsum("ijn,jn->in", a0, before) + b0)
+            shares[k] = response @ extra[:, 0] / half
+        response = response @ a[:, :, 0]
+    total = shares.sum(axis=0) + response @ (path.start[:, 0] - model.start[0]) / half
+    length = float(total @ total)
+    if length < 1e-12 or at == 0:
+        return []
+    part = np.maximum(shares @ total, 0.0)
+    whole = max(float(part.sum()), length)
+    named = [
+        {"step": process.steps[k].name, "share": round(float(part[k] / whole), 4)}
+        for k in np.argsort(-part)
+        if part[k] / whole >= WORTH_NAMING
+    ]
+    return named[:5]

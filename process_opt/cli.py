@@ -1,0 +1,103 @@
+"""`qc process fit` and `qc process recommend`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qc.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from process_opt.model import ProcessModel
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `process` with its subcommands, to which others may add."""
+    process = commands.add_parser("process", help="learn a process, advise on its parts")
+    actions = process.add_subparsers(dest="action", required=True, metavar="ACTION")
+    fit = actions.add_parser("fit", help="learn a process model from the history of earlier parts")
+    fit.add_argument("process", type=Path, metavar="PROCESS.yaml")
+    fit.add_argument("history", type=Path, metavar="HISTORY", help=".csv or .parquet")
+    fit.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
+    fit.add_argument("--seed", type=int, default=0)
+    fit.set_defaults(run=run_fit)
+    advise = actions.add_parser("recommend", help="answer requests, one a line")
+    advise.add_argument("model", type=Path, metavar="MODEL")
+    advise.add_argument("requests", type=Path, metavar="REQUESTS.jsonl")
+    advise.add_argument("--out", type=Path, required=True, metavar="ANSWERS.jsonl")
+    advise.set_defaults(run=run_recommend)
+
+
+def run_fit(args: argparse.Namespace) -> int:
+    """Fit, and write the model folder with its report."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from process_opt.fit import fit
+    from process_opt.history import read_history
+    from process_opt.process import read_process
+
+    process = read_process(args.process)
+    history = read_history(args.history, process)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("fit", total=1.0)
+        model = fit(process, history, seed=args.seed, progress=lambda t, s: bar.update(task, description=t, completed=s))
+    model.save(args.out)
+    lost = sum(not known for known in model.identified.values())
+    for note in history.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+    print(f"{args.out}: learnt {process.name} from {history.size} parts; {lost} of {len(model.identified)} settings not identified")
+    return 0
+
+
+def run_recommend(args: argparse.Namespace) -> int:
+    """Answer every line; nothing is written unless all lines are sound."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from process_opt.model import load_model
+    from process_opt.recommend import recommend
+
+    model = load_model(args.model)
+    try:
+        lines = args.requests.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{args.requests} cannot be read: {error}") from error
+    numbered = [(i, line) for i, line in enumerate(lines, start=1) if line.strip()]
+    answers = []
+    for number, line in track(numbered, description="parts", console=Console(stderr=True), transient=True):
+        answers.append(json.dumps(_answer(recommend, model, line, f"{args.requests.name} line {number}"), ensure_ascii=False))
+    write_whole(args.out, "".join(a + "\n" for a in answers))
+    print(f"{args.out}: {len(answers)} answers")
+    return 0
+
+
+def _answer(recommend: Any, model: ProcessModel, line: str, where: str) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{where} is not JSON: {error}") from error
+    try:
+        answer: dict[str, Any] = recommend(model, request)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from error
+    return answer
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

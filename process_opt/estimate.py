@@ -1,0 +1,397 @@
+"""Penalised maximum likelihood of the state space: EM, then the information of the score vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.history import History
+from process_opt.layout import Layout
+from process_opt.process import Process
+from process_opt.state_space import Habit, Motion, Path, Term, smooth
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+CHUNK = 1000
+"""Parts smoothed at once: few enough for the arrays to stay in the processor's cache."""
+LONGEST_STEP = 12.0
+"""Standard deviations that a weight moves in one scoring step at most: further off, the likelihood is no parabola."""
+SMALLEST_NOISE = 1e-5
+"""Variance, standardised: a step's chance is never taken for less than 0.3 % of the spread of the parts."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A history standardised, `N` last."""
+
+    y: Floats
+    """`M x N` readings."""
+    v: Floats
+    """`S x N` settings."""
+    people: Bools
+    """`N`: people chose the settings, seeing the part (or nobody knows)."""
+    last: NDArray[np.int64]
+    skipped: tuple[Bools | None, ...]
+    batch: NDArray[np.int64]
+
+    @property
+    def size(self) -> int:
+        """How many parts."""
+        return int(self.last.size)
+
+    def rows(self, places: NDArray[np.int64]) -> Data:
+        """Some of the parts."""
+        return Data(
+            y=self.y[:, places],
+            v=self.v[:, places],
+            people=self.people[places],
+            last=self.last[places],
+            skipped=tuple(None if s is None else s[places] for s in self.skipped),
+            batch=self.batch[places],
+        )
+
+    def chunks(self) -> Iterator[Data]:
+        """A few at a time."""
+        for first in range(0, self.size, CHUNK):
+            yield self.rows(np.arange(first, min(first + CHUNK, self.size)))
+
+
+def prepare(process: Process, history: History, layout: Layout) -> Data:
+    """A history in the model's units."""
+    y, v = layout.readings(history.readings).T.copy(), layout.settings(history.settings).T.copy()
+    skipped: list[Bools | None] = []
+    for k, step in enumerate(process.steps):
+        if not step.optional:
+            skipped.append(None)
+            continue
+        marks = [v[list(layout.levers[k])]] if layout.levers[k] else [y[[p for p, _ in layout.reads[k]]]]
+        skipped.append(~np.isfinite(np.vstack(marks)).any(axis=0))
+    return Data(y, v, ~history.dithered, history.last, tuple(skipped), history.batch)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Parameters of the state space."""
+
+    process: Process
+    layout: Layout
+    motions: tuple[Motion, ...]
+    gauge: Floats
+    """`M`, variance of each reading's error."""
+    gauge_known: Bools
+    start: tuple[Floats, Floats]
+    habits: dict[int, Habit]
+    penalty: tuple[Floats, ...]
+    """For each step `d x F`: prior precision of each weight around doing nothing."""
+
+    def prior_mean(self, k: int) -> Floats:
+        """`d x F`: a step that does nothing."""
+        out = np.zeros_like(self.motions[k].weights)
+        d = self.layout.d
+        out[:, 1 : d + 1] = np.eye(d)
+        return out
+
+    def split(self, flat: Floats) -> list[Floats]:
+        """A vector of all weights (`P x n`) as `d x F x n` for each step."""
+        out, at = [], 0
+        for motion in self.motions:
+            d, f = motion.weights.shape
+            out.append(flat[at : at + d * f].reshape(d, f, -1))
+            at += d * f
+        return out
+
+    def flat(self) -> Floats:
+        """All weights as one vector."""
+        return np.concatenate([m.weights.ravel() for m in self.motions])
+
+    def with_weights(self, flat: Floats) -> Estimate:
+        """The same with other weights."""
+        parts = self.split(flat[:, None])
+        return replace(self, motions=tuple(replace(m, weights=w[:, :, 0]) for m, w in zip(self.motions, parts, strict=True)))
+
+    def with_penalty(self, penalty: tuple[Floats, ...]) -> Estimate:
+        """The same under another prior."""
+        return replace(self, penalty=penalty)
+
+    def with_terms(self, extra: list[tuple[Term, ...]]) -> Estimate:
+        """The same with further terms, not yet doing anything."""
+        motions, penalty = [], []
+        for k, (motion, pen) in enumerate(zip(self.motions, self.penalty, strict=True)):
+            more = len(extra[k])
+            motions.append(
+                replace(
+                    motion,
+                    terms=motion.terms + extra[k],
+                    weights=np.hstack([motion.weights, np.zeros((self.layout.d, more))]),
+                )
+            )
+            penalty.append(np.hstack([pen, np.full((self.layout.d, more), 1 / 0.1**2)]))
+        return replace(self, motions=tuple(motions), penalty=tuple(penalty))
+
+    def path(self, data: Data, offsets: Floats | None = None) -> Path:
+        """The parts' smoothed ways."""
+        return smooth(
+            list(self.motions),
+            self.layout.reads,
+            self.layout.levers,
+            self.gauge,
+            self.start,
+            self.habits,
+            data.y,
+            data.v,
+            data.people,
+            list(data.skipped),
+            offsets,
+        )
+
+
+def start_estimate(process: Process, layout: Layout, data: Data) -> Estimate:
+    """Nothing happens at any step but chance; where EM begins."""
+    d = layout.d
+    motions, penalty = [], []
+    for k in range(len(process.steps)):
+        levers = layout.levers[k]
+        terms: list[Term] = [((), -1), *(((), c) for c in range(d)), *(((j,), -1) for j in range(len(levers)))]
+        weights = np.zeros((d, len(terms)))
+        weights[:, 1 : d + 1] = np.eye(d)
+        unknown = np.array([np.nanvar(data.v[j]) if np.isfinite(data.v[j]).sum() > 2 else 1.0 for j in levers])
+        motions.append(Motion(tuple(terms), weights, 0.05 * np.eye(d), unknown))
+        prior = np.full((d, len(terms)), 1 / 0.5**2)
+        prior[:, 0] = 1.0
+        prior[:, 1 : d + 1] = 1 / 0.2**2
+        penalty.append(prior)
+    known = [m.gauge_sd is not None for _, m in process.measurements.values()]
+    gauge = np.array(
+        [
+            (m.gauge_sd / layout.scale[layout.coordinate[i]]) ** 2 if m.gauge_sd is not None else 0.05
+            for i, (_, m) in enumerate(process.measurements.values())
+        ]
+    )
+    return Estimate(
+        process=process,
+        layout=layout,
+        motions=tuple(motions),
+        gauge=np.maximum(gauge, 1e-6),
+        gauge_known=np.array(known, dtype=bool),
+        start=(np.zeros(d), 0.5 * np.eye(d)),
+        habits=_first_habits(layout, data),
+        penalty=tuple(penalty),
+    )
+
+
+def _first_habits(layout: Layout, data: Data) -> dict[int, Habit]:
+    habits = {}
+    for levers in layout.levers:
+        for place in levers:
+            values = data.v[place][data.people & np.isfinite(data.v[place])]
+            if values.size > 30 and values.std() > 1e-6:
+                habits[place] = Habit(float(values.mean()), np.zeros(layout.d), np.zeros(layout.d), float(values.var()))
+    return habits
+
+
+class _Sums:
+    """Expected sufficient statistics of one step."""
+
+    def __init__(self, d: int, f: int) -> None:
+        self.n = 0.0
+        self.phi = np.zeros((f, f))
+        self.cross = np.zeros((d, f))
+        self.square = np.zeros((d, d))
+
+
+def em(estimate: Estimate, data: Data, *, passes: int, progress: Callable[[float], None] | None = None) -> Estimate:
+    """`passes` rounds of expectation and (penalised) maximisation."""
+    for i in range(passes):
+        estimate = _one_pass(estimate, data)
+        if progress is not None:
+            progress((i + 1) / passes)
+    return estimate
+
+
+def features(motion: Motion, v: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """`F x N` what multiplies (1 or) a coordinate, and its product with the coordinate's mean."""
+    g = motion.design(v)
+    return g, g * np.stack([x[c] if c >= 0 else np.ones(x.shape[1]) for _, c in motion.terms])
+
+
+def usable(estimate: Estimate, data: Data, k: int) -> Floats:
+    """`N`: 1 where step `k` was run on the part and its settings are known."""
+    use = data.last >= k
+    if (skipped := data.skipped[k]) is not None:
+        use = use & ~skipped
+    for j in estimate.layout.levers[k]:
+        use = use & np.isfinite(data.v[j])
+    return use.astype(float)
+
+
+def _one_pass(estimate: Estimate, data: Data) -> Estimate:
+    d, steps = estimate.layout.d, len(estimate.motions)
+    sums = [_Sums(d, len(m.terms)) for m in estimate.motions]
+    start_mean, start_square, count = np.zeros(d), np.zeros((d, d)), 0
+    gauge_sum, gauge_n = np.zeros(len(estimate.gauge)), np.zeros(len(estimate.gauge))
+    habit_sums = {place: [np.zeros((1 + 2 * d, 1 + 2 * d)), np.zeros(1 + 2 * d), 0.0, 0.0] for place in estimate.habits}
+    for part in data.chunks():
+        path = estimate.path(part)
+        n = part.size
+        start_mean += path.start.sum(axis=1)
+        start_square += path.start @ path.start.T + path.start_cov.sum(axis=2)
+        count += n
+        x0, p0 = path.start, path.start_cov
+        seen = np.full((d, n), np.nan)
+        for k in range(steps):
+            use = usable(estimate, part, k)
+            x1, p1 = path.mean[k], path.cov[k]
+            levers = list(estimate.layout.levers[k])
+            v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
+            _add_step(sums[k], estimate.motions[k], use, v, x0, p0, x1, p1, path.cross[k])
+            for place in levers:
+                if place in habit_sums:
+                    _add_habit(habit_sums[place], part, place, x0, p0, seen, part.last >= k)
+            for place, c in estimate.layout.reads[k]:
+                known = np.isfinite(part.y[place])
+                r = np.where(known, part.y[place] - x1[c], 0.0)
+                gauge_sum[place] += float((r * r + np.where(known, p1[c, c], 0.0)).sum())
+                gauge_n[place] += float(known.sum())
+                seen[c] = np.where(known, part.y[place], seen[c])
+            x0, p0 = x1, p1
+    mean = start_mean / count
+    cov = start_square / count - np.outer(mean, mean) + 1e-4 * np.eye(d)
+    learnt = (gauge_sum + 2 * 0.05) / (gauge_n + 2)
+    motions = tuple(
+        _maximise(m, s, estimate.prior_mean(k), estimate.penalty[k])
+        for k, (m, s) in enumerate(zip(estimate.motions, sums, strict=True))
+    )
+    return replace(
+        estimate,
+        motions=motions,
+        gauge=np.where(estimate.gauge_known, estimate.gauge, learnt),
+        start=(mean, cov),
+        habits={place: _habit(estimate.habits[place], s, d) for place, s in habit_sums.items()},
+    )
+
+
+def _add_step(
+    s: _Sums, motion: Motion, use: Floats, v: Floats, x0: Floats, p0: Floats, x1: Floats, p1: Floats, cross: Floats
+) -> None:
+    g, phi = features(motion, v, x0)
+    weighted = phi * use
+    s.n += float(use.sum())
+    s.phi += weighted @ phi.T
+    s.cross += x1 @ weighted.T
+    s.square += (x1 * use) @ x1.T + p1 @ use
+    state = [f for f, (_, c) in enumerate(motion.terms) if c >= 0]
+    cs = [motion.terms[f][1] for f in state]
+    if all(not motion.terms[f][0] for f in state):
+        s.phi[np.ix_(state, state)] += (p0 @ use)[np.ix_(cs, cs)]
+        s.cross[:, state] += (cross @ use)[:, cs]
+    else:
+        gs = g[state]
+        s.phi[np.ix_(state, state)] += np.einsum("fn,gn,fgn->fg", gs * use, gs, p0[np.ix_(cs, cs)], optimize=True)
+        s.cross[:, state] += np.einsum("ifn,fn->if", cross[:, cs], gs * use)
+
+
+def _maximise(motion: Motion, s: _Sums, prior: Floats, penalty: Floats) -> Motion:
+    d = motion.weights.shape[0]
+    weights = np.empty_like(motion.weights)
+    for i in range(d):
+        q = max(motion.noise[i, i], SMALLEST_NOISE)
+        left = s.phi / q + np.diag(penalty[i])
+        weights[i] = np.linalg.solve(left, s.cross[i] / q + penalty[i] * prior[i])
+    rest = s.square - weights @ s.cross.T - s.cross @ weights.T + weights @ s.phi @ weights.T
+    noise = (rest + 4 * 0.02 * np.eye(d)) / (s.n + 4) + SMALLEST_NOISE * np.eye(d)
+    return replace(motion, weights=weights, noise=(noise + noise.T) / 2)
+
+
+def _add_habit(sums: list, data: Data, place: int, x: Floats, p: Floats, seen: Floats, alive: Bools) -> None:  # type: ignore[type-arg]
+    d = len(x)
+    ever = np.isfinite(seen).any(axis=1)
+    use = (data.people & alive & np.isfinite(data.v[place]) & np.isfinite(seen[ever]).all(axis=0)).astype(float)
+    z = np.vstack([np.ones((1, x.shape[1])), x, np.where(np.isfinite(seen) & ever[:, None], seen, 0.0)])
+    u = np.where(use > 0, data.v[place], 0.0)
+    sums[0] += (z * use) @ z.T
+    sums[0][1 : d + 1, 1 : d + 1] += p @ use
+    sums[1] += z @ (u * use)
+    sums[2] += float((u * u * use).sum())
+    sums[3] += float(use.sum())
+
+
+def _habit(old: Habit, sums: list, d: int) -> Habit:  # type: ignore[type-arg]
+    left, right, square, n = sums
+    if n < 30:
+        return old
+    prior = np.diag([1e-6] + [4.0] * (2 * d)) * max(old.noise, 1e-4)
+    w = np.linalg.solve(left + prior, right)
+    noise = max((square - 2 * w @ right + w @ left @ w) / n, 1e-4)
+    return Habit(float(w[0]), w[1 : d + 1], w[d + 1 :], float(noise))
+
+
+def climb(
+    estimate: Estimate, data: Data, *, rounds: int, progress: Callable[[float], None] | None = None
+) -> tuple[Estimate, Floats, Floats]:
+    """`rounds` of a scoring step (weights) and an EM pass (noise, gauges, habits); also the last posterior's mean and covariance."""
+    mean, covariance = estimate.flat(), np.zeros((0, 0))
+    for i in range(rounds):
+        mean, covariance = posterior(estimate, data)
+        estimate = em(estimate.with_weights(mean), data, passes=1)
+        if progress is not None:
+            progress((i + 1) / rounds)
+    return estimate, mean, covariance
+
+
+def posterior(estimate: Estimate, data: Data) -> tuple[Floats, Floats]:
+    """Mean and covariance of all weights jointly (`P`, `P x P`), by scoring from the estimate.
+
+    The information is the sum of outer products of each part's score (Berndt, Hall, Hall, Hausman 1974): what the unseen states
+    hide is taken off, and the tie between one step's error and the next is kept. One step of Newton's method with it moves the
+    mean on from where EM crawls.
+    """
+    size = estimate.flat().size
+    information, gradient = np.zeros((size, size)), np.zeros(size)
+    for part in data.chunks():
+        scores = _scores(estimate, part)
+        information += scores @ scores.T
+        gradient += scores.sum(axis=1)
+    penalty = np.concatenate([p.ravel() for p in estimate.penalty])
+    prior = np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
+    here = estimate.flat()
+    information[np.diag_indices(size)] += penalty
+    gradient -= penalty * (here - prior)
+    covariance = np.linalg.inv(information)
+    covariance = (covariance + covariance.T) / 2
+    step = covariance @ gradient
+    sd = np.sqrt(np.maximum(np.diag(covariance), 1e-18))
+    longest = float(np.max(np.abs(step) / sd))
+    return here + step * min(1.0, LONGEST_STEP / max(longest, 1e-12)), covariance
+
+
+def _scores(estimate: Estimate, data: Data) -> Floats:
+    """`P x N`: derivative of each part's log likelihood with respect to the weights (Fisher's identity)."""
+    path = estimate.path(data)
+    x0, p0 = path.start, path.start_cov
+    out = []
+    for k, motion in enumerate(estimate.motions):
+        use = usable(estimate, data, k)
+        x1 = path.mean[k]
+        levers = list(estimate.layout.levers[k])
+        v = np.where(np.isfinite(data.v[levers]), data.v[levers], 0.0)
+        g, phi = features(motion, v, x0)
+        precision = np.linalg.inv(motion.noise)
+        r = (x1 - motion.weights @ phi) * use
+        a, _ = motion.map(v)
+        if all(not (t[0] and t[1] >= 0) for t in motion.terms):
+            moved = np.tensordot(a[:, :, 0], p0, axes=1)
+        else:
+            moved = np.einsum("ijn,jkn->ikn", a, p0)
+        tie = (path.cross[k] - moved) * use  # covariance of the residual with the state before, d x d x N
+        s = np.einsum("in,fn->ifn", r, phi)
+        for f, (_, c) in enumerate(motion.terms):
+            if c >= 0:
+                s[:, f] += tie[:, c] * g[f]
+        s = np.tensordot(precision, s, axes=1)
+        out.append(s.reshape(-1, s.shape[2]))
+        x0, p0 = x1, path.cov[k]
+    return np.concatenate(out)

@@ -1,0 +1,89 @@
+"""From a history to a process model: the state space's parameters, their uncertainty, and what cannot be known from it.
+
+1. `estimate.py`: penalised maximum likelihood by EM over the smoothed states, then scoring steps with the score vectors of all
+   steps jointly (BHHH), whose inverse is the posterior covariance: what one step's error means for another's is kept.
+2. `hierarchy.py` (Pyro): how far effects of a kind usually are from nothing; it sets the penalty.
+3. `draws` of all effects, frozen in the model: every later prediction carries them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from process_opt.calibration import held_out_check
+from process_opt.estimate import Data, Estimate, climb, em, posterior, prepare, start_estimate
+from process_opt.hierarchy import scales
+from process_opt.history import History
+from process_opt.identify import identified_levers
+from process_opt.layout import lay_out
+from process_opt.model import ProcessModel, build_model
+from process_opt.nonlinear import wanted_terms
+from process_opt.process import Process
+from qc.errors import InvalidInput
+
+DRAWS = 96
+"""Half of them choose the plan, the other half judge it; 48 give the mean of a probability to about 0.02."""
+EM_ROWS = 3000
+"""Rows for the first iterations: they only have to come near, the last ones use all."""
+
+Progress = Callable[[str, float], None]
+
+
+def fit(process: Process, history: History, *, seed: int = 0, progress: Progress | None = None) -> ProcessModel:
+    """Fit a process model; all or nothing.
+
+    Args:
+        seed: of the held-out choice and the draws; the same seed and history give the same model.
+        progress: called with what is being done and the share done, in [0, 1].
+
+    Raises:
+        InvalidInput: the history is too small to learn from.
+    """
+    say = progress or (lambda _text, _share: None)
+    if history.size < 50:
+        raise InvalidInput(f"the history has {history.size} parts; at least 50 are needed to learn a process from")
+    rng = np.random.default_rng(seed)
+    layout = lay_out(process, history)
+    data = prepare(process, history, layout)
+    held = rng.random(history.size) < min(0.1, 1000 / history.size)
+    train = data.rows(np.flatnonzero(~held))
+    few = train if train.size <= EM_ROWS else train.rows(_preferring_dither(train, EM_ROWS, rng))
+    estimate = start_estimate(process, layout, few)
+    say("first passes", 0.05)
+    estimate = em(estimate, few, passes=10, progress=lambda s: say("first passes", 0.05 + 0.3 * s))
+    extra = wanted_terms(estimate, few)
+    if any(extra):
+        say("bent and joint effects", 0.35)
+        estimate = em(estimate.with_terms(extra), few, passes=6)
+    say("how large effects usually are", 0.45)
+    estimate, means, covariance = climb(estimate, few, rounds=8)
+    estimate = estimate.with_penalty(scales(estimate, means, covariance, seed=seed))
+    say("all parts", 0.55)
+    estimate, means, covariance = climb(estimate, train, rounds=4, progress=lambda s: say("all parts", 0.55 + 0.25 * s))
+    say("uncertainty", 0.8)
+    means, covariance = posterior(estimate, train)
+    draws = _draw(estimate, means, covariance, rng)
+    say("check on held-out parts", 0.9)
+    model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
+    checked = held_out_check(model, data.rows(np.flatnonzero(held)))
+    say("done", 1.0)
+    return model.with_check(checked)
+
+
+def _preferring_dither(data: Data, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of `size` rows, up to half of them dithered: those carry the effects of the settings."""
+    dithered = rng.permutation(np.flatnonzero(~data.people))
+    chosen = dithered[: size // 2]
+    rest = rng.permutation(np.setdiff1d(np.arange(data.size), chosen))
+    return np.sort(np.concatenate([chosen, rest[: size - chosen.size]]))
+
+
+def _draw(estimate: Estimate, means: np.ndarray, covariance: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """For each step `d x F x DRAWS` weights, antithetic, so that their mean is the estimate."""
+    root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
+    z = rng.standard_normal((len(covariance), DRAWS // 2))
+    flat = means[:, None] + root @ np.hstack([z, -z])
+    flat = flat[:, rng.permutation(DRAWS)]
+    return estimate.split(flat)

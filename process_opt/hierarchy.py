@@ -1,0 +1,86 @@
+"""How large effects of a kind usually are: the hierarchy over steps, fitted with Pyro, which sets the prior of each.
+
+Every weight was estimated with a standard error. Weights of a kind (carry-over between coordinates, effect of a setting, bent
+and joint effects) come from a Student distribution around doing nothing whose scale is learnt: shared by the steps of one
+partner, and the partners' scales share one of the whole process.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.estimate import Estimate
+
+Floats = NDArray[np.float64]
+
+KINDS = ("offset", "keep", "carry", "setting", "bent")
+SVI_STEPS = 300
+
+
+def scales(estimate: Estimate, mean: Floats, covariance: Floats, *, seed: int) -> tuple[Floats, ...]:
+    """Prior precision `d x F` of every step's weights, from the estimates of all.
+
+    Args:
+        mean, covariance: of all weights, as `estimate.posterior` gives them.
+    """
+    kind, partner = _labels(estimate)
+    prior = np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
+    penalty = np.concatenate([p.ravel() for p in estimate.penalty])
+    # take the old prior back out: what the data alone say of a weight
+    spread = np.maximum(np.diag(covariance), 1e-12)
+    told = np.maximum(1 / spread - penalty, 1e-3)
+    value = (mean - prior) / spread / told
+    tau = _svi(value, 1 / np.sqrt(told), kind, partner, seed)
+    precision = 1 / np.maximum(tau[kind, partner], 3e-3) ** 2
+    precision[kind == 0] = np.minimum(precision[kind == 0], 4.0)
+    return tuple(p[:, :, 0] for p in estimate.split(precision[:, None]))
+
+
+def _labels(estimate: Estimate) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    kinds, partners = [], []
+    names = sorted({s.partner for s in estimate.process.steps})
+    d = estimate.layout.d
+    for step, motion in zip(estimate.process.steps, estimate.motions, strict=True):
+        row = np.zeros(motion.weights.shape, dtype=np.int64)
+        for f, (levers, c) in enumerate(motion.terms):
+            row[:, f] = 0 if f == 0 else 2 if not levers else 3 if len(levers) == 1 and c < 0 else 4
+        row[np.arange(d), 1 + np.arange(d)] = 1
+        kinds.append(row.ravel())
+        partners.append(np.full(row.size, names.index(step.partner)))
+    return np.concatenate(kinds), np.concatenate(partners).astype(np.int64)
+
+
+def _svi(value: Floats, error: Floats, kind: NDArray[np.int64], partner: NDArray[np.int64], seed: int) -> Floats:
+    """Posterior mean scale of each kind and partner, `len(KINDS) x partners`."""
+    import pyro
+    import pyro.distributions as dist
+    import torch
+    from pyro.infer import SVI, Trace_ELBO
+    from pyro.infer.autoguide import AutoNormal
+
+    torch.set_num_threads(1)
+    y, e = torch.tensor(value), torch.tensor(error)
+    k, p = torch.tensor(kind), torch.tensor(partner)
+    partners = int(partner.max()) + 1
+
+    def model() -> None:
+        whole = pyro.sample("whole", dist.Normal(-2.0 * torch.ones(len(KINDS), dtype=torch.double), 1.5).to_event(1))
+        spread = pyro.sample("spread", dist.HalfNormal(torch.tensor(0.5, dtype=torch.double)))
+        shape = torch.zeros(len(KINDS), partners, dtype=torch.double)
+        own = pyro.sample("own", dist.Normal(shape, 1.0).to_event(2))
+        tau = torch.exp(whole[:, None] + spread * own)
+        with pyro.plate("weights", len(y)):
+            # the effect itself is integrated out: normal prior plus normal error
+            pyro.sample("value", dist.StudentT(6.0, 0.0, torch.sqrt(tau[k, p] ** 2 + e**2)), obs=y)
+
+    pyro.clear_param_store()
+    pyro.set_rng_seed(seed)
+    guide = AutoNormal(model, init_scale=0.1)
+    svi = SVI(model, guide, pyro.optim.ClippedAdam({"lr": 0.03}), Trace_ELBO())
+    for _ in range(SVI_STEPS):
+        svi.step()
+    middle = guide.median()
+    pyro.clear_param_store()
+    tau = torch.exp(middle["whole"][:, None] + middle["spread"] * middle["own"])
+    return np.asarray(tau.detach().numpy(), dtype=float)

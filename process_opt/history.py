@@ -1,0 +1,246 @@
+"""What happened to earlier parts: a table, checked, as arrays (contracts, section 5)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from process_opt.process import Process
+from qc.errors import InvalidInput
+
+Floats = NDArray[np.float64]
+
+FIXED = ("part", "batch", "disposition", "scrapped_at", "assignment")
+ASSIGNMENTS = ("operator", "dither", "recommendation", "")
+
+UNIT_RATIO = 100.0
+"""A column this many times larger than its limits, or than itself elsewhere, is in another unit: mm and µm or m lie a
+factor of 1000 apart, g and kg too, while honest readings stay within a few times their limits."""
+FAR_SD = 300.0
+"""A single reading this many robust standard deviations off the others is a slip of the unit or of the point."""
+
+
+@dataclass(frozen=True)
+class History:
+    """`N` parts in the order of the table. NaN: nothing recorded, or the part never got there."""
+
+    settings: Floats
+    """`N x S`, in the order of `process.settings`, in their units."""
+    readings: Floats
+    """`N x M`, in the order of `process.measurements`, in their units."""
+    last: NDArray[np.int64]
+    """`N`: the place of the last step that the part went through."""
+    scrapped: NDArray[np.bool_]
+    dithered: NDArray[np.bool_]
+    """Settings were nominal plus a random offset, whatever the part looked like."""
+    batch: NDArray[np.int64]
+    """`N`: place in `batches`, or -1."""
+    batches: tuple[str, ...]
+    parts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What is odd but no mistake, one sentence each."""
+
+    @property
+    def size(self) -> int:
+        """How many parts."""
+        return len(self.parts)
+
+
+def read_history(path: Path, process: Process) -> History:
+    """The history in a .csv or .parquet file; raises InvalidInput that says what is wrong where."""
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path)
+        elif path.suffix.lower() == ".csv":
+            table = pd.read_csv(path, dtype={name: str for name in FIXED}, low_memory=False)
+        else:
+            raise InvalidInput(f"{path.name} must be a .csv or .parquet file")
+    except InvalidInput:
+        raise
+    except Exception as error:  # pandas and pyarrow raise many kinds, all meaning the file is unreadable
+        raise InvalidInput(f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}") from error
+    return parse_history(table, process, where=path.name)
+
+
+def parse_history(table: pd.DataFrame, process: Process, *, where: str = "history") -> History:
+    """A history from a table.
+
+    Raises:
+        InvalidInput: a column is missing or unknown, a value is not a number or not finite, a part is listed twice, a
+            setting is impossible, a column or reading is in another unit, or no part was ever finished.
+    """
+    _check_columns(table, process, where)
+    size = len(table)
+    if size == 0:
+        raise InvalidInput(f"{where} has no rows")
+    parts = _text(table, "part")
+    if empty := np.flatnonzero(parts == "").tolist():
+        raise InvalidInput(f"{where} row {empty[0] + 2}: the part has no name")
+    names, counts = np.unique(parts, return_counts=True)
+    if (counts > 1).any():
+        raise InvalidInput(f"{where} lists part {names[counts > 1][0]} {counts.max()} times; one row a part")
+    disposition = _text(table, "disposition")
+    for wrong in np.flatnonzero(~np.isin(disposition, ("finished", "scrapped")))[:1]:
+        raise InvalidInput(
+            f"{where} row {wrong + 2}: disposition must be finished or scrapped, not {disposition[wrong]!r}"
+        )
+    assignment = _text(table, "assignment")
+    for wrong in np.flatnonzero(~np.isin(assignment, ASSIGNMENTS))[:1]:
+        raise InvalidInput(f"{where} row {wrong + 2}: assignment {assignment[wrong]!r} must be operator, dither or empty")
+    scrapped = disposition == "scrapped"
+    if scrapped.all():
+        raise InvalidInput(f"{where}: every part was scrapped, so nothing is known of finished parts; add finished ones")
+    settings = _numbers(table, list(process.settings), where)
+    readings = _numbers(table, list(process.measurements), where)
+    _check_settings(settings, process, where)
+    _check_units(readings, process, where)
+    batch_names = _text(table, "batch")
+    batches, batch = np.unique(batch_names, return_inverse=True)
+    batch = np.where(batch_names == "", -1, batch)
+    last = _last(table, settings, readings, scrapped, process, where)
+    return History(
+        settings=settings,
+        readings=readings,
+        last=last,
+        scrapped=scrapped,
+        dithered=assignment == "dither",
+        batch=batch.astype(np.int64),
+        batches=tuple(str(b) for b in batches),
+        parts=tuple(parts.tolist()),
+        notes=_notes(settings, readings, process, assignment),
+    )
+
+
+def _text(table: pd.DataFrame, name: str) -> NDArray[Any]:
+    if name not in table:
+        return np.full(len(table), "", dtype=object)
+    column = table[name]
+    return np.array(["" if pd.isna(v) else str(v).strip() for v in column], dtype=object)
+
+
+def _check_columns(table: pd.DataFrame, process: Process, where: str) -> None:
+    known = {*FIXED, *process.settings, *process.measurements}
+    columns = [str(c) for c in table.columns]
+    if twice := sorted({c for c in columns if columns.count(c) > 1}):
+        raise InvalidInput(f"{where} has the column {twice[0]} twice")
+    if unknown := [c for c in columns if c not in known]:
+        raise InvalidInput(f"{where} has the column {unknown[0]}, which the process {process.name} does not know")
+    needed = ["part", "disposition", *process.conformance]
+    if missing := [c for c in needed if c not in columns]:
+        raise InvalidInput(f"{where} lacks the column {missing[0]}")
+
+
+def _numbers(table: pd.DataFrame, names: list[str], where: str) -> Floats:
+    out = np.full((len(table), len(names)), np.nan)
+    for j, name in enumerate(names):
+        if name not in table:
+            continue
+        column = table[name]
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        blank = column.isna().to_numpy() | (column.astype(str).str.strip() == "").to_numpy()
+        if (bad := ~blank & ~np.isfinite(values)).any():
+            row = int(np.flatnonzero(bad)[0])
+            raise InvalidInput(f"{where} row {row + 2}: {name} must be a number or empty, not {column.iloc[row]!r}")
+        out[:, j] = values
+    return out
+
+
+def _check_settings(settings: Floats, process: Process, where: str) -> None:
+    for j, (name, (_, setting)) in enumerate(process.settings.items()):
+        values = settings[:, j]
+        slack = 1e-6 * max(setting.high - setting.low, abs(setting.high), 1e-12)
+        wrong = np.flatnonzero((values < setting.low - slack) | (values > setting.high + slack))
+        if wrong.size:
+            known = np.isfinite(values).sum()
+            hint = "; is the column in another unit?" if wrong.size > 0.5 * known else ""
+            raise InvalidInput(
+                f"{where} row {wrong[0] + 2}: {name} = {values[wrong[0]]:g} is impossible, the machine allows "
+                f"{setting.low:g} to {setting.high:g}{hint}"
+            )
+
+
+def _check_units(readings: Floats, process: Process, where: str) -> None:
+    sizes = dict[str, list[tuple[str, float]]]()
+    for j, (name, (_, m)) in enumerate(process.measurements.items()):
+        values = readings[:, j]
+        rows = np.flatnonzero(np.isfinite(values))
+        values = values[rows]
+        if values.size < 5:
+            continue
+        middle = float(np.median(values))
+        typical = float(np.median(np.abs(values)))
+        limits = [v for v in (m.lower, m.upper) if math.isfinite(v)]
+        if limits:
+            scale = max(abs(v) for v in limits)
+            if typical > UNIT_RATIO * scale > 0 or (len(limits) == 2 and min(limits) > 0 and typical < min(limits) / UNIT_RATIO):
+                raise InvalidInput(
+                    f"{where}: {name} is typically {typical:g} but its limits are {' to '.join(f'{v:g}' for v in limits)}; "
+                    f"the column seems to be in another unit"
+                )
+        spread = 1.4826 * float(np.median(np.abs(values - middle)))
+        if spread > 0:
+            off = np.abs(values - middle) / spread
+            worst = int(np.argmax(off))
+            if off[worst] > FAR_SD:
+                raise InvalidInput(
+                    f"{where} row {rows[worst] + 2}: {name} = {values[worst]:g} lies {off[worst]:.0f} standard deviations "
+                    f"from the other parts (median {middle:g}); another unit, or a slip of the point?"
+                )
+        sizes.setdefault(name.split(".", 1)[1], []).append((name, typical))
+    for same in sizes.values():
+        if len(same) < 3:
+            continue
+        usual = float(np.median([t for _, t in same]))
+        for name, typical in same:
+            if usual > 0 and (typical > UNIT_RATIO * 3 * usual):
+                raise InvalidInput(
+                    f"{where}: {name} is typically {typical:g} where other steps read {usual:g}; "
+                    f"the column seems to be in another unit"
+                )
+
+
+def _last(
+    table: pd.DataFrame, settings: Floats, readings: Floats, scrapped: NDArray[np.bool_], process: Process, where: str
+) -> NDArray[np.int64]:
+    """The place of the last step each part went through."""
+    last = np.full(len(table), len(process.steps) - 1, dtype=np.int64)
+    at = _text(table, "scrapped_at")
+    for n in np.flatnonzero(at != ""):
+        if at[n] not in process.place:
+            raise InvalidInput(f"{where} row {n + 2}: scrapped_at {at[n]} is not a step")
+        if not scrapped[n]:
+            raise InvalidInput(f"{where} row {n + 2}: a finished part has scrapped_at {at[n]}")
+        last[n] = process.place[at[n]]
+    places = np.array(
+        [k for k, _ in process.settings.values()] + [k for k, _ in process.measurements.values()], dtype=np.int64
+    )
+    seen = np.isfinite(np.hstack([settings, readings]))
+    furthest = np.where(seen, places, -1).max(axis=1) if places.size else np.full(len(table), -1)
+    unknown = scrapped & (at == "")
+    last[unknown] = np.maximum(furthest[unknown], 0)
+    known = scrapped & (at != "")
+    if (late := np.flatnonzero(known & (furthest > last))).size:
+        n = late[0]
+        raise InvalidInput(f"{where} row {n + 2}: the part was scrapped at {at[n]} but has values of later steps")
+    return last
+
+
+def _notes(settings: Floats, readings: Floats, process: Process, assignment: NDArray[Any]) -> tuple[str, ...]:
+    notes = []
+    for block, names in ((settings, list(process.settings)), (readings, list(process.measurements))):
+        for j, name in enumerate(names):
+            values = block[np.isfinite(block[:, j]), j]
+            if values.size == 0:
+                notes.append(f"{name} was never recorded")
+            elif values.size > 1 and np.ptp(values) == 0:
+                notes.append(f"{name} never varies, so its effect cannot be learnt from this history")
+    if not (assignment == "dither").any():
+        notes.append("no row is dithered, so no setting's effect can be told apart from the operators' habits")
+    return tuple(notes)

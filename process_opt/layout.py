@@ -1,0 +1,97 @@
+"""From the names of a process to coordinates: which reading looks at which characteristic of the part, on what scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.history import History
+from process_opt.process import Process
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`d` coordinates, one for each characteristic: readings of the same name at different steps look at the same one.
+
+    All numbers of the model are standardised: a reading as `(y - mean) / scale`, a setting as `(u - nominal) / stretch`.
+    """
+
+    coordinates: tuple[str, ...]
+    reads: tuple[tuple[tuple[int, int], ...], ...]
+    """For each step: (place of the reading, coordinate) of what it measures."""
+    levers: tuple[tuple[int, ...], ...]
+    """For each step: places of its settings."""
+    mean: Floats
+    """`M`: of each reading, in its unit."""
+    scale: Floats
+    """`d`: of each coordinate, in its unit."""
+    nominal: Floats
+    """`S`, in units."""
+    stretch: Floats
+    """`S`: one standard deviation of the setting where it was dithered, in its unit."""
+    coordinate: NDArray[np.int64]
+    """`M`: the coordinate of each reading."""
+
+    @property
+    def d(self) -> int:
+        """How many coordinates a part's state has."""
+        return len(self.coordinates)
+
+    def readings(self, y: Floats) -> Floats:
+        """`N x M` readings, standardised."""
+        return (y - self.mean) / self.scale[self.coordinate]
+
+    def settings(self, u: Floats) -> Floats:
+        """`N x S` settings, standardised."""
+        return (u - self.nominal) / self.stretch
+
+
+def lay_out(process: Process, history: History) -> Layout:
+    """The coordinates of a process, with scales from its history."""
+    names: list[str] = []
+    coordinate = []
+    for name in process.measurements:
+        short = name.split(".", 1)[1]
+        if short not in names:
+            names.append(short)
+        coordinate.append(names.index(short))
+    place = np.array(coordinate, dtype=np.int64)
+    y = history.readings
+    known = np.isfinite(y)
+    count = known.sum(axis=0)
+    middle = np.array([(m.lower + m.upper) / 2 for _, m in process.measurements.values()])
+    middle[~np.isfinite(middle)] = 0.0
+    filled = np.where(known, y, 0.0)
+    mean = np.where(count > 0, filled.sum(axis=0) / np.maximum(count, 1), middle)
+    variance = (np.where(known, y - mean, 0.0) ** 2).sum(axis=0) / np.maximum(count - 1, 1)
+    scale = np.ones(len(names))
+    for c in range(len(names)):
+        mine = (place == c) & (count > 1) & (variance > 0)
+        if mine.any():
+            scale[c] = np.sqrt(np.median(variance[mine]))
+    nominal = np.array([s.nominal for _, s in process.settings.values()])
+    stretch = np.ones(len(nominal))
+    for j, (_, s) in enumerate(process.settings.values()):
+        off = history.settings[:, j] - s.nominal
+        rows = np.isfinite(off)
+        if (rows & history.dithered).sum() > 20:
+            rows &= history.dithered
+        spread = float(np.std(off[rows])) if rows.sum() > 2 else 0.0
+        half = max((s.high - s.low) / 2, 1e-9)
+        stretch[j] = spread if spread > 1e-6 * half else half
+    readings = {name: i for i, name in enumerate(process.measurements)}
+    levers = {name: i for i, name in enumerate(process.settings)}
+    return Layout(
+        coordinates=tuple(names),
+        reads=tuple(tuple((readings[m.name], coordinate[readings[m.name]]) for m in s.measurements) for s in process.steps),
+        levers=tuple(tuple(levers[s.name] for s in step.settings) for step in process.steps),
+        mean=mean,
+        scale=scale,
+        nominal=nominal,
+        stretch=stretch,
+        coordinate=place,
+    )

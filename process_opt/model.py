@@ -1,0 +1,212 @@
+"""A fitted process: everything needed to advise, in one value and one folder (JSON and arrays, never pickle)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.layout import Layout, lay_out
+from process_opt.process import Process, parse_process
+from process_opt.state_space import Motion
+from qc.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from process_opt.estimate import Estimate
+    from process_opt.history import History
+
+Floats = NDArray[np.float64]
+
+FORMAT = 1
+
+__all__ = ["ProcessModel", "build_model", "lay_out", "load_model"]
+
+
+@dataclass(frozen=True)
+class ProcessModel:
+    """What a history taught about a process."""
+
+    process: Process
+    layout: Layout
+    motions: tuple[Motion, ...]
+    draws: tuple[Floats, ...]
+    """For each step `d x F x D`: frozen draws of its weights from their posterior."""
+    gauge: Floats
+    """`M`: variance of each reading's error, standardised."""
+    start: tuple[Floats, Floats]
+    identified: Mapping[str, bool]
+    """For each setting: can its effect be told from the operators' habits?"""
+    check: Mapping[str, Any] = field(default_factory=dict)
+    """How predictions did on held-out parts; `widen` is applied to every prediction."""
+    learnt: Mapping[str, Any] = field(default_factory=dict)
+    """What outcomes taught since the fit."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Size of the history, notes on it, seed."""
+
+    @cached_property
+    def id(self) -> str:
+        """`sha256:…` of everything that decides an answer."""
+        digest = hashlib.sha256()
+        digest.update(json.dumps(self._words(), sort_keys=True, ensure_ascii=False).encode())
+        for name, array in sorted(self._arrays().items()):
+            digest.update(name.encode() + str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        return f"sha256:{digest.hexdigest()}"
+
+    @property
+    def size(self) -> int:
+        """How many draws."""
+        return int(self.draws[0].shape[2])
+
+    @cached_property
+    def bent(self) -> tuple[bool, ...]:
+        """For each step: do its settings act other than in proportion?"""
+        return tuple(any(len(levers) + (c >= 0) > 1 for levers, c in m.terms if levers) for m in self.motions)
+
+    def with_check(self, check: Mapping[str, Any]) -> ProcessModel:
+        """The same, knowing how well it predicts."""
+        return replace(self, check=dict(check))
+
+    def report(self) -> dict[str, Any]:
+        """A short account of the model, as JSON: the steps, what is not identified, calibration."""
+        from process_opt.report import account
+
+        return account(self)
+
+    def save(self, folder: Path) -> None:
+        """Write the model folder; whole or not at all."""
+        from process_opt.report import as_html
+
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            words = {"format": FORMAT, "id": self.id, **self._words()}
+            (temporary / "model.json").write_text(json.dumps(words, indent=1, ensure_ascii=False), encoding="utf-8")
+            report = self.report()
+            (temporary / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+            (temporary / "report.html").write_text(as_html(report), encoding="utf-8")
+            with (temporary / "arrays.npz").open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **self._arrays())
+            os.chmod(temporary, 0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    def _words(self) -> dict[str, Any]:
+        return {
+            "process": dict(self.process.source),
+            "coordinates": list(self.layout.coordinates),
+            "terms": [[[list(levers), c] for levers, c in m.terms] for m in self.motions],
+            "identified": dict(self.identified),
+            "check": dict(self.check),
+            "learnt": dict(self.learnt),
+            "about": dict(self.about),
+        }
+
+    def _arrays(self) -> dict[str, Floats]:
+        out = {
+            "mean": self.layout.mean,
+            "scale": self.layout.scale,
+            "nominal": self.layout.nominal,
+            "stretch": self.layout.stretch,
+            "gauge": self.gauge,
+            "start_mean": self.start[0],
+            "start_cov": self.start[1],
+        }
+        for k, (motion, draws) in enumerate(zip(self.motions, self.draws, strict=True)):
+            out[f"weights_{k}"] = motion.weights
+            out[f"noise_{k}"] = motion.noise
+            out[f"unknown_{k}"] = motion.unknown
+            out[f"draws_{k}"] = draws.astype(np.float32)
+        return out
+
+
+def build_model(
+    process: Process,
+    history: History,
+    layout: Layout,
+    estimate: Estimate,
+    draws: list[Floats],
+    identified: Mapping[str, bool],
+    *,
+    seed: int,
+) -> ProcessModel:
+    """A model from an estimate."""
+    about = {
+        "parts": history.size,
+        "scrapped": int(history.scrapped.sum()),
+        "dithered": int(history.dithered.sum()),
+        "notes": list(history.notes),
+        "seed": seed,
+    }
+    rounded = tuple(d.astype(np.float32).astype(np.float64) for d in draws)  # as they come back from the folder
+    return ProcessModel(
+        process, layout, estimate.motions, rounded, estimate.gauge, estimate.start, dict(identified), about=about
+    )
+
+
+def load_model(folder: Path) -> ProcessModel:
+    """The model in a folder; raises NotFound or InvalidInput that say what is wrong with it."""
+    folder = Path(folder)
+    if not (folder / "model.json").is_file():
+        raise NotFound(f"{folder} is not a process model: model.json is not there; make one with qc process fit")
+    try:
+        words = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        with np.load(io.BytesIO((folder / "arrays.npz").read_bytes()), allow_pickle=False) as stored:
+            a = {name: np.asarray(stored[name], dtype=float) for name in stored.files}
+        if words.get("format") != FORMAT:
+            raise InvalidInput(f"{folder} has format {words.get('format')}, this version reads {FORMAT}; fit it again")
+        process = parse_process(words["process"], where=f"{folder.name}/model.json")
+        terms = [tuple((tuple(levers), int(c)) for levers, c in step) for step in words["terms"]]
+        motions = tuple(
+            Motion(terms[k], a[f"weights_{k}"], a[f"noise_{k}"], a[f"unknown_{k}"]) for k in range(len(terms))
+        )
+        model = ProcessModel(
+            process=process,
+            layout=_layout(process, words["coordinates"], a),
+            motions=motions,
+            draws=tuple(a[f"draws_{k}"] for k in range(len(terms))),
+            gauge=a["gauge"],
+            start=(a["start_mean"], a["start_cov"]),
+            identified=words["identified"],
+            check=words["check"],
+            learnt=words["learnt"],
+            about=words["about"],
+        )
+    except InvalidInput:
+        raise
+    except Exception as error:  # a damaged file fails in many ways, all meaning the same
+        raise InvalidInput(f"{folder} is damaged ({error!r:.120}); fit it again") from error
+    if model.id != words["id"]:
+        raise InvalidInput(f"{folder} was altered: its content does not match its id; fit it again")
+    return model
+
+
+def _layout(process: Process, coordinates: list[str], a: Mapping[str, Floats]) -> Layout:
+    readings = {name: i for i, name in enumerate(process.measurements)}
+    levers = {name: i for i, name in enumerate(process.settings)}
+    place = [coordinates.index(name.split(".", 1)[1]) for name in readings]
+    return Layout(
+        coordinates=tuple(coordinates),
+        reads=tuple(tuple((readings[m.name], place[readings[m.name]]) for m in s.measurements) for s in process.steps),
+        levers=tuple(tuple(levers[x.name] for x in step.settings) for step in process.steps),
+        mean=a["mean"],
+        scale=a["scale"],
+        nominal=a["nominal"],
+        stretch=a["stretch"],
+        coordinate=np.array(place, dtype=np.int64),
+    )

@@ -1,0 +1,85 @@
+"""Does the history ask for bent effects (a setting squared) and joint ones (a setting that changes what the state does)?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from process_opt.estimate import Data, Estimate, features, usable
+from process_opt.state_space import Term
+
+MOST_WEIGHTS = 3600
+"""Of the whole process: the joint information matrix is square in it and must be inverted."""
+SURE = 5.0
+"""Standard deviations by which a step's test must exceed chance; with 50 steps none passes by luck."""
+
+
+def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
+    """For each step the further terms that a score test asks for; empty where a straight line does.
+
+    The residual of each step (smoothed) is regressed on the candidates after the present terms are projected out.
+    """
+    d = estimate.layout.d
+    steps = len(estimate.motions)
+    left = [np.zeros((0, 0))] * steps
+    cross = [np.zeros((0, 0))] * steps
+    candidates = [_candidates(len(estimate.layout.levers[k]), d) for k in range(steps)]
+    square = np.zeros((steps, d))
+    count = np.zeros(steps)
+    for part in data.chunks():
+        path = estimate.path(part)
+        x0 = path.start
+        for k, motion in enumerate(estimate.motions):
+            use = usable(estimate, part, k)
+            levers = list(estimate.layout.levers[k])
+            v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
+            _, phi = features(motion, v, x0)
+            r = (path.mean[k] - motion.weights @ phi) * use
+            more = _values(candidates[k], v, x0)
+            every = np.vstack([phi, more]) * use
+            if left[k].size == 0:
+                left[k] = np.zeros((len(every), len(every)))
+                cross[k] = np.zeros((d, len(every)))
+            left[k] += every @ every.T
+            cross[k] += r @ every.T
+            square[k] += (r * r).sum(axis=1)
+            count[k] += use.sum()
+            x0 = path.mean[k]
+    weights = sum(m.weights.size for m in estimate.motions)
+    ranked = []
+    for k in range(steps):
+        if not candidates[k] or count[k] < 200:
+            continue
+        f = len(estimate.motions[k].terms)
+        a, b, c = left[k][:f, :f], left[k][:f, f:], left[k][f:, f:]
+        solve = np.linalg.solve(a + 1e-6 * np.eye(f) * count[k], np.hstack([b, cross[k][:, :f].T]))
+        rest = c - b.T @ solve[:, : b.shape[1]] + 1e-6 * count[k] * np.eye(len(c))
+        score = cross[k][:, f:] - (b.T @ solve[:, b.shape[1] :]).T
+        chi2 = np.array([score[i] @ np.linalg.solve(rest, score[i]) / (square[k, i] / count[k]) for i in range(d)])
+        n = len(candidates[k])
+        excess = float(((chi2 - n) / np.sqrt(2 * n)).max())
+        if excess > SURE:
+            ranked.append((excess, k))
+    chosen: list[tuple[Term, ...]] = [()] * steps
+    for _, k in sorted(ranked, reverse=True):
+        weights += d * len(candidates[k])
+        if weights > MOST_WEIGHTS:
+            break
+        chosen[k] = candidates[k]
+    return chosen
+
+
+def _candidates(levers: int, d: int) -> tuple[Term, ...]:
+    squares = [((i, j), -1) for i in range(levers) for j in range(i, levers)]
+    joint = [((j,), c) for j in range(levers) for c in range(d)] if d * levers <= 24 else []
+    cubes = [((j, j, j), -1) for j in range(levers)]
+    return tuple([*squares, *cubes, *joint]) if levers else ()
+
+
+def _values(terms: tuple[Term, ...], v: np.ndarray, x: np.ndarray) -> np.ndarray:
+    rows = []
+    for levers, c in terms:
+        value = np.ones(x.shape[1])
+        for j in levers:
+            value = value * v[j]
+        rows.append(value * x[c] if c >= 0 else value)
+    return np.array(rows).reshape(len(rows), x.shape[1])

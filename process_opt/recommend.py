@@ -1,0 +1,183 @@
+"""One decision for one part: continue, correct, scrap, measure or abstain, with its money, its risk and its reason."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.belief import Belief, believe
+from process_opt.causes import causes
+from process_opt.measure import Reading, readings_worth_taking
+from process_opt.model import ProcessModel
+from process_opt.plan import Plan, make_plan, settle, worth
+from process_opt.request import Question, parse_question
+from process_opt.routes import best_route
+
+GAIN_WORTH_A_CHANGE = 0.002
+"""Share of what is at stake (value - escape) that a correction must gain over doing nothing to be worth asking people for."""
+GAIN_WORTH_A_READING = 0.02
+"""Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What could be done."""
+
+    nothing: Plan
+    best: Plan
+    scrap: float
+    beyond: Plan | None
+    """What settings that are not identified would add if the fit were right about them."""
+    reading: Reading | None
+
+
+def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one request (contracts, section 6).
+
+    Raises:
+        InvalidInput: the request names what does not exist, or a value is impossible.
+    """
+    began = time.perf_counter()
+    question = parse_question(request, model.process)
+    belief = believe(model, question.observed, question.at)
+    options = weigh(model, belief)
+    decision = decide(model, options)
+    chosen = options.best if decision in ("correct", "measure") else options.nothing
+    low, high = np.quantile(chosen.chances, [0.05, 0.95])
+    value = options.scrap if decision == "scrap" else chosen.value
+    if decision == "measure" and options.reading is not None:
+        value = max(value, options.scrap) + options.reading.gain
+    settings = _settings(model, chosen.v) if decision == "correct" else {}
+    run = [model.process.steps[k].name for k in sorted(chosen.run)] if decision == "correct" else []
+    return {
+        "part": question.part,
+        "at": model.process.steps[question.at].name,
+        "decision": decision,
+        "settings": settings,
+        "run": run,
+        "measure": [options.reading.name] if decision == "measure" and options.reading is not None else [],
+        "p_conform": round(chosen.chance, 4),
+        "p_conform_interval": [round(float(min(low, chosen.chance)), 4), round(float(max(high, chosen.chance)), 4)],
+        "expected_value": round(value, 4),
+        "value_if_continued": round(options.nothing.value, 4),
+        "value_if_scrapped": round(options.scrap, 4),
+        "causes": causes(model, question.observed, question.at),
+        "alternatives": _alternatives(model, options, decision),
+        "reason": _reason(model, question, options, decision),
+        "model": model.id,
+        "elapsed_ms": round((time.perf_counter() - began) * 1000, 2),
+    }
+
+
+def weigh(model: ProcessModel, belief: Belief) -> Options:
+    """Everything that could be done, with its worth."""
+    nothing = settle(model, belief, np.zeros(len(model.layout.nominal)), frozenset())
+    known = np.array([model.identified.get(name, False) for name in model.process.settings], dtype=bool)
+    later = _later(model, belief.at)
+    best = _best(model, belief, nothing, known)
+    beyond = None
+    if bool((later & ~known).any()):
+        wider = max(make_plan(model, belief, allowed=later, rounds=0), key=lambda p: p.value)
+        stake = model.process.value - model.process.escape
+        if wider.value > max(best.value, model.process.scrap) + GAIN_WORTH_A_READING * stake:
+            beyond = wider
+    reading = readings_worth_taking(model, belief, best, nothing)
+    return Options(nothing, best, model.process.scrap, beyond, reading)
+
+
+def _best(model: ProcessModel, belief: Belief, nothing: Plan, known: NDArray[np.bool_]) -> Plan:
+    plans = make_plan(model, belief, allowed=known)
+    best = max(plans, key=lambda p: p.value)
+    best = best_route(model, belief, best, known)
+    stake = model.process.value - model.process.escape
+    return best if best.value > nothing.value + GAIN_WORTH_A_CHANGE * stake else nothing
+
+
+def _later(model: ProcessModel, at: int) -> NDArray[np.bool_]:
+    return np.array([k >= at and not model.process.steps[k].optional for k, _ in model.process.settings.values()], dtype=bool)
+
+
+def decide(model: ProcessModel, options: Options) -> str:
+    """The decision alone."""
+    if options.beyond is not None:
+        return "abstain"
+    top = max(options.best.value, options.scrap)
+    stake = model.process.value - model.process.escape
+    if options.reading is not None and options.reading.gain > GAIN_WORTH_A_READING * stake:
+        return "measure"
+    if options.scrap >= top:
+        return "scrap"
+    return "continue" if options.best is options.nothing else "correct"
+
+
+def _settings(model: ProcessModel, v: NDArray[np.float64]) -> dict[str, float]:
+    out = {}
+    for j, (name, (_, setting)) in enumerate(model.process.settings.items()):
+        if abs(v[j]) > 1e-9:
+            value = setting.nominal + v[j] * model.layout.stretch[j]
+            out[name] = float(np.clip(float(f"{value:.6g}"), setting.low, setting.high))
+    return out
+
+
+def _alternatives(model: ProcessModel, options: Options, decision: str) -> list[dict[str, Any]]:
+    """What else could be done, one of each kind, best first."""
+    out = []
+    if decision != "scrap":
+        out.append({"decision": "scrap", "expected_value": options.scrap, "p_conform": None, "settings": {}, "run": []})
+    kinds = [("continue", options.nothing)]
+    if options.best is not options.nothing:
+        kinds.append(("correct", options.best))
+    for kind, plan in kinds:
+        if kind == decision or (decision == "abstain" and kind == "correct"):
+            continue
+        out.append(
+            {
+                "decision": kind,
+                "expected_value": round(plan.value, 4),
+                "p_conform": round(plan.chance, 4),
+                "settings": _settings(model, plan.v),
+                "run": [model.process.steps[k].name for k in sorted(plan.run)],
+            }
+        )
+    return sorted(out, key=lambda a: -float(a["expected_value"]))  # type: ignore[arg-type]
+
+
+def _reason(model: ProcessModel, question: Question, options: Options, decision: str) -> str:
+    process = model.process
+    money = process.currency
+    best, nothing = options.best, options.nothing
+    spent = worth(model, best.chance, 0.0) - best.value
+    even = (process.scrap + spent - process.escape) / (process.value - process.escape)
+    even = min(max(even, 0.0), 1.0)
+    if decision == "abstain":
+        assert options.beyond is not None
+        names = [n for n in _settings(model, options.beyond.v) if not model.identified.get(n, False)]
+        return (
+            f"A correction would be needed, but the history does not identify the effect of {', '.join(names[:4])}: people chose "
+            f"these settings seeing the part; dither them on at least 40 parts and fit again."
+        )
+    if decision == "measure":
+        assert options.reading is not None
+        return (
+            f"Reading {options.reading.name} first costs {options.reading.cost:.2f} {money} and is worth "
+            f"{options.reading.gain + options.reading.cost:.2f} {money}, because it can change the decision."
+        )
+    if decision == "scrap":
+        return (
+            f"The best that can still be done conforms with {best.chance:.2f} and is worth {best.value:.2f} {money}; scrapping is "
+            f"worth {options.scrap:.2f} {money}, and finishing pays only above a chance of {even:.2f}."
+        )
+    if decision == "correct":
+        return (
+            f"With {len(_settings(model, best.v))} settings changed the part conforms with {best.chance:.2f} instead of "
+            f"{nothing.chance:.2f}, worth {best.value:.2f} instead of {nothing.value:.2f} {money}; it pays above a chance of "
+            f"{even:.2f}."
+        )
+    return (
+        f"Left alone the part conforms with {nothing.chance:.2f}, worth {nothing.value:.2f} {money}, and no change gains enough; "
+        f"going on pays above a chance of {even:.2f}."
+    )

@@ -1,0 +1,85 @@
+"""An account of a model for people: what each step does, what is not identified, how predictions did."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import numpy as np
+
+from process_opt.model import ProcessModel
+
+
+def account(model: ProcessModel) -> dict[str, Any]:
+    """The report as JSON; effects in units of the reading for the setting's whole way from nominal to its limit."""
+    d = model.layout.d
+    steps = []
+    names = list(model.process.settings)
+    for k, step in enumerate(model.process.steps):
+        effects = []
+        draws = model.draws[k]
+        for j, place in enumerate(model.layout.levers[k]):
+            column = 1 + d + j
+            w = draws[:, column]
+            strongest = int(np.argmax(np.abs(w.mean(axis=1))))
+            setting = model.process.settings[names[place]][1]
+            reach = (setting.high - setting.nominal) / model.layout.stretch[place] * model.layout.scale[strongest]
+            low, middle, high = np.quantile(w[strongest] * reach, [0.05, 0.5, 0.95])
+            effects.append(
+                {
+                    "setting": names[place],
+                    "acts_on": model.layout.coordinates[strongest],
+                    "to_high": round(float(middle), 6),
+                    "interval90": sorted([round(float(low), 6), round(float(high), 6)]),
+                    "identified": bool(model.identified.get(names[place], False)),
+                    "bent": bool(model.bent[k]),
+                }
+            )
+        chance = np.sqrt(np.diag(model.motions[k].noise)) * model.layout.scale
+        steps.append(
+            {
+                "step": step.name,
+                "effects": effects,
+                "chance_sd": {c: round(float(s), 6) for c, s in zip(model.layout.coordinates, chance, strict=True)},
+            }
+        )
+    return {
+        "process": model.process.name,
+        "model": model.id,
+        "history": dict(model.about),
+        "not_identified": [n for n in names if not model.identified.get(n, False)],
+        "check": dict(model.check),
+        "steps": steps,
+    }
+
+
+def as_html(report: dict[str, Any]) -> str:
+    """The report as one page without scripts."""
+    esc = html.escape
+    rows = []
+    for step in report["steps"]:
+        for e in step["effects"]:
+            low, high = e["interval90"]
+            known = "" if e["identified"] else " (not identified)"
+            bent = "bent" if e["bent"] else "straight"
+            rows.append(
+                f"<tr><td>{esc(step['step'])}</td><td>{esc(e['setting'])}{known}</td><td>{esc(e['acts_on'])}</td>"
+                f"<td>{e['to_high']:g}</td><td>{low:g} to {high:g}</td><td>{bent}</td></tr>"
+            )
+    notes = "".join(f"<li>{esc(n)}</li>" for n in report["history"].get("notes", []))
+    lost = "".join(f"<li>{esc(n)}</li>" for n in report["not_identified"]) or "<li>none</li>"
+    cover = report["check"].get("coverage90", {})
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        f"<title>{esc(report['process'])}</title><style>body{{font:15px sans-serif;max-width:60em;margin:2em auto}}"
+        "td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}</style>"
+        f"<h1>{esc(report['process'])}</h1><p>{report['history'].get('parts')} parts, "
+        f"{report['history'].get('dithered')} dithered, {report['history'].get('scrapped')} scrapped. Model {esc(report['model'])}.</p>"
+        f"<h2>Predictions on {report['check'].get('parts')} held-out parts</h2><p>The 90 % interval held "
+        f"{cover.get('as_fitted')} of the final readings as fitted, {cover.get('widened')} after widening.</p>"
+        f"<h2>Settings whose effect is not identified</h2><ul>{lost}</ul>"
+        f"<h2>Notes</h2><ul>{notes}</ul>"
+        "<h2>What each setting does</h2><p>Moved from nominal to its upper limit, with 90 % intervals.</p>"
+        "<table><tr><th>step</th><th>setting</th><th>acts on</th><th>effect</th><th>90 %</th><th></th></tr>"
+        f"{''.join(rows)}</table></html>"
+    )

@@ -1,0 +1,75 @@
+"""A question about one part, checked before anything is worked out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from process_opt.process import Process
+from qc.errors import InvalidInput
+
+_KNOWN = {"part", "at", "batch", "observed"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to do with `part` before step `at`?"""
+
+    part: str
+    at: int
+    """Place of the next step."""
+    batch: str | None
+    observed: dict[str, float]
+
+
+def parse_question(request: Any, process: Process) -> Question:
+    """A question from JSON; raises InvalidInput naming what is wrong."""
+    if not isinstance(request, Mapping):
+        raise InvalidInput(f"a request must be an object with part, at and observed, not {type(request).__name__}")
+    if unknown := sorted(set(map(str, request)) - _KNOWN):
+        raise InvalidInput(f"a request does not know {unknown[0]!r}; it knows {sorted(_KNOWN)}")
+    part = request.get("part")
+    if not isinstance(part, str) or not part:
+        raise InvalidInput(f"part must be the part's name, not {part!r}")
+    at = request.get("at")
+    if not isinstance(at, str) or at not in process.place:
+        raise InvalidInput(f"part {part}: at names {at!r}, which is not a step of {process.name}")
+    batch = request.get("batch")
+    if batch is not None and not isinstance(batch, str):
+        raise InvalidInput(f"part {part}: batch must be a name, not {batch!r}")
+    observed = request.get("observed")
+    if observed is None:
+        observed = {}
+    if not isinstance(observed, Mapping):
+        raise InvalidInput(f"part {part}: observed must map names to numbers, not {type(observed).__name__}")
+    checked = check_observed(observed, process, part)
+    for name in checked:
+        k = (process.settings.get(name) or process.measurements[name])[0]
+        if k >= process.place[at]:
+            raise InvalidInput(f"part {part}: observed holds {name}, but the part has not been through that step; at is {at}")
+    return Question(part, process.place[at], batch, checked)
+
+
+def check_observed(observed: Mapping[str, Any], process: Process, part: str) -> dict[str, float]:
+    """Known names with finite numbers the machines allow; a null is a gap."""
+    out = {}
+    for name, value in observed.items():
+        if name not in process.settings and name not in process.measurements:
+            raise InvalidInput(f"part {part}: {name} is neither a setting nor a measurement of {process.name}")
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InvalidInput(f"part {part}: {name} must be a finite number, not {value!r}")
+        if abs(value) > 1e12:
+            raise InvalidInput(f"part {part}: {name} = {value:g} is beyond any physical range")
+        if name in process.settings:
+            setting = process.settings[name][1]
+            slack = 1e-6 * max(setting.high - setting.low, abs(setting.high), 1e-12)
+            if not setting.low - slack <= value <= setting.high + slack:
+                raise InvalidInput(
+                    f"part {part}: {name} = {value:g} is impossible, the machine allows {setting.low:g} to {setting.high:g}"
+                )
+        out[name] = float(value)
+    return out

@@ -1,0 +1,57 @@
+"""Which of the optional rework steps to run."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.belief import Belief
+from process_opt.model import ProcessModel
+from process_opt.plan import Plan, make_plan, settle
+
+FEW = 6
+"""Up to here every single rework step is tried, and the best two together; beyond, Optuna searches the combinations."""
+TRIALS = 12
+
+
+def best_route(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray[np.bool_]) -> Plan:
+    """The plan, or a better one with optional steps run.
+
+    Routes are compared under the plan's settings, which is quick; the best one is then planned for anew.
+    """
+    optional = [k for k in range(belief.at, len(model.process.steps)) if model.process.steps[k].optional]
+    if not optional:
+        return plan
+    routes = _enumerated(model, belief, plan, optional) if len(optional) <= FEW else _searched(model, belief, plan, optional)
+    if not routes:
+        return plan
+    top = max(routes, key=lambda p: p.value)
+    again = make_plan(model, belief, run=top.run, allowed=allowed)
+    return max([plan, top, *again], key=lambda p: p.value)
+
+
+def _enumerated(model: ProcessModel, belief: Belief, plan: Plan, optional: list[int]) -> list[Plan]:
+    singles = [settle(model, belief, plan.v, frozenset({k})) for k in optional]
+    singles.sort(key=lambda p: -p.value)
+    if len(singles) > 1:
+        singles.append(settle(model, belief, plan.v, singles[0].run | singles[1].run))
+    return singles if max(p.value for p in singles) > plan.value - abs(plan.value) * 0.2 else []
+
+
+def _searched(model: ProcessModel, belief: Belief, plan: Plan, optional: list[int]) -> list[Plan]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=1))
+    study.enqueue_trial({model.process.steps[k].name: False for k in optional})
+    found: dict[frozenset[int], Plan] = {}
+
+    def value(trial: optuna.Trial) -> float:
+        names = model.process.steps
+        run = frozenset(k for k in optional if trial.suggest_categorical(names[k].name, [False, True]))
+        if run not in found:
+            found[run] = settle(model, belief, plan.v, run)
+        return found[run].value
+
+    study.optimize(value, n_trials=TRIALS)
+    return [p for p in found.values() if p.run]

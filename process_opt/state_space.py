@@ -1,0 +1,256 @@
+"""The latent state of a part from step to step: exact filtering and smoothing, many parts (or many draws) at once.
+
+The state `x` (`d`) changes at step `k` by `x' = A(v) x + b(v) + w`, `w ~ N(0, Q)`: linear in the state, but the settings `v` may
+act by themselves, squared, with each other, and by changing what the state does (`A(v) = A + sum_j v_j A_j`). Given the
+settings this is linear and Gaussian, so the Kalman filter is exact. Arrays carry the many (`N`) on the last axis.
+
+Settings are evidence too: on rows where people chose them, `v_j = a + L x + M y + e` with `y` the last readings they could see;
+the part that `x` explains beyond `y` is what people saw and did not write down. Ignoring it biases the effect of the settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+Term = tuple[tuple[int, ...], int]
+"""A feature: levers multiplied with each other (by place within the step), and the coordinate it multiplies, or -1."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What one step does. `F` features; the first are 1, then the `d` coordinates, then those of the settings."""
+
+    terms: tuple[Term, ...]
+    weights: Floats
+    """`d x F`."""
+    noise: Floats
+    """`d x d`, covariance of what happens by chance."""
+    unknown: Floats
+    """`p`: variance of each setting, for parts on which it was not recorded."""
+
+    def design(self, v: Floats) -> Floats:
+        """`F x N`: what multiplies 1 or a coordinate, for `v` (`p x N`)."""
+        out = np.ones((len(self.terms), v.shape[1]))
+        for f, (levers, _) in enumerate(self.terms):
+            for j in levers:
+                out[f] *= v[j]
+        return out
+
+    def map(self, v: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+        """`A` (`d x d x N`) and `b` (`d x N`) for settings `v` (`p x N`).
+
+        Args:
+            weights: `d x F x N` for different weights in each column; ours by default.
+        """
+        w = self.weights[:, :, None] if weights is None else weights
+        d, n = w.shape[0], max(v.shape[1], w.shape[2])
+        g = self.design(v)
+        a, b = np.zeros((d, d, n)), np.zeros((d, n))
+        for f, (levers, c) in enumerate(self.terms):
+            if c < 0:
+                b += w[:, f] * g[f]
+            elif levers:
+                a[:, c] += w[:, f] * g[f]
+            else:
+                a[:, c] += w[:, f]
+        return a, b
+
+    def slopes(self, v: Floats, weights: Floats, x: Floats) -> Floats:
+        """`d x p x N`: derivative of the move with respect to each setting, at settings `v` and state `x` (`d x N`)."""
+        d, n = weights.shape[0], weights.shape[2]
+        out = np.zeros((d, v.shape[0], n))
+        for f, (levers, c) in enumerate(self.terms):
+            if not levers:
+                continue
+            state = x[c] if c >= 0 else 1.0
+            for i, j in enumerate(levers):
+                rest = np.ones(n)
+                for other in levers[:i] + levers[i + 1 :]:
+                    rest = rest * v[other]
+                out[:, j] += weights[:, f] * rest * state
+        return out
+
+
+@dataclass(frozen=True)
+class Habit:
+    """How people set one lever: `v = a + seen @ x + logged @ y + e`."""
+
+    constant: float
+    seen: Floats
+    """`d`: response to the true state beyond what was logged."""
+    logged: Floats
+    """`d`: response to the last logged readings."""
+    noise: float
+    """Variance of `e`."""
+
+
+@dataclass
+class Path:
+    """The smoothed way of `N` parts through `T` steps, with what estimation needs."""
+
+    start: Floats
+    """`d x N` mean before the first step."""
+    start_cov: Floats
+    """`d x d x N`"""
+    mean: list[Floats] = field(default_factory=list)
+    """After each step, `d x N`."""
+    cov: list[Floats] = field(default_factory=list)
+    cross: list[Floats] = field(default_factory=list)
+    """Covariance of the state after a step with the state before it, `d x d x N`."""
+    misfit: list[tuple[int, Floats, Floats]] = field(default_factory=list)
+    """Place of a reading, its innovation and its predicted variance (`N`, NaN where there is none), as filtered."""
+    log_likelihood: float = 0.0
+
+
+def look(m: Floats, p: Floats, h: Floats, innovation: Floats, noise: Floats | float, use: Bools) -> tuple[Floats, Floats]:
+    """Take in one scalar look `h @ x + e` at the state; also returns its predicted variance through `innovation`'s shape.
+
+    Args:
+        m, p: mean `d x N` and covariance `d x d x N`; changed in place.
+        h: `d`.
+        innovation: `N`, look minus what was expected of it.
+        noise: variance of `e`.
+        use: `N`, false where there is no look.
+
+    Returns:
+        The predicted variance `N`, and the log likelihood of each column (0 where unused).
+    """
+    nonzero = np.flatnonzero(h)
+    if nonzero.size == 1:
+        c = int(nonzero[0])
+        ph = p[:, c] * h[c]
+        s = h[c] * ph[c] + noise
+    else:
+        ph = np.einsum("ijn,j->in", p, h)
+        s = np.einsum("i,in->n", h, ph) + noise
+    weight = np.where(use, 1.0 / s, 0.0)
+    r = np.where(use, innovation, 0.0)
+    gain = ph * weight
+    m += gain * r
+    p -= gain[:, None] * ph[None, :]
+    return s, np.where(use, -0.5 * (r * r * weight + np.log(2 * np.pi * s)), 0.0)
+
+
+def predict(m: Floats, p: Floats, a: Floats, b: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """Mean and covariance after a step; `noise` is `d x d x N` or `d x d x 1`."""
+    mean = np.einsum("ijn,jn->in", a, m) + b if a.shape[2] == m.shape[1] else np.einsum("ij,jn->in", a[:, :, 0], m) + b
+    cov = _sandwich(a, p) + noise
+    return mean, cov
+
+
+def _sandwich(a: Floats, p: Floats) -> Floats:
+    """`A P A'` for each of the many; plain matrix products where `A` is shared."""
+    d, n = p.shape[0], p.shape[2]
+    if a.shape[2] == 1 and n > 1:
+        half = (a[:, :, 0] @ p.reshape(d, d * n)).reshape(d, d, n).transpose(1, 0, 2)
+        return (a[:, :, 0] @ np.ascontiguousarray(half).reshape(d, d * n)).reshape(d, d, n)
+    return np.einsum("ikn,jkn->ijn", np.einsum("ijn,jkn->ikn", a, p), a)
+
+
+def smooth(
+    motions: list[Motion],
+    reads: tuple[tuple[tuple[int, int], ...], ...],
+    levers: tuple[tuple[int, ...], ...],
+    gauge: Floats,
+    start: tuple[Floats, Floats],
+    habits: dict[int, Habit],
+    y: Floats,
+    v: Floats,
+    people: Bools,
+    skipped: list[Bools | None],
+    offsets: Floats | None = None,
+) -> Path:
+    """Filter forward, smooth backward.
+
+    Args:
+        motions: for each of `T` steps.
+        reads, levers: as in `Layout`.
+        gauge: `M`, variance of each reading's error, standardised.
+        start: mean `d` and covariance `d x d` before the first step.
+        habits: of settings, by place; used on rows where `people`.
+        y: `M x N` readings, v: `S x N` settings, standardised, NaN where not recorded.
+        people: `N`, settings were chosen by people who saw the part.
+        skipped: for each step, `N`: the (optional) step was not run; None: nobody skipped it.
+        offsets: `T x d x N` known shifts (batch, drift).
+    """
+    d, n = start[0].size, y.shape[1]
+    m = np.repeat(start[0][:, None], n, axis=1)
+    p = np.repeat(start[1][:, :, None], n, axis=2)
+    seen = np.full((d, n), np.nan)
+    path = Path(m, p)
+    before: list[tuple[Floats, Floats]] = []
+    after: list[tuple[Floats, Floats]] = []
+    maps: list[Floats] = []
+    total = np.zeros(n)
+    for k, motion in enumerate(motions):
+        places = list(levers[k])
+        raw = v[places] if places else np.zeros((0, n))
+        for j, place in enumerate(places):
+            if (habit := habits.get(place)) is None:
+                continue
+            use = people & np.isfinite(raw[j])
+            told = np.isfinite(seen)
+            expected = habit.constant + habit.logged @ np.where(told, seen, m)
+            slack = (np.where(told, 0.0, habit.logged[:, None]) ** 2).sum(axis=0) * 0.05
+            innovation = np.where(use, raw[j] - expected - habit.seen @ m, 0.0)
+            _, ll = look(m, p, habit.seen, innovation, habit.noise + slack, use)
+            total += ll
+        known = np.isfinite(raw)
+        clean = np.where(known, raw, 0.0)
+        a, b = motion.map(clean)
+        if not any(t[0] and t[1] >= 0 for t in motion.terms):
+            a = a[:, :, :1]
+        noise = motion.noise[:, :, None]
+        if not known.all():
+            noise = noise + _unsure(motion, known)
+        if offsets is not None:
+            b = b + offsets[k]
+        before.append((m.copy(), p.copy()))
+        new_m, new_p = predict(m, p, a, b, noise)
+        if (stay := skipped[k]) is not None and stay.any():
+            new_m = np.where(stay, m, new_m)
+            new_p = np.where(stay, p + 1e-9 * np.eye(d)[:, :, None], new_p)
+            a = np.where(stay, np.eye(d)[:, :, None], a)
+        m, p = new_m, new_p
+        maps.append(a)
+        after.append((m.copy(), p.copy()))
+        for place, c in reads[k]:
+            use = np.isfinite(y[place])
+            h = np.zeros(d)
+            h[c] = 1.0
+            innovation = np.where(use, y[place] - m[c], 0.0)
+            s, ll = look(m, p, h, innovation, gauge[place], use)
+            total += ll
+            path.misfit.append((place, np.where(use, innovation, np.nan), s))
+            seen[c] = np.where(use, y[place], seen[c])
+    path.log_likelihood = float(total.sum())
+    means, covs, crosses = [m], [p], []
+    for k in range(len(motions) - 1, -1, -1):
+        (m0, p0), (m1, p1) = before[k], after[k]
+        ap = np.einsum("ijn,jkn->ikn", maps[k], p0) if maps[k].shape[2] > 1 else np.tensordot(maps[k][:, :, 0], p0, axes=1)
+        gain = np.linalg.solve(p1.transpose(2, 0, 1), ap.transpose(2, 0, 1)).transpose(2, 1, 0)  # J[n] = P0 A' P1^-1
+        gain = np.ascontiguousarray(gain.transpose(0, 1, 2))
+        sm, sp = means[-1], covs[-1]
+        crosses.append(np.einsum("ijn,kjn->ikn", sp, gain))
+        means.append(m0 + np.einsum("ijn,jn->in", gain, sm - m1))
+        covs.append(p0 + _sandwich(gain, sp - p1))
+    path.start, path.start_cov = means[-1], covs[-1]
+    path.mean, path.cov, path.cross = means[-2::-1], covs[-2::-1], crosses[::-1]
+    return path
+
+
+def _unsure(motion: Motion, known: Bools) -> Floats:
+    """`d x d x N`: what not knowing a setting adds."""
+    d, n = motion.weights.shape[0], known.shape[1]
+    out = np.zeros((d, d, n))
+    for f, (levers, c) in enumerate(motion.terms):
+        if len(levers) == 1 and c < 0:
+            w = motion.weights[:, f]
+            out += np.outer(w, w)[:, :, None] * np.where(known[levers[0]], 0.0, motion.unknown[levers[0]])
+    return out
