@@ -21,14 +21,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="the server (http://127.0.0.1:8000)",
     )
     add("--key", default=os.environ.get("QC_DEMO_KEY", ""), help="a key of role machine; or QC_DEMO_KEY")
-    add("--studio-url", default=os.environ.get("QC_DEMO_STUDIO_URL", ""), help="Label Studio; or QC_DEMO_STUDIO_URL")
-    add("--studio-token", default=os.environ.get("QC_DEMO_STUDIO_TOKEN", ""), help="its token; or QC_DEMO_STUDIO_TOKEN")
+    add("--studio-url", default=os.environ.get("QC_DEMO_STUDIO_URL", ""), help="Label Studio (the server's own)")
+    add("--studio-token", default=os.environ.get("QC_DEMO_STUDIO_TOKEN", ""), help="a token for it (its own)")
     add("--rate", type=_positive, default=8.0, metavar="N", help="parts a minute, at most (8)")
     add("--parts", type=_count, default=None, metavar="N", help="stop after so many parts (never)")
     add("--seed", type=_not_negative, default=0, metavar="S", help="another seed is another plant (0)")
     add("--width", type=_count, default=1024, metavar="PX", help="width of a picture (1024)")
     add("--height", type=_count, default=768, metavar="PX", help="height of a picture (768)")
     add("--history", type=_count, default=10_000, metavar="N", help="parts in the history of the process (10000)")
+    add("--no-labels", action="store_true", help="nobody works in Label Studio")
     add("--no-process", action="store_true", help="pictures only: no process, no recommendations")
     parser.set_defaults(run=run)
 
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             width=arguments.width,
             height=arguments.height,
             history_parts=arguments.history,
+            labels=not arguments.no_labels,
             process=not arguments.no_process,
         )
     )

@@ -20,9 +20,9 @@ class DemoConfig:
     home: Path
     """Where the line keeps its own things: `home/demo`."""
     studio_url: str = ""
-    """Label Studio's address; empty: nobody labels."""
+    """Label Studio's address; empty: the one that the server's `/health` names."""
     studio_token: str = field(default="", repr=False)
-    """An access token for Label Studio."""
+    """An access token for it; empty: that of the server's own Label Studio, when its data folder is `home` too."""
     parts_per_minute: float = 8.0
     """How fast the line runs, at most; a busy server makes it slower, never faster."""
     parts: int | None = None
@@ -36,6 +36,8 @@ class DemoConfig:
     """Parts in the history that the process model is fitted to."""
     seconds_per_label: float = 4.0
     """How long the imaginary labeller takes for one task, in seconds."""
+    labels: bool = True
+    """Work in Label Studio."""
     process: bool = True
     """Simulate the 50 steps and ask for recommendations."""
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from process_opt.simulate import Line
 from qc.errors import Conflict, InvalidInput, NotFound, QcError, Unavailable
-from server.demo import operators, prepare
+from server.demo import operators, prepare, way_in
 from server.demo.camera import Shot, shoot
 from server.demo.client import Fault, Server, Stopped
 from server.demo.config import PROCESS, DemoConfig
@@ -52,7 +52,7 @@ def run(config: DemoConfig, *, say: Say | None = None, stop: threading.Event | N
             line = prepare.plant(config) if config.process else None
             if line is not None:
                 helpers.append(_helper("process", lambda: _prepare(config, line, ready, stop, say), say))
-            if config.studio_url and config.studio_token:
+            if config.labels:
                 helpers.append(_helper("labeller", lambda: _label(config, truth, stop, say), say))
             _make_parts(config, server, truth, line, ready, say)
         except Stopped:
@@ -116,7 +116,8 @@ def make_part(config: DemoConfig, server: Server, truth: Truth, line: Line | Non
     verdict = str(inspection["verdict"])
     rng = np.random.default_rng([config.seed, number, 31])
     word = operators.judge(rng, verdict=verdict, defective=shot.defective, defects=shot.defects)
-    if word is not None:
+    said = (inspection.get("decision") or {}).get("verdict")  # before the line was stopped in the middle of this part
+    if word is not None and word.verdict != said:
         server.decide(str(inspection["id"]), word.verdict, word.reason)
     say(_sentence(name, shot, verdict, word, went))
     return 1 if went and went.decisions else 0
@@ -155,9 +156,17 @@ def _prepare(config: DemoConfig, line: Line, ready: threading.Event, stop: threa
 
 
 def _label(config: DemoConfig, truth: Truth, stop: threading.Event, say: Say) -> None:
+    server = Server(config.url, config.key, stop=stop, say=lambda text: None)
+    try:
+        studio = way_in.find(config, server)
+    finally:
+        server.close()
+    if studio is None:
+        say("nobody labels: the server has no Label Studio, or its token was not given")
+        return
     from server.demo.labeller import Labeller  # slow to import, and not needed without Label Studio
 
-    Labeller(config.studio_url, config.studio_token, truth, seed=config.seed, say=say).work(
+    Labeller(studio.url, studio.token, truth, seed=config.seed, say=say).work(
         stop, seconds_per_task=config.seconds_per_label
     )
 

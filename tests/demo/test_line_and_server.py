@@ -76,6 +76,7 @@ def config(tmp_path, port) -> DemoConfig:
         parts_per_minute=6000,
         width=192,
         height=160,
+        labels=False,
         process=False,
     )
 
