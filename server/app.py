@@ -24,11 +24,12 @@ from server.policies import Policies
 from server.settings import Settings
 
 
-def create_app(settings: Settings, *, segmenter: Segmenter | None = None) -> FastAPI:
+def create_app(settings: Settings, *, segmenter: Segmenter | None = None, demonstration: bool = False) -> FastAPI:
     """The whole server as one ASGI app; nothing runs and no table is made before its lifespan starts.
 
     Args:
         settings: every knob.
+        demonstration: run the demonstration line beside it.
         segmenter: a model given once and for all, instead of the champion of the registry.
     """
     context = Context(
@@ -40,6 +41,7 @@ def create_app(settings: Settings, *, segmenter: Segmenter | None = None) -> Fas
         policies=Policies(settings.folder("products"), default=settings.default_product),
         cache=open_cache(settings),
         segmenter=segmenter,
+        demonstration=demonstration,
     )
 
     @asynccontextmanager

@@ -45,9 +45,11 @@ def canonical(body: Mapping[str, Any]) -> str:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _seal(previous: str, n: int, at: datetime, kind: str, subject: str, by: str, body: str) -> str:
-    moment = at.isoformat(timespec="microseconds")
-    return hashlib.sha256("\n".join((previous, str(n), moment, kind, subject, by, body)).encode()).hexdigest()
+def seal_of(previous: str, entry: AuditEntry) -> str:
+    """The seal that an entry must bear after its predecessor's."""
+    moment = entry.at.isoformat(timespec="microseconds")
+    told = (previous, str(entry.n), moment, entry.kind, entry.subject, entry.by, entry.body)
+    return hashlib.sha256(canonical({"told": told}).encode()).hexdigest()
 
 
 def record(session: Session, kind: str, subject: str, body: Mapping[str, Any], *, by: str, at: datetime) -> AuditEntry:
@@ -57,16 +59,8 @@ def record(session: Session, kind: str, subject: str, body: Mapping[str, Any], *
     session.flush()
     last = session.exec(select(AuditEntry).order_by(col(AuditEntry.n).desc()).limit(1)).first()
     n = last.n + 1 if last else 1
-    told = canonical(body)
-    entry = AuditEntry(
-        n=n,
-        at=at,
-        kind=kind,
-        subject=subject,
-        by=by,
-        body=told,
-        seal=_seal(last.seal if last else FIRST, n, at, kind, subject, by, told),
-    )
+    entry = AuditEntry(n=n, at=at, kind=kind, subject=subject, by=by, body=canonical(body), seal="")
+    entry.seal = seal_of(last.seal if last else FIRST, entry)
     session.add(entry)
     session.flush()
     return entry

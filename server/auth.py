@@ -101,6 +101,15 @@ def create_key(session: Session, name: str, role: Role, *, now: datetime, days: 
     return key
 
 
+def revoke_keys(session: Session, name: str, *, now: datetime) -> int:
+    """End every key of a name; returns how many there were."""
+    keys = list(session.exec(select(ApiKey).where(ApiKey.name == name, col(ApiKey.revoked_at).is_(None))))
+    for key in keys:
+        key.revoked_at = now
+        session.add(key)
+    return len(keys)
+
+
 def open_session(session: Session, user: User, *, now: datetime, hours: float) -> str:
     """Log a browser in; returns the cookie's value. Ended sessions are swept out on the way."""
     token = secrets.token_urlsafe(32)

@@ -59,6 +59,8 @@ class Context:
     metrics: Metrics = field(default_factory=Metrics)
     segmenter: Segmenter | None = None
     """A model given once and for all, instead of the champion of the registry."""
+    demonstration: bool = False
+    """A demonstration line runs beside the server."""
     after_inspection: list[AfterInspection] = field(default_factory=list)
     """Parts add theirs when they start."""
     after_decision: list[AfterDecision] = field(default_factory=list)

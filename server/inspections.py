@@ -11,10 +11,13 @@ from sqlalchemy import case, func
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
+from labeling.records import LabelTask, TaskState
 from qc.errors import InvalidInput, NotFound
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
+from server.context import Context
 from server.schemas import DecisionOut, DefectOut, ImageOut, InspectionOut, InspectionPage, LabelTaskRef, StationOut
+from server.studio_service import task_url
 
 
 def get_inspection(session: Session, inspection_id: str) -> Inspection:
@@ -45,7 +48,9 @@ def newest_decision(session: Session, inspection_id: str) -> Decision | None:
     return session.exec(wanted.limit(1)).first()
 
 
-def show(session: Session, inspections: Iterable[Inspection], *, outlines: bool) -> list[InspectionOut]:
+def show(
+    context: Context, session: Session, inspections: Iterable[Inspection], *, outlines: bool
+) -> list[InspectionOut]:
     """Inspections as they leave the server, with three look-ups for all of them together."""
     rows = list(inspections)
     ids = [row.id for row in rows]
@@ -60,7 +65,7 @@ def show(session: Session, inspections: Iterable[Inspection], *, outlines: bool)
             select(Decision).where(col(Decision.inspection_id).in_(ids)).order_by(col(Decision.id))
         )
     }
-    tasks = _label_tasks(session, ids)
+    tasks = _label_tasks(context, session, ids)
     return [
         InspectionOut(
             **row.model_dump(exclude={"process_values"}),
@@ -73,9 +78,9 @@ def show(session: Session, inspections: Iterable[Inspection], *, outlines: bool)
     ]
 
 
-def show_one(session: Session, inspection_id: str) -> InspectionOut:
+def show_one(context: Context, session: Session, inspection_id: str) -> InspectionOut:
     """One inspection as it leaves the server; raises NotFound."""
-    return show(session, [get_inspection(session, inspection_id)], outlines=True)[0]
+    return show(context, session, [get_inspection(session, inspection_id)], outlines=True)[0]
 
 
 def in_short(inspection: Inspection) -> dict[str, Any]:
@@ -93,6 +98,7 @@ def in_short(inspection: Inspection) -> dict[str, Any]:
 
 
 def page(
+    context: Context,
     session: Session,
     *,
     station: str | None = None,
@@ -119,7 +125,7 @@ def page(
     rows = list(session.exec(wanted))
     more = len(rows) > limit
     rows = rows[:limit]
-    return InspectionPage(items=show(session, rows, outlines=False), next_cursor=rows[-1].id if more else None)
+    return InspectionPage(items=show(context, session, rows, outlines=False), next_cursor=rows[-1].id if more else None)
 
 
 def stations(session: Session) -> list[StationOut]:
@@ -170,5 +176,16 @@ def _decision(decision: Decision | None) -> DecisionOut | None:
     return DecisionOut(verdict=decision.verdict.value, reason=decision.reason, by=decision.by, at=decision.at)  # type: ignore[arg-type]
 
 
-def _label_tasks(session: Session, inspection_ids: list[str]) -> dict[str, LabelTaskRef]:
-    return {}
+def _label_tasks(context: Context, session: Session, inspection_ids: list[str]) -> dict[str, LabelTaskRef]:
+    """The task that a person should look at next, of each inspection: one that waits before one that is done."""
+    wanted = select(LabelTask).where(col(LabelTask.inspection_id).in_(inspection_ids)).order_by(col(LabelTask.id))
+    waits = (TaskState.OPEN, TaskState.PUSHED)
+    found: dict[str, LabelTask] = {}
+    for task in session.exec(wanted):
+        known = found.setdefault(task.inspection_id, task)
+        if known.state not in waits and task.state in waits:
+            found[task.inspection_id] = task
+    return {
+        inspection: LabelTaskRef(id=task.id, state=str(task.state), url=task_url(context, task))
+        for inspection, task in found.items()
+    }

@@ -43,10 +43,42 @@ def start_inspector(context: Context) -> Part:
     return context.inspector
 
 
+def start_label_studio(context: Context) -> Part | None:
+    """Label Studio: our own, or one whose address was given."""
+    from server import studio_service
+
+    return studio_service.start(context)
+
+
+def start_loop(context: Context) -> Part:
+    """Jobs, schedules, and the hooks that turn doubt into label tasks."""
+    from server import loop
+
+    return loop.start(context)
+
+
+def start_folder(context: Context) -> Part:
+    """The watched folder."""
+    from server.ingest import folder
+
+    return folder.start(context)
+
+
+def start_demonstration(context: Context) -> Part | None:
+    """The demonstration line, where the installation has one."""
+    from server import demonstration
+
+    return demonstration.start(context)
+
+
 PARTS: tuple[tuple[str, Start], ...] = (
     ("model", start_champion),
+    ("label-studio", start_label_studio),
+    ("jobs", start_loop),
     # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
     ("inspector", start_inspector),
+    ("folder", start_folder),
+    ("demonstration", start_demonstration),
 )
 """(name in /health, start function)."""
 

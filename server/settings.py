@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from qc.errors import InvalidInput
 
 GIB = 1 << 30
 
@@ -16,81 +18,91 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="QC_", extra="ignore", frozen=True, populate_by_name=True)
 
-    home: Path = Field(Path("var"), description="Folder of all data; made when missing.")
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in.")
+    home: Path = Field(default=Path("var"), description="Folder of all data; made when missing.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in.")
     port: int = Field(
-        8000,
+        default=8000,
         ge=0,
         le=65535,
         validation_alias=AliasChoices("QC_PORT", "PORT", "port"),
         description="TCP port to listen on.",
     )
     public_url: str = Field(
-        "", description="Address under which people and Label Studio reach this server; default http://host:port."
+        default="",
+        description="Address under which people and Label Studio reach this server; default http://host:port.",
     )
     database_url: str = Field(
-        "", description="Default: SQLite at QC_HOME/qc.sqlite3. postgresql+psycopg://… for PostgreSQL."
+        default="", description="Default: SQLite at QC_HOME/qc.sqlite3. postgresql+psycopg://… for PostgreSQL."
     )
 
     # inspecting
-    inspection_workers: int = Field(1, ge=1, le=64, description="Parts inspected at the same time.")
+    inspection_workers: int = Field(default=1, ge=1, le=64, description="Parts inspected at the same time.")
     torch_threads: int = Field(
-        0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores."
+        default=0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores."
     )
-    device: str = Field("cpu", description="Where the model runs: cpu, cuda.")
-    max_waiting: int = Field(32, ge=1, le=1000, description="Parts that may wait for their verdict; more get 429.")
-    max_images: int = Field(64, ge=1, le=999, description="Images of one inspection, at most.")
-    max_upload_mb: int = Field(2600, ge=1, description="Size of one POST /inspections, in 10^6 bytes, at most.")
-    max_request_mb: int = Field(16, ge=1, description="Size of any other request, in 10^6 bytes, at most.")
+    device: str = Field(default="cpu", description="Where the model runs: cpu, cuda.")
+    max_waiting: int = Field(
+        default=32, ge=1, le=1000, description="Parts that may wait for their verdict; more get 429."
+    )
+    max_images: int = Field(default=64, ge=1, le=999, description="Images of one inspection, at most.")
+    max_upload_mb: int = Field(default=2600, ge=1, description="Size of one POST /inspections, in 10^6 bytes, at most.")
+    max_request_mb: int = Field(default=16, ge=1, description="Size of any other request, in 10^6 bytes, at most.")
     inspection_wait_s: float = Field(
-        300.0, gt=0, description="How long a repeated trigger waits for the first one's answer, in seconds."
+        default=300.0, gt=0, description="How long a repeated trigger waits for the first one's answer, in seconds."
     )
-    default_product: str = Field("default", description="Product whose policy holds where none is named.")
+    default_product: str = Field(default="default", description="Product whose policy holds where none is named.")
 
     # storage
     cache_gb: float = Field(
-        4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."
+        default=4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."
     )
-    min_free_gb: float = Field(2.0, ge=0, description="Free disk, in 2^30 bytes, below which /health warns.")
+    min_free_gb: float = Field(default=2.0, ge=0, description="Free disk, in 2^30 bytes, below which /health warns.")
 
     # people
-    session_hours: float = Field(12.0, gt=0, description="How long a log-in lasts, in hours.")
+    session_hours: float = Field(default=12.0, gt=0, description="How long a log-in lasts, in hours.")
     login_failures: int = Field(
-        5, ge=1, description="Wrong passwords from one address for one name in five minutes, at most."
+        default=5, ge=1, description="Wrong passwords from one address for one name in five minutes, at most."
     )
 
     # watched folder
     inbox_settle_s: float = Field(
-        1.0, ge=0, description="A file is finished when it has not changed for so long, in seconds."
+        default=1.0, ge=0, description="A file is finished when it has not changed for so long, in seconds."
     )
     inbox_patience_s: float = Field(
-        10.0, ge=0, description="A file that cannot be read is rejected after so many quiet seconds."
+        default=10.0, ge=0, description="A file that cannot be read is rejected after so many quiet seconds."
     )
     inbox_keep: bool = Field(
-        False, description="Keep taken files under inbox/.done; otherwise they are deleted once stored."
+        default=False, description="Keep taken files under inbox/.done; otherwise they are deleted once stored."
     )
 
     # Label Studio
-    label_studio: bool = Field(True, description="Run or use Label Studio.")
-    label_studio_url: str = Field("", description="Address of an existing Label Studio; empty: run our own.")
-    label_studio_token: str = Field("", description="Access token for an existing Label Studio.", repr=False)
+    label_studio: bool = Field(default=True, description="Run or use Label Studio.")
+    label_studio_url: str = Field(default="", description="Address of an existing Label Studio; empty: run our own.")
+    label_studio_token: str = Field(default="", description="Access token for an existing Label Studio.", repr=False)
     label_studio_env: Path = Field(
-        Path(".venv-label-studio"), description="Virtual environment in which our own Label Studio is installed."
+        default=Path(".venv-label-studio"),
+        description="Virtual environment in which our own Label Studio is installed.",
     )
     label_studio_port: int = Field(
-        0, ge=0, le=65535, description="Port of our own Label Studio; 0: the server's port + 1."
+        default=0, ge=0, le=65535, description="Port of our own Label Studio; 0: the server's port + 1."
     )
     sweep_s: float = Field(
-        60.0, gt=0, description="How often annotations are looked for that the webhook lost, in seconds."
+        default=60.0, gt=0, description="How often annotations are looked for that the webhook lost, in seconds."
     )
 
     # learning
-    retrain_after_labels: int = Field(20, ge=1, description="New finished labels after which a retraining is queued.")
-    retrain_cron: str = Field("0 2 * * *", description="When to retrain besides (cron, local time); empty: never.")
-    retrain_minutes: float = Field(10.0, gt=0, description="Longest training of a challenger, in minutes.")
-    auto_promote: bool = Field(True, description="A challenger that beats the champion serves without being asked.")
+    retrain_after_labels: int = Field(
+        default=20, ge=1, description="New finished labels after which a retraining is queued."
+    )
+    retrain_cron: str = Field(
+        default="0 2 * * *", description="When to retrain besides (cron, local time); empty: never."
+    )
+    retrain_minutes: float = Field(default=10.0, gt=0, description="Longest training of a challenger, in minutes.")
+    auto_promote: bool = Field(
+        default=True, description="A challenger that beats the champion serves without being asked."
+    )
 
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @property
     def threads(self) -> int:
@@ -104,6 +116,12 @@ class Settings(BaseSettings):
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property
+    def studio_url(self) -> str:
+        """Where people reach Label Studio, without a slash at the end."""
+        host = self.host if self.host not in ("0.0.0.0", "::", "") else "127.0.0.1"
+        return (self.label_studio_url or f"http://{host}:{self.label_studio_port or self.port + 1}").rstrip("/")
+
+    @property
     def db_url(self) -> str:
         """URL of the database."""
         return self.database_url or f"sqlite:///{self.home.resolve() / 'qc.sqlite3'}"
@@ -113,3 +131,12 @@ class Settings(BaseSettings):
         folder = self.home.resolve() / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def read_settings() -> Settings:
+    """The settings of the environment; raises InvalidInput naming the variable that makes no sense."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        raise InvalidInput(f"QC_{str(mistake['loc'][0]).upper().removeprefix('QC_')}: {mistake['msg']}") from error

@@ -56,7 +56,7 @@ async def inspect(
         taken = inspector.take(order, started=started)
         inspector.wait(taken.inspection_id)
         with context.database.read() as session:
-            return inspections.show_one(session, taken.inspection_id), taken.new
+            return inspections.show_one(context, session, taken.inspection_id), taken.new
 
     try:
         shown, new = await run_in_threadpool(work)
@@ -87,6 +87,7 @@ def process_values(text: str) -> dict[str, float]:
 @router.get("/inspections")
 def list_inspections(
     session: SessionDep,
+    context: ContextDep,
     station: str | None = None,
     verdict: Verdict | None = None,
     part: str | None = None,
@@ -96,14 +97,14 @@ def list_inspections(
 ) -> InspectionPage:
     """Inspections, newest first; outlines are left out."""
     return inspections.page(
-        session, station=station, verdict=verdict, part=part, since=since, cursor=cursor, limit=limit
+        context, session, station=station, verdict=verdict, part=part, since=since, cursor=cursor, limit=limit
     )
 
 
 @router.get("/inspections/{inspection_id}")
-def one_inspection(inspection_id: str, session: SessionDep) -> InspectionOut:
+def one_inspection(inspection_id: str, session: SessionDep, context: ContextDep) -> InspectionOut:
     """One inspection, with outlines."""
-    return inspections.show_one(session, inspection_id)
+    return inspections.show_one(context, session, inspection_id)
 
 
 @router.post("/inspections/{inspection_id}/decision", status_code=201)
@@ -113,4 +114,4 @@ def decide_inspection(
     """The operator's word; it becomes a labelling task where it disagrees with the verdict."""
     decide(context, session, inspection_id, Verdict(word.verdict), word.reason, by=who.name)
     session.commit()
-    return inspections.show_one(session, inspection_id)
+    return inspections.show_one(context, session, inspection_id)

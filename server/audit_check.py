@@ -1,0 +1,84 @@
+"""Is the audit trail whole, and does it still say what the rows say?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlmodel import Session, col, select
+
+from qc.errors import Conflict
+from qc.records import Decision, Exposure, Inspection, Progress
+from server.audit import FIRST, AuditEntry, canonical, seal_of
+from server.deciding import decision_body
+from server.judging import verdict_body
+
+BATCH = 500
+"""Entries compared with their rows at a time."""
+
+
+def verify(session: Session) -> tuple[int, str]:
+    """Number of entries, and the seal of the last one (keep it elsewhere: it shows when the end is cut off).
+
+    Raises:
+        Conflict: names the first entry that was altered, or what was judged or decided without an entry.
+    """
+    seal, number = FIRST, 0
+    for batch in _batches(session):
+        told = _rows_now(session, batch)
+        for entry in batch:
+            number += 1
+            if entry.n != number:
+                raise Conflict(f"entry {number} is missing: the trail goes on with entry {entry.n}", n=number)
+            seal = seal_of(seal, entry)
+            if entry.seal != seal:
+                raise Conflict(
+                    f"entry {entry.n} ({entry.kind} of {entry.subject}, {entry.at:%Y-%m-%d %H:%M:%S}) was altered",
+                    n=entry.n,
+                )
+            if entry.kind in ("verdict", "decision") and told.get((entry.kind, entry.subject)) != entry.body:
+                raise Conflict(
+                    f"entry {entry.n} is whole, but the {entry.kind} that it tells of ({entry.subject}) was altered",
+                    n=entry.n,
+                )
+    _check_nothing_is_untold(session)
+    return number, seal
+
+
+def _batches(session: Session) -> Iterator[list[AuditEntry]]:
+    last = 0
+    while True:
+        wanted = select(AuditEntry).where(col(AuditEntry.n) > last).order_by(col(AuditEntry.n)).limit(BATCH)
+        batch = list(session.exec(wanted))
+        if not batch:
+            return
+        yield batch
+        last = batch[-1].n
+        session.expunge_all()
+
+
+def _rows_now(session: Session, batch: Sequence[AuditEntry]) -> dict[tuple[str, str], str]:
+    """(kind, subject) -> what an entry would say if it were written from the rows as they are now."""
+    subjects = {kind: [e.subject for e in batch if e.kind == kind] for kind in ("verdict", "decision")}
+    now: dict[tuple[str, str], str] = {}
+    images: dict[str, list[Exposure]] = {}
+    wanted = select(Exposure).where(col(Exposure.inspection_id).in_(subjects["verdict"])).order_by(col(Exposure.n))
+    for exposure in session.exec(wanted):
+        images.setdefault(exposure.inspection_id, []).append(exposure)
+    for inspection in session.exec(select(Inspection).where(col(Inspection.id).in_(subjects["verdict"]))):
+        now["verdict", inspection.id] = canonical(verdict_body(inspection, images.get(inspection.id, [])))
+    for decision in session.exec(select(Decision).where(col(Decision.id).in_(subjects["decision"]))):
+        now["decision", decision.id] = canonical(decision_body(decision))
+    return now
+
+
+def _check_nothing_is_untold(session: Session) -> None:
+    """Every verdict and decision has an entry; otherwise the end of the trail was cut off, or a row was slipped in."""
+    told = select(AuditEntry.subject)
+    judged = select(Inspection.id).where(
+        Inspection.progress != Progress.RECEIVED, col(Inspection.id).not_in(told.where(AuditEntry.kind == "verdict"))
+    )
+    decided = select(Decision.id).where(col(Decision.id).not_in(told.where(AuditEntry.kind == "decision")))
+    for kind, untold in (("verdict", judged), ("decision", decided)):
+        first = session.exec(untold.limit(1)).first()
+        if first is not None:
+            raise Conflict(f"the {kind} of {first} has no entry: the end of the trail was cut off, or a row slipped in")
