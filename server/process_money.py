@@ -1,0 +1,184 @@
+"""What the recommendations brought, counted from what came of the parts. Every formula stands in `summary`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from sqlmodel import Session, col, select
+
+from process_opt.process import Process, Step
+from process_opt.records import Outcome, Recommendation
+
+NEAR = 0.02
+"""A setting counts as followed within this share of its range: a machine is set in steps."""
+
+
+class Money(BaseModel):
+    """Sums over the parts that followed their recommendation, from the step at which each part's first was asked."""
+
+    realised: float
+    """What the parts were worth, less what was spent on them."""
+    if_scrapped: float
+    """Had each been scrapped when first asked."""
+    if_continued_expected: float
+    """Expected, had each gone on at nominal settings when first asked."""
+    saved_against_scrapping: float
+    """`realised - if_scrapped`."""
+    saved_against_continuing: float
+    """`realised - if_continued_expected`."""
+    currency: str
+
+
+class Summary(BaseModel):
+    """What came of the parts that had a recommendation."""
+
+    recommended: int
+    """Parts with a recommendation and an outcome."""
+    followed: int
+    """Of these, the parts with which was done what was advised; all figures below are of these parts."""
+    finished_in_spec: int
+    finished_out_of_spec: int
+    scrapped: int
+    unknown: int
+    """Finished, but a reading that decides conformance is missing; not in the money."""
+    money: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One part's books. Money from the first recommendation's step on."""
+
+    realised: float | None
+    """None: finished, but nobody measured whether within specification."""
+    fate: str
+    """in, out, scrapped or unknown."""
+    if_scrapped: float
+    if_continued: float
+
+
+def summary(session: Session, name: str, process: Process) -> Summary:
+    """What the recommendations of a process brought.
+
+    Over the parts that followed their last recommendation (other than `measure`):
+    realised = value | escape | scrap, by what came of the part
+             - cost of every step run from the first recommendation's step on, scrapped parts only up to their end
+             - setup_cost of each of these steps with a setting off nominal
+             - change_cost x |setting - nominal| of each
+             - cost of the readings that a recommendation asked to take (again);
+    if_scrapped and if_continued_expected = the first recommendation's value_if_scrapped and value_if_continued.
+    """
+    outcomes = {o.part: o for o in session.exec(select(Outcome).where(Outcome.process == name))}
+    advice: dict[str, list[Recommendation]] = {}
+    asked = select(Recommendation).where(Recommendation.process == name).order_by(col(Recommendation.id))
+    for row in session.exec(asked):
+        if row.part in outcomes:
+            advice.setdefault(row.part, []).append(row)
+    followed = [
+        account(process, rows, outcomes[part].content)
+        for part, rows in advice.items()
+        if was_followed(process, rows, outcomes[part].content)
+    ]
+    return _sum(process, len(advice), followed)
+
+
+def was_followed(process: Process, rows: list[Recommendation], outcome: dict[str, Any]) -> bool:
+    """Was done what the last recommendation that decided something said?"""
+    deciding = [row.answer for row in rows if row.answer["decision"] != "measure"]
+    if not deciding or deciding[-1]["decision"] == "abstain":
+        return False
+    if outcome["assignment"] == "recommendation":  # whoever told the outcome says so
+        return True
+    last, observed = deciding[-1], outcome["observed"]
+    if last["decision"] == "scrap":
+        return bool(outcome["disposition"] == "scrapped")
+    if outcome["disposition"] == "scrapped":
+        return False
+    from_step = process.place[last["at"]]
+    wanted = {**_nominal(process.steps[from_step:], set(last["run"])), **last["settings"]}
+    for name, value in wanted.items():
+        setting = process.settings[name][1]
+        if name in observed and abs(observed[name] - value) > NEAR * (setting.high - setting.low):
+            return False
+    return all(_was_run(process.steps[process.place[step]], observed) for step in last["run"])
+
+
+def account(process: Process, rows: list[Recommendation], outcome: dict[str, Any]) -> Account:
+    """One part's books, from its first recommendation on."""
+    first = rows[0].answer
+    fate = _fate(process, outcome)
+    worth = {"in": process.value, "out": process.escape, "scrapped": process.scrap}.get(fate)
+    spent = _spent(process, process.place[first["at"]], outcome) + _spent_on_readings(process, rows)
+    return Account(
+        realised=None if worth is None else worth - spent,
+        fate=fate,
+        if_scrapped=float(first["value_if_scrapped"] or 0.0),
+        if_continued=float(first["value_if_continued"] or 0.0),
+    )
+
+
+def _sum(process: Process, recommended: int, followed: list[Account]) -> Summary:
+    counted = [a for a in followed if a.realised is not None]
+    realised = math.fsum(a.realised for a in counted if a.realised is not None)
+    scrapped, continued = math.fsum(a.if_scrapped for a in counted), math.fsum(a.if_continued for a in counted)
+    fates = [a.fate for a in followed]
+    return Summary(
+        recommended=recommended,
+        followed=len(followed),
+        finished_in_spec=fates.count("in"),
+        finished_out_of_spec=fates.count("out"),
+        scrapped=fates.count("scrapped"),
+        unknown=fates.count("unknown"),
+        money=Money(
+            realised=round(realised, 2),
+            if_scrapped=round(scrapped, 2),
+            if_continued_expected=round(continued, 2),
+            saved_against_scrapping=round(realised - scrapped, 2),
+            saved_against_continuing=round(realised - continued, 2),
+            currency=process.currency,
+        ),
+    )
+
+
+def _fate(process: Process, outcome: dict[str, Any]) -> str:
+    if outcome["disposition"] == "scrapped":
+        return "scrapped"
+    readings = [(process.measurements[name][1], outcome["observed"].get(name)) for name in process.conformance]
+    if any(value is not None and not m.lower <= value <= m.upper for m, value in readings):
+        return "out"
+    return "unknown" if any(value is None for _, value in readings) else "in"
+
+
+def _spent(process: Process, first: int, outcome: dict[str, Any]) -> float:
+    end = process.place[outcome["scrapped_at"]] if outcome["scrapped_at"] else len(process.steps)
+    if outcome["disposition"] == "scrapped" and not outcome["scrapped_at"]:
+        end = first  # scrapped on the spot
+    observed, total = outcome["observed"], 0.0
+    for step in process.steps[first:end]:
+        if step.optional and not _was_run(step, observed):
+            continue
+        moved = [(s, observed[s.name]) for s in step.settings if s.name in observed and observed[s.name] != s.nominal]
+        total += step.cost + (step.setup_cost if moved else 0.0)
+        total += math.fsum(s.change_cost * abs(value - s.nominal) for s, value in moved)
+    return total
+
+
+def _spent_on_readings(process: Process, rows: list[Recommendation]) -> float:
+    """A reading that was asked for counts as taken when the part came back with another question."""
+    return math.fsum(
+        process.steps[place].cost
+        for row in rows[:-1]
+        if row.answer["decision"] == "measure"
+        for place in {process.measurements[name][0] for name in row.answer["measure"]}
+    )
+
+
+def _nominal(steps: Iterable[Step], run: set[str]) -> dict[str, float]:
+    return {s.name: s.nominal for step in steps if not step.optional or step.name in run for s in step.settings}
+
+
+def _was_run(step: Step, observed: dict[str, float]) -> bool:
+    return any(s.name in observed for s in step.settings) or any(m.name in observed for m in step.measurements)

@@ -1,0 +1,271 @@
+"""Processes: what to do with a part in the making, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from process_opt.model import ProcessModel
+from qc.errors import InvalidInput
+from server import process_learning, process_money
+from server import process_service as service
+from server.context import Context, ContextDep
+from server.db import SessionDep
+
+router = APIRouter(tags=["processes"])
+
+MOST_AT_ONCE = 1000
+"""Requests of one list; a longer one would keep the caller waiting for minutes."""
+
+Decision = Literal["continue", "correct", "scrap", "measure", "abstain"]
+
+
+class Asked(BaseModel):
+    """A part in the making: `at` is the next step to run, `observed` whatever is known of earlier steps."""
+
+    model_config = ConfigDict(extra="allow")
+
+    part: str = Field(examples=["P-1"])
+    at: str = Field(examples=["s20-heat"])
+    batch: str | None = None
+    observed: dict[str, Any] = Field(default_factory=dict, examples=[{"s01-draw.force": 14.2}])
+
+
+class Cause(BaseModel):
+    """A step that made the part what it is, and its share of the deviation."""
+
+    step: str
+    share: float
+
+
+class Advice(BaseModel):
+    """What to do with the part. Money in the process's currency, from `at` on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    part: str
+    at: str
+    decision: Decision
+    settings: dict[str, float]
+    """Only what leaves its nominal value."""
+    run: list[str]
+    """Optional steps to run."""
+    measure: list[str]
+    """Readings to take (again) before deciding."""
+    p_conform: float | None
+    p_conform_interval: list[float] | None
+    """90 %."""
+    expected_value: float | None
+    value_if_continued: float | None
+    value_if_scrapped: float | None
+    causes: list[Cause]
+    alternatives: list[dict[str, Any]]
+    reason: str
+    model: str
+    elapsed_ms: float
+
+
+class CameOf(BaseModel):
+    """What was done with a part and what came of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    part: str
+    batch: str | None = None
+    disposition: str
+    """`finished` or `scrapped`."""
+    scrapped_at: str | None = None
+    assignment: str = ""
+    """Who chose the settings: `operator`, `dither`, `recommendation`, or empty for unknown."""
+    observed: dict[str, Any] = Field(default_factory=dict)
+
+
+class Accepted(BaseModel):
+    """How many outcomes were new, and how many had been told before."""
+
+    accepted: int
+    duplicates: int
+
+
+class ProcessLine(BaseModel):
+    """A process in the list."""
+
+    name: str
+    model: str
+    currency: str
+    created_at: datetime
+    steps: list[str]
+
+
+class ProcessList(BaseModel):
+    """The processes that are served."""
+
+    items: list[ProcessLine]
+
+
+class ProcessWhole(BaseModel):
+    """A process, and the report of the fit."""
+
+    name: str
+    model: str
+    process: dict[str, Any]
+    report: dict[str, Any]
+
+
+class Told(BaseModel):
+    """A recommendation that was given, and what came of the part."""
+
+    id: str
+    part: str
+    at: str
+    asked_at: datetime
+    request: dict[str, Any]
+    answer: dict[str, Any]
+    outcome: dict[str, Any] | None
+
+
+class ToldPage(BaseModel):
+    """Recommendations, newest first."""
+
+    items: list[Told]
+    next_cursor: str | None
+
+
+def _models(request: Request, context: Context) -> service.Models:
+    """The models in memory; made at the first request that needs one."""
+    state = request.app.state
+    if not hasattr(state, "process_models"):
+        state.process_models = service.Models(context.settings.home.resolve())
+    models: service.Models = state.process_models
+    return models
+
+
+@router.get("/processes")
+def processes(request: Request, session: SessionDep, context: ContextDep) -> ProcessList:
+    """Every process that is served."""
+    lines = []
+    for version in service.all_current(session):
+        process = _models(request, context).of(version).process
+        steps = [step.name for step in process.steps]
+        lines.append(
+            ProcessLine(
+                name=version.name,
+                model=version.model,
+                currency=process.currency,
+                created_at=version.created_at,
+                steps=steps,
+            )
+        )
+    return ProcessList(items=lines)
+
+
+@router.get("/processes/{name}")
+def process(name: str, request: Request, session: SessionDep, context: ContextDep) -> ProcessWhole:
+    """One process: its steps, settings, limits and money, and how well it is known."""
+    version = service.current(session, name)
+    source = dict(_models(request, context).of(version).process.source)
+    return ProcessWhole(name=name, model=version.model, process=source, report=version.report)
+
+
+@router.post("/processes/{name}/recommendations")
+def recommendations(
+    name: str, asked: Asked | list[Asked], request: Request, context: ContextDep
+) -> Advice | list[Advice]:
+    """What to do with a part; a list of requests gets the list of their answers. One mistake refuses the whole list."""
+    with context.database.read() as session:
+        version = service.current(session, name)
+    model = _models(request, context).of(version)
+    one = isinstance(asked, Asked)
+    requests = [a.model_dump(exclude_unset=True) for a in _listed(asked)]
+    answers = _each(requests, lambda r: service.answer(model, r))
+    now = context.now()
+    with context.database.write() as session:
+        for sent, told in zip(requests, answers, strict=True):
+            service.remember(session, name, sent, told, now=now)
+            context.events.on_commit(session, "recommendation", {**told, "process": name})
+        session.commit()
+    advice = [Advice(**told) for told in answers]
+    return advice[0] if one else advice
+
+
+@router.get("/processes/{name}/recommendations")
+def told(
+    name: str,
+    session: SessionDep,
+    decision: Decision | None = None,
+    cursor: str | None = None,
+    limit: int = Query(50, ge=1, le=500),
+) -> ToldPage:
+    """What was advised, newest first."""
+    service.current(session, name)
+    rows, following = service.history(session, name, decision=decision, cursor=cursor, limit=limit)
+    items = [
+        Told(
+            id=row.id,
+            part=row.part,
+            at=row.at,
+            asked_at=row.asked_at,
+            request=row.request,
+            answer=row.answer,
+            outcome=outcome.content if outcome else None,
+        )
+        for row, outcome in rows
+    ]
+    return ToldPage(items=items, next_cursor=following)
+
+
+@router.post("/processes/{name}/outcomes", status_code=202)
+def outcomes(name: str, sent: CameOf | list[CameOf], request: Request, context: ContextDep) -> Accepted:
+    """What was done and what came of it. A part's outcome counts once; the model learns from it soon after."""
+    with context.database.read() as session:
+        version = service.current(session, name)
+    line: ProcessModel = _models(request, context).of(version)
+    checked = _each([c.model_dump() for c in _listed(sent)], lambda c: service.check_outcome(line.process, c))
+    now, accepted = context.now(), 0
+    with context.database.write() as session:
+        for content in checked:
+            stored = service.store_outcome(session, name, content, now=now)
+            if stored is not None:
+                accepted += 1
+                told = {"id": stored.id, "process": name, "part": stored.part, "disposition": content["disposition"]}
+                context.events.on_commit(session, "outcome", told)
+        if accepted:
+            process_learning.ask(session, name, now=now)
+        session.commit()
+    return Accepted(accepted=accepted, duplicates=len(checked) - accepted)
+
+
+@router.get("/processes/{name}/summary")
+def summary(name: str, request: Request, session: SessionDep, context: ContextDep) -> process_money.Summary:
+    """What the recommendations brought, counted from the outcomes that were told."""
+    version = service.current(session, name)
+    return process_money.summary(session, name, _models(request, context).of(version).process)
+
+
+T = TypeVar("T", Asked, CameOf)
+
+
+def _listed(sent: T | list[T]) -> list[T]:
+    if not isinstance(sent, list):
+        return [sent]
+    if len(sent) > MOST_AT_ONCE:
+        raise InvalidInput(f"at most {MOST_AT_ONCE} in one list, not {len(sent)}; send them in several")
+    return sent
+
+
+def _each(requests: list[dict[str, Any]], do: Callable[[dict[str, Any]], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Do it for each; a mistake in a list says which one."""
+    done = []
+    for place, request in enumerate(requests):
+        try:
+            done.append(do(request))
+        except InvalidInput as error:
+            if len(requests) == 1:
+                raise
+            raise InvalidInput(f"item {place} of the list: {error.message}", **error.details) from error
+    return done

@@ -1,0 +1,252 @@
+"""What to do with a part in the making, asked over REST, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from process_opt.fit import fit
+from process_opt.history import parse_history
+from process_opt.records import Outcome, ProcessVersion, Recommendation
+from process_opt.simulate import linear_line
+from server import process_learning
+from server.access import Role
+from server.jobs import queue
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def plant():
+    """An imaginary line of five steps."""
+    return linear_line(5, seed=3)
+
+
+@pytest.fixture(scope="module")
+def model(plant, tmp_path_factory):
+    """A process model learnt from its history."""
+    folder = tmp_path_factory.mktemp("process") / "model"
+    fit(plant.process, parse_history(plant.history(600, seed=4), plant.process)).save(folder)
+    return folder
+
+
+def register(line, model, name="seat-bar"):
+    """As a person does beside the running server."""
+    environment = {**os.environ, "QC_HOME": str(line.context.settings.home)}
+    qc = [sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())"]
+    return subprocess.run(
+        [*qc, "process", "register", name, str(model)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def served(line, model):
+    """A server with the process registered."""
+    done = register(line, model)
+    assert done.returncode == 0, done.stderr
+    return line
+
+
+def question(plant, seed=11, steps=2):
+    """What is known of a part after its first steps, and what to do next."""
+    part, observed = plant.start(seed), {}
+    for _ in range(steps):
+        step = part.at
+        observed |= part.run_step(step)
+    return {"part": f"P-{seed}", "at": part.at, "observed": observed}, part
+
+
+def ask(line, asked, **options):
+    return line.post("/processes/seat-bar/recommendations", Role.MACHINE, json=asked, **options)
+
+
+def tell(line, outcome):
+    return line.post("/processes/seat-bar/outcomes", Role.MACHINE, json=outcome)
+
+
+def finish(part, asked):
+    """Go through the remaining steps at nominal settings; the outcome to report."""
+    observed = dict(asked["observed"])
+    while part.at is not None:
+        observed |= part.run_step(part.at)
+    return {"part": asked["part"], "disposition": "finished", "assignment": "operator", "observed": observed}
+
+
+def test_a_registered_process_is_listed_and_shown_without_a_restart(served, plant):
+    (listed,) = served.get("/processes").json()["items"]
+    shown = served.get("/processes/seat-bar").json()
+
+    assert listed["name"] == "seat-bar"
+    assert listed["steps"] == [step.name for step in plant.process.steps]
+    assert shown["process"]["part"]["value"] == plant.process.value
+    assert shown["model"].startswith("sha256:")
+    assert shown["report"]
+
+
+def test_a_recommendation_has_the_words_of_the_contract_and_is_remembered(served, plant):
+    asked, _ = question(plant)
+    answer = ask(served, asked)
+
+    assert answer.status_code == 200
+    told = answer.json()
+    words = {
+        "part", "at", "decision", "settings", "run", "measure", "p_conform", "p_conform_interval", "expected_value",
+        "value_if_continued", "value_if_scrapped", "causes", "alternatives", "reason", "model", "elapsed_ms",
+    }  # fmt: skip
+    assert words <= set(told)
+    assert told["elapsed_ms"] > 0
+    (kept,) = served.get("/processes/seat-bar/recommendations").json()["items"]
+    assert (kept["id"], kept["request"], kept["outcome"]) == (told["id"], asked, None)
+    assert kept["answer"]["decision"] == told["decision"]
+
+
+def test_a_list_of_requests_gets_the_list_of_answers_and_equal_requests_equal_answers(served, plant):
+    asked, _ = question(plant)
+    one = ask(served, asked).json()
+    many = ask(served, [asked, {**asked, "part": "P-other"}]).json()
+
+    def decided(told):
+        return {k: v for k, v in told.items() if k not in ("id", "elapsed_ms", "part")}
+
+    assert [told["part"] for told in many] == [asked["part"], "P-other"]
+    assert decided(many[0]) == decided(many[1]) == decided(one)
+    assert len({one["id"], many[0]["id"], many[1]["id"]}) == 3
+    assert ask(served, []).json() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"at": "s99-nowhere"}, "s99-nowhere"),
+        ({"observed": {"s01.nothing": 1.0}}, "s01.nothing"),
+        ({"observed": {"SETTING": 1e9}}, "SETTING"),
+        ({"observed": {"SETTING": "warm"}}, "SETTING"),
+        ({"part": None}, "part"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_with_the_name_of_what_is_wrong(served, plant, change, named):
+    asked, _ = question(plant)
+    setting = next(iter(plant.process.settings))
+    change = json.loads(json.dumps(change).replace("SETTING", setting))
+    answer = ask(served, {**asked, **change})
+
+    assert answer.status_code == 422
+    assert named.replace("SETTING", setting) in answer.json()["error"]["message"]
+    with served.context.database.read() as session:
+        assert session.exec(select(Recommendation)).all() == []
+
+
+def test_not_a_number_is_refused_by_name(served, plant):
+    asked, _ = question(plant)
+    setting = next(iter(plant.process.settings))
+    body = json.dumps({**asked, "observed": {setting: float("nan")}})
+    answer = ask(served, None, content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    assert setting in answer.json()["error"]["message"]
+
+
+def test_one_mistake_in_a_list_refuses_the_list_and_says_which(served, plant):
+    asked, _ = question(plant)
+    answer = ask(served, [asked, {**asked, "at": "s99-nowhere"}])
+
+    assert answer.status_code == 422
+    assert "item 1" in answer.json()["error"]["message"]
+    assert served.get("/processes/seat-bar/recommendations").json()["items"] == []
+
+
+def test_an_unknown_process_is_not_found(served, plant):
+    asked, _ = question(plant)
+    answer = served.post("/processes/nothing/recommendations", Role.MACHINE, json=asked)
+
+    assert answer.status_code == 404
+    assert "nothing" in answer.json()["error"]["message"]
+    assert served.get("/processes/nothing").status_code == 404
+    assert served.get("/processes/nothing/summary").status_code == 404
+
+
+def test_recommendations_come_in_pages_newest_first(served, plant):
+    asked, _ = question(plant)
+    ids = [ask(served, {**asked, "part": f"P-{n}"}).json()["id"] for n in range(5)]
+    first = served.get("/processes/seat-bar/recommendations", params={"limit": 3}).json()
+    rest = served.get("/processes/seat-bar/recommendations", params={"limit": 3, "cursor": first["next_cursor"]}).json()
+
+    assert [item["id"] for item in (*first["items"], *rest["items"])] == ids[::-1]
+    assert rest["next_cursor"] is None
+    decision = first["items"][0]["answer"]["decision"]
+    same = served.get("/processes/seat-bar/recommendations", params={"decision": decision}).json()["items"]
+    assert len(same) == 5
+
+
+def test_an_outcome_counts_once_and_the_model_learns_from_it_once(served, plant):
+    outcomes = []
+    for seed in range(30, 34):
+        asked, part = question(plant, seed)
+        outcomes.append(finish(part, asked))
+    before = served.get("/processes/seat-bar").json()["model"]
+
+    assert tell(served, outcomes[0]).json() == {"accepted": 1, "duplicates": 0}
+    again = tell(served, [*outcomes, outcomes[1]])
+    assert (again.status_code, again.json()) == (202, {"accepted": 3, "duplicates": 2})
+
+    learn_now(served)
+    after = served.get("/processes/seat-bar").json()
+    assert after["model"] != before
+    assert after["report"]["outcomes_learnt"] == 4
+    with served.context.database.read() as session:
+        assert None not in [outcome.learnt_in for outcome in session.exec(select(Outcome))]
+        assert [v.current for v in session.exec(select(ProcessVersion).order_by(ProcessVersion.id))] == [False, True]
+    learn_now(served)
+    assert served.get("/processes/seat-bar").json()["model"] == after["model"]
+
+
+def learn_now(line):
+    """Do what the learning job does, without its patience."""
+    context = line.context
+    with context.database.write() as session:
+        job = queue.enqueue(session, process_learning.KIND, {"process": "seat-bar"}, now=context.now())
+        session.commit()
+    wait_for(lambda: line.get(f"/jobs/{job.id}").json()["state"] == "done")
+
+
+def wait_for(true, *, patience=30):
+    import time
+
+    until = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"disposition": "lost"}, "lost"),
+        ({"scrapped_at": "s99-nowhere", "disposition": "scrapped"}, "s99-nowhere"),
+        ({"assignment": "chance"}, "chance"),
+        ({"observed": {"s01.nothing": 1.0}}, "s01.nothing"),
+    ],
+)
+def test_an_outcome_that_makes_no_sense_is_refused_by_name(served, plant, change, named):
+    asked, part = question(plant)
+    answer = tell(served, {**finish(part, asked), **change})
+
+    assert answer.status_code == 422
+    assert named in answer.json()["error"]["message"]
+
+
+def test_registering_the_same_model_again_changes_nothing_and_a_bad_folder_is_refused(served, model, tmp_path):
+    assert register(served, model).returncode == 0
+    with served.context.database.read() as session:
+        assert len(session.exec(select(ProcessVersion)).all()) == 1
+    (tmp_path / "empty").mkdir()
+    for refused in (register(served, tmp_path / "empty"), register(served, model, name="../elsewhere")):
+        assert refused.returncode == 1
+        assert len(refused.stderr.strip().splitlines()) == 1
