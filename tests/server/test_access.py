@@ -1,0 +1,137 @@
+"""Who may do what, and how people and machines prove who they are."""
+
+from __future__ import annotations
+
+import stat
+from datetime import timedelta
+
+import pytest
+
+from server import access, auth, first_login
+from server.access import PREFIX, Role, same_path
+from server.app import create_app
+from server.settings import Settings
+
+
+def test_every_route_has_a_rule_and_every_rule_a_route(tmp_path):
+    paths = create_app(Settings(home=tmp_path)).openapi()["paths"]
+    served = {(method.upper(), same_path(path.removeprefix(PREFIX))) for path, calls in paths.items() for method in calls}
+    ruled = {(method, same_path(path)) for method, path in access.RULES}
+    assert served - ruled == set(), "these routes have no rule in server.access.RULES, so nobody can reach them"
+    assert ruled - served == set(), "these rules belong to no route"
+
+
+@pytest.mark.parametrize(("method", "path"), [key for key, allowed in access.RULES.items() if allowed is not None])
+def test_without_a_key_nothing_but_the_public_calls_answers(line, method, path):
+    answer = line.client.request(method, PREFIX + path.replace("{", "").replace("}", ""))
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "not_logged_in"
+
+
+def test_each_role_may_do_what_the_table_says_and_no_more(line):
+    for (method, path), allowed in access.RULES.items():
+        if allowed is None or path == "/events":  # the stream of events would be read for ever
+            continue
+        address = PREFIX + path.replace("{n}", "0").replace("{level}/{column}_{row}", "0/0_0").replace("{", "").replace("}", "")
+        for role in Role:
+            status = line.client.request(method, address, headers=line.head(role)).status_code
+            if role in allowed:
+                assert status not in (401,), (role, method, path)
+                assert status != 403 or path == "/session/password", (role, method, path)
+            else:
+                assert status == 403, (role, method, path)
+
+
+def test_an_unknown_address_tells_strangers_nothing_and_others_that_it_is_not_there(line):
+    assert line.client.get("/api/v1/secrets").status_code == 401
+    answer = line.get("/secrets")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+    wrong = line.client.put("/api/v1/inspections", headers=line.head())
+    assert wrong.status_code == 405
+    assert wrong.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_a_key_ends_after_its_days_and_when_it_is_revoked(line):
+    context = line.context
+    with context.database.write() as session:
+        over = auth.create_key(session, "old", Role.MACHINE, now=context.now() - timedelta(days=3), days=2)
+        current = auth.create_key(session, "new", Role.MACHINE, now=context.now(), days=2)
+        session.commit()
+
+    def status(key: str) -> int:
+        return line.client.get("/api/v1/stations", headers={"Authorization": f"Bearer {key}"}).status_code
+
+    assert (status(over), status(current), status("qc_guess")) == (401, 200, 401)
+    with context.database.write() as session:
+        assert auth.revoke_keys(session, "new", now=context.now()) == 1
+        session.commit()
+    assert status(current) == 401
+
+
+def test_the_first_log_in_works_is_readable_by_its_owner_only_and_is_forgotten_with_its_password(line):
+    settings = line.context.settings
+    file = first_login.file(settings)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    name, password = first_login.read(settings)
+    answer = line.client.post("/api/v1/session", json={"name": name, "password": password})
+    assert answer.json() == {"name": "admin", "role": "admin"}
+    cookie = answer.headers["set-cookie"].lower()
+    assert "qc_session=" in cookie
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert line.client.get("/api/v1/session").json()["name"] == "admin"
+    new = {"old": password, "new": "a better password"}
+    assert line.client.post("/api/v1/session/password", json=new, headers={"X-QC": "1"}).status_code == 204
+    assert not file.exists()
+    assert line.client.get("/api/v1/session").status_code == 401, "changing the password ends every log-in"
+    again = line.client.post("/api/v1/session", json={"name": name, "password": "a better password"})
+    assert again.status_code == 200
+
+
+def log_in(line) -> None:
+    name, password = first_login.read(line.context.settings)
+    assert line.client.post("/api/v1/session", json={"name": name, "password": password}).status_code == 200
+
+
+def test_a_browser_must_show_that_it_is_ours_before_it_changes_anything(line):
+    told = line.send(line.picture(dark=5)).json()
+    log_in(line)
+    path = f"/api/v1/inspections/{told['id']}/decision"
+    assert line.client.post(path, json={"verdict": "ok"}).status_code == 403
+    assert line.client.post(path, json={"verdict": "ok"}, headers={"X-QC": "1"}).status_code == 201
+    assert line.client.get("/api/v1/inspections").status_code == 200
+
+
+def test_logging_out_ends_the_session(line):
+    log_in(line)
+    assert line.client.delete("/api/v1/session").status_code == 204
+    assert line.client.get("/api/v1/inspections").status_code == 401
+
+
+def test_a_log_in_is_over_after_its_hours(line):
+    log_in(line)
+    began = line.context.now()
+    line.context.now = lambda: began + timedelta(hours=line.context.settings.session_hours, seconds=1)
+    assert line.client.get("/api/v1/session").status_code == 401
+
+
+def test_guessing_passwords_is_slowed_down_and_an_unknown_name_looks_like_a_known_one(line):
+    for name in ("admin", "nobody"):
+        answers = [line.client.post("/api/v1/session", json={"name": name, "password": "guess"}) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+        assert int(answers[-1].headers["retry-after"]) > 0
+    began = line.context.now()
+    line.context.now = lambda: began + timedelta(minutes=6)
+    log_in(line)
+
+
+def test_passwords_and_keys_lie_in_the_database_only_as_hashes(line):
+    name, password = first_login.read(line.context.settings)
+    log_in(line)
+    line.context.database.close()
+    stored = b"".join(file.read_bytes() for file in line.context.settings.home.glob("qc.sqlite3*"))
+    for secret in (password, line.keys[Role.MACHINE], line.client.cookies["qc_session"]):
+        assert secret.encode() not in stored
+    assert b"$argon2id$" in stored
+    assert name.encode() in stored
