@@ -1,0 +1,69 @@
+"""How a labelling project looks: the tools a person draws with, the classes, their colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from xml.etree import ElementTree
+
+IMAGE, BRUSH, POLYGON, BOX, CLEAN = "image", "mask", "polygon", "box", "clean"
+"""Names of the controls; results refer to them."""
+
+NOTHING = "Nothing here is a defect"
+"""The choice of a person who sees only harmless things."""
+
+UNSURE = "not sure"
+"""The label of pixels that a person cannot judge; training leaves them out."""
+
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+"""Okabe and Ito (2008), told apart by people with any kind of colour vision; strongest on metal first."""
+
+GREY = "#999999"
+
+
+def label_config(labels: Iterable[str]) -> str:
+    """The project's configuration for Label Studio.
+
+    `smoothing` is off: a defect of a few pixels is labelled by its pixels, not by what a browser makes of them. The
+    brush comes first, because pre-drawn masks are brush regions and the first tool is the one that is ready.
+    """
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(
+        view,
+        "Image",
+        name=IMAGE,
+        value="$image",
+        zoom="true",
+        zoomControl="true",
+        brightnessControl="true",
+        contrastControl="true",
+        smoothing="false",
+    )
+    labels = list(labels)
+    for tag, name, extra in (
+        ("BrushLabels", BRUSH, {"opacity": "0.5"}),
+        ("PolygonLabels", POLYGON, {"opacity": "0.3", "strokeWidth": "2"}),
+        ("RectangleLabels", BOX, {"opacity": "0.3", "strokeWidth": "2"}),
+    ):
+        tool = ElementTree.SubElement(view, tag, {"name": name, "toName": IMAGE, **extra})
+        for place, label in enumerate(labels):
+            ElementTree.SubElement(tool, "Label", value=label, background=COLOURS[place % len(COLOURS)])
+        ElementTree.SubElement(tool, "Label", value=UNSURE, background=GREY)
+    choices = ElementTree.SubElement(view, "Choices", name=CLEAN, toName=IMAGE, choice="multiple", showInline="true")
+    ElementTree.SubElement(choices, "Choice", value=NOTHING)
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode")
+
+
+def labels_of(config: str) -> list[str]:
+    """The labels that a project's configuration offers for the brush, without `UNSURE`; empty if it is not ours."""
+    try:
+        root = ElementTree.fromstring(config)
+    except ElementTree.ParseError:
+        return []
+    found: Mapping[str, None] = {
+        label.get("value", ""): None
+        for tool in root.iter("BrushLabels")
+        if tool.get("name") == BRUSH
+        for label in tool.iter("Label")
+    }
+    return [label for label in found if label and label != UNSURE]

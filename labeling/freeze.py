@@ -1,0 +1,275 @@
+"""All finished labels become a data set that never changes again, split by part."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from sqlmodel import Session, col, select
+
+from labeling.push import png
+from labeling.records import Annotation, LabelTask, TaskState
+from qc.dataset import IGNORE, SPLITS, Sample, open_dataset
+from qc.errors import Conflict, InvalidInput
+from qc.frame import FORMATS
+from qc.ports import BlobStore
+from qc.records import Exposure
+
+SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
+"""Of the parts; enough to train on, and two sides of equal size to judge by."""
+
+COLUMNS = ["file", "split", "part", "view", "group", "origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image of the set to be."""
+
+    file: str
+    split: str
+    part: str
+    view: str
+    group: str
+    origin: str
+    """`labels`, or the name of the data set that it was taken from."""
+
+
+def side(part: str) -> str:
+    """train, val or test: by a hash of the part's name alone, so that it never changes when data are added."""
+    place = int.from_bytes(hashlib.sha256(part.encode()).digest()[:8], "big") / 2**64
+    if place < SHARES["train"]:
+        return "train"
+    return "val" if place < SHARES["train"] + SHARES["val"] else "test"
+
+
+def freeze(
+    session: Session,
+    blobs: BlobStore,
+    out: Path,
+    *,
+    classes: Mapping[int, str],
+    now: datetime,
+    base: Path | None = None,
+    least_parts: int = 1,
+    name: str | None = None,
+) -> Path:
+    """Write a data set (contracts, section 2) from all annotations that stand.
+
+    An image is the camera's own bytes, whole. Its mask is known inside the crops that people labelled, and 255 (nobody
+    knows) everywhere else; where crops overlap, what was drawn last counts. Beside it stands `manifest.json`: what every
+    file's hash is, who labelled what, and when.
+
+    The folder appears whole or not at all.
+
+    Args:
+        out: the folder to make.
+        classes: class id to name in the new set; annotations and `base` are translated by name.
+        base: a data set whose images are mixed in, on the sides where they are; files are linked where the disk allows.
+            An image that is in both is taken from the labels.
+        least_parts: labelled parts that train, val and test must each have.
+        name: of the set; by default that of the folder.
+
+    Raises:
+        Conflict: `out` exists; nothing is labelled; or a side has too few parts (the message says how many are missing).
+        InvalidInput: a class of an annotation or of `base` is not among `classes`, or a mask has not its crop's size.
+    """
+    out = Path(out)
+    if out.exists():
+        raise Conflict(f"{out} exists already; a frozen data set is never overwritten, choose another folder")
+    mixed_in = None if base is None else open_dataset(base)
+    exposures = _labelled(session)
+    if not exposures:
+        raise Conflict("no label task is finished; label some in Label Studio first")
+    sides = {} if mixed_in is None else {s.part: s.split for s in mixed_in.samples}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        (work / "images").mkdir(parents=True)
+        (work / "masks").mkdir()
+        rows, frames = [], []
+        for exposure, labels in exposures:
+            row, frame = _write_exposure(work, blobs, exposure, labels, classes, sides)
+            rows.append(row)
+            frames.append(frame)
+        if mixed_in is not None:
+            ours = {Path(row.file).stem for row in rows}
+            ids = _translation(mixed_in.classes, classes, where=mixed_in.name)
+            for sample in mixed_in.samples:
+                if sample.name not in ours:
+                    rows.append(_take_over(work, sample, ids, mixed_in.name))
+        _check_sides(work, rows, least_parts)
+        _write_index(work, rows, classes, name=name or out.name, base=None if mixed_in is None else mixed_in.name)
+        _write_manifest(work, frames, now=now)
+        open_dataset(work)
+        os.rename(work, out)
+    except FileExistsError as error:
+        raise Conflict(
+            f"{out} exists already; a frozen data set is never overwritten, choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return out
+
+
+Labels = list[tuple[LabelTask, Annotation]]
+
+
+def _labelled(session: Session) -> list[tuple[Exposure, Labels]]:
+    """Exposures with annotations that stand, oldest annotation first."""
+    standing = (
+        select(LabelTask, Annotation)
+        .join(Annotation, col(Annotation.label_task_id) == col(LabelTask.id))
+        .where(LabelTask.state == TaskState.DONE, ~col(Annotation.superseded), ~col(Annotation.deleted))
+        .order_by(col(Annotation.updated_at), col(Annotation.id))
+    )
+    by_exposure = dict[tuple[str, int], Labels]()
+    for task, annotation in session.exec(standing).all():
+        by_exposure.setdefault((task.inspection_id, task.n), []).append((task, annotation))
+    found = [(session.get(Exposure, key), labels) for key, labels in sorted(by_exposure.items(), key=lambda i: i[0])]
+    return [(exposure, labels) for exposure, labels in found if exposure is not None]
+
+
+def _translation(theirs: Mapping[int, str], ours: Mapping[int, str], *, where: str) -> NDArray[np.uint8]:
+    """A table of 256 from their class ids to ours; ids that they do not have become 255."""
+    ids = {name: class_id for class_id, name in ours.items()}
+    table = np.full(256, IGNORE, np.uint8)
+    table[0] = 0
+    for class_id, name in theirs.items():
+        if name not in ids:
+            raise InvalidInput(
+                f"{where} has the class {name!r}, which the model does not know; it knows {', '.join(ids)}"
+            )
+        table[class_id] = ids[name]
+    return table
+
+
+def whole_mask(exposure: Exposure, labels: Labels, blobs: BlobStore, classes: Mapping[int, str]) -> NDArray[np.uint8]:
+    """`H x W` of the frame: class ids where people labelled, 255 where nobody did."""
+    mask = np.full((exposure.height, exposure.width), IGNORE, np.uint8)
+    for task, annotation in labels:
+        crop = task.crop
+        drawn = cv2.imdecode(np.frombuffer(blobs.get(annotation.mask_key), np.uint8), cv2.IMREAD_UNCHANGED)
+        if drawn is None or drawn.shape != (crop.height, crop.width):
+            raise InvalidInput(
+                f"mask {annotation.mask_key} is damaged or has not the size of its crop {crop.as_list()}"
+            )
+        theirs = {int(class_id): label for class_id, label in annotation.classes.items()}
+        used = {class_id: theirs[class_id] for class_id in np.unique(drawn).tolist() if class_id in theirs}
+        table = _translation(used, classes, where=f"annotation {annotation.studio_annotation_id}")
+        mask[crop.y : crop.bottom, crop.x : crop.right] = table[drawn]
+    return mask
+
+
+def _write_exposure(
+    work: Path,
+    blobs: BlobStore,
+    exposure: Exposure,
+    labels: Labels,
+    classes: Mapping[int, str],
+    sides: Mapping[str, str],
+) -> tuple[Row, dict[str, Any]]:
+    data = blobs.get(exposure.original_key)
+    stem = f"{exposure.inspection_id}_{exposure.n}"
+    file = stem + FORMATS[exposure.format][0]
+    (work / "images" / file).write_bytes(data)
+    mask = png(whole_mask(exposure, labels, blobs, classes))
+    (work / "masks" / f"{stem}.png").write_bytes(mask)
+    part = labels[0][0].part
+    row = Row(file, sides.get(part) or side(part), part, exposure.view, part, "labels")
+    frame = {
+        "file": file,
+        "split": row.split,
+        "part": part,
+        "view": exposure.view,
+        "inspection": exposure.inspection_id,
+        "n": exposure.n,
+        "labels": [
+            {
+                "crop": task.crop.as_list(),
+                "by": annotation.by,
+                "at": annotation.updated_at.isoformat(),
+                "annotation": annotation.id,
+                "reason": task.reason.value,
+                "mask": annotation.mask_key,
+            }
+            for task, annotation in labels
+        ],
+    }
+    return row, frame
+
+
+def _take_over(work: Path, sample: Sample, ids: NDArray[np.uint8], origin: str) -> Row:
+    """An image of the base set, and its mask with our class ids."""
+    _link(sample.image, work / "images" / sample.image.name)
+    if sample.mask is not None:
+        target = work / "masks" / f"{sample.name}.png"
+        if (ids == np.where(ids == IGNORE, IGNORE, np.arange(256))).all():  # the same ids: the file can stay as it is
+            _link(sample.mask, target)
+        else:
+            mask = cv2.imdecode(np.frombuffer(sample.mask.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+            if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
+                raise InvalidInput(
+                    f"mask {sample.mask.name} of the base set is damaged or has not one channel of 8 bit"
+                )
+            target.write_bytes(png(ids[mask]))
+    origin = sample.columns.get("origin") or origin
+    return Row(sample.image.name, sample.split, sample.part, sample.view, sample.group, origin)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file once more, without a copy where the disk allows; our tools never change a file in place."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _check_sides(work: Path, rows: list[Row], least_parts: int) -> None:
+    """Every side needs labelled parts, or there is nothing to learn from or to judge by."""
+    labelled = {(r.split, r.part) for r in rows if (work / "masks" / f"{Path(r.file).stem}.png").is_file()}
+    have = Counter(split for split, _ in labelled)
+    short = {split: least_parts - have[split] for split in SPLITS if have[split] < least_parts}
+    if short:
+        more = max(math.ceil(missing / SHARES[split]) for split, missing in short.items())
+        words = ", ".join(f"{split} has {have[split]} and needs {missing} more" for split, missing in short.items())
+        raise Conflict(
+            f"too few labelled parts for a split ({words}); label about {more} more parts, or mix in a base set",
+            missing=short,
+        )
+
+
+def _write_index(work: Path, rows: list[Row], classes: Mapping[int, str], *, name: str, base: str | None) -> None:
+    with (work / "split.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows([getattr(row, column) for column in COLUMNS] for row in sorted(rows, key=lambda r: r.file))
+    source = "labels from Label Studio" if base is None else f"labels from Label Studio, mixed with {base}"
+    about = {"name": name, "classes": dict(sorted(classes.items())), "source": source}
+    (work / "dataset.yaml").write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _write_manifest(work: Path, frames: list[dict[str, Any]], *, now: datetime) -> None:
+    """The hash of every file, and where each label comes from; `id` is the hash of all that but the time."""
+    files = {}
+    for path in sorted(p for p in work.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            files[path.relative_to(work).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    content = {"files": files, "frames": frames}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    manifest = {"id": f"sha256:{digest}", "frozen_at": now.isoformat(), **content}
+    (work / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")

@@ -1,0 +1,278 @@
+"""The connection to a Label Studio server: its project, its webhook, its tasks.
+
+Pictures go up through the import API and not through a shared folder: it works the same for our own server and for one
+somewhere else, and access to the picture is then Label Studio's own business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from labeling.config import label_config, labels_of
+from qc.errors import InvalidInput, NotFound, Unavailable
+
+TITLE = "Defects to outline"
+"""By this title the project is found again."""
+
+URGENT_FIRST = "Most urgent first"
+"""Title of the view in which a person works."""
+
+KEY = "label_task"
+"""The field of a task's data that holds our id; by it a task is found again after a crash."""
+
+EVENTS = (
+    "ANNOTATION_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_DELETED",
+)
+"""What we want to hear of. Label Studio says it once, and not at all when we do not listen: hence the sweep."""
+
+TIMEOUT_S = 30.0
+
+PAGE = 100
+"""Tasks listed in one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A task as Label Studio lists it."""
+
+    id: int
+    key: str
+    """Our label task's id; empty if the task is not ours."""
+    annotations: int
+    """How many there are, skipped ones not counted."""
+    fingerprint: str
+    """Changes whenever an annotation is made, changed or removed."""
+
+
+@dataclass(slots=True)
+class Studio:
+    """A Label Studio server, reached with a token; one project of it is ours."""
+
+    url: str
+    token: str = field(repr=False)
+    project: int = 0
+    """Number of our project; 0 before `ensure_project`."""
+    identity: str = ""
+    """Our project's number and birth: another one after Label Studio was set up anew."""
+    classes: Mapping[int, str] = field(default_factory=dict)
+    """Class id to label, as last given to `ensure_project`."""
+    timeout_s: float = TIMEOUT_S
+    _sdk: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        from label_studio_sdk import LabelStudio
+        from label_studio_sdk.core.api_error import ApiError
+
+        self.url = self.url.rstrip("/")
+        try:
+            self._sdk = LabelStudio(  # type: ignore[no-untyped-call]
+                base_url=self.url, api_key=self.token, httpx_client=_client(self.url, self.timeout_s)
+            )
+        except ApiError as error:  # it looks into the token
+            raise InvalidInput(
+                f"the token for Label Studio on {self.url} is of no use: {_words(error.body)}"
+            ) from error
+
+    def check(self) -> str:
+        """Who we are there; raises Unavailable."""
+        return str(self.call("GET", "api/current-user/whoami")["email"])
+
+    def ensure_project(self, classes: Mapping[int, str], *, title: str = TITLE) -> int:
+        """Our project's number; made, or given new classes and views, where it lacks them.
+
+        Labels that are no longer among `classes` stay: finished annotations use them.
+        """
+        self.classes = dict(sorted(classes.items()))
+        listed = self.call("GET", "api/projects/", params={"title": title, "page_size": 1000})
+        mine = sorted((p for p in listed["results"] if p["title"] == title), key=lambda p: int(p["id"]))
+        labels = list(self.classes.values())
+        wanted = {
+            "title": title,
+            "description": "Crops that the inspection was in doubt about. Correct what is drawn, then submit.",
+            "enable_empty_annotation": False,
+            "show_collab_predictions": True,
+            "maximum_annotations": 1,
+        }
+        if not mine:
+            made = self.call("POST", "api/projects/", json=wanted | {"label_config": label_config(labels)})
+        else:
+            made = self.call("GET", f"api/projects/{mine[0]['id']}/")
+            there = labels_of(made["label_config"])
+            all_labels = labels + [label for label in there if label not in labels]
+            changes = {k: v for k, v in wanted.items() if made.get(k) != v}
+            if set(there) != set(all_labels):
+                changes["label_config"] = label_config(all_labels)
+            if changes:
+                self.call("PATCH", f"api/projects/{made['id']}/", json=changes)
+        self.project, self.identity = int(made["id"]), f"{made['id']}@{made['created_at']}"
+        self._ensure_view()
+        return self.project
+
+    def ensure_webhook(self, url: str, headers: Mapping[str, str]) -> int:
+        """Have Label Studio tell `url` what people do, with these headers; an older webhook of ours is corrected."""
+        wanted = {
+            "url": url,
+            "headers": dict(headers),
+            "actions": list(EVENTS),
+            "send_payload": True,
+            "send_for_all_actions": False,
+            "is_active": True,
+        }
+        path = httpx.URL(url).path
+        mine = [
+            w for w in self.call("GET", "api/webhooks/", params={"project": self.project}) if _path(w["url"]) == path
+        ]
+        for surplus in mine[1:]:
+            self.call("DELETE", f"api/webhooks/{surplus['id']}/")
+        if not mine:
+            return int(self.call("POST", "api/webhooks/", json=wanted | {"project": self.project})["id"])
+        if any(mine[0].get(k) != v for k, v in wanted.items() if k != "actions") or set(mine[0]["actions"]) != set(
+            EVENTS
+        ):
+            self.call("PATCH", f"api/webhooks/{mine[0]['id']}/", json=wanted)
+        return int(mine[0]["id"])
+
+    def find_task(self, key: str) -> Listed | None:
+        """The task with our id; the oldest if a crash made two."""
+        item = {"filter": f"filter:tasks:data.{KEY}", "operator": "equal", "type": "String", "value": key}
+        query = {"filters": {"conjunction": "and", "items": [item]}}
+        found = [t for t in self._list(query) if t.key == key]
+        return min(found, key=lambda t: (-t.annotations, t.id), default=None)
+
+    def tasks(self) -> Iterator[Listed]:
+        """All tasks of our project."""
+        return self._list(None)
+
+    def upload(self, picture: bytes, *, name: str) -> str:
+        """Store a PNG there; the address under which Label Studio shows it."""
+        answer = self.call(
+            "POST",
+            f"api/projects/{self.project}/import",
+            params={"commit_to_project": "false"},
+            files={"file": (name, picture, "image/png")},
+        )
+        stored = self.call("GET", f"api/import/file-upload/{answer['file_upload_ids'][0]}")
+        return f"/data/{stored['file']}"
+
+    def create_task(
+        self, data: Mapping[str, Any], result: Sequence[Mapping[str, Any]], *, score: float, model: str
+    ) -> int:
+        """Make a task together with a first proposal, in one request; its number."""
+        prediction = {"result": list(result), "score": score, "model_version": model}
+        answer = self.call(
+            "POST",
+            f"api/projects/{self.project}/import",
+            params={"return_task_ids": "true"},
+            json=[{"data": dict(data), "predictions": [prediction]}],
+        )
+        return int(answer["task_ids"][0])
+
+    def task(self, number: int) -> dict[str, Any]:
+        """One task with its annotations; raises NotFound."""
+        found: dict[str, Any] = self.call("GET", f"api/tasks/{number}/")
+        return found
+
+    def delete_task(self, number: int) -> None:
+        """Remove a task; one that is not there is no error."""
+        try:
+            self.call("DELETE", f"api/tasks/{number}/")
+        except NotFound:
+            return
+
+    def task_url(self, number: int) -> str:
+        """Where a person labels this task."""
+        return f"{self.url}/projects/{self.project}/data?task={number}"
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """One request to Label Studio's API through the SDK's connection (which knows both kinds of token).
+
+        Raises:
+            Unavailable: it does not answer, refuses the token, or has trouble of its own.
+            NotFound: there is no such thing.
+            InvalidInput: it does not accept what we sent.
+        """
+        from label_studio_sdk.core.api_error import ApiError
+
+        try:
+            answer = self._sdk._client_wrapper.httpx_client.request(
+                path,
+                method=method,
+                request_options={"max_retries": 0},  # a repeated POST could create twice; our jobs know how to repeat
+                **options,
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable(f"Label Studio on {self.url} does not answer ({type(error).__name__})") from error
+        except ApiError as error:
+            raise Unavailable(f"Label Studio on {self.url} refuses the token: {_words(error.body)}") from error
+        if answer.status_code in (401, 403):
+            raise Unavailable(
+                f"Label Studio on {self.url} refuses the token ({answer.status_code}); give it a valid one"
+            )
+        if answer.status_code == 404:
+            raise NotFound(f"Label Studio on {self.url} has no {path}")
+        if answer.status_code >= 500 or answer.status_code in (408, 429):
+            raise Unavailable(f"Label Studio on {self.url} has trouble with {path} ({answer.status_code})")
+        if answer.status_code >= 400:
+            raise InvalidInput(f"Label Studio does not accept {method} {path}: {_words(answer.text)}")
+        if not answer.content:
+            return None
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise Unavailable(f"{self.url} answers, but not as Label Studio does; is this its address?") from error
+
+    def _list(self, query: dict[str, Any] | None) -> Iterator[Listed]:
+        options = {"project": self.project, "page_size": PAGE, "fields": "task_only"}
+        if query is not None:
+            options["query"] = json.dumps(query)
+        page, seen = 1, 0
+        while True:
+            try:
+                answer = self.call("GET", "api/tasks/", params=options | {"page": page})
+            except NotFound:
+                return  # a page behind the last one
+            yield from map(_listed, answer["tasks"])
+            seen += len(answer["tasks"])
+            if not answer["tasks"] or seen >= int(answer["total"]):
+                return
+            page += 1
+
+    def _ensure_view(self) -> None:
+        views = self.call("GET", "api/dm/views/", params={"project": self.project})
+        if any((v.get("data") or {}).get("title") == URGENT_FIRST for v in views):
+            return
+        data = {"title": URGENT_FIRST, "type": "list", "target": "tasks", "ordering": ["-tasks:predictions_score"]}
+        self.call("POST", "api/dm/views/", json={"project": self.project, "data": data})
+
+
+def _listed(task: Mapping[str, Any]) -> Listed:
+    data = task.get("data")
+    return Listed(
+        id=int(task["id"]),
+        key=str(data.get(KEY) or "") if isinstance(data, Mapping) else "",
+        annotations=int(task.get("total_annotations") or 0),
+        fingerprint=f"{task.get('updated_at')} {task.get('total_annotations')} {task.get('cancelled_annotations')}",
+    )
+
+
+def _client(url: str, timeout_s: float) -> httpx.Client:
+    """A connection with a time limit, past any proxy where Label Studio is on this machine."""
+    here = httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
+    return httpx.Client(timeout=timeout_s, trust_env=not here, follow_redirects=True)
+
+
+def _path(url: str) -> str:
+    return httpx.URL(url).path
+
+
+def _words(body: object) -> str:
+    return str(body)[:300]
