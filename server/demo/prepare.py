@@ -66,7 +66,7 @@ def _history(config: DemoConfig, line: Line, say: Callable[[str], None]) -> Path
     path = config.folder / f"{PROCESS}-history.csv"
     if not path.is_file():
         say(f"simulating {config.history_parts} earlier parts of the process {PROCESS}")
-        _write(path, line.history(config.history_parts, HISTORY_SEED).to_csv(index=False))
+        _write(path, line.history(config.history_parts, HISTORY_SEED).to_csv(index=False, float_format="%.7g"))
     return path
 
 
