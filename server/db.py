@@ -32,6 +32,7 @@ class Database:
         self.url = url
         self.engine = _engine(url)
         self._writing = self.engine.execution_options(qc_write=True)
+        self._patient = self.engine.execution_options(qc_patient=True)
 
     @property
     def dialect(self) -> str:
@@ -45,6 +46,20 @@ class Database:
     def write(self) -> Session:
         """A session that may change things; nothing is kept without `session.commit()`."""
         return Session(self._writing, expire_on_commit=False)
+
+    def write_connection(self) -> Connection:
+        """A bare connection that may change things, for migrations."""
+        return self._writing.connect()
+
+    def patient(self) -> Session:
+        """A session for work that waits for others (Label Studio) between reading and writing.
+
+        It holds no lock while it waits: each reading sees the newest state, and the write lock is taken only when the
+        changes are written, at `commit()`. It does not flush by itself before a query.
+        """
+        session = Session(self._patient, expire_on_commit=False, autoflush=False)
+        event.listen(session, "before_flush", _lock_late)
+        return session
 
     def check(self) -> None:
         """Raises if the database does not answer."""
@@ -76,10 +91,18 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
+        if connection.get_execution_options().get("qc_patient", False):
+            return
         writes = connection.get_execution_options().get("qc_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _lock_late(session: Session, *_: Any) -> None:
+    connection = session.connection()
+    if connection.dialect.name == "sqlite" and not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _session(request: Request) -> Iterator[Session]:

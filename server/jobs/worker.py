@@ -10,13 +10,13 @@ from pathlib import Path
 def name_of_this_process() -> str:
     """`machine:pid:birth`; the birth tells this process from a later one with the same number."""
     pid = os.getpid()
-    return f"{_machine()}:{pid}:{_birth(pid)}"
+    return f"{_machine()}:{pid}:{birth(pid)}"
 
 
 def surely_dead(worker: str) -> bool:
     """Did this process run on this machine, and is it gone? False for other machines: only their lease tells."""
-    machine, pid, birth = [*worker.rsplit(":", 2), "", ""][:3]
-    return machine == _machine() and pid.isdigit() and _birth(int(pid)) != birth
+    machine, pid, born = [*worker.rsplit(":", 2), "", ""][:3]
+    return machine == _machine() and pid.isdigit() and birth(int(pid)) != born
 
 
 def _machine() -> str:
@@ -27,7 +27,7 @@ def _machine() -> str:
         return socket.gethostname()
 
 
-def _birth(pid: int) -> str:
+def birth(pid: int) -> str:
     """When a process began: ticks after boot (proc(5), field 22) and the boot's own name; `gone` if it is not there."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -1,0 +1,153 @@
+"""The loop: doubt becomes a label task, labels become a data set, a data set becomes a challenger, a better one serves.
+
+    inspection in the review band, or overruled ──hook──▶ label task (same commit) ──job push──▶ Label Studio
+    finished annotation ──webhook, and a sweep for what it lost──▶ job collect ──enough, nightly, by hand──▶ job retrain
+    job retrain: freeze ▶ train ▶ compare on held-back parts ▶ promote or reject (one commit) ▶ the champion is swapped
+
+Every arrow is a durable job; the hooks only write rows, in the transaction of what they belong to.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from sqlmodel import Session
+
+from labeling.records import Reason
+from labeling.tasks import open_task
+from qc.records import Decision, Exposure, Inspection
+from qc.verdict import Verdict
+from server import label_jobs, process_learning, registry, retrain_job
+from server.context import Context
+from server.jobs import queue
+from server.jobs.records import Job
+from server.jobs.runner import JobRun, Kind, Runner
+from server.jobs.schedule import Schedule
+from server.models_in_use import STARTER
+from server.studio_service import PUSH, SWEEP
+
+LEASE = timedelta(seconds=30)
+"""How long a job waits when its process was cut off without dying; a dead one is noticed at once."""
+
+OVERRULED = 1.0
+"""Urgency of a part on which a person disagreed: the model was wrong there, so a label teaches most."""
+REVIEW = (0.2, 0.9)
+"""Urgency of a doubtful part: from a score that is nearly sure (0 or 1) to one in the middle (0.5)."""
+
+INSTALL = "install_starter"
+
+
+class Loop:
+    """The jobs and schedules of the loop. A `server.context.Part`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._runner = Runner(
+            context.database.write,
+            kinds(context),
+            clock=context.now,
+            lease=LEASE,
+            changed=self._tell,
+        )
+        self._schedule = Schedule(context.database.write, clock=context.now, wake=self._runner.wake)
+
+    def start(self) -> None:
+        """Hooks, then jobs, then the clock."""
+        context, settings = self._context, self._context.settings
+        context.after_inspection.append(partial(after_inspection, context))
+        context.after_decision.append(partial(after_decision, context))
+        if settings.label_studio:
+            self._schedule.every(settings.sweep_s, SWEEP)
+        self._schedule.cron(settings.retrain_cron, retrain_job.KIND, {"why": "by schedule"})
+        with context.database.write() as session:
+            queue.enqueue(session, INSTALL, now=context.now(), key=INSTALL)
+            session.commit()
+        self._runner.start()
+        self._schedule.start()
+
+    def wake(self) -> None:
+        """A job was enqueued and committed: look now."""
+        self._runner.wake()
+
+    def state(self) -> dict[str, Any]:
+        """For /health."""
+        return self._runner.health()
+
+    def stop(self) -> None:
+        """Running jobs go back to the queue and go on at the next start."""
+        self._schedule.stop()
+        self._runner.stop()
+
+    def _tell(self, job: Job) -> None:
+        self._context.events.publish("job", job_json(job))
+
+
+def start(context: Context) -> Loop:
+    """Start the loop; a line in `server.parts.PARTS`."""
+    loop = Loop(context)
+    loop.start()
+    return loop
+
+
+def kinds(context: Context) -> dict[str, Kind]:
+    """Every kind of job, and its lane: a retraining of minutes must not hold up a label, nor that a process model."""
+    home = context.settings.home.resolve()
+    return {
+        INSTALL: Kind(partial(_install, context)),
+        PUSH: Kind(partial(label_jobs.push, context), lane="labels"),
+        label_jobs.COLLECT: Kind(partial(label_jobs.collect, context), lane="labels"),
+        SWEEP: Kind(partial(label_jobs.sweep, context), lane="labels"),
+        process_learning.KIND: Kind(partial(process_learning.job, home, context.database), lane="processes"),
+        retrain_job.KIND: Kind(partial(retrain_job.job, context), lane="training"),
+    }
+
+
+def after_inspection(context: Context, session: Session, inspection: Inspection, exposures: list[Exposure]) -> None:
+    """A part in the review band becomes a label task, in the transaction of its verdict."""
+    if inspection.verdict != Verdict.REVIEW or inspection.score is None:
+        return
+    low, high = REVIEW
+    doubt = 1.0 - abs(2.0 * inspection.score - 1.0)
+    _open(context, session, inspection, exposures, reason=Reason.REVIEW, urgency=low + (high - low) * doubt)
+
+
+def after_decision(
+    context: Context, session: Session, inspection: Inspection, exposures: list[Exposure], decision: Decision
+) -> None:
+    """A part on which a person disagreed with the model becomes a label task, in the transaction of the decision."""
+    if inspection.verdict in (None, Verdict.REVIEW) or decision.verdict == inspection.verdict:
+        return
+    _open(context, session, inspection, exposures, reason=Reason.OVERRULED, urgency=OVERRULED)
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """A job as it goes out in an event."""
+    told = queue.as_json(job)
+    return {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in told.items()}
+
+
+def _open(
+    context: Context,
+    session: Session,
+    inspection: Inspection,
+    exposures: list[Exposure],
+    *,
+    reason: Reason,
+    urgency: float,
+) -> None:
+    now = context.now()
+    tasks = open_task(session, inspection, exposures, reason=reason, urgency=urgency, now=now)
+    for task in tasks:
+        told = {"id": task.id, "inspection_id": inspection.id, "part": inspection.part, "station": inspection.station}
+        context.events.on_commit(session, "label_task", {**told, "reason": str(reason), "state": str(task.state)})
+    if tasks and context.settings.label_studio:
+        queue.enqueue(session, PUSH, now=now, key=PUSH, again=True)
+
+
+def _install(context: Context, run: JobRun) -> dict[str, Any]:
+    """The model that comes with the product becomes the first champion."""
+    home = context.settings.home.resolve()
+    serving = registry.install(context.database, context.events, home, STARTER, now=context.now())
+    return {"champion": serving}

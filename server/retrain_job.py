@@ -1,0 +1,111 @@
+"""The retraining job: has a challenger trained in a child process, and lets it serve if it is better.
+
+Everything that changes the registry happens in one commit with the end of the job: promotion or rejection with its
+reason, the audit entry, and `done`. A crash before it leaves the artefacts on disk, and the next attempt goes on there.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from labeling.records import LabelTask, TaskState
+from qc.errors import Conflict, Unavailable
+from segmentation.records import ModelVersion
+from server import registry, retraining
+from server.context import Context
+from server.jobs import queue
+from server.jobs.child import run_in_child
+from server.jobs.records import Job, JobState
+from server.jobs.runner import JobRun
+
+KIND = "retrain"
+
+
+def ask(session: Session, *, now: datetime, why: str) -> Job:
+    """Ask for a retraining; one that is unfinished is joined."""
+    return queue.enqueue(session, KIND, {"why": why}, now=now, key=KIND, max_attempts=8)
+
+
+def ask_if_enough(session: Session, *, after_labels: int, now: datetime) -> Job | None:
+    """Ask for a retraining if so many label tasks were finished since the last one was asked for."""
+    last = session.exec(
+        select(Job)
+        .where(Job.kind == KIND, Job.state != JobState.CANCELLED.value)
+        .order_by(col(Job.created_at).desc())
+        .limit(1)
+    ).first()
+    finished = select(func.count()).where(col(LabelTask.state) == TaskState.DONE)
+    if last is not None:
+        finished = finished.where(col(LabelTask.closed_at) > last.created_at)
+    number = int(session.exec(finished).one())
+    return ask(session, now=now, why=f"{number} new labels") if number >= after_labels else None
+
+
+def job(context: Context, run: JobRun) -> dict[str, Any]:
+    """Train, compare, promote or reject."""
+    home, settings = context.settings.home.resolve(), context.settings
+    with context.database.read() as session:
+        champion = registry.champion(session)
+        labelled = select(func.count(func.distinct(LabelTask.part))).where(col(LabelTask.state) == TaskState.DONE)
+        labelled_parts = int(session.exec(labelled).one())
+    if champion is None:
+        raise Conflict("there is no champion to start from and to compare with; promote a model first")
+    arguments = {
+        "home": str(home),
+        "database_url": settings.db_url,
+        "work": str(home / "retraining" / run.id),
+        "champion": str(home / champion.folder),
+        "champion_id": champion.id,
+        "classes": champion.classes,
+        "minutes": settings.retrain_minutes,
+        "device": settings.device,
+        "threads": settings.threads,
+        "seed": 0,
+        "labelled_parts": labelled_parts,
+    }
+    log = settings.folder("logs") / "retrain.log"
+    made = run_in_child(run, "server.retraining:retrain", arguments, log=log)
+    told = _decide(context, run, champion, made)
+    retraining.tidy(home)
+    return told
+
+
+def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[str, Any]) -> dict[str, Any]:
+    """Enter the challenger and the decision, and end the job, in one commit."""
+    from segmentation.model import read_card
+
+    home, now = context.settings.home.resolve(), run.clock()
+    model_id, decision = str(made["model_id"]), dict(made["comparison"])
+    key = registry.keep(home, Path(made["model"]), model_id)
+    with context.database.write() as session:
+        serving = registry.champion(session)
+        if serving is None or serving.id != champion.id:
+            raise Unavailable("another model was promoted during the retraining; the challenger is compared again")
+        if model_id == champion.id:
+            decision |= {"promote": False, "reason": "the retraining gave the very model that serves"}
+        else:
+            registry.add(
+                session,
+                model_id=model_id,
+                folder=key,
+                card=read_card(home / key),
+                now=now,
+                decision=decision,
+                parent=champion.id,
+            )
+            if not decision["promote"]:
+                registry.reject(session, context.events, model_id)
+            elif context.settings.auto_promote:
+                why = str(decision["reason"])
+                registry.promote(session, context.events, model_id, by="server", at=now, reason=why)
+            else:
+                registry.challenge(session, context.events, model_id)
+        told = {"model": model_id, "promoted": decision["promote"], "reason": decision["reason"]}
+        run.finish(session, told)
+        session.commit()
+    return told

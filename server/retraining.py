@@ -1,0 +1,124 @@
+"""One retraining, stage by stage: freeze the labels, train a challenger, compare it with the champion.
+
+Runs in a child process (`server.jobs.child`), because training takes all of a processor. Each stage leaves its artefact
+in the job's own folder by a rename, and is skipped where the artefact is: whatever kills the process, the next attempt
+goes on behind the last finished stage, and inside the training behind its last checkpoint::
+
+    QC_HOME/retraining/<job>/dataset/          the frozen labels, mixed with the base
+    QC_HOME/retraining/<job>/model/            the challenger
+    QC_HOME/retraining/<job>/comparison.json   who is better on parts that neither was trained on, and why
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from qc.dataset import open_dataset
+from server import clock
+from server.blobs.local import LocalBlobs
+from server.db import Database
+from server.jobs.child import Report
+
+BASE_PARTS = 40
+"""Imaginary parts in the base, three views each: with the first twenty labels there would otherwise be too few clean
+surfaces and too few of each class for a training to keep what the starter model knows."""
+BASE_UNTIL_PARTS = 200
+"""From so many labelled parts on, the plant's own pictures are enough and the base is left out."""
+BASE_SEED = 20_26
+
+
+def retrain(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    """All stages; returns `{"model_id", "model", "comparison", "dataset"}`, paths being absolute.
+
+    Args:
+        arguments: `home`, `database_url`, `work` (the job's folder), `champion` (its folder), `classes`, `minutes`,
+            `device`, `seed`, `labelled_parts`.
+        report: told the share done and what is being done.
+    """
+    work = Path(arguments["work"])
+    work.mkdir(parents=True, exist_ok=True)
+    classes = {int(k): str(v) for k, v in arguments["classes"].items()}
+    dataset = _freeze(arguments, work / "dataset", classes, report)
+    model = _train(arguments, dataset, work / "model", report)
+    comparison = _compare(arguments, dataset, model, work / "comparison.json", report)
+    from segmentation.model import model_id
+
+    return {"model_id": model_id(model), "model": str(model), "comparison": comparison, "dataset": str(dataset)}
+
+
+def _freeze(arguments: dict[str, Any], out: Path, classes: dict[int, str], report: Report) -> Path:
+    from labeling.freeze import freeze
+
+    if out.exists():
+        return out
+    home = Path(arguments["home"])
+    base = None
+    if int(arguments["labelled_parts"]) < BASE_UNTIL_PARTS:
+        base = _base(home / "datasets" / "base", classes, report)
+    report(0.05, "gathering the labels")
+    database = Database(arguments["database_url"])
+    try:
+        with database.read() as session:
+            freeze(session, LocalBlobs(home / "blobs"), out, classes=classes, base=base, now=clock.now())
+    finally:
+        database.close()
+    return out
+
+
+def _base(folder: Path, classes: dict[int, str], report: Report) -> Path | None:
+    """Rendered parts to mix in, made once; None where the product's classes are not those of the renderer."""
+    from segmentation.render import render_dataset
+
+    if not (folder / "dataset.yaml").is_file():
+        report(0.0, "rendering the base, once")
+        render_dataset(folder, BASE_PARTS, seed=BASE_SEED)
+    return folder if dict(open_dataset(folder).classes) == classes else None
+
+
+def _train(arguments: dict[str, Any], dataset: Path, out: Path, report: Report) -> Path:
+    from segmentation.train import train
+
+    if out.exists():
+        return out
+    report(0.1, "training the challenger")
+    train(
+        dataset,
+        out,
+        minutes=float(arguments["minutes"]),
+        device=str(arguments["device"]),
+        seed=int(arguments["seed"]),
+        start_from=Path(arguments["champion"]),
+        progress=None,
+    )
+    return out
+
+
+def _compare(
+    arguments: dict[str, Any], dataset: Path, model: Path, out: Path, report: Report
+) -> dict[str, Any]:
+    from segmentation.challenge import compare
+    from segmentation.model import load_segmenter
+
+    if out.is_file():
+        told: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+        return told
+    report(0.9, "comparing the challenger with the champion")
+    device = str(arguments["device"])
+    champion, challenger = (load_segmenter(f, device=device) for f in (Path(arguments["champion"]), model))
+    told = compare(champion, challenger, open_dataset(dataset), split="val").as_json()
+    working = out.with_suffix(".part")
+    working.write_text(json.dumps(told), encoding="utf-8")
+    os.replace(working, out)
+    return told
+
+
+def tidy(home: Path, *, keep: int = 5) -> None:
+    """Remove the pictures of old retrainings; manifests, comparisons and kept models stay."""
+    runs = sorted((f for f in (home / "retraining").glob("*") if f.is_dir()), reverse=True)
+    for run in runs[keep:]:
+        for pictures in (run / "dataset" / "images", run / "dataset" / "masks", run / "model"):
+            shutil.rmtree(pictures, ignore_errors=True)

@@ -1,0 +1,181 @@
+"""Label Studio beside the server: our own, kept running in its own environment, or one whose address was given.
+
+The server inspects without it. Once it answers, project, webhook and classes are set up, and whatever waits is pushed;
+when it dies, it is started again.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from labeling.records import LabelTask
+from labeling.studio import Studio
+from labeling.studio_process import StudioProcess, account
+from qc.errors import Unavailable
+from server.context import Context
+from server.jobs import queue
+from server.supervisor import Child, Supervisor
+
+PART = "label-studio"
+"""Its name in /health and in `Context.parts`."""
+FOLDER = "label-studio"
+"""Under QC_HOME: everything that our own Label Studio keeps."""
+PUSH, SWEEP = "push_label_tasks", "sweep_labels"
+"""Jobs that are due whenever Label Studio has come up (see `server.label_jobs`)."""
+WEBHOOK_PATH = "/api/v1/label-studio/webhook"
+SECRET_HEADER = "X-QC-Webhook-Secret"
+
+
+class StudioService:
+    """Label Studio, as the server sees it. A `server.context.Part`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._connected: Studio | None = None
+        self._supervisor = Supervisor("Label Studio", self._start, ready=self._ready)
+
+    def begin(self) -> None:
+        """Start it in the background."""
+        self._supervisor.begin()
+
+    def studio(self) -> Studio:
+        """The connection; raises Unavailable while Label Studio does not answer."""
+        if self._connected is None:
+            raise Unavailable(f"Label Studio is not ready: {self._supervisor.state()['message']}")
+        return self._connected
+
+    def state(self) -> dict[str, Any]:
+        """For /health. Inspecting goes on without it, so that it is never worse than degraded."""
+        state = self._supervisor.state()
+        if state["state"] == "failed":
+            state["state"] = "degraded"
+        return state | {"url": self._context.settings.studio_url}
+
+    def stop(self) -> None:
+        """Stop our own; leave a foreign one alone."""
+        self._supervisor.stop()
+
+    def fit_classes(self) -> None:
+        """Offer the champion's classes in Label Studio, where it does not offer them yet. Raises Unavailable."""
+        classes = self._classes()
+        studio = self.studio()
+        if dict(studio.classes) != classes:
+            studio.ensure_project(classes)
+
+    def _start(self, stop: threading.Event) -> Child:
+        settings, self._connected = self._context.settings, None
+        if settings.label_studio_url:
+            _wait_for_champion(self._context, stop)
+            studio = Studio(settings.label_studio_url, settings.label_studio_token)
+            studio.check()
+            return ForeignStudio(studio)
+        data = settings.folder(FOLDER)
+        process = StudioProcess(
+            _environment(settings.label_studio_env),
+            data,
+            port=urlsplit(settings.studio_url).port or 80,
+            host=settings.host,
+            public_url=settings.studio_url,
+        )
+        try:
+            process.start(give_up=stop)
+            _wait_for_champion(self._context, stop)
+        except BaseException:
+            process.stop()
+            raise
+        return process
+
+    def _ready(self) -> None:
+        """Project, webhook, classes; then push what waits and look for what was missed."""
+        context, home = self._context, self._context.settings.home.resolve()
+        settings = context.settings
+        token = settings.label_studio_token
+        if not settings.label_studio_url:
+            token = account(settings.folder(FOLDER) / "account.json").token
+        studio = Studio(settings.studio_url, token)
+        studio.ensure_project(self._classes())
+        studio.ensure_webhook(settings.url + WEBHOOK_PATH, {SECRET_HEADER: webhook_secret(home)})
+        self._connected = studio
+        with context.database.write() as session:
+            for kind in (PUSH, SWEEP):
+                queue.enqueue(session, kind, now=context.now(), key=kind, again=True)
+            session.commit()
+
+    def _classes(self) -> dict[int, str]:
+        serving = self._context.need_champion().serving()
+        return {int(class_id): name for class_id, name in serving.classes.items()}
+
+
+class ForeignStudio:
+    """A Label Studio that somebody else runs. A `server.supervisor.Child`; stopping it is not our business."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def alive(self) -> bool:
+        """It is looked after elsewhere; a job that does not reach it tries again."""
+        return True
+
+    def stop(self) -> None:
+        """Leave it alone."""
+
+
+def start(context: Context) -> StudioService | None:
+    """Start Label Studio unless the settings say otherwise; a line in `server.parts.PARTS`."""
+    if not context.settings.label_studio:
+        return None
+    service = StudioService(context)
+    service.begin()
+    return service
+
+
+def _wait_for_champion(context: Context, stop: threading.Event) -> None:
+    """People label the classes of the model that serves, so that there must be one."""
+    while not context.need_champion().wait(0.5):
+        if stop.is_set():
+            raise Unavailable("the server is stopping")
+
+
+def _environment(named: Path) -> Path:
+    """The virtual environment of that name: here, or in the folder of the product."""
+    if named.is_absolute() or named.exists():
+        return named.resolve()
+    return Path(__file__).resolve().parents[1] / named
+
+
+def webhook_secret(home: Path) -> str:
+    """What Label Studio proves itself with: made once, readable by this user only."""
+    file = home / "label-studio" / "webhook-secret"
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        secret = secrets.token_urlsafe(32)
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return file.read_text(encoding="utf-8")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write(secret)
+        return secret
+
+
+def service(context: Context) -> StudioService:
+    """The running service; raises Unavailable where Label Studio is switched off."""
+    part = context.parts.get(PART)
+    if not isinstance(part, StudioService):
+        raise Unavailable("Label Studio is switched off (QC_LABEL_STUDIO)")
+    return part
+
+
+def task_url(context: Context, task: LabelTask) -> str | None:
+    """Where a person labels this task; None until it is in Label Studio."""
+    if task.studio_task_id is None or not task.studio_project:
+        return None
+    project = task.studio_project.partition("@")[0]
+    return f"{context.settings.studio_url}/projects/{project}/data?task={task.studio_task_id}"
