@@ -1,14 +1,21 @@
-"""The tables of the whole product, brought up to date at start."""
+"""The tables of the whole product, brought up to date at start by the migrations, in one transaction."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import sys
+import tempfile
+from pathlib import Path
 
-from sqlalchemy import MetaData
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
 from sqlmodel import SQLModel
 
-from server.db import Database
+from qc.errors import Conflict
+from server.db import Database, sqlite_url
 
 RECORDS = (
     "qc.records",
@@ -21,15 +28,57 @@ RECORDS = (
 )
 """Every module that declares tables."""
 
+_LOCK = 7_153_520
+"""Any number that nobody else uses for an advisory lock in this database."""
+
 
 def all_tables() -> MetaData:
     """The metadata with every table of the product declared in it."""
     for name in RECORDS:
-        if importlib.util.find_spec(name) is not None:
-            importlib.import_module(name)
+        importlib.import_module(name)
     return SQLModel.metadata
 
 
 def upgrade(database: Database) -> None:
-    """Bring the database's tables up to date."""
-    all_tables().create_all(database.engine)
+    """Bring the database's tables up to date; quick when they are. Two processes at once wait for each other.
+
+    Raises:
+        Conflict: the database was made by a newer version of the product.
+    """
+    with database.engine.connect() as connection:
+        if _is_current(connection):
+            return
+    with database.write_connection() as connection, connection.begin():
+        if database.dialect == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
+        if not _is_current(connection):
+            command.upgrade(_config(connection), "head")
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _is_current(connection: Connection) -> bool:
+    script = ScriptDirectory.from_config(_config())
+    now, head = MigrationContext.configure(connection).get_current_revision(), script.get_current_head()
+    if now is not None and now not in {step.revision for step in script.walk_revisions()}:
+        raise Conflict(f"the database is at step {now}, which this version does not know; run the newer version again")
+    return now == head
+
+
+def write_next(message: str, number: str) -> None:
+    """Write the migration from the database as the migrations make it to the tables as the code declares them."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(sqlite_url(Path(folder) / "empty.sqlite3"))
+        with database.write_connection() as connection, connection.begin():
+            command.upgrade(_config(connection), "head")
+            command.revision(_config(connection), message=message, rev_id=number, autogenerate=True)
+        database.close()
+
+
+if __name__ == "__main__":
+    write_next(sys.argv[1], sys.argv[2])
