@@ -20,6 +20,9 @@ from qc.ports import Segmentation
 DOUBT = 0.05
 """The score down to which doubtful defects are listed (contracts, section 3)."""
 
+MOST_DOUBTFUL = 200
+"""Of the doubtful ones only so many are listed for a frame, the surest: a bad model doubts a textured frame everywhere."""
+
 SMOOTHING = 9
 """Points of a curve that are averaged before it is measured: steps from pixel to pixel make a slanted line up to 8 %
 too long; nine steps bring that under 2 % and still follow a bend of 10 px radius."""
@@ -106,30 +109,40 @@ def find_blobs(seen: Segmentation, *, threshold: float, min_area_px: int = 1) ->
         threshold: in (DOUBT, 1).
         min_area_px: smaller blobs are specks, and dropped.
     """
-    sure = (seen.log_odds >= np.float16(logit(threshold))).astype(np.uint8)
-    doubt = (seen.log_odds >= np.float16(logit(min(DOUBT, threshold)))).astype(np.uint8)
-    found: list[Blob] = []
-    for mask, counts in ((sure, True), (doubt, False)):
-        number, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
-        for k in range(1, number):
-            x, y, width, height, area = (int(v) for v in stats[k])
-            if area < min_area_px:
-                continue
-            place = np.s_[y : y + height, x : x + width]
-            blob = labels[place] == k
-            if not counts and sure[place][blob].any():
-                continue
-            found.append(
-                Blob(
-                    score=probability(float(seen.log_odds[place][blob].max())),
-                    class_id=int(np.bincount(seen.class_id[place][blob]).argmax()),
-                    box=Box(x, y, width, height),
-                    pixels=blob,
-                    counts=counts,
-                )
-            )
-    found.sort(key=lambda b: (not b.counts, -b.score, b.box.y, b.box.x))
-    return found[: np.iinfo(np.uint16).max]
+    sure = seen.log_odds >= np.float16(logit(threshold))
+    doubt = seen.log_odds >= np.float16(logit(min(DOUBT, threshold)))
+    certain = _blobs(seen, sure, counts=True, min_area_px=min_area_px)
+    doubtful = _blobs(seen, doubt, counts=False, min_area_px=min_area_px, apart_from=sure)[:MOST_DOUBTFUL]
+    return (certain + doubtful)[: np.iinfo(np.uint16).max]
+
+
+def _blobs(
+    seen: Segmentation,
+    mask: NDArray[np.bool_],
+    *,
+    counts: bool,
+    min_area_px: int,
+    apart_from: NDArray[np.bool_] | None = None,
+) -> list[Blob]:
+    """The connected regions of `mask`, surest first, without those that touch `apart_from`."""
+    number, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    rows, columns = np.nonzero(mask)
+    label = labels[rows, columns]
+    highest = np.full(number, -np.inf, np.float32)
+    np.maximum.at(highest, label, seen.log_odds[rows, columns].astype(np.float32))
+    wanted = stats[:, cv2.CC_STAT_AREA] >= min_area_px
+    wanted[0] = False
+    if apart_from is not None:
+        wanted[label[apart_from[rows, columns]]] = False
+        wanted[np.argsort(-np.where(wanted, highest, -np.inf), kind="stable")[MOST_DOUBTFUL:]] = False
+    found = []
+    for k in np.flatnonzero(wanted).tolist():
+        x, y, width, height = (int(v) for v in stats[k, :4])
+        place = np.s_[y : y + height, x : x + width]
+        pixels = labels[place] == k
+        class_id = int(np.bincount(seen.class_id[place][pixels]).argmax())
+        found.append(Blob(probability(float(highest[k])), class_id, Box(x, y, width, height), pixels, counts))
+    return sorted(found, key=lambda b: (-b.score, b.box.y, b.box.x))
 
 
 def find_defects(

@@ -21,7 +21,10 @@ def augmenter() -> A.Compose:
                 p=0.7,
             ),
             A.OneOf(
-                [A.GaussNoise(std_range=(0.01, 0.04), p=1.0), A.GaussianBlur(blur_limit=(3, 3), sigma_limit=(0.3, 0.8), p=1.0)],
+                [
+                    A.GaussNoise(std_range=(0.01, 0.04), p=1.0),
+                    A.GaussianBlur(blur_limit=(3, 3), sigma_limit=(0.3, 0.8), p=1.0),
+                ],
                 p=0.25,
             ),
         ]

@@ -23,7 +23,9 @@ class NetworkConfig:
         if self.depth not in (3, 4, 5):
             raise InvalidInput(f"depth must be 3, 4 or 5, not {self.depth}")
         if len(self.decoder_channels) != self.depth - 1:
-            raise InvalidInput(f"depth {self.depth} needs {self.depth - 1} decoder_channels, not {self.decoder_channels}")
+            raise InvalidInput(
+                f"depth {self.depth} needs {self.depth - 1} decoder_channels, not {self.decoder_channels}"
+            )
 
     @property
     def stride(self) -> int:

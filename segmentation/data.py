@@ -89,10 +89,10 @@ class Crops:
         self._cache: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()
         self._cached_bytes = 0
         self._change = augmenter()
-        self._by_class = {
-            c: [b for b in found.blemishes if b.class_id == c] for c in classes if found.pixels[c]
+        self._by_class = {c: [b for b in found.blemishes if b.class_id == c] for c in classes if found.pixels[c]}
+        self._weight = {
+            c: _normalised([min(1.0, b.area_px / SPECK_PX) for b in bs]) for c, bs in self._by_class.items()
         }
-        self._weight = {c: _normalised([min(1.0, b.area_px / SPECK_PX) for b in bs]) for c, bs in self._by_class.items()}
         # Rare classes are drawn more often than they occur, though not as often as the frequent ones.
         self._class_weight = _normalised([len(bs) ** 0.5 for bs in self._by_class.values()])
 
@@ -109,7 +109,9 @@ class Crops:
     def _one(self, random: np.random.Generator, *, on_defect: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if on_defect and self._by_class:
             class_id = int(random.choice(list(self._by_class), p=self._class_weight))
-            blemish = self._by_class[class_id][int(random.choice(len(self._weight[class_id]), p=self._weight[class_id]))]
+            blemish = self._by_class[class_id][
+                int(random.choice(len(self._weight[class_id]), p=self._weight[class_id]))
+            ]
             pixels, mask = self._open(blemish.sample)
             # The crop holds a random pixel of the blemish's box at a random place: nothing is learnt about the middle.
             x = int(random.integers(blemish.box.x, blemish.box.right)) - int(random.integers(self._crop))

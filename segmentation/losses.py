@@ -39,7 +39,9 @@ def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Ten
     labelled = target != IGNORE
     known = target.masked_fill(~labelled, 0)
     nats = -F.log_softmax(logits, dim=1).gather(1, known[:, None])[:, 0]  # -log p_t, B x H x W
-    loss = (-torch.expm1(-nats)).clamp(min=0) ** gamma * nats if gamma else nats  # -expm1(-x) is 1 - p_t, exact near 0
+    loss = (
+        (-torch.expm1(-nats)).clamp(min=0) ** gamma * nats if gamma else nats
+    )  # -expm1(-x) is 1 - p_t, exact near 0
     if alpha is not None:
         loss = loss * alpha.to(loss)[known]
     return (loss * labelled).sum() / labelled.sum().clamp(min=1)
@@ -69,7 +71,9 @@ def dice_loss(logits: Tensor, target: Tensor, *, smooth: float = 1.0) -> Tensor:
         raise InvalidInput(f"smooth must be positive, not {smooth}")
     classes = logits.shape[1]
     labelled = (target != IGNORE)[:, None]
-    truth = F.one_hot(target.masked_fill(~labelled[:, 0], 0), classes).movedim(-1, 1).to(logits.dtype)[:, 1:] * labelled
+    truth = (
+        F.one_hot(target.masked_fill(~labelled[:, 0], 0), classes).movedim(-1, 1).to(logits.dtype)[:, 1:] * labelled
+    )
     chance = logits.softmax(dim=1)[:, 1:] * labelled
     both, drawn, said = ((x).sum(dim=(0, 2, 3)) for x in (truth * chance, truth, chance))
     shown = drawn > 0

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from qc.errors import InvalidInput, NotFound
+from qc.errors import Conflict, InvalidInput, NotFound
 from qc.frame import camera_bits
 from qc.ports import Segmentation
-from segmentation import tiled
+from segmentation import samples, tiled
 from segmentation.config import NetworkConfig, as_json, network_config
 from segmentation.networks import Network, build
+from segmentation.operating_point import calibrated
 
 FORMAT = 1
 """Version of the model folder's layout."""
@@ -46,6 +47,7 @@ class TorchSegmenter:
         classes: Mapping[int, str],
         *,
         reach: int,
+        calibration: tuple[float, float] = (1.0, 0.0),
         threshold: float = 0.5,
         model_id: str = "",
         device: str = "cpu",
@@ -53,8 +55,7 @@ class TorchSegmenter:
     ) -> None:
         self._network = network.eval().to(device=device, memory_format=torch.channels_last)
         self._classes = dict(sorted(classes.items()))
-        self._ids = np.array(list(self._classes), np.uint8)
-        self._reach, self._stride = reach, config.stride
+        self._reach, self._stride, self._calibration = reach, config.stride, calibration
         self._threshold, self._model_id = threshold, model_id
         self._device, self._threads = torch.device(device), threads
 
@@ -72,16 +73,14 @@ class TorchSegmenter:
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
         """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel for the answer, and the memory of one tile."""
-        height, width = pixels.shape[:2]
-        log_odds = np.empty((height, width), np.float16)
-        class_id = np.empty((height, width), np.uint8)
-        for box, logits in tiled.answers(
-            pixels, self.look, reach=self._reach, stride=self._stride, bits=camera_bits(pixels)
-        ):
-            place = np.s_[box.y : box.bottom, box.x : box.right]
-            log_odds[place] = log_odds_of_any(logits)
-            class_id[place] = self._ids[logits[1:].argmax(axis=0)]
-        return Segmentation(log_odds, class_id)
+        return answer_frame(
+            pixels,
+            self.look,
+            classes=self._classes,
+            reach=self._reach,
+            stride=self._stride,
+            calibration=self._calibration,
+        )
 
     def look(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's logits, `K x H x W`, for `H x W x 3` in [-1, 1] whose sides are multiples of the stride."""
@@ -90,6 +89,29 @@ class TorchSegmenter:
         with torch.inference_mode():
             x = torch.from_numpy(window).permute(2, 0, 1)[None]  # 1 x 3 x H x W, channels last without a copy
             return self._network(x.to(self._device))[0].float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def answer_frame(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16],
+    look: tiled.Look,
+    *,
+    classes: Mapping[int, str],
+    reach: int,
+    stride: int,
+    calibration: tuple[float, float] = (1.0, 0.0),
+    core: int | None = None,
+) -> Segmentation:
+    """A whole frame's answer from a network that looks at windows of it, whatever computes the network."""
+    height, width = pixels.shape[:2]
+    ids = np.array(sorted(classes), np.uint8)
+    log_odds = np.empty((height, width), np.float16)
+    class_id = np.empty((height, width), np.uint8)
+    bits = camera_bits(pixels)
+    for box, logits in tiled.answers(pixels, look, reach=reach, stride=stride, bits=bits, core=core):
+        place = np.s_[box.y : box.bottom, box.x : box.right]
+        log_odds[place] = calibrated(log_odds_of_any(logits), *calibration)
+        class_id[place] = ids[logits[1:].argmax(axis=0)]
+    return Segmentation(log_odds, class_id)
 
 
 def log_odds_of_any(logits: NDArray[np.float32]) -> NDArray[np.float16]:
@@ -113,7 +135,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         found = card.get("format") if isinstance(card, dict) else None
         raise InvalidInput(f"{path} is of format {found}; this version reads format {FORMAT}")
-    if missing := {"id", "classes", "network", "reach_px", "threshold", "weights"} - set(card):
+    if missing := {"id", "classes", "network", "reach_px", "calibration", "threshold", "weights"} - set(card):
         raise InvalidInput(f"{path} lacks {sorted(missing)}")
     return card
 
@@ -136,7 +158,7 @@ def model_id(folder: Path) -> str:
 
 def identity(card: Mapping[str, Any]) -> str:
     """`sha256:…` over the weights' hash and all that changes an answer: network, classes, threshold, reach."""
-    deciding = {k: card[k] for k in ("format", "classes", "network", "reach_px", "threshold")}
+    deciding = {k: card[k] for k in ("format", "classes", "network", "reach_px", "calibration", "threshold")}
     deciding["weights"] = card["weights"]["sha256"]
     text = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
@@ -165,11 +187,17 @@ def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = N
         config,
         classes,
         reach=int(card["reach_px"]),
+        calibration=read_calibration(card),
         threshold=float(card["threshold"]),
         model_id=found,
         device=device,
         threads=threads,
     )
+
+
+def read_calibration(card: Mapping[str, Any]) -> tuple[float, float]:
+    """Scale and offset of the log-odds, from a card."""
+    return float(card["calibration"]["scale"]), float(card["calibration"]["offset"])
 
 
 def check_device(device: str) -> None:
@@ -218,17 +246,24 @@ def save_model(
     config: NetworkConfig,
     classes: Mapping[int, str],
     reach: int,
+    calibration: tuple[float, float],
     threshold: float,
     half: bool,
     about: Mapping[str, Any],
+    pictures: Iterable[NDArray[np.uint8]] = (),
 ) -> dict[str, Any]:
     """Write a model folder: all of it or nothing. Returns the card.
 
     Args:
         folder: created; a model that is already there is replaced.
         about: the rest of the card: figures, training, data, versions.
+        pictures: validation crops that travel with the model (`segmentation.samples`).
+
+    Raises:
+        Conflict: `folder` holds something else, which is not overwritten.
     """
     folder = Path(folder)
+    refuse_foreign(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -237,18 +272,30 @@ def save_model(
             "format": FORMAT,
             "classes": {str(k): v for k, v in sorted(classes.items())},
             "threshold": threshold,
+            "calibration": {"scale": calibration[0], "offset": calibration[1]},
             "network": as_json(config),
             "reach_px": reach,
             "input": "RGB (grey repeated), 8 bit, divided by 127.5, less 1; native resolution",
             "output": "logits of background and of each class in ascending order of class id; softmax over them",
-            "weights": {"file": WEIGHTS, "sha256": _sha256(working / WEIGHTS), "type": "float16" if half else "float32"},
+            "weights": {
+                "file": WEIGHTS,
+                "sha256": _sha256(working / WEIGHTS),
+                "type": "float16" if half else "float32",
+            },
         }
         card = {"id": identity(card), **card, **about}
         (working / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        samples.write(working, pictures)
         replace_folder(working, folder)
     finally:
         shutil.rmtree(working, ignore_errors=True)
     return card
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raises Conflict if `folder` is there and is neither empty nor a model: nobody's files are replaced by mistake."""
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / CARD).is_file())):
+        raise Conflict(f"{folder} is there and is no model folder; choose another --out")
 
 
 def replace_folder(working: Path, folder: Path) -> None:

@@ -33,7 +33,8 @@ class Decoder(nn.Module):
         below = [encoder_channels[-1], *channels[:-1]]
         beside = encoder_channels[-2:0:-1]
         self.steps = nn.ModuleList(
-            nn.Sequential(_convolution(i + s, o), _convolution(o, o)) for i, s, o in zip(below, beside, channels, strict=True)
+            nn.Sequential(_convolution(i + s, o), _convolution(o, o))
+            for i, s, o in zip(below, beside, channels, strict=True)
         )
 
     def forward(self, features: list[Tensor]) -> Tensor:

@@ -1,0 +1,56 @@
+"""What a model's card says about where the model came from."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from qc.dataset import DataSet, Sample
+from segmentation.plan import Plan
+
+_PACKAGES = (
+    "qc-line",
+    "torch",
+    "timm",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "numpy",
+    "opencv-python-headless",
+)
+
+
+def about_data(data: DataSet, plan: Plan) -> dict[str, Any]:
+    """Name, licence, counts, and the SHA-256 of every image and mask that had a part in the model."""
+    return {
+        "name": data.name,
+        "licence": data.licence,
+        "source": data.source,
+        "train_images": len(plan.train),
+        "val_images": len(plan.val),
+        "val_held_back_from_train": plan.held_back,
+        "clean_train_images": len(plan.index.clean),
+        "train_defects": {
+            name: sum(b.class_id == class_id for b in plan.index.blemishes) for class_id, name in data.classes.items()
+        },
+        "train_files": _manifest(plan.train),
+        "val_files": _manifest(plan.val),
+    }
+
+
+def about_versions() -> dict[str, str]:
+    """Versions of what computed the weights."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def _manifest(samples: tuple[Sample, ...]) -> dict[str, dict[str, str]]:
+    return {
+        s.image.name: {"image": _sha256(s.image), **({"mask": _sha256(s.mask)} if s.mask else {})} for s in samples
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,201 @@
+"""`qc train`, `qc predict`, `qc evaluate`, `qc export`. What is heavy is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+Progress = Callable[[float, str], None]
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this package's commands."""
+    train = commands.add_parser("train", help="learn from a data set", description="DATASET -> model folder")
+    train.add_argument("dataset", type=Path, metavar="DATASET")
+    train.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
+    train.add_argument(
+        "--minutes", type=_positive, help="never take longer; default: until validation stops improving"
+    )
+    train.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--steps", type=_count, help="exactly so many steps: repeatable to the bit on one machine")
+    train.add_argument("--start-from", type=Path, metavar="MODEL", help="continue from this model's weights")
+    train.set_defaults(run=_train)
+
+    predict = commands.add_parser("predict", help="look at images", description="images -> masks and defects as JSON")
+    predict.add_argument("model", type=Path, metavar="MODEL")
+    predict.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files or folders of images")
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR")
+    predict.add_argument("--scores", action="store_true", help="also write NAME.score.png, 255 times the probability")
+    predict.add_argument(
+        "--policy", type=Path, metavar="FILE", help="the product's rules; default: every defect is ng"
+    )
+    predict.add_argument("--mm-per-px", type=_positive, help="calibration, where the policy has none")
+    predict.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    predict.set_defaults(run=_predict)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model", description="figures on a split of a data set")
+    evaluate.add_argument("model", type=Path, metavar="MODEL")
+    evaluate.add_argument("dataset", type=Path, metavar="DATASET")
+    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
+    evaluate.add_argument("--out", type=Path, required=True, metavar="REPORT.json")
+    evaluate.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    evaluate.set_defaults(run=_evaluate)
+
+    export = commands.add_parser("export", help="write a model for other runtimes")
+    export.add_argument("model", type=Path, metavar="MODEL")
+    export.add_argument("--format", choices=("onnx", "openvino"), required=True)
+    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    export.add_argument(
+        "--samples",
+        type=Path,
+        metavar="DATASET",
+        help="a data set whose val images are compared; default: the pictures that the model folder carries",
+    )
+    export.set_defaults(run=_export)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from segmentation.train import train
+
+    with _bar("train") as progress, _warnings_as_lines():
+        card = train(
+            args.dataset,
+            args.out,
+            minutes=args.minutes,
+            steps=args.steps,
+            device=args.device,
+            seed=args.seed,
+            start_from=args.start_from,
+            progress=progress,
+        )
+    print(f"{args.out}: {card['id']}")
+    print(f"on {card['figures']['images']} validation images: {_in_words(card['figures'])}")
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from qc.verdict import read_policy
+    from segmentation.model import load_segmenter
+    from segmentation.predict import predict
+
+    policy = read_policy(args.policy) if args.policy else None
+    segmenter = load_segmenter(args.model, device=args.device)
+    with _bar("predict") as progress:
+        outcome = predict(
+            segmenter,
+            args.paths,
+            args.out,
+            policy=policy,
+            mm_per_px=args.mm_per_px,
+            scores=args.scores,
+            progress=progress,
+        )
+    for problem in outcome.problems:
+        print(problem, file=sys.stderr)
+    print(f"{outcome.done} images done, {len(outcome.problems)} not; results in {args.out}")
+    return 1 if outcome.problems else 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from qc.dataset import open_dataset
+    from segmentation.evaluate import evaluate
+    from segmentation.model import load_segmenter
+
+    dataset = open_dataset(args.dataset)
+    segmenter = load_segmenter(args.model, device=args.device)
+    with _bar("evaluate") as progress:
+        report = evaluate(segmenter, dataset, split=args.split, progress=progress)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    working = args.out.with_name(f".{args.out.name}.{os.getpid()}")
+    working.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    os.replace(working, args.out)
+    print(f"{report['images']} images of {report['parts']} parts: {_in_words(report)}")
+    print(f"the whole report is in {args.out}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from qc.dataset import open_dataset
+    from qc.errors import InvalidInput
+    from segmentation.export import export
+    from segmentation.samples import carried
+
+    samples = open_dataset(args.samples).split("val", labelled=False) if args.samples else carried(args.model)
+    if not samples:
+        raise InvalidInput("there is no picture to compare the verdicts on; give --samples DATASET with val images")
+    with _bar("export") as progress:
+        about = export(args.model, format=args.format, out=args.out, samples=samples, progress=progress)
+    parity = about["compared_with_the_model"]
+    print(f"{args.out}: {args.format}, {parity['images']} verdicts compared, none differs")
+    return 0
+
+
+def _in_words(figures: dict[str, dict[str, float | None]]) -> str:
+    named = {
+        "image AP": "image_ap",
+        "defect recall at 0.1 false alarms an image": "defect_recall_at_0.1",
+        "at 1": "defect_recall_at_1",
+        "mean IoU": "mean_iou",
+    }
+    return ", ".join(
+        f"{words} {'unknown' if (value := figures[name]['value']) is None else f'{value:.3f}'}"
+        for words, name in named.items()
+    )
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Progress]:
+    """A progress bar with the time left, on standard error; silent lines where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda share, words: bar.update(task, completed=share, description=words)
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """What the data set lacks is said in one plain line each, on standard error."""
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
+            if category is UserWarning:
+                print(f"note: {message}", file=sys.stderr)
+            else:
+                before(message, category, *rest)  # type: ignore[arg-type]
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.simplefilter("always", UserWarning)
+        yield
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value

@@ -1,0 +1,114 @@
+"""One image's answer beside its truth: which defects were found, which answers are false alarms, which pixels agree.
+
+A prediction is right if at least a tenth of its pixels lie on drawn defects; otherwise it is a false alarm. A defect is found,
+at a score, if right predictions of at least that score cover a tenth of its pixels together. So a blob over half the
+frame finds nothing, and a scratch found in three pieces is found. Pixels that nobody knows (IGNORE) are on neither
+side; a prediction that lies mostly on them is neither right nor wrong. The class plays no part here: `confusion` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.dataset import IGNORE
+from qc.defects import find_blobs, frame_score
+from qc.ports import Segmentation
+
+SHARE = 0.1
+"""Thin defects are drawn a pixel or two beside where they are; a tenth in common is the same defect, not chance."""
+
+SPECK_PX = 4
+"""Drawn regions of fewer pixels are slips of a brush, not defects; finding them is neither right nor wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrueDefect:
+    """A defect that somebody drew."""
+
+    class_id: int
+    area_px: int
+    found_at: float | None
+    """The highest score at which predictions find it; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """All that evaluation needs to know of one image."""
+
+    image: str
+    part: str
+    score: float
+    """The image's own score: how likely it shows a defect."""
+    defective: bool
+    defects: tuple[TrueDefect, ...]
+    alarms: tuple[float, ...]
+    """Scores of the false alarms."""
+    confusion: NDArray[np.int64]
+    """`K x K` pixels: truth by answer at the model's threshold; index 0 background, then classes by ascending id."""
+
+
+def facts(
+    seen: Segmentation,
+    truth: NDArray[np.uint8],
+    classes: Mapping[int, str],
+    *,
+    threshold: float,
+    image: str = "",
+    part: str = "",
+) -> ImageFacts:
+    """Compare an answer with the truth, `H x W` class ids."""
+    blobs = find_blobs(seen, threshold=threshold)
+    known = truth != IGNORE
+    drawn = known & (truth > 0)
+    answer = np.zeros(truth.shape, np.uint8)
+    right, alarms = [], []
+    for blob in blobs:
+        if blob.counts:
+            answer[blob.place][blob.pixels] = blob.class_id
+        area = int((blob.pixels & known[blob.place]).sum())
+        if 2 * area < blob.pixels.sum():
+            continue
+        if (blob.pixels & drawn[blob.place]).sum() >= SHARE * area:
+            right.append(blob)
+        else:
+            alarms.append(blob.score)
+    right.sort(key=lambda b: -b.score)
+
+    defects = []
+    for class_id in classes:
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(
+            (truth == class_id).astype(np.uint8), connectivity=8
+        )
+        covered, found_at = np.zeros(count, np.int64), dict[int, float]()
+        for blob in right:
+            covered += np.bincount(labels[blob.place][blob.pixels], minlength=count)
+            for k in np.flatnonzero(covered >= SHARE * stats[:, cv2.CC_STAT_AREA]).tolist():
+                if covered[k]:
+                    found_at.setdefault(k, blob.score)
+        for k in range(1, count):
+            if (area := int(stats[k, cv2.CC_STAT_AREA])) >= SPECK_PX:
+                defects.append(TrueDefect(class_id, area, found_at.get(k)))
+
+    return ImageFacts(
+        image=image,
+        part=part,
+        score=frame_score(seen),
+        defective=bool(drawn.any()),
+        defects=tuple(defects),
+        alarms=tuple(alarms),
+        confusion=confusion(truth[known], answer[known], classes),
+    )
+
+
+def confusion(truth: NDArray[np.uint8], answer: NDArray[np.uint8], classes: Mapping[int, str]) -> NDArray[np.int64]:
+    """`K x K` pixel counts, truth by answer."""
+    place = np.zeros(256, np.int64)
+    for number, class_id in enumerate(sorted(classes), start=1):
+        place[class_id] = number
+    k = len(classes) + 1
+    return np.bincount(place[truth] * k + place[answer], minlength=k * k).reshape(k, k)

@@ -1,0 +1,103 @@
+"""What a model's numbers mean, settled on validation parts: calibrated log-odds, and the threshold of a defect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.dataset import IGNORE
+from qc.defects import logit
+from qc.ports import Segmentation
+
+THRESHOLDS = np.round(np.arange(0.1, 0.951, 0.01), 2)
+"""Where we look: below 0.1 it would meet the doubtful, above 0.95 a network is not trusted that far."""
+
+DEFAULT = 0.5
+"""Where the validation parts show no defect."""
+
+
+class Tally:
+    """Counts pixels of validation images by answer and truth, for every threshold at once."""
+
+    def __init__(self, classes: Mapping[int, str]) -> None:
+        self._ids = sorted(classes)
+        steps = len(THRESHOLDS)
+        self._edges = np.array([logit(t) for t in THRESHOLDS], np.float32)
+        self._both = np.zeros((len(self._ids), steps + 1), np.int64)
+        self._said = np.zeros((len(self._ids), steps + 1), np.int64)
+        self._drawn = np.zeros(len(self._ids), np.int64)
+
+    def add(self, seen: Segmentation, truth: NDArray[np.uint8]) -> None:
+        """Count one image."""
+        for row, class_id in enumerate(self._ids):
+            drawn = truth == class_id
+            said = (seen.class_id == class_id) & (truth != IGNORE) & (seen.log_odds >= self._edges[0])
+            self._drawn[row] += int(drawn.sum())
+            for counts, where in ((self._said, said), (self._both, said & drawn)):
+                level = np.searchsorted(self._edges, seen.log_odds[where].astype(np.float32), side="right")
+                counts[row] += np.bincount(level, minlength=counts.shape[1])
+
+    def best(self) -> tuple[float, float]:
+        """The threshold with the highest IoU, averaged over the classes drawn, and that IoU.
+
+        Where several are equally good (to 1 %), the middle one: it has room on both sides. `(DEFAULT, 0)` if nothing is drawn.
+        """
+        there = self._drawn > 0
+        if not there.any():
+            return DEFAULT, 0.0
+        # level n: at or above the first n edges, so counts at or above edge i are those of level > i
+        both, said = (c[there, ::-1].cumsum(axis=1)[:, ::-1][:, 1:] for c in (self._both, self._said))
+        iou = (both / np.maximum(said + self._drawn[there, None] - both, 1)).mean(axis=0)
+        best = float(iou.max())
+        good = np.flatnonzero(iou >= 0.99 * best)
+        return float(THRESHOLDS[good[len(good) // 2]]), best
+
+
+class Calibration:
+    """Fits `log-odds = scale * raw + offset`, so that of the pixels called 30 % defective about 30 % are.
+
+    The focal loss leaves a network less sure of the obvious than it should be. Platt 1999's sigmoid fit cures that: two
+    numbers, by Newton's method on the counts of raw log-odds of validation pixels, which loses nothing.
+    """
+
+    def __init__(self) -> None:
+        self._edges = np.linspace(-20.0, 20.0, 401, dtype=np.float32)
+        self._counts = np.zeros((2, len(self._edges) + 1))
+
+    def add(self, seen: Segmentation, truth: NDArray[np.uint8]) -> None:
+        """Count one image."""
+        known = truth != IGNORE
+        level = np.searchsorted(self._edges, seen.log_odds[known].astype(np.float32))
+        defect = truth[known] > 0
+        for row in (0, 1):
+            self._counts[row] += np.bincount(level[defect == row], minlength=self._counts.shape[1])
+
+    def fit(self) -> tuple[float, float]:
+        """`(scale, offset)`; `(1, 0)` where only one kind of pixel was seen. Scale in [0.5, 4]: more would be luck."""
+        if (self._counts.sum(axis=1) == 0).any():
+            return 1.0, 0.0
+        step = float(self._edges[1] - self._edges[0])
+        raw = np.concatenate([self._edges - step / 2, [self._edges[-1] + step / 2]]).astype(np.float64)
+        inputs = np.stack([raw, np.ones_like(raw)], axis=1)
+        total, positive = self._counts.sum(axis=0), self._counts[1]
+        # A weak pull towards (1, 0), worth a thousandth of the defect pixels, keeps it finite when all is separable.
+        pull = 1e-3 * positive.sum()
+        fitted = np.array([1.0, 0.0])
+        for _ in range(50):
+            chance = 1 / (1 + np.exp(-np.clip(inputs @ fitted, -60, 60)))
+            gradient = inputs.T @ (total * chance - positive) + pull * (fitted - [1.0, 0.0])
+            curvature = (inputs * (total * chance * (1 - chance))[:, None]).T @ inputs + pull * np.eye(2)
+            move = np.linalg.solve(curvature, gradient)
+            fitted = fitted - np.clip(move, -1.0, 1.0)
+            if np.abs(move).max() < 1e-8:
+                break
+        return round(float(np.clip(fitted[0], 0.5, 4.0)), 4), round(float(np.clip(fitted[1], -8.0, 8.0)), 4)
+
+
+def calibrated(log_odds: NDArray[np.float16], scale: float, offset: float) -> NDArray[np.float16]:
+    """`scale * log_odds + offset`, in half precision."""
+    return np.clip(log_odds.astype(np.float32) * np.float32(scale) + np.float32(offset), -30000, 30000).astype(
+        np.float16
+    )

@@ -1,0 +1,52 @@
+"""A few validation crops that travel with a model, so that whoever exports it can compare verdicts without the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.dataset import IGNORE
+from qc.errors import InvalidInput
+from qc.frame import decode, to_8bit
+
+FOLDER = "samples"
+COUNT = 8
+SIDE_PX = 512
+"""With eight crops of at most this side a folder grows by two megabytes at most."""
+
+
+def crops(
+    images: Iterable[tuple[NDArray[np.uint8] | NDArray[np.uint16], NDArray[np.uint8]]],
+) -> list[NDArray[np.uint8]]:
+    """Of the first images (pixels, truth) a crop each, around the defects where there are any; 8 bit."""
+    kept = []
+    for pixels, truth in images:
+        rows, columns = np.nonzero((truth > 0) & (truth != IGNORE))
+        height, width = truth.shape
+        y, x = (int(rows.mean()), int(columns.mean())) if len(rows) else (height // 2, width // 2)
+        top = min(max(y - SIDE_PX // 2, 0), max(height - SIDE_PX, 0))
+        left = min(max(x - SIDE_PX // 2, 0), max(width - SIDE_PX, 0))
+        kept.append(to_8bit(pixels)[top : top + SIDE_PX, left : left + SIDE_PX].copy())
+        if len(kept) == COUNT:
+            break
+    return kept
+
+
+def write(folder: Path, pictures: Iterable[NDArray[np.uint8]]) -> None:
+    """Put the crops into a model folder, without loss."""
+    (folder / FOLDER).mkdir()
+    for number, picture in enumerate(pictures):
+        stored = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        done, data = cv2.imencode(".png", stored)
+        if not done:
+            raise InvalidInput(f"validation crop {number} cannot be written as a PNG")
+        (folder / FOLDER / f"{number}.png").write_bytes(data.tobytes())
+
+
+def carried(folder: Path) -> list[NDArray[np.uint8]]:
+    """The crops that a model folder carries, in order; empty if it has none."""
+    return [to_8bit(decode(p.read_bytes(), name=p.name)) for p in sorted((Path(folder) / FOLDER).glob("*.png"))]

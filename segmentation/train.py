@@ -1,0 +1,301 @@
+"""A data set becomes a model: one loop, never longer than asked for, continued where it was interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qc.dataset import open_dataset
+from qc.errors import InvalidInput
+from segmentation import checkpoint
+from segmentation.card import about_data, about_versions
+from segmentation.config import NetworkConfig, TrainConfig, as_json
+from segmentation.data import Crops
+from segmentation.losses import dice_loss, focal_loss
+from segmentation.model import (
+    as_served,
+    check_device,
+    load_weights,
+    refuse_foreign,
+    save_model,
+)
+from segmentation.networks import Network, build, reach
+from segmentation.plan import Plan, make_plan
+from segmentation.schedule import Budget
+from segmentation.validation import Validator
+
+Progress = Callable[[float, str], None]
+"""Called with the share done, in [0, 1], and a few words."""
+
+CHECKPOINT_SECONDS = 30.0
+"""How much work a power cut may cost."""
+
+LOOK_EVERY = 150
+"""Runs without a given end look at the validation parts after this many steps."""
+
+
+def train(
+    dataset: Path,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    start_from: Path | None = None,
+    config: TrainConfig | None = None,
+    network: NetworkConfig | None = None,
+    half: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train on the `train` split, choose the threshold on `val`, write the model folder `out`.
+
+    Args:
+        dataset: a data set on disk (contracts, section 2). Without labelled `val` images, parts of `train` are held back.
+        out: the model folder; until it is finished only `out.partial` is there, from which a killed run continues.
+        minutes: wall-clock limit for everything, reading and saving included. Neither `minutes` nor `steps`: until the
+            validation parts show no further gain.
+        steps: an exact number of steps; then the same seed gives the same weights on the same machine.
+        device: `cpu` or `cuda` (mixed precision).
+        seed: of weights, crops and augmentations.
+        start_from: a model folder to continue from; classes are matched by name and may be added.
+        config, network: choices that replace the defaults (the network's depth follows the size of the defects).
+        half: store the weights as float16. The stored weights are those that are validated.
+        progress: told how far it is.
+
+    Returns:
+        The model's card (`model.json`).
+
+    Raises:
+        InvalidInput: the data set has an error, or nothing to learn from.
+    """
+    began = time.monotonic()
+    _check_limits(minutes, steps)
+    check_device(device)
+    out = Path(out)
+    refuse_foreign(out)
+    data = open_dataset(dataset)
+    plan = make_plan(data, seed=seed, start_from=start_from, config=config, network=network)
+    for warning in plan.warnings:
+        warnings.warn(warning, stacklevel=2)
+    torch.manual_seed(seed)
+    net = _starting_network(plan).to(device)
+    distance = reach(net, plan.network.stride)
+    validator = Validator(plan, distance, device)
+
+    deadline = None if minutes is None else began + 60.0 * minutes
+    seconds = None
+    if deadline is not None:
+        reserve = validator.plan_time(net, total=60.0 * minutes) if minutes else 0.0
+        seconds = max(0.0, deadline - time.monotonic() - reserve)
+    budget = Budget(steps, seconds, plan.config.warm_up, plan.config.cool_down)
+
+    average = {n: w.clone() for n, w in net.state_dict().items() if w.is_floating_point()}
+    optimiser = _optimiser(net, plan.config)
+    folder = checkpoint.partial_folder(out)
+    fingerprint = _fingerprint(plan, steps, seed, device)
+    state = checkpoint.read(folder, net, average, optimiser, fingerprint=fingerprint) or {
+        "fingerprint": fingerprint,
+        "step": 0,
+        "used": 0.0,
+        "looks": [],
+        "falling_from": None,
+    }
+    budget.falling_from = state["falling_from"]
+    budget.used_before = float(state["used"])
+
+    crops = Crops(
+        plan.train,
+        data.classes,
+        plan.index,
+        crop_px=plan.config.crop_px,
+        batch=plan.config.batch,
+        defect_share=plan.config.defect_share,
+        seed=seed,
+    )
+    step = _loop(net, average, optimiser, crops, budget, plan, validator, state, folder, device, progress)
+
+    final = {**net.state_dict(), **average} if step else net.state_dict()
+    served = as_served(final, half=half)
+    load_weights(net, served, out)
+    judged = validator.final(net, deadline=deadline)
+    card = save_model(
+        out,
+        served,
+        config=plan.network,
+        classes=data.classes,
+        reach=distance,
+        calibration=judged.calibration,
+        threshold=judged.threshold,
+        half=half,
+        about={
+            "name": data.name,
+            "figures": judged.figures,
+            "training": {
+                **as_json(plan.config),
+                "steps": step,
+                "seconds": round(budget.used(), 1),
+                "seed": seed,
+                "device": device,
+                "start_from": plan.start.id if plan.start else None,
+                "warnings": list(plan.warnings),
+            },
+            "dataset": about_data(data, plan),
+            "versions": about_versions(),
+        },
+        pictures=judged.pictures,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    if progress:
+        progress(1.0, f"saved {out}")
+    return card
+
+
+def _check_limits(minutes: float | None, steps: int | None) -> None:
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise InvalidInput(f"minutes must be a positive number, not {minutes}")
+    if steps is not None and steps < 1:
+        raise InvalidInput(f"steps must be at least 1, not {steps}")
+
+
+def _loop(
+    net: Network,
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    crops: Crops,
+    budget: Budget,
+    plan: Plan,
+    validator: Validator,
+    state: dict[str, Any],
+    folder: Path,
+    device: str,
+    progress: Progress | None,
+) -> int:
+    """Step until the budget is used up; `average` holds the moving average of the weights then. Returns the steps made."""
+    step, looks, kept_at = int(state["step"]), list(state["looks"]), time.monotonic()
+    loss_seen, longest = 0.0, 0.0
+    with ThreadPoolExecutor(1) as ahead:  # the next batch is cut and changed while this one is learnt
+        batch = ahead.submit(crops.draw, step)
+        while budget.share(step) < 1.0 and not budget.too_late(longest):
+            began = time.monotonic()
+            pixels, target = batch.result()
+            batch = ahead.submit(crops.draw, step + 1)
+            loss = _step(net, optimiser, pixels, target, budget.rate(step), plan.config, device)
+            step += 1
+            longest = max(0.9 * longest, time.monotonic() - began)
+            _follow(average, net, plan.config.ema_steps, step)
+            loss_seen = loss if step == 1 else 0.95 * loss_seen + 0.05 * loss
+            if budget.open_ended and step % LOOK_EVERY == 0:
+                looks.append(validator.look(net, average))
+                budget.judge(step, looks)
+            if time.monotonic() - kept_at > CHECKPOINT_SECONDS:
+                now = {"step": step, "used": budget.used(), "looks": looks, "falling_from": budget.falling_from}
+                checkpoint.write(folder, net, average, optimiser, {**state, **now})
+                kept_at = time.monotonic()
+            if progress:
+                best = f", IoU {max(looks):.2f}" if looks else ""
+                progress(min(budget.share(step), 1.0) * 0.95, f"step {step}, loss {loss_seen:.4f}{best}")
+        batch.cancel()
+    if not step:
+        raise InvalidInput("the time is too short for a single step; give more --minutes")
+    return step
+
+
+def _step(
+    net: Network,
+    optimiser: torch.optim.Optimizer,
+    pixels: NDArray[np.uint8],
+    target: NDArray[np.uint8],
+    rate: float,
+    config: TrainConfig,
+    device: str,
+) -> float:
+    """One step of AdamW on one batch; returns the loss."""
+    net.train()
+    if config.freeze_statistics:
+        for module in net.encoder.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["highest"]
+    x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)  # B x 3 x C x C, channels last without a copy
+    wanted = torch.from_numpy(target).to(device).long()
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        logits = net(x.float() / 127.5 - 1.0)
+    logits = logits.float()
+    loss = focal_loss(logits, wanted, gamma=config.focal_gamma)
+    if config.dice_weight:
+        loss = loss + config.dice_weight * dice_loss(logits, wanted)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
+    optimiser.step()
+    return float(loss.detach())
+
+
+LARGEST_GRADIENT = 5.0
+"""Ordinary steps stay below 1; a crop with a wrong label may not throw the weights far."""
+
+
+def _follow(average: dict[str, Tensor], net: Network, time_constant: int, step: int) -> None:
+    """Move the average a little towards the weights; fast at first, so that the start is soon forgotten."""
+    share = 1.0 / min(time_constant, 1 + step / 4)
+    current = net.state_dict()
+    for name, kept in average.items():
+        kept.lerp_(current[name], share)
+
+
+def _optimiser(net: Network, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; the encoder slower than the rest, norms and biases without decay."""
+    groups = []
+    for part, rate in ((net.encoder, config.encoder_rate), (net.decoder, 1.0), (net.head, 1.0)):
+        matrices = [p for p in part.parameters() if p.ndim > 1]
+        others = [p for p in part.parameters() if p.ndim <= 1]
+        for parameters, decay in ((matrices, config.weight_decay), (others, 0.0)):
+            groups.append({"params": parameters, "highest": config.learning_rate * rate, "weight_decay": decay})
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def _starting_network(plan: Plan) -> Network:
+    """ImageNet's encoder, or the network of another model with its head moved to the new classes."""
+    net = build(plan.network, len(plan.classes), imagenet=plan.start is None)
+    if plan.start is None:
+        return net
+    weights = dict(plan.start.weights)
+    own = net.state_dict()
+    old = {name: place for place, name in enumerate(["background", *plan.start.classes.values()])}
+    for kind in ("head.weight", "head.bias"):
+        rows = own[kind].clone()
+        for place, name in enumerate(["background", *plan.classes.values()]):
+            if name in old:  # four rows a class: one for each pixel that is unfolded
+                rows[4 * place : 4 * place + 4] = weights[kind][4 * old[name] : 4 * old[name] + 4]
+        weights[kind] = rows
+    load_weights(net, weights, plan.start.folder)
+    return net
+
+
+def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str) -> str:
+    """Two runs with the same one may continue each other."""
+    deciding = {
+        "config": as_json(plan.config),
+        "network": as_json(plan.network),
+        "classes": {str(k): v for k, v in plan.classes.items()},
+        "train": [[s.image.name, s.image.stat().st_size] for s in plan.train],
+        "start": plan.start.id if plan.start else None,
+        "steps": steps,
+        "seed": seed,
+        "device": device,
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,151 @@
+"""The held-back parts: looked at during a run without a given end, and once at the end of every run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qc.dataset import Sample
+from qc.errors import InvalidInput
+from qc.ports import Segmentation
+from segmentation.matching import facts
+from segmentation.metrics import report
+from segmentation.model import TorchSegmenter
+from segmentation.networks import Network
+from segmentation.operating_point import Calibration, Tally, calibrated
+from segmentation.plan import Plan
+from segmentation.samples import crops
+
+LOOK_PX = 12_000_000
+"""Looks during a run stay below about ten seconds on one core."""
+
+FINAL_PX = 250_000_000
+"""The answers of the last look are kept in memory, 4 bytes a pixel."""
+
+SHARE_OF_TIME = 0.2
+"""Validation never takes more than this share of a limited run; it then sees fewer images, defective ones first."""
+
+SAVING_SECONDS = 1.5
+"""What loading torch's kernels, hashing the files and writing the model may take besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the held-back parts say about a finished network."""
+
+    calibration: tuple[float, float]
+    """Scale and offset of the log-odds."""
+    threshold: float
+    figures: dict[str, Any]
+    pictures: list[NDArray[np.uint8]]
+    """Crops that travel with the model."""
+
+
+class Validator:
+    """Looks at held-back images with a network."""
+
+    def __init__(self, plan: Plan, reach: int, device: str) -> None:
+        self._plan, self._reach, self._device = plan, reach, device
+        self._kept: dict[str, tuple[NDArray[Any], NDArray[np.uint8]]] = {}
+        self._order = _interleaved(plan)
+        self._final_px = FINAL_PX
+
+    def plan_time(self, net: Network, *, total: float) -> float:
+        """Seconds to reserve at the end of a run of `total` seconds: measured, not guessed."""
+        began = time.monotonic()
+        pixels, _ = self._open(self._order[0])
+        segmenter = self._segmenter(net, {})
+        segmenter.segment(pixels)
+        once = time.monotonic()
+        segmenter.segment(pixels)
+        now = time.monotonic()
+        per_px = 1.4 * (now - once + 0.1 * (once - began)) / pixels.shape[0] / pixels.shape[1]
+        sizes = [p.shape[0] * p.shape[1] for p, _ in (self._open(s) for s in self._order[:16])]
+        wanted = per_px * float(np.mean(sizes)) * len(self._order)
+        allowed = SHARE_OF_TIME * total
+        if wanted > allowed:
+            self._final_px = min(self._final_px, max(int(allowed / per_px), 1))
+        return min(wanted, allowed) + SAVING_SECONDS + 0.02 * total
+
+    def look(self, net: Network, average: Mapping[str, Tensor]) -> float:
+        """The mean IoU of the drawn classes at their best threshold, on some of the images, with the averaged weights."""
+        current = {n: w.clone() for n, w in net.state_dict().items()}
+        net.load_state_dict({**current, **average})
+        tally, seen_px = Tally(self._plan.classes), 0
+        segmenter = self._segmenter(net, self._plan.classes)
+        for sample in self._order:
+            pixels, truth = self._open(sample)
+            tally.add(segmenter.segment(pixels), truth)
+            seen_px += truth.size
+            if seen_px > LOOK_PX:
+                break
+        net.load_state_dict(current)
+        return tally.best()[1]
+
+    def final(self, net: Network, *, deadline: float | None) -> Judgement:
+        """Calibration, threshold, and the figures with them; stops looking in time for the deadline."""
+        fit, seen_px = Calibration(), 0
+        segmenter = self._segmenter(net, self._plan.classes)
+        answers: list[tuple[Sample, Segmentation, NDArray[np.uint8]]] = []
+        longest = 0.0
+        for sample in self._order:
+            began = time.monotonic()
+            out_of_time = deadline is not None and began + 2 * longest + SAVING_SECONDS > deadline
+            if answers and (seen_px >= self._final_px or out_of_time):
+                break
+            pixels, truth = self._open(sample)
+            seen = segmenter.segment(pixels)
+            fit.add(seen, truth)
+            answers.append((sample, seen, truth))
+            seen_px += truth.size
+            longest = max(longest, time.monotonic() - began)
+        calibration, tally = fit.fit(), Tally(self._plan.classes)
+        answers = [(s, Segmentation(calibrated(a.log_odds, *calibration), a.class_id), t) for s, a, t in answers]
+        for _, seen, truth in answers:
+            tally.add(seen, truth)
+        threshold, _ = tally.best()
+        found = [
+            facts(seen, truth, self._plan.classes, threshold=threshold, image=s.image.name, part=s.part)
+            for s, seen, truth in answers
+        ]
+        figures = report(found, self._plan.classes)
+        remembered = crops((self._open(s)[0], truth) for s, _, truth in answers)
+        named = {"split": "val", "val_images_used": len(found), **figures}
+        return Judgement(calibration, threshold, named, remembered)
+
+    def _segmenter(self, net: Network, classes: Mapping[int, str]) -> TorchSegmenter:
+        return TorchSegmenter(
+            net, self._plan.network, classes or self._plan.classes, reach=self._reach, device=self._device
+        )
+
+    def _open(self, sample: Sample) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        if sample.name in self._kept:
+            return self._kept[sample.name]
+        pixels = sample.pixels()
+        truth = sample.labels(self._plan.classes)
+        if truth.shape != pixels.shape[:2]:
+            raise InvalidInput(f"mask {sample.name}.png does not have the size of its image")
+        if sum(p.nbytes for p, _ in self._kept.values()) < 4 * LOOK_PX:
+            self._kept[sample.name] = pixels, truth
+        return pixels, truth
+
+
+def _interleaved(plan: Plan) -> list[Sample]:
+    """Defective and clean images by turns, so that a shortened look sees both; an order that never changes."""
+    defective: list[Sample] = []
+    clean: list[Sample] = []
+    for sample in plan.val:
+        (defective if sample.labels(plan.classes).any() else clean).append(sample)
+    longer, shorter = (defective, clean) if len(defective) >= len(clean) else (clean, defective)
+    order = []
+    for place, sample in enumerate(longer):
+        order.append(sample)
+        if place < len(shorter):
+            order.append(shorter[place])
+    return order
