@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from process_opt.belief import Belief
 from process_opt.model import ProcessModel
 from process_opt.outlook import Outlook, look_ahead, probabilities
 from process_opt.plan import Plan, cost_of, worth
-
-Floats = NDArray[np.float64]
 
 OUTCOMES = 5
 """Possible results of a reading that are looked at: quantiles of what is expected."""
@@ -38,7 +35,8 @@ def readings_worth_taking(model: ProcessModel, belief: Belief, best: Plan, nothi
     """
     found: list[Reading] = []
     coordinates: set[int] = set()
-    outlooks: dict[int, tuple[Outlook, Floats, float]] = {}
+    plans = [nothing] if best is nothing else [nothing, best]
+    outlooks: list[Outlook] = []
     for k in range(belief.at - 1, -1, -1):
         step = model.process.steps[k]
         if step.optional:
@@ -54,7 +52,8 @@ def readings_worth_taking(model: ProcessModel, belief: Belief, best: Plan, nothi
             noise = float(model.gauge[place]) + drift
             if float(belief.cov[c, c].mean()) < noise:
                 continue
-            worthwhile = _gain(model, belief, c, noise, [nothing] if best is nothing else [nothing, best], outlooks)
+            outlooks = outlooks or [look_ahead(model, belief, plan.v, plan.run) for plan in plans]
+            worthwhile = _gain(model, belief, c, noise, plans, outlooks)
             found.append(Reading(m.name, step.cost, worthwhile - step.cost))
     return max(found, key=lambda r: r.gain, default=None)
 
@@ -65,27 +64,21 @@ def _gain(
     c: int,
     noise: float,
     plans: list[Plan],
-    outlooks: dict[int, tuple[Outlook, Floats, float]],
+    outlooks: list[Outlook],
 ) -> float:
     now = max([model.process.scrap] + [p.value for p in plans])
     variance = belief.cov[c, c] + noise
-    size = model.size
     spread = np.sqrt(variance)
+    pull = belief.cov[:, c] / variance  # d x D
     values = np.zeros(OUTCOMES)
-    quantiles = ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES)
-    for o, z in enumerate(quantiles):
+    for o, z in enumerate(ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES)):
         # the same result seen in every draw
         result = float(belief.mean[c].mean() + z * spread.mean())
-        gain = belief.cov[:, c] / variance
-        after = Belief(
-            belief.at,
-            belief.mean + gain * (result - belief.mean[c]),
-            belief.cov - gain[:, None] * belief.cov[c][None],
-            belief.readings,
-        )
         options = [model.process.scrap]
-        for plan in plans:
-            chances = probabilities(look_ahead(model, after, plan.v, plan.run))
-            options.append(worth(model, float(chances.sum() / size), cost_of(model, plan.v, belief.at, plan.run)))
+        for plan, ahead in zip(plans, outlooks, strict=True):
+            moved = np.einsum("rin,in->rn", ahead.response, pull)
+            after = replace(ahead, cov=ahead.cov - moved[:, None] * moved[None, :] * variance)
+            chances = probabilities(after, ahead.mean + moved * (result - belief.mean[c]))
+            options.append(worth(model, float(chances.mean()), cost_of(model, plan.v, belief.at, plan.run)))
         values[o] = max(options)
     return float(values.mean() - now)

@@ -15,6 +15,7 @@ from scipy.stats import qmc
 
 from process_opt.belief import Belief
 from process_opt.model import ProcessModel
+from process_opt.replan import corrected_later
 
 Floats = NDArray[np.float64]
 
@@ -41,10 +42,19 @@ class Outlook:
     """`m`: limits, standardised."""
     settled: bool
     """False: a deciding reading was already taken and lies outside its limits."""
+    response: Floats
+    """`m x d x D`: response to the state before the next step."""
 
 
-def look_ahead(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int]) -> Outlook:
-    """The outlook from `belief` under settings `v` (all `S`, standardised), with the optional steps in `run`."""
+def look_ahead(
+    model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int], *, replanned: bool = False
+) -> Outlook:
+    """The outlook from `belief` under settings `v` (all `S`, standardised), with the optional steps in `run`.
+
+    Args:
+        replanned: settings will be chosen anew after later readings, which takes from the covariance what these will
+            show in time to be corrected (`replan.py`).
+    """
     layout, process = model.layout, model.process
     size, d = model.size, layout.d
     deciding = [list(process.measurements).index(name) for name in process.conformance]
@@ -89,6 +99,8 @@ def look_ahead(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[in
             gain[:, column[p]] = np.einsum("rin,in->rn", response, slopes[:, j])
         response = np.einsum("rin,ijn->rjn", response, a)
     cov += np.einsum("rin,ijn,sjn->rsn", response, belief.cov, response, optimize=True)
+    if replanned and rows:
+        cov = cov - corrected_later(model, belief, maps, deciding, step_of, open_, cov.mean(axis=2))[:, :, None]
     widen = np.asarray(model.check.get("widen", np.ones(len(deciding))))[open_]
     cov *= np.sqrt(np.outer(widen, widen))[:, :, None]
     cov[np.arange(rows), np.arange(rows)] += model.gauge[np.array(deciding)[open_]][:, None] + 1e-9
@@ -101,6 +113,7 @@ def look_ahead(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[in
         lower=lower[open_],
         upper=upper[open_],
         settled=settled,
+        response=response,
     )
 
 

@@ -86,14 +86,20 @@ def worth(model: ProcessModel, chance: float, cost: float) -> float:
     return chance * model.process.value + (1 - chance) * model.process.escape - cost
 
 
-def settle(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int]) -> Plan:
-    """A plan as it stands, judged."""
-    chances = probabilities(look_ahead(model, belief, v, run))
+def settle(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int], *, replanned: bool = False) -> Plan:
+    """A plan as it stands, judged; `replanned`: as the first of plans that are renewed after every later reading."""
+    chances = probabilities(look_ahead(model, belief, v, run, replanned=replanned))
     return Plan(v, run, chances, worth(model, float(chances.mean()), cost_of(model, v, belief.at, run)))
 
 
 def make_plan(
-    model: ProcessModel, belief: Belief, *, run: frozenset[int] = frozenset(), allowed: NDArray[np.bool_], rounds: int = 2
+    model: ProcessModel,
+    belief: Belief,
+    *,
+    run: frozenset[int] = frozenset(),
+    allowed: NDArray[np.bool_],
+    rounds: int = 2,
+    replanned: bool = False,
 ) -> list[Plan]:
     """Plans of increasing effort, the best first.
 
@@ -101,28 +107,31 @@ def make_plan(
         run: optional steps that are run.
         allowed: `S`, settings that may be moved.
         rounds: how often a bent process is approximated anew around the plan.
+        replanned: plan for settings that are chosen anew after every later reading.
     """
     start = np.zeros(len(model.layout.nominal))
-    outlook = look_ahead(model, belief, start, run)
+    outlook = look_ahead(model, belief, start, run, replanned=replanned)
     plans = [_judge(model, belief, outlook, start, run)]
     if outlook.mean.shape[0] == 0 or not outlook.settled:
         return plans
     bent = any(model.bent[belief.at :])
     money = prices(model)
     found = _search(model, belief, outlook, run, allowed, money)
+    if bent and len(found) > 4:  # each needs a pass of its own: judge those that the tangent likes best
+        found = sorted(found, key=lambda v: -_judge(model, belief, outlook, v, run).value)[:4]
     for v in found:
-        plan = settle(model, belief, v, run) if bent else _judge(model, belief, outlook, v, run)
+        plan = settle(model, belief, v, run, replanned=replanned) if bent else _judge(model, belief, outlook, v, run)
         plans.append(plan)
     plans.sort(key=lambda p: -p.value)
     if bent:
         for _ in range(rounds):
             best = plans[0]
-            again = look_ahead(model, belief, best.v, run)
+            again = look_ahead(model, belief, best.v, run, replanned=replanned)
             touched = allowed & (np.abs(best.v) > 1e-9)
             if not touched.any():
                 break
             refined = _refine(model, again, np.flatnonzero(touched[again.places]), best.v, money, trust=0.7)
-            plan = settle(model, belief, refined, run)
+            plan = settle(model, belief, refined, run, replanned=replanned)
             if plan.value <= best.value + 1e-3:
                 break
             plans.insert(0, plan)

@@ -23,6 +23,10 @@ GAIN_WORTH_A_READING = 0.02
 """Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
 
 
+GAIN_WORTH_PATIENCE = 0.03
+"""Likewise for going on only because later readings will allow a better plan: that sum trusts people to ask again."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What could be done."""
@@ -33,6 +37,8 @@ class Options:
     beyond: Plan | None
     """What settings that are not identified would add if the fit were right about them."""
     reading: Reading | None
+    renewed: bool = False
+    """`best` pays only because settings will be chosen anew after later readings; its worth counts on that."""
 
 
 def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     belief = believe(model, question.observed, question.at)
     options = weigh(model, belief)
     decision = decide(model, options)
-    chosen = options.best if decision in ("correct", "measure") else options.nothing
+    chosen = options.nothing if decision == "abstain" else options.best
     low, high = np.quantile(chosen.chances, [0.05, 0.95])
     value = options.scrap if decision == "scrap" else chosen.value
     if decision == "measure" and options.reading is not None:
@@ -79,14 +85,19 @@ def weigh(model: ProcessModel, belief: Belief) -> Options:
     known = np.array([model.identified.get(name, False) for name in model.process.settings], dtype=bool)
     later = _later(model, belief.at)
     best = _best(model, belief, nothing, known)
+    renewed = False
+    stake = model.process.value - model.process.escape
+    if best.value < model.process.scrap and bool((later & known).any()):
+        patient = max(make_plan(model, belief, allowed=known, rounds=1, replanned=True), key=lambda p: p.value)
+        if patient.value > model.process.scrap + GAIN_WORTH_PATIENCE * stake:
+            best, renewed = patient, True
     beyond = None
     if bool((later & ~known).any()):
         wider = max(make_plan(model, belief, allowed=later, rounds=0), key=lambda p: p.value)
-        stake = model.process.value - model.process.escape
         if wider.value > max(best.value, model.process.scrap) + GAIN_WORTH_A_READING * stake:
             beyond = wider
     reading = readings_worth_taking(model, belief, best, nothing)
-    return Options(nothing, best, model.process.scrap, beyond, reading)
+    return Options(nothing, best, model.process.scrap, beyond, reading, renewed)
 
 
 def _best(model: ProcessModel, belief: Belief, nothing: Plan, known: NDArray[np.bool_]) -> Plan:
@@ -111,7 +122,7 @@ def decide(model: ProcessModel, options: Options) -> str:
         return "measure"
     if options.scrap >= top:
         return "scrap"
-    return "continue" if options.best is options.nothing else "correct"
+    return "correct" if np.any(np.abs(options.best.v) > 1e-9) or options.best.run else "continue"
 
 
 def _settings(model: ProcessModel, v: NDArray[np.float64]) -> dict[str, float]:
@@ -170,6 +181,12 @@ def _reason(model: ProcessModel, question: Question, options: Options, decision:
         return (
             f"The best that can still be done conforms with {best.chance:.2f} and is worth {best.value:.2f} {money}; scrapping is "
             f"worth {options.scrap:.2f} {money}, and finishing pays only above a chance of {even:.2f}."
+        )
+    if options.renewed:
+        return (
+            f"As things stand no plan pays, but settings chosen anew after each later reading bring the chance to "
+            f"{best.chance:.2f}, worth {best.value:.2f} {money} against {options.scrap:.2f} for scrapping; ask again after the next "
+            f"reading."
         )
     if decision == "correct":
         return (

@@ -11,6 +11,7 @@ the part that `x` explains beyond `y` is what people saw and did not write down.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,11 @@ class Motion:
     unknown: Floats
     """`p`: variance of each setting, for parts on which it was not recorded."""
 
+    @cached_property
+    def joint(self) -> bool:
+        """Do settings change what the state does?"""
+        return any(levers and c >= 0 for levers, c in self.terms)
+
     def design(self, v: Floats) -> Floats:
         """`F x N`: what multiplies 1 or a coordinate, for `v` (`p x N`)."""
         out = np.ones((len(self.terms), v.shape[1]))
@@ -50,23 +56,28 @@ class Motion:
         """
         w = self.weights[:, :, None] if weights is None else weights
         d, n = w.shape[0], max(v.shape[1], w.shape[2])
+        b = np.zeros((d, n)) + w[:, 0]
+        a = w[:, 1 : d + 1] if w.shape[2] == n else np.repeat(w[:, 1 : d + 1], n, axis=2)
+        if len(self.terms) == d + 1 or not v.any():
+            return a, b
         g = self.design(v)
-        a, b = np.zeros((d, d, n)), np.zeros((d, n))
+        a = a.copy() if self.joint else a
         for f, (levers, c) in enumerate(self.terms):
+            if not levers:
+                continue
             if c < 0:
                 b += w[:, f] * g[f]
-            elif levers:
-                a[:, c] += w[:, f] * g[f]
             else:
-                a[:, c] += w[:, f]
+                a[:, c] += w[:, f] * g[f]
         return a, b
 
     def slopes(self, v: Floats, weights: Floats, x: Floats) -> Floats:
         """`d x p x N`: derivative of the move with respect to each setting, at settings `v` and state `x` (`d x N`)."""
         d, n = weights.shape[0], weights.shape[2]
         out = np.zeros((d, v.shape[0], n))
+        still = not v.any()
         for f, (levers, c) in enumerate(self.terms):
-            if not levers:
+            if not levers or (still and len(levers) > 1):
                 continue
             state = x[c] if c >= 0 else 1.0
             for i, j in enumerate(levers):
@@ -204,8 +215,8 @@ def smooth(
         known = np.isfinite(raw)
         clean = np.where(known, raw, 0.0)
         a, b = motion.map(clean)
-        if not any(t[0] and t[1] >= 0 for t in motion.terms):
-            a = a[:, :, :1]
+        if not motion.joint:
+            a = np.ascontiguousarray(a[:, :, :1])
         noise = motion.noise[:, :, None]
         if not known.all():
             noise = noise + _unsure(motion, known)

@@ -1,0 +1,158 @@
+"""What the advice is worth on imaginary lines whose truth is known, beside scrapping all, doing nothing, and an oracle.
+
+    python tests/bench/process_value.py linear20 linear50 bar --parts 100 --seeds 1
+
+For every line: fit on a history, then send new parts down the line. At `at` (and, closed loop, at each later look) the advice is
+asked for and followed. The oracle is the same planner with the true parameters (linear lines: exact). Captured value is
+(ours - best of scrap-all and do-nothing) / (oracle - the same). The chance that was promised is compared with what came of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from process_opt.fit import fit
+from process_opt.history import parse_history
+from process_opt.model import ProcessModel
+from process_opt.plant import bar_line
+from process_opt.recommend import recommend
+from process_opt.simulate import Line, linear_line
+from process_opt.state_space import Motion
+
+LINES = {
+    "linear5": lambda s: linear_line(5, s, hidden_look=0.5),
+    "linear20": lambda s: linear_line(20, s, hidden_look=0.5),
+    "linear20every5": lambda s: linear_line(20, s, every=5, hidden_look=0.5),
+    "linear20missing": lambda s: linear_line(20, s, hidden_look=0.5, missing=0.6),
+    "linear20batch": lambda s: linear_line(20, s, batch_sd=np.full(3, 0.08), drift_sd=0.1),
+    "linear50": lambda s: linear_line(50, s, hidden_look=0.5),
+    "linear50every5": lambda s: linear_line(50, s, every=5, hidden_look=0.5, scrap_beyond=6.0),
+    "bar": lambda s: bar_line(s),
+    "bar_hidden": lambda s: bar_line(s, hidden_look=0.5, missing=0.3),
+}
+
+
+def oracle_model(line: Line, model: ProcessModel) -> ProcessModel:
+    """The model with the line's true, linearised steps; exact on linear lines."""
+    layout = model.layout
+    d = layout.d
+    settings = list(line.process.settings)
+    unit, centre = line.unit[:d] / layout.scale, np.zeros(d)
+    motions, draws = [], []
+    means = dict(enumerate(layout.mean))
+    shift = np.zeros(d)  # readings are centred per step: state (model) = (centre + unit x - mean_step) / scale
+    for k, truth in enumerate(line.truths):
+        places = list(layout.levers[k])
+        half = np.array(
+            [(line.process.settings[settings[p]][1].high - line.process.settings[settings[p]][1].low) / 2 for p in places]
+        )
+        zero, none = np.zeros((1, d)), np.zeros((1, len(places)))
+        base = truth.move(zero, none)[0]
+        a = np.array([truth.move(np.eye(d)[i : i + 1], none)[0] - base for i in range(d)]).T
+        b = np.zeros((d, len(places)))
+        for j in range(len(places)):
+            up = none.copy()
+            up[0, j] = 0.1
+            b[:, j] = (truth.move(zero, up)[0] - truth.move(zero, -up)[0]) / 0.2
+        new = shift.copy()
+        for place, c in layout.reads[k]:
+            new[c] = (line.centre[c] - means[place]) / layout.scale[c]
+        scaled = np.diag(unit) @ a @ np.diag(1 / unit)
+        offset = new - scaled @ shift
+        terms = (((), -1), *(((), c) for c in range(d)), *(((j,), -1) for j in range(len(places))))
+        weights = np.hstack(
+            [offset[:, None], scaled, np.diag(unit) @ b * (layout.stretch[places] / half if places else np.ones(0))]
+        )
+        noise = np.diag((unit * truth.noise) ** 2 + (unit * line.batch_sd) ** 2 + 1e-9)
+        motions.append(Motion(terms, weights, noise, np.ones(len(places))))
+        draws.append(np.repeat(weights[:, :, None], 2, axis=2))
+        shift = new
+    start = (centre + 0.0, np.diag((unit * line.start_sd) ** 2))
+    return replace(model, motions=tuple(motions), draws=tuple(draws), start=start, check={})
+
+
+def send(line: Line, model: ProcessModel | None, seed: int, asks: list[int]) -> dict[str, float]:
+    """One part down the line; money from the first question on. Without a model it is left alone."""
+    process = line.process
+    part = line.start(seed)
+    for _ in range(asks[0]):
+        part.run_step(process.steps[part.next].name)
+    spent = part.spent
+    plan: dict[str, float] = {}
+    run: list[str] = []
+    promised, latency, acted = float("nan"), [], False
+    while (at := part.at) is not None:
+        if model is not None and part.next in asks:
+            answer = recommend(model, {"part": str(seed), "at": at, "observed": part.observed})
+            latency.append(answer["elapsed_ms"])
+            if answer["decision"] == "scrap":
+                return {"money": process.scrap - (part.spent - spent), "scrapped": 1, "ms": max(latency)}
+            plan, run = answer["settings"], answer["run"]
+            if len(latency) == 1:
+                promised = answer["p_conform"]
+                acted = answer["decision"] == "correct"
+        step = process.steps[part.next]
+        here = {n: v for n, v in plan.items() if n.startswith(at + ".")}
+        part.run_step(at, None if step.optional and at not in run else here)
+    good = part.conforms()
+    money = (process.value if good else process.escape) - (part.spent - spent)
+    return {"money": money, "good": float(good), "promised": promised, "acted": float(acted), "ms": max(latency, default=0.0)}
+
+
+def expected_calibration_error(promised: np.ndarray, good: np.ndarray) -> float:
+    """Mean distance of promise and outcome over ten equal bins, weighted by how many fall in each."""
+    bins = np.minimum((promised * 10).astype(int), 9)
+    return float(sum(abs(promised[bins == b].mean() - good[bins == b].mean()) * np.mean(bins == b) for b in np.unique(bins)))
+
+
+def bench(name: str, seed: int, *, parts: int, rows: int) -> None:
+    """One line of the table."""
+    line = LINES[name](seed)
+    process = line.process
+    began = time.perf_counter()
+    model = fit(process, parse_history(line.history(rows, seed + 1), process), seed=seed)
+    fitted = time.perf_counter() - began
+    oracle = oracle_model(line, model)
+    steps = len(process.steps)
+    first = max(1, int(steps * 0.4))
+    every = [k for k in range(first, steps) if (k - first) % max(1, steps // 10) == 0]
+    ways = {"open": [first], "closed": every}
+    nothing = np.mean([send(line, None, 10_000 + i, [first])["money"] for i in range(parts)])
+    floor = max(nothing, process.scrap)
+    for way, asks in ways.items():
+        ours = [send(line, model, 10_000 + i, asks) for i in range(parts)]
+        best = [send(line, oracle, 10_000 + i, asks) for i in range(parts)]
+        mine, top = np.mean([o["money"] for o in ours]), np.mean([o["money"] for o in best])
+        kept = [o for o in ours if "good" in o]
+        promised, good = np.array([o["promised"] for o in kept]), np.array([o["good"] for o in kept])
+        ece = expected_calibration_error(promised, good) if kept else float("nan")
+        wasted = np.mean(["scrapped" in o and b.get("good", 0) == 1 for o, b in zip(ours, best, strict=True)])
+        ms = np.quantile([o["ms"] for o in ours], 0.95)
+        print(
+            f"{name:16s} {seed:2d} {way:6s} captured {(mine - floor) / max(top - floor, 1e-9):6.3f}  ours {mine:7.2f} oracle {top:7.2f} "
+            f"nothing {nothing:7.2f} scrap {process.scrap:5.2f}  promised {promised.mean() if kept else 0:.2f} "
+            f"kept {good.mean() if kept else 0:.2f} ece {ece:.3f}  scrapped {1 - len(kept) / parts:.2f} (false {wasted:.2f})  "
+            f"p95 {ms:.0f} ms  fit {fitted:.0f} s",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lines", nargs="*", default=list(LINES))
+    parser.add_argument("--parts", type=int, default=100)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--seeds", type=int, default=1)
+    args = parser.parse_args()
+    for name in args.lines:
+        for seed in range(args.seeds):
+            bench(name, seed, parts=args.parts, rows=args.rows)
+
+
+if __name__ == "__main__":
+    main()
