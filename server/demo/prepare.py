@@ -19,6 +19,7 @@ from server.demo.config import PROCESS, DemoConfig
 
 HISTORY_SEED = 1
 
+_QC = "import sys; from server.cli import main; sys.exit(main(sys.argv[1:]))"
 _NICE = ("nice", "-n", "10") if shutil.which("nice") else ()
 
 
@@ -58,7 +59,13 @@ def make_ready(config: DemoConfig, line: Line, server: Server, say: Callable[[st
     except QcError as error:
         say(f"no recommendations: {error}")
         return False
-    say(f"the server now knows the process {PROCESS}; parts out of specification get recommendations")
+    if PROCESS not in server.processes():
+        say(
+            f"no recommendations: the model was registered in {config.home}, but the server at {config.url} keeps its "
+            "data elsewhere; register it there"
+        )
+        return False
+    say(f"the server now knows the process {PROCESS}; parts outside their limits get recommendations")
     return True
 
 
@@ -76,7 +83,7 @@ def _run(stop: threading.Event, *words: str, config: DemoConfig) -> None:
     environment = {**os.environ, "QC_HOME": str(config.home), "OMP_NUM_THREADS": "1"}
     with log.open("w") as out:
         child = subprocess.Popen(
-            [*_NICE, sys.executable, "-m", "server.cli", "process", *words],
+            [*_NICE, sys.executable, "-c", _QC, "process", *words],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

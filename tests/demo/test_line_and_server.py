@@ -137,6 +137,34 @@ def test_the_line_outlives_a_restart_of_the_server(config, tmp_path, port):
     assert sorted(parts) == [f"SB00-{k:06d}" for k in range(len(parts))]
 
 
+def test_parts_that_leave_their_limits_get_recommendations_and_their_outcomes_come_home(config, tmp_path, port):
+    home = tmp_path / "home"
+    with serving(home, port) as key:
+        config = replace(config, key=key, home=home, process=True, history_parts=400, parts_per_minute=120, parts=None)
+        stop, said = threading.Event(), list[str]()
+        line = threading.Thread(target=run, args=(config,), kwargs={"say": said.append, "stop": stop})
+        line.start()
+        try:
+            deadline = time.monotonic() + 240
+            while sum("; process: " in text for text in said) < 3 and time.monotonic() < deadline:
+                time.sleep(0.1)
+        finally:
+            stop.set()
+            line.join(60)
+        head = {"Authorization": f"Bearer {key}"}
+        summary = httpx.get(f"{config.url}/api/v1/processes/seat-bar/summary", headers=head).raise_for_status().json()
+        advised = [text for text in said if "; process: " in text]
+        assert 3 <= len(advised) <= summary["recommended"] + 1  # the last one may not have been said any more
+        assert summary["money"]["currency"] == "EUR"
+        asked = httpx.get(f"{config.url}/api/v1/processes/seat-bar/recommendations", headers=head).raise_for_status()
+        assert any(item["outcome"] for item in asked.json()["items"])
+
+        before = len(said)
+        assert run(replace(config, parts=1), say=said.append) == 0
+        assert any("knows the process seat-bar" in text for text in said[before:])
+        assert not any("fitting" in text for text in said[before:])
+
+
 def test_a_refused_key_ends_the_line_with_a_sentence_that_says_what_to_do(config, tmp_path, port):
     with serving(tmp_path / "home", port), pytest.raises(Unavailable, match="qc key create"):
         run(replace(config, key="qc_nonsense", parts=1), say=lambda text: None)
