@@ -1,0 +1,40 @@
+import { Button } from "@mantine/core";
+import type { ReactNode } from "react";
+import { Link, useLocation } from "wouter";
+import { useConnection } from "../api/connection";
+import { useLogOut } from "../api/session";
+import type { Who } from "../api/words";
+import { text } from "../text";
+import { pagesFor } from "./pages";
+
+/** The frame around every page: where one is, whether what one sees is live, who one is. */
+export function Shell({ who, children }: { who: Who; children: ReactNode }) {
+  const [location] = useLocation();
+  const logOut = useLogOut();
+  const connection = useConnection();
+  return (
+    <div className="shell">
+      <header className="top">
+        <span className="brand">{text.product}</span>
+        <nav aria-label="Pages">
+          {pagesFor(who.role).map((page) => (
+            <Link key={page.path} href={page.path} aria-current={location.startsWith(page.path) ? "page" : undefined}>
+              {page.name}
+            </Link>
+          ))}
+        </nav>
+        <span className="connection" role="status" data-state={connection} title={text.connection[`${connection}Help`]}>
+          <span aria-hidden="true">{connection === "live" ? "●" : connection === "polling" ? "◐" : "▲"}</span>
+          {text.connection[connection]}
+        </span>
+        <span className="who">
+          {who.name} <span className="quiet">{who.role}</span>
+        </span>
+        <Button variant="subtle" color="gray" size="compact-sm" onClick={() => logOut.mutate()}>
+          {text.login.out}
+        </Button>
+      </header>
+      <main>{children}</main>
+    </div>
+  );
+}

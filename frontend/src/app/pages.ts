@@ -1,0 +1,13 @@
+import { text } from "../text";
+
+export type Page = { path: string; name: string; roles: readonly string[] };
+
+/** Who works where. The server decides what a role may do; this decides what it is shown. */
+const PAGES: readonly Page[] = [
+  { path: "/inspect", name: text.pages.inspect, roles: ["operator", "labeller", "engineer", "admin"] },
+  { path: "/engineer", name: text.pages.engineer, roles: ["engineer", "admin"] },
+  { path: "/labels", name: text.pages.label, roles: ["labeller", "engineer", "admin"] },
+  { path: "/models", name: text.pages.train, roles: ["engineer", "admin"] },
+];
+
+export const pagesFor = (role: string): Page[] => PAGES.filter((page) => page.roles.includes(role));

@@ -1,0 +1,89 @@
+import { Button, NativeSelect } from "@mantine/core";
+import { useEffect, useRef } from "react";
+import { type Filter, pictures, useStations } from "../../api/inspections";
+import type { Inspection, Verdict } from "../../api/words";
+import { text } from "../../text";
+import { clock } from "../../ui/format";
+import { VerdictMark } from "../../ui/VerdictMark";
+
+type Props = {
+  items: readonly Inspection[];
+  chosen: string | undefined;
+  choose: (id: string) => void;
+  filter: Filter;
+  setFilter: (filter: Filter) => void;
+  following: boolean;
+  follow: (yes: boolean) => void;
+  newer: number;
+  more: (() => void) | null;
+};
+
+export function InspectionList(props: Props) {
+  const { items, chosen, filter, setFilter, following } = props;
+  const stations = useStations();
+  const row = useRef<HTMLLIElement>(null);
+  useEffect(() => row.current?.scrollIntoView({ block: "nearest" }), [chosen]);
+  const words = text.inspect;
+  return (
+    <section className="list" aria-label={words.list}>
+      <div className="list-head">
+        <NativeSelect
+          size="xs"
+          aria-label="Station"
+          value={filter.station ?? ""}
+          onChange={(event) => setFilter(without({ ...filter, station: event.currentTarget.value }))}
+          data={[{ value: "", label: words.allStations }, ...(stations.data ?? []).map((station) => station.name)]}
+        />
+        <NativeSelect
+          size="xs"
+          aria-label="Verdict"
+          value={filter.verdict ?? ""}
+          onChange={(event) => setFilter(without({ ...filter, verdict: event.currentTarget.value as Verdict }))}
+          data={[
+            { value: "", label: words.allVerdicts },
+            ...(["ok", "review", "ng"] as const).map((value) => ({ value, label: text.verdict[value] })),
+          ]}
+        />
+        <button type="button" className="follow" aria-pressed={following} onClick={() => props.follow(!following)}>
+          <span aria-hidden="true">{following ? "▶" : "❚❚"}</span>
+          {following ? words.following : `${words.paused}${props.newer ? ` · ${words.newer(props.newer)}` : ""}`}
+          <kbd>L</kbd>
+        </button>
+      </div>
+      {items.length === 0 && <p className="list-empty">{filter.station || filter.verdict ? words.emptyFilter : words.empty}</p>}
+      <ul>
+        {items.map((item) => (
+          <li key={item.id} ref={item.id === chosen ? row : null}>
+            <button type="button" className="row" aria-current={item.id === chosen} onClick={() => props.choose(item.id)}>
+              <img src={pictures.thumbnail(item.id, worstImage(item), 128)} alt="" loading="lazy" width={56} height={44} />
+              <span className="row-text">
+                <strong>{item.part}</strong>
+                <span>
+                  {item.station} · {clock(item.received_at)}
+                </span>
+              </span>
+              <span className="row-verdict" data-verdict={item.verdict ?? "none"}>
+                {item.verdict && <VerdictMark verdict={item.verdict} size={22} />}
+                <span>{item.verdict ? text.verdict[item.verdict] : "…"}</span>
+                {item.decision && <span className="row-decision">{item.decision.verdict === "ok" ? "→ OK" : "→ Not good"}</span>}
+              </span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      {props.more && (
+        <Button variant="subtle" color="gray" size="xs" onClick={props.more}>
+          {words.more}
+        </Button>
+      )}
+    </section>
+  );
+}
+
+/** The image to show small: the one most likely to have a defect. */
+const worstImage = (item: Inspection): number =>
+  item.images.reduce((worst, image) => ((image.score ?? 0) > (worst.score ?? 0) ? image : worst), item.images[0] ?? { n: 0, score: 0 }).n;
+
+function without(filter: { [K in keyof Filter]?: string | undefined }): Filter {
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value)) as Filter;
+}

@@ -1,0 +1,138 @@
+import { useEffect, useRef, useState } from "react";
+import { useDecide } from "../../api/inspections";
+import type { Inspection } from "../../api/words";
+import { boxOf } from "../../geometry/frame";
+import { text } from "../../text";
+import { dayAndTime, percent, shortId } from "../../ui/format";
+import { Empty } from "../../ui/States";
+import { useKeys } from "../../ui/useKeys";
+import { VerdictLamp } from "../../ui/VerdictMark";
+import { DecisionPanel, meaning } from "./DecisionPanel";
+import { DefectList } from "./DefectList";
+import { nextNumber, numbered } from "./numbering";
+import { Views } from "./Views";
+
+/** A key within so many ms of a part's appearance was meant for the part before it. */
+const TOO_FAST_MS = 400;
+
+/** The part on screen: verdict, views, defects, and the operator's word. `busy` stops the line from moving on. */
+export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: () => void }) {
+  const { id, verdict } = inspection;
+  const defects = numbered(inspection);
+  const [chosen, setChosen] = useState<number | null>(null);
+  const [large, setLarge] = useState<number | null>(null);
+  const [wish, setWish] = useState({ box: null as ReturnType<typeof boxOf> | null, wish: 0 });
+  const [filled, setFilled] = useState(false);
+  const [hidden, setHidden] = useState(false);
+  const [asking, setAsking] = useState(false);
+  const [note, setNote] = useState<string | null>(null);
+  const decide = useDecide();
+  const appeared = useRef(0);
+
+  useEffect(() => {
+    appeared.current = performance.now();
+    setChosen(null);
+    setAsking(false);
+    setNote(null);
+    setWish((before) => ({ box: null, wish: before.wish + 1 }));
+    decide.reset();
+  }, [id]);
+
+  const meant = (): boolean => {
+    const sure = performance.now() - appeared.current > TOO_FAST_MS;
+    setNote(sure ? null : text.inspect.tooFast);
+    return sure;
+  };
+  const send = (word: "ok" | "ng", reason: string) => {
+    busy();
+    decide.mutate({ id, verdict: word, reason }, { onSuccess: () => setAsking(false) });
+  };
+  const ready = inspection.progress === "done" && !decide.isPending;
+  const agree = () => ready && meant() && send(meaning(verdict).agree, "");
+  const ask = () => {
+    if (!ready || !meant()) return;
+    busy();
+    setAsking(true);
+  };
+  const zoomTo = (number: number | null) => {
+    const found = defects.find((one) => one.number === number);
+    if (!found) return;
+    busy();
+    setChosen(found.number);
+    setLarge(inspection.images.length > 1 ? found.n : null);
+    setWish((before) => ({ box: boxOf(found.defect.bbox), wish: before.wish + 1 }));
+  };
+  const whole = () => {
+    setChosen(null);
+    setLarge(null);
+    setWish((before) => ({ box: null, wish: before.wish + 1 }));
+  };
+  const one = (n: number) => {
+    if (n >= inspection.images.length) return;
+    whole();
+    setLarge(n);
+  };
+  useKeys(
+    {
+      a: () => void agree(),
+      o: ask,
+      n: () => zoomTo(nextNumber(chosen, defects.length, 1)),
+      "Shift+n": () => zoomTo(nextNumber(chosen, defects.length, -1)),
+      f: () => setFilled(true),
+      h: () => setHidden(true),
+      "0": whole,
+      Escape: whole,
+      ...Object.fromEntries(Array.from({ length: 9 }, (_, n) => [String(n + 1), () => one(n)])),
+    },
+    { f: () => setFilled(false), h: () => setHidden(false) },
+  );
+
+  return (
+    <article className="part" aria-label={`Part ${inspection.part}`}>
+      <header className="part-head">
+        {verdict ? <VerdictLamp verdict={verdict} /> : <span role="status">{text.inspect.working}</span>}
+        <div className="part-name">
+          <h1>{inspection.part}</h1>
+          <span className="quiet">
+            {inspection.station} · {dayAndTime(inspection.received_at)}
+            {inspection.score !== null && ` · score ${percent(inspection.score)}`}
+            {inspection.elapsed_ms !== null && ` · ${Math.round(inspection.elapsed_ms)} ms`}
+            {inspection.model && ` · model ${shortId(inspection.model)}`}
+          </span>
+        </div>
+      </header>
+      {inspection.progress === "failed" && (
+        <p role="alert" className="problem">
+          <strong>{text.inspect.failed}.</strong> {inspection.problem}
+        </p>
+      )}
+      <div className="part-body">
+        {inspection.images.length === 0 ? (
+          <Empty title={text.inspect.working} />
+        ) : (
+          <Views {...{ inspection, defects, chosen, large, filled, hidden }} look={wish} setLarge={(n) => (n === null ? whole() : one(n))} onTouched={busy} />
+        )}
+        <aside className="side">
+          <DecisionPanel
+            inspection={inspection}
+            asking={asking}
+            setAsking={(yes) => (yes ? ask() : setAsking(false))}
+            agree={() => void agree()}
+            overrule={(reason) => send(meaning(verdict).overrule, reason)}
+            sending={decide.isPending}
+            problem={decide.error ? decide.error.message : note}
+          />
+          <div className="draw">
+            <button type="button" className="link" aria-pressed={filled} onClick={() => setFilled(!filled)}>
+              Fill <kbd>F</kbd>
+            </button>
+            <button type="button" className="link" aria-pressed={hidden} onClick={() => setHidden(!hidden)}>
+              Hide outlines <kbd>H</kbd>
+            </button>
+          </div>
+          <DefectList defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />
+        </aside>
+      </div>
+    </article>
+  );
+}

@@ -1,0 +1,68 @@
+import { lazy, Suspense } from "react";
+import { pictures } from "../../api/inspections";
+import type { Inspection } from "../../api/words";
+import { VerdictMark } from "../../ui/VerdictMark";
+import type { Look } from "../../viewer/FrameViewer";
+import type { Numbered } from "./numbering";
+
+const FrameViewer = lazy(() => import("../../viewer/FrameViewer"));
+
+/** Where no view asks for anything: the whole picture. One object, so that it does not look like a new wish. */
+type Props = {
+  inspection: Inspection;
+  defects: readonly Numbered[];
+  chosen: number | null;
+  /** The one view shown large, or null for all side by side. */
+  large: number | null;
+  setLarge: (n: number | null) => void;
+  look: Look;
+  filled: boolean;
+  hidden: boolean;
+  onTouched: () => void;
+};
+
+/** Columns for so many views: as few as leave each one wide. */
+const columns = (count: number): number => (count <= 1 ? 1 : count <= 4 ? 2 : 3);
+
+export function Views({ inspection, defects, chosen, large, setLarge, look, filled, hidden, onTouched }: Props) {
+  const shown = inspection.images.filter((image) => large === null || image.n === large);
+  return (
+    <div className="views" style={{ gridTemplateColumns: `repeat(${columns(shown.length)}, minmax(0, 1fr))` }}>
+      {shown.map((image) => (
+        <figure key={image.n} className="view" data-wide={large === null && shown.length === 3 && image.n === shown[0]?.n}>
+          <figcaption>
+            {image.verdict && <VerdictMark verdict={image.verdict} size={16} />}
+            <strong>{image.view || `View ${image.n + 1}`}</strong>
+            <span className="quiet">
+              {image.width} × {image.height}
+            </span>
+            {inspection.images.length > 1 && (
+              <button type="button" className="link" onClick={() => setLarge(large === null ? image.n : null)}>
+                {large === null ? "Large" : "All views"} <kbd>{large === null ? image.n + 1 : 0}</kbd>
+              </button>
+            )}
+            <a className="link" href={pictures.original(inspection.id, image.n)} target="_blank" rel="noreferrer">
+              Original
+            </a>
+          </figcaption>
+          <Suspense fallback={<img className="viewer" src={pictures.thumbnail(inspection.id, image.n, 320)} alt="" />}>
+            <FrameViewer
+              source={`${inspection.id}/${image.n}`}
+              width={image.width}
+              height={image.height}
+              thumbnail={pictures.thumbnail(inspection.id, image.n, 320)}
+              tile={(level, column, row) => pictures.tile(inspection.id, image.n, level, column, row)}
+              label={`${inspection.part}, ${image.view || `view ${image.n + 1}`}, ${image.defects.length} defects outlined`}
+              defects={defects.filter((found) => found.n === image.n)}
+              chosen={chosen}
+              look={look}
+              filled={filled}
+              hidden={hidden}
+              onTouched={onTouched}
+            />
+          </Suspense>
+        </figure>
+      ))}
+    </div>
+  );
+}

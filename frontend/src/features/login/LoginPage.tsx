@@ -1,0 +1,36 @@
+import { Button, Paper, PasswordInput, TextInput } from "@mantine/core";
+import { useState } from "react";
+import { useLogIn } from "../../api/session";
+import { text } from "../../text";
+
+export function LoginPage() {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const logIn = useLogIn();
+  const words = text.login;
+  return (
+    <main className="login">
+      <Paper component="form" withBorder p="xl" w={360}
+        onSubmit={(event) => {
+          event.preventDefault();
+          logIn.mutate({ name, password });
+        }}
+      >
+        <h1>{text.product}</h1>
+        <TextInput label={words.name} autoComplete="username" autoFocus required value={name}
+          onChange={(event) => setName(event.currentTarget.value)} />
+        <PasswordInput mt="sm" label={words.password} autoComplete="current-password" required value={password}
+          onChange={(event) => setPassword(event.currentTarget.value)} />
+        {logIn.error && (
+          <p role="alert" className="problem">
+            {logIn.error.message}
+          </p>
+        )}
+        <Button mt="md" type="submit" fullWidth color="dark" loading={logIn.isPending}>
+          {words.submit}
+        </Button>
+        <p className="quiet">{words.hint}</p>
+      </Paper>
+    </main>
+  );
+}
