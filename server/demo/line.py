@@ -26,6 +26,9 @@ from server.demo.truth import Truth
 
 Say = Callable[[str], None]
 
+ENDING_S = 5.0
+"""How long the line waits for its people to put down their tools; whoever started it may not wait much longer."""
+
 SUMMARY_EVERY = 10
 """Parts with advice between two lines about the money."""
 
@@ -59,8 +62,9 @@ def run(config: DemoConfig, *, say: Say | None = None, stop: threading.Event | N
             pass
         finally:
             stop.set()
+            patience = time.monotonic() + ENDING_S
             for helper in helpers:
-                helper.join(15.0)
+                helper.join(max(0.0, patience - time.monotonic()))
             server.close()
     say("the line has stopped")
     return 0

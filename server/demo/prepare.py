@@ -98,7 +98,7 @@ def _run(stop: threading.Event, *words: str, config: DemoConfig) -> None:
             if child.poll() is None:
                 child.terminate()
                 try:
-                    child.wait(10)
+                    child.wait(3)
                 except subprocess.TimeoutExpired:
                     child.kill()
                     child.wait()
