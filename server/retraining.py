@@ -6,7 +6,7 @@ goes on behind the last finished stage, and inside the training behind its last 
 
     QC_HOME/retraining/<job>/dataset/          the frozen labels, mixed with the base
     QC_HOME/retraining/<job>/model/            the challenger
-    QC_HOME/retraining/<job>/comparison.json   who is better on parts that neither was trained on, and why
+    QC_HOME/retraining/<job>/comparison-<champion>.json   who is better on parts neither was trained on, and why
 """
 
 from __future__ import annotations
@@ -29,24 +29,30 @@ surfaces and too few of each class for a training to keep what the starter model
 BASE_UNTIL_PARTS = 200
 """From so many labelled parts on, the plant's own pictures are enough and the base is left out."""
 BASE_SEED = 20_26
+SPLIT = "test"
+"""On which side champion and challenger meet: training never sees it, while it chooses its threshold on `val`."""
 
 
 def retrain(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """All stages; returns `{"model_id", "model", "comparison", "dataset"}`, paths being absolute.
 
     Args:
-        arguments: `home`, `database_url`, `work` (the job's folder), `champion` (its folder), `classes`, `minutes`,
-            `device`, `seed`, `labelled_parts`.
+        arguments: `home`, `database_url`, `work` (the job's folder), `champion` (its folder), `champion_id`, `classes`,
+            `minutes`, `device`, `threads`, `seed`, `labelled_parts`.
         report: told the share done and what is being done.
     """
+    import torch
+
+    from segmentation.model import model_id
+
+    torch.set_num_threads(int(arguments["threads"]))
     work = Path(arguments["work"])
     work.mkdir(parents=True, exist_ok=True)
     classes = {int(k): str(v) for k, v in arguments["classes"].items()}
     dataset = _freeze(arguments, work / "dataset", classes, report)
     model = _train(arguments, dataset, work / "model", report)
-    comparison = _compare(arguments, dataset, model, work / "comparison.json", report)
-    from segmentation.model import model_id
-
+    against = str(arguments["champion_id"]).removeprefix("sha256:")[:16]
+    comparison = _compare(arguments, dataset, model, work / f"comparison-{against}.json", report)
     return {"model_id": model_id(model), "model": str(model), "comparison": comparison, "dataset": str(dataset)}
 
 
@@ -62,7 +68,7 @@ def _freeze(arguments: dict[str, Any], out: Path, classes: dict[int, str], repor
     report(0.05, "gathering the labels")
     database = Database(arguments["database_url"])
     try:
-        with database.read() as session:
+        with database.patient() as session:
             freeze(session, LocalBlobs(home / "blobs"), out, classes=classes, base=base, now=clock.now())
     finally:
         database.close()
@@ -70,13 +76,14 @@ def _freeze(arguments: dict[str, Any], out: Path, classes: dict[int, str], repor
 
 
 def _base(folder: Path, classes: dict[int, str], report: Report) -> Path | None:
-    """Rendered parts to mix in, made once; None where the product's classes are not those of the renderer."""
+    """Rendered parts to mix in, made once; None where the renderer draws defects that this product does not know."""
     from segmentation.render import render_dataset
 
     if not (folder / "dataset.yaml").is_file():
         report(0.0, "rendering the base, once")
         render_dataset(folder, BASE_PARTS, seed=BASE_SEED)
-    return folder if dict(open_dataset(folder).classes) == classes else None
+    known = set(open_dataset(folder).classes.values())
+    return folder if known <= set(classes.values()) else None
 
 
 def _train(arguments: dict[str, Any], dataset: Path, out: Path, report: Report) -> Path:
@@ -92,7 +99,7 @@ def _train(arguments: dict[str, Any], dataset: Path, out: Path, report: Report) 
         device=str(arguments["device"]),
         seed=int(arguments["seed"]),
         start_from=Path(arguments["champion"]),
-        progress=None,
+        progress=lambda share, what: report(0.1 + 0.8 * share, f"training the challenger: {what}"),
     )
     return out
 
@@ -109,11 +116,17 @@ def _compare(
     report(0.9, "comparing the challenger with the champion")
     device = str(arguments["device"])
     champion, challenger = (load_segmenter(f, device=device) for f in (Path(arguments["champion"]), model))
-    told = compare(champion, challenger, open_dataset(dataset), split="val").as_json()
+    told = compare(champion, challenger, open_dataset(dataset), split=SPLIT).as_json()
     working = out.with_suffix(".part")
-    working.write_text(json.dumps(told), encoding="utf-8")
+    working.write_text(json.dumps(_plain(told)), encoding="utf-8")
     os.replace(working, out)
-    return told
+    return _plain(told)
+
+
+def _plain(told: dict[str, Any]) -> dict[str, Any]:
+    """As JSON that every database and browser reads: a figure that could not be computed is null, not NaN."""
+    plain: dict[str, Any] = json.loads(json.dumps(told), parse_constant=lambda _: None)
+    return plain
 
 
 def tidy(home: Path, *, keep: int = 5) -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ from server.jobs.runner import JobRun
 
 Report = Callable[[float | None, str], None]
 """Takes the share done (0..1, or None where unknown) and what is being done."""
+
+REPORT_EVERY_S = 1.0
+"""Reports that come faster are dropped: each is a write to the database."""
 
 NICENESS = 10
 """Below the server's own priority: an inspection that arrives during a training goes first."""
@@ -102,7 +107,13 @@ def main(arguments: list[str]) -> int:
     say = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints goes to the log, not among our lines
 
+    last = -math.inf
+
     def report(progress: float | None, message: str) -> None:
+        nonlocal last
+        if time.monotonic() - last < REPORT_EVERY_S and progress is not None and progress < 1.0:
+            return
+        last = time.monotonic()
         say.write(json.dumps({"progress": progress, "message": message}) + "\n")
 
     module, _, name = function.partition(":")
