@@ -33,6 +33,9 @@ from server.thumbnails import keep_thumbnail
 
 log = structlog.get_logger(__name__)
 
+AGAIN_S = 2.0
+"""Seconds between two attempts at parts whose verdict could not be recorded (a full disk, a database that was away)."""
+
 ENDINGS = {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "TIFF": "tif"}
 
 
@@ -77,6 +80,7 @@ class Inspector:
         self._taking = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._again = threading.Event()
         self._recovery = threading.Thread(target=self._recover, name="recover", daemon=True)
         self._recovery.start()
 
@@ -144,6 +148,10 @@ class Inspector:
         except CancelledError as error:
             raise Unavailable(
                 f"the server stops; inspection {inspection_id} is stored and judged when it is back"
+            ) from error
+        except Exception as error:  # the worker has logged it; the part is safe
+            raise Unavailable(
+                f"inspection {inspection_id} is stored, but its verdict could not be ({error}); it is tried again"
             ) from error
 
     def state(self) -> dict[str, Any]:
@@ -243,7 +251,7 @@ class Inspector:
             done = judging.record_judgement(self._context, inspection_id, judgement, keys, elapsed_ms=elapsed_ms())
         except Exception as error:  # whatever a model or a file does, the part is set aside and the line goes on
             log.error("inspection failed", inspection=inspection_id, exc_info=error)
-            done = judging.record_failure(self._context, inspection_id, error, elapsed_ms=elapsed_ms())
+            done = self._set_aside(inspection_id, error, elapsed_ms())
         if done is not None:
             self._metrics.inspected(done.station, str(done.verdict), (done.elapsed_ms or 0) / 1000)
             log.info(
@@ -255,10 +263,24 @@ class Inspector:
                 ms=done.elapsed_ms,
             )
 
+    def _set_aside(self, inspection_id: str, problem: Exception, elapsed_ms: float) -> Inspection | None:
+        try:
+            return judging.record_failure(self._context, inspection_id, problem, elapsed_ms=elapsed_ms)
+        except Exception:
+            self._again.set()  # not even the failure could be written down: it stays `received`, and is tried again
+            raise
+
     def _recover(self) -> None:
         while not self._champion.wait(0.5):
             if self._stop.is_set():
                 return
+        while not self._stop.is_set():
+            self._again.clear()
+            self._queue_what_is_left()
+            while not self._stop.is_set() and not self._again.is_set():
+                self._stop.wait(AGAIN_S)
+
+    def _queue_what_is_left(self) -> None:
         wanted = select(Inspection.id).where(Inspection.progress == Progress.RECEIVED).order_by(col(Inspection.id))
         with self._context.database.read() as session:
             left = list(session.exec(wanted))
@@ -269,7 +291,7 @@ class Inspector:
                 return
             self._queue(inspection_id, None, None, go)
         if left:
-            log.info("judging what was received before the last stop", parts=len(left))
+            log.info("judging what was received and not judged", parts=len(left))
 
 
 class _Place:

@@ -12,6 +12,9 @@ from qc.errors import InvalidInput
 
 GIB = 1 << 30
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The clone, or wherever the packages are installed."""
+
 
 class Settings(BaseSettings):
     """The knobs. An environment variable is the name in capitals with QC_ in front: QC_HOME, QC_PORT, …"""
@@ -80,7 +83,7 @@ class Settings(BaseSettings):
     label_studio_url: str = Field(default="", description="Address of an existing Label Studio; empty: run our own.")
     label_studio_token: str = Field(default="", description="Access token for an existing Label Studio.", repr=False)
     label_studio_env: Path = Field(
-        default=Path(".venv-label-studio"),
+        default=ROOT / ".venv-label-studio",
         description="Virtual environment in which our own Label Studio is installed.",
     )
     label_studio_port: int = Field(

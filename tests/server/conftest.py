@@ -1,4 +1,4 @@
-"""A real server in this process: its own data folder, a small segmenter that everybody can predict, a key for each role."""
+"""A real server in this process: its own data folder, a segmenter that everybody can predict, a key for each role."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DarkSpots:
     """Calls what is darker than 60 of 255 a pit, for sure; darker than 100, perhaps."""
 
     model_id = "sha256:dark-spots"
-    classes: Mapping[int, str] = {1: "pit"}  # noqa: RUF012
+    classes: Mapping[int, str] = {1: "pit"}
     threshold = 0.5
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
@@ -70,9 +70,7 @@ class Line:
         """POST /inspections as a camera computer does."""
         names = names or [f"{n}.png" for n in range(len(pictures))]
         files = [("image", (name, data)) for name, data in zip(names, pictures, strict=True)]
-        return self.post(
-            "/inspections", Role.MACHINE, files=files, data={"part": part, "station": station, **fields}
-        )
+        return self.post("/inspections", Role.MACHINE, files=files, data={"part": part, "station": station, **fields})
 
 
 def start(home: Path, segmenter: object | None = None, **settings: object) -> Iterator[Line]:
@@ -98,5 +96,5 @@ def line(tmp_path: Path) -> Iterator[Line]:
 
 @pytest.fixture
 def run_line():
-    """Starts servers: `with run_line(home, segmenter, setting=…) as line`; a second one on the same home is a restart."""
+    """Starts servers: `with run_line(home, segmenter, setting=…) as line`; the same home again is a restart."""
     return contextmanager(start)

@@ -15,7 +15,9 @@ from server.settings import Settings
 
 def test_every_route_has_a_rule_and_every_rule_a_route(tmp_path):
     paths = create_app(Settings(home=tmp_path)).openapi()["paths"]
-    served = {(method.upper(), same_path(path.removeprefix(PREFIX))) for path, calls in paths.items() for method in calls}
+    served = {
+        (method.upper(), same_path(path.removeprefix(PREFIX))) for path, calls in paths.items() for method in calls
+    }
     ruled = {(method, same_path(path)) for method, path in access.RULES}
     assert served - ruled == set(), "these routes have no rule in server.access.RULES, so nobody can reach them"
     assert ruled - served == set(), "these rules belong to no route"
@@ -32,7 +34,9 @@ def test_each_role_may_do_what_the_table_says_and_no_more(line):
     for (method, path), allowed in access.RULES.items():
         if allowed is None or path == "/events":  # the stream of events would be read for ever
             continue
-        address = PREFIX + path.replace("{n}", "0").replace("{level}/{column}_{row}", "0/0_0").replace("{", "").replace("}", "")
+        address = PREFIX + path.replace("{n}", "0").replace("{level}/{column}_{row}", "0/0_0").replace("{", "").replace(
+            "}", ""
+        )
         for role in Role:
             status = line.client.request(method, address, headers=line.head(role)).status_code
             if role in allowed:

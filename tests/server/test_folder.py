@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -108,8 +109,6 @@ def test_a_crash_between_storing_and_clearing_away_doubles_nothing(run_line, tmp
         wait_for(lambda: not list((inbox / ".claims").iterdir()))
     # as a kill -9 leaves it: the claim written, the inspection stored, one of the two files not yet cleared away
     hashes = {f"S-1/P-1/{view}.png": "" for view in ("left", "right")}
-    import hashlib
-
     for name in hashes:
         hashes[name] = hashlib.sha256((inbox / ".done" / name).read_bytes()).hexdigest()
     claims.write(inbox, "S-1", "P-1", hashes)

@@ -1,0 +1,131 @@
+"""What happens reaches those who listen; how things are can be asked at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
+
+from server.access import Role
+from server.events import QUEUE_SIZE, EventBus
+from server.routes.events import stream
+
+
+def heard(bus: EventBus, happen, *kinds: str) -> list[str]:
+    """The next event of each of these kinds, in a stream that was opened before `happen` was called."""
+
+    async def listen() -> list[str]:
+        pieces = stream(bus)
+        assert (await anext(pieces)).startswith("retry:")
+        thread = threading.Thread(target=happen)
+        thread.start()
+        found = []
+        for kind in kinds:
+            while not (piece := await asyncio.wait_for(anext(pieces), 30)).startswith(f"event: {kind}\n"):
+                pass
+            found.append(piece)
+        thread.join()
+        await pieces.aclose()
+        return found
+
+    return asyncio.run(listen())
+
+
+def test_a_listener_hears_of_the_part_and_of_the_decision(line):
+    def happen() -> None:
+        told = line.send(line.picture(dark=6), part="P-5").json()
+        line.post(f"/inspections/{told['id']}/decision", Role.OPERATOR, json={"verdict": "ok", "reason": "dust"})
+
+    pieces = heard(line.context.events, happen, "inspection", "decision")
+    data = [json.loads(piece.splitlines()[1].removeprefix("data: ")) for piece in pieces]
+    assert (data[0]["part"], data[0]["verdict"]) == ("P-5", "ng")
+    assert data[1]["inspection_id"] == data[0]["id"]
+    assert line.context.events.listeners == 0
+
+
+def test_what_is_rolled_back_is_never_told(line):
+    events, database = line.context.events, line.context.database
+
+    def happen() -> None:
+        with database.write() as session:
+            session.execute(text("SELECT 1"))
+            events.on_commit(session, "outcome", {"id": "undone"})
+            session.rollback()
+            events.on_commit(session, "outcome", {"id": "done"})
+            session.execute(text("SELECT 1"))
+            session.commit()
+
+    assert '"done"' in heard(events, happen, "outcome")[0]
+
+
+def test_a_listener_that_sleeps_loses_the_oldest_events_and_nothing_else_suffers():
+    async def sleepy() -> list[int]:
+        bus = EventBus()
+        listener = bus.listen()
+        for n in range(QUEUE_SIZE + 10):
+            bus.publish("job", {"id": n})
+        await asyncio.sleep(0)
+        bus.close()
+        await asyncio.sleep(0)
+        seen = []
+        while (item := await listener.queue.get()) is not None:
+            seen.append(item.data["id"])
+        return seen
+
+    seen = asyncio.run(sleepy())
+    assert seen[-1] == QUEUE_SIZE + 9
+    assert len(seen) == QUEUE_SIZE - 1
+
+
+def test_health_needs_no_key_and_names_the_champion_and_every_component(line):
+    answer = line.client.get("/api/v1/health")
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["champion"] == "sha256:dark-spots"
+    assert {"database", "disk", "policies", "model", "inspector", "folder", "jobs"} <= set(told["components"])
+    assert all(part["state"] in ("ok", "starting", "degraded", "off") for part in told["components"].values())
+
+
+def test_health_says_503_until_a_model_serves(run_line, tmp_path):
+    class Late:
+        classes, threshold = {1: "pit"}, 0.5
+        model_id = "sha256:late"
+
+    with run_line(tmp_path, Late()) as line:
+        line.context.champion._serving = None
+        assert line.client.get("/api/v1/health").status_code == 503
+        refused = line.send(line.picture())
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "unavailable"
+        assert line.get("/inspections").json()["items"] == []
+
+
+def test_the_figures_count_parts_by_verdict(line):
+    for dark in (0, 8, 8):
+        line.send(line.picture(dark=dark))
+    told = line.get("/metrics").text
+    families = {family.name: family for family in text_string_to_metric_families(told)}
+    counted = {
+        (s.labels["station"], s.labels["verdict"]): s.value
+        for s in families["qc_inspections"].samples
+        if s.name == "qc_inspections_total"
+    }
+    assert counted == {("S-1", "ok"): 1, ("S-1", "ng"): 2}
+    assert families["qc_disk_free_bytes"].samples[0].value > 0
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/somewhere/in/the/app"])
+def test_pages_are_public_and_carry_the_headers_that_keep_a_browser_safe(line, path):
+    answer = line.client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_a_path_that_climbs_out_of_the_pages_is_not_served(line):
+    assert line.client.get("/..%2f..%2fpyproject.toml").status_code == 404
+    assert line.client.get("/assets/missing.js").status_code == 404
