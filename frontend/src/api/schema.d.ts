@@ -45,6 +45,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics
+         * @description Figures in Prometheus's text format.
+         */
+        get: operations["metrics_api_v1_metrics_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/images/{n}/original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Original
+         * @description The bytes the camera sent, untouched; the ETag is their SHA-256.
+         */
+        get: operations["original_api_v1_inspections__inspection_id__images__n__original_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/images/{n}/overlay.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Overlay
+         * @description The picture with its defects outlined, or filled.
+         */
+        get: operations["overlay_api_v1_inspections__inspection_id__images__n__overlay_png_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/images/{n}/mask.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Mask
+         * @description Class ids of the defects that count, 0 elsewhere, at native size.
+         */
+        get: operations["mask_api_v1_inspections__inspection_id__images__n__mask_png_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/images/{n}/thumbnail.jpg": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnail
+         * @description The picture made small.
+         */
+        get: operations["thumbnail_api_v1_inspections__inspection_id__images__n__thumbnail_jpg_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/images/{n}/tiles/{level}/{column}_{row}.jpg": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tile
+         * @description A Deep Zoom tile of 512 pixels, without overlap; the highest level is full size.
+         */
+        get: operations["tile_api_v1_inspections__inspection_id__images__n__tiles__level___column___row__jpg_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/inspections": {
         parameters: {
             query?: never;
@@ -109,106 +229,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/inspections/{inspection_id}/images/{n}/mask.png": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Mask
-         * @description Class ids of the defects that count, 0 elsewhere, at native size.
-         */
-        get: operations["mask_api_v1_inspections__inspection_id__images__n__mask_png_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/inspections/{inspection_id}/images/{n}/original": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Original
-         * @description The bytes the camera sent, untouched; the ETag is their SHA-256.
-         */
-        get: operations["original_api_v1_inspections__inspection_id__images__n__original_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/inspections/{inspection_id}/images/{n}/overlay.png": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Overlay
-         * @description The picture with its defects outlined, or filled.
-         */
-        get: operations["overlay_api_v1_inspections__inspection_id__images__n__overlay_png_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/inspections/{inspection_id}/images/{n}/thumbnail.jpg": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Thumbnail
-         * @description The picture made small.
-         */
-        get: operations["thumbnail_api_v1_inspections__inspection_id__images__n__thumbnail_jpg_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/inspections/{inspection_id}/images/{n}/tiles/{level}/{column}_{row}.jpg": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Tile
-         * @description A Deep Zoom tile of 512 pixels, without overlap; the highest level is full size.
-         */
-        get: operations["tile_api_v1_inspections__inspection_id__images__n__tiles__level___column___row__jpg_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -221,6 +241,26 @@ export interface paths {
          * @description The newest jobs.
          */
         get: operations["jobs_api_v1_jobs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Job
+         * @description One job.
+         */
+        get: operations["job_api_v1_jobs__id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -243,26 +283,6 @@ export interface paths {
          * @description Train a challenger on all labels there are, and compare it with the champion; joins a retraining under way.
          */
         post: operations["retrain_api_v1_jobs_retrain_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Job
-         * @description One job.
-         */
-        get: operations["job_api_v1_jobs__id__get"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -301,26 +321,6 @@ export interface paths {
          * @description The label tasks, the next one to do first.
          */
         get: operations["label_tasks_api_v1_label_tasks_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/metrics": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Metrics
-         * @description Figures in Prometheus's text format.
-         */
-        get: operations["metrics_api_v1_metrics_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -396,7 +396,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Processes */
+        /**
+         * Processes
+         * @description Every process that is served.
+         */
         get: operations["processes_api_v1_processes_get"];
         put?: never;
         post?: never;
@@ -413,7 +416,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Process */
+        /**
+         * Process
+         * @description One process: its steps, settings, limits and money, and how well it is known.
+         */
         get: operations["process_api_v1_processes__name__get"];
         put?: never;
         post?: never;
@@ -430,10 +436,37 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Recommendations */
-        get: operations["recommendations_api_v1_processes__name__recommendations_get"];
+        /**
+         * Told
+         * @description What was advised, newest first.
+         */
+        get: operations["told_api_v1_processes__name__recommendations_get"];
         put?: never;
-        post?: never;
+        /**
+         * Recommendations
+         * @description What to do with a part; a list of requests gets the list of their answers. One mistake refuses the whole list.
+         */
+        post: operations["recommendations_api_v1_processes__name__recommendations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/outcomes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Outcomes
+         * @description What was done and what came of it. A part's outcome counts once; the model learns from it soon after.
+         */
+        post: operations["outcomes_api_v1_processes__name__outcomes_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -447,7 +480,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Summary */
+        /**
+         * Summary
+         * @description What the recommendations brought, counted from the outcomes that were told.
+         */
         get: operations["summary_api_v1_processes__name__summary_get"];
         put?: never;
         post?: never;
@@ -529,6 +565,94 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Accepted
+         * @description How many outcomes were new, and how many had been told before.
+         */
+        Accepted: {
+            /** Accepted */
+            accepted: number;
+            /** Duplicates */
+            duplicates: number;
+        };
+        /**
+         * Advice
+         * @description What to do with the part. Money in the process's currency, from `at` on.
+         */
+        Advice: {
+            /** Id */
+            id: string;
+            /** Part */
+            part: string;
+            /** At */
+            at: string;
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "continue" | "correct" | "scrap" | "measure" | "abstain";
+            /** Settings */
+            settings: {
+                [key: string]: number;
+            };
+            /** Run */
+            run: string[];
+            /** Measure */
+            measure: string[];
+            /** P Conform */
+            p_conform: number | null;
+            /** P Conform Interval */
+            p_conform_interval: number[] | null;
+            /** Expected Value */
+            expected_value: number | null;
+            /** Value If Continued */
+            value_if_continued: number | null;
+            /** Value If Scrapped */
+            value_if_scrapped: number | null;
+            /** Causes */
+            causes: components["schemas"]["Cause"][];
+            /** Alternatives */
+            alternatives: {
+                [key: string]: unknown;
+            }[];
+            /** Reason */
+            reason: string;
+            /** Model */
+            model: string;
+            /** Elapsed Ms */
+            elapsed_ms: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * Asked
+         * @description A part in the making: `at` is the next step to run, `observed` whatever is known of earlier steps.
+         */
+        Asked: {
+            /**
+             * Part
+             * @example P-1
+             */
+            part: string;
+            /**
+             * At
+             * @example s20-heat
+             */
+            at: string;
+            /** Batch */
+            batch?: string | null;
+            /**
+             * Observed
+             * @example {
+             *       "s01-draw.force": 14.2
+             *     }
+             */
+            observed?: {
+                [key: string]: unknown;
+            };
+        } & {
+            [key: string]: unknown;
+        };
         /** Body_inspect_api_v1_inspections_post */
         Body_inspect_api_v1_inspections_post: {
             /**
@@ -542,11 +666,20 @@ export interface components {
              */
             part: string;
             /**
-             * Process
-             * @description JSON: {"step.setting or step.measurement": number}.
-             * @default
+             * Station
+             * @description Where it was looked at.
              */
-            process: string;
+            station: string;
+            /**
+             * View
+             * @description Camera angle or lighting, one for each image.
+             */
+            view?: string[] | null;
+            /**
+             * Trigger Id
+             * @description The line's name for this trigger.
+             */
+            trigger_id?: string | null;
             /**
              * Product
              * @description Whose policy holds; empty: the default.
@@ -554,20 +687,44 @@ export interface components {
              */
             product: string;
             /**
-             * Station
-             * @description Where it was looked at.
+             * Process
+             * @description JSON: {"step.setting or step.measurement": number}.
+             * @default
              */
-            station: string;
+            process: string;
+        };
+        /**
+         * CameOf
+         * @description What was done with a part and what came of it.
+         */
+        CameOf: {
+            /** Part */
+            part: string;
+            /** Batch */
+            batch?: string | null;
+            /** Disposition */
+            disposition: string;
+            /** Scrapped At */
+            scrapped_at?: string | null;
             /**
-             * Trigger Id
-             * @description The line's name for this trigger.
+             * Assignment
+             * @default
              */
-            trigger_id?: string | null;
-            /**
-             * View
-             * @description Camera angle or lighting, one for each image.
-             */
-            view?: string[] | null;
+            assignment: string;
+            /** Observed */
+            observed?: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Cause
+         * @description A step that made the part what it is, and its share of the deviation.
+         */
+        Cause: {
+            /** Step */
+            step: string;
+            /** Share */
+            share: number;
         };
         /**
          * Credentials
@@ -585,15 +742,15 @@ export interface components {
          */
         DecisionIn: {
             /**
-             * Reason
-             * @default
-             */
-            reason: string;
-            /**
              * Verdict
              * @enum {string}
              */
             verdict: "ok" | "ng";
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * DecisionOut
@@ -601,59 +758,59 @@ export interface components {
          */
         DecisionOut: {
             /**
-             * At
-             * Format: date-time
-             */
-            at: string;
-            /** By */
-            by: string;
-            /** Reason */
-            reason: string;
-            /**
              * Verdict
              * @enum {string}
              */
             verdict: "ok" | "ng";
+            /** Reason */
+            reason: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
         };
         /**
          * DefectOut
          * @description One blemish. Lengths in pixels of the original image; in mm where the view is calibrated.
          */
         DefectOut: {
-            /** Area Mm2 */
-            area_mm2: number | null;
-            /** Area Px */
-            area_px: number;
+            /** Class */
+            class: string;
+            /** Class Id */
+            class_id: number;
+            /** Score */
+            score: number;
             /**
              * Bbox
              * @description x, y, width, height
              */
             bbox: number[];
-            /** Class */
-            class: string;
-            /** Class Id */
-            class_id: number;
+            /** Area Px */
+            area_px: number;
+            /** Length Px */
+            length_px: number;
+            /** Width Px */
+            width_px: number;
+            /** Area Mm2 */
+            area_mm2: number | null;
+            /** Length Mm */
+            length_mm: number | null;
+            /** Width Mm */
+            width_mm: number | null;
             /**
              * Counts
              * @description At or above the model's threshold; otherwise it is doubtful.
              */
             counts: boolean;
-            /** Length Mm */
-            length_mm: number | null;
-            /** Length Px */
-            length_px: number;
             /**
              * Outline
              * @description Closed rings of [x, y]; left out of lists.
              * @default []
              */
             outline: number[][][];
-            /** Score */
-            score: number;
-            /** Width Mm */
-            width_mm: number | null;
-            /** Width Px */
-            width_px: number;
         };
         /** HTTPValidationError */
         HTTPValidationError: {
@@ -665,6 +822,8 @@ export interface components {
          * @description How the installation is.
          */
         Health: {
+            /** Status */
+            status: string;
             /** Champion */
             champion: string | null;
             /** Components */
@@ -673,79 +832,77 @@ export interface components {
                     [key: string]: unknown;
                 };
             };
-            /** Status */
-            status: string;
         };
         /**
          * ImageOut
          * @description One image of an inspection.
          */
         ImageOut: {
-            /** Defects */
-            defects: components["schemas"]["DefectOut"][];
-            /** Height */
-            height: number;
             /** N */
             n: number;
-            /** Name */
-            name: string;
-            /** Score */
-            score: number | null;
-            /** Sha256 */
-            sha256: string;
-            /** Verdict */
-            verdict: ("ok" | "review" | "ng") | null;
             /** View */
             view: string;
+            /** Name */
+            name: string;
             /** Width */
             width: number;
+            /** Height */
+            height: number;
+            /** Sha256 */
+            sha256: string;
+            /** Score */
+            score: number | null;
+            /** Verdict */
+            verdict: ("ok" | "review" | "ng") | null;
+            /** Defects */
+            defects: components["schemas"]["DefectOut"][];
         };
         /**
          * InspectionOut
          * @description One look at one part.
          */
         InspectionOut: {
-            decision: components["schemas"]["DecisionOut"] | null;
-            /** Elapsed Ms */
-            elapsed_ms: number | null;
             /** Id */
             id: string;
-            /** Images */
-            images: components["schemas"]["ImageOut"][];
-            label_task: components["schemas"]["LabelTaskRef"] | null;
-            /** Model */
-            model: string | null;
             /** Part */
             part: string;
-            /**
-             * Problem
-             * @description Why it could not be inspected; its verdict is then `review`, never `ok`.
-             */
-            problem: string | null;
-            /** Process Values */
-            process_values: {
-                [key: string]: number;
-            };
+            /** Station */
+            station: string;
             /** Product */
             product: string;
+            /** Trigger Id */
+            trigger_id: string | null;
             /**
              * Progress
              * @enum {string}
              */
             progress: "received" | "done" | "failed";
             /**
+             * Problem
+             * @description Why it could not be inspected; its verdict is then `review`, never `ok`.
+             */
+            problem: string | null;
+            /** Verdict */
+            verdict: ("ok" | "review" | "ng") | null;
+            /** Score */
+            score: number | null;
+            /** Model */
+            model: string | null;
+            /** Elapsed Ms */
+            elapsed_ms: number | null;
+            /**
              * Received At
              * Format: date-time
              */
             received_at: string;
-            /** Score */
-            score: number | null;
-            /** Station */
-            station: string;
-            /** Trigger Id */
-            trigger_id: string | null;
-            /** Verdict */
-            verdict: ("ok" | "review" | "ng") | null;
+            /** Process Values */
+            process_values: {
+                [key: string]: number;
+            };
+            /** Images */
+            images: components["schemas"]["ImageOut"][];
+            decision: components["schemas"]["DecisionOut"] | null;
+            label_task: components["schemas"]["LabelTaskRef"] | null;
         };
         /**
          * InspectionPage
@@ -765,6 +922,15 @@ export interface components {
          * @description A job; `progress` is 0..1 or null where unknown.
          */
         JobJson: {
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            state: components["schemas"]["JobState"];
+            /** Progress */
+            progress: number | null;
+            /** Message */
+            message: string;
             /** Attempts */
             attempts: number;
             /**
@@ -772,25 +938,16 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+            /** Started At */
+            started_at: string | null;
             /** Finished At */
             finished_at: string | null;
-            /** Id */
-            id: string;
-            /** Kind */
-            kind: string;
-            /** Message */
-            message: string;
             /** Problem */
             problem: string | null;
-            /** Progress */
-            progress: number | null;
             /** Result */
             result: {
                 [key: string]: unknown;
             } | null;
-            /** Started At */
-            started_at: string | null;
-            state: components["schemas"]["JobState"];
         };
         /**
          * JobPage
@@ -811,13 +968,6 @@ export interface components {
          * @description A crop of an inspection that a person should label.
          */
         LabelTaskJson: {
-            /** Closed At */
-            closed_at: string | null;
-            /**
-             * Crop
-             * @description x, y, width, height in pixels of the image.
-             */
-            crop: number[];
             /** Id */
             id: string;
             /** Inspection Id */
@@ -827,35 +977,42 @@ export interface components {
              * @description Which image of the inspection.
              */
             n: number;
-            /**
-             * Opened At
-             * Format: date-time
-             */
-            opened_at: string;
             /** Part */
             part: string;
-            /** Problem */
-            problem: string | null;
+            /** Station */
+            station: string;
+            /** View */
+            view: string;
             /**
              * Reason
              * @enum {string}
              */
             reason: "review" | "overruled";
-            state: components["schemas"]["TaskState"];
-            /** Station */
-            station: string;
             /**
              * Urgency
              * @description 1 is next, 0 is whenever.
              */
             urgency: number;
+            state: components["schemas"]["TaskState"];
+            /** Problem */
+            problem: string | null;
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            /** Closed At */
+            closed_at: string | null;
             /**
              * Url
              * @description Where to label it; null until it is in Label Studio.
              */
             url: string | null;
-            /** View */
-            view: string;
+            /**
+             * Crop
+             * @description x, y, width, height in pixels of the image.
+             */
+            crop: number[];
         };
         /**
          * LabelTaskPage
@@ -884,34 +1041,34 @@ export interface components {
          * @description A model. `figures` are of its validation parts; `decision` is its comparison with the champion of its time.
          */
         ModelJson: {
+            /** Id */
+            id: string;
             /** Alias */
             alias: string | null;
-            /** Classes */
-            classes: {
-                [key: string]: string;
-            };
+            state: components["schemas"]["ModelState"];
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
-            /** Dataset */
-            dataset: {
+            /** Served Since */
+            served_since: string | null;
+            /** Figures */
+            figures: {
                 [key: string]: unknown;
             };
             /** Decision */
             decision: {
                 [key: string]: unknown;
             } | null;
-            /** Figures */
-            figures: {
+            /** Classes */
+            classes: {
+                [key: string]: string;
+            };
+            /** Dataset */
+            dataset: {
                 [key: string]: unknown;
             };
-            /** Id */
-            id: string;
-            /** Served Since */
-            served_since: string | null;
-            state: components["schemas"]["ModelState"];
         };
         /**
          * ModelPage
@@ -932,35 +1089,65 @@ export interface components {
          * @description Sums over the parts that followed their recommendation, from the step at which each part's first was asked.
          */
         Money: {
-            /** Currency */
-            currency: string;
-            /** If Continued Expected */
-            if_continued_expected: number;
-            /** If Scrapped */
-            if_scrapped: number;
             /** Realised */
             realised: number;
-            /** Saved Against Continuing */
-            saved_against_continuing: number;
+            /** If Scrapped */
+            if_scrapped: number;
+            /** If Continued Expected */
+            if_continued_expected: number;
             /** Saved Against Scrapping */
             saved_against_scrapping: number;
+            /** Saved Against Continuing */
+            saved_against_continuing: number;
+            /** Currency */
+            currency: string;
         };
         /**
          * NewPassword
          * @description The password so far, and the new one.
          */
         NewPassword: {
-            /** New */
-            new: string;
             /** Old */
             old: string;
+            /** New */
+            new: string;
         };
-        /** ProcessJson */
-        ProcessJson: {
-            /** Model */
-            model: string;
+        /**
+         * ProcessLine
+         * @description A process in the list.
+         */
+        ProcessLine: {
             /** Name */
             name: string;
+            /** Model */
+            model: string;
+            /** Currency */
+            currency: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Steps */
+            steps: string[];
+        };
+        /**
+         * ProcessList
+         * @description The processes that are served.
+         */
+        ProcessList: {
+            /** Items */
+            items: components["schemas"]["ProcessLine"][];
+        };
+        /**
+         * ProcessWhole
+         * @description A process, and the report of the fit.
+         */
+        ProcessWhole: {
+            /** Name */
+            name: string;
+            /** Model */
+            model: string;
             /** Process */
             process: {
                 [key: string]: unknown;
@@ -970,106 +1157,52 @@ export interface components {
                 [key: string]: unknown;
             };
         };
-        /** ProcessPage */
-        ProcessPage: {
-            /** Items */
-            items: components["schemas"]["ProcessRef"][];
-        };
-        /** ProcessRef */
-        ProcessRef: {
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Currency */
-            currency: string;
-            /** Model */
-            model: string;
-            /** Name */
-            name: string;
-            /** Steps */
-            steps: string[];
-        };
         /**
          * Queued
-         * @description Label Studio's word was heard; `job` will look at what it means, or nothing needs to be done.
+         * @description Label Studio's word was heard; these jobs will look at what it means, or nothing needs to be done.
          */
         Queued: {
-            /** Job */
-            job: string | null;
-        };
-        /** RecommendationJson */
-        RecommendationJson: {
-            /** Answer */
-            answer: {
-                [key: string]: unknown;
-            };
-            /**
-             * Asked At
-             * Format: date-time
-             */
-            asked_at: string;
-            /** At */
-            at: string;
-            /** Id */
-            id: string;
-            /** Outcome */
-            outcome: {
-                [key: string]: unknown;
-            } | null;
-            /** Part */
-            part: string;
-            /** Request */
-            request: {
-                [key: string]: unknown;
-            };
-        };
-        /** RecommendationPage */
-        RecommendationPage: {
-            /** Items */
-            items: components["schemas"]["RecommendationJson"][];
-            /** Next Cursor */
-            next_cursor: string | null;
+            /** Jobs */
+            jobs: string[];
         };
         /**
          * StationOut
          * @description One station and what it saw.
          */
         StationOut: {
-            /** Inspected */
-            inspected: number;
-            /** Last At */
-            last_at: string | null;
             /** Name */
             name: string;
-            /** Ng */
-            ng: number;
-            /** Ok */
-            ok: number;
             /** Product */
             product: string;
+            /** Inspected */
+            inspected: number;
+            /** Ok */
+            ok: number;
             /** Review */
             review: number;
+            /** Ng */
+            ng: number;
+            /** Last At */
+            last_at: string | null;
         };
         /**
          * Summary
          * @description What came of the parts that had a recommendation.
          */
         Summary: {
+            /** Recommended */
+            recommended: number;
+            /** Followed */
+            followed: number;
             /** Finished In Spec */
             finished_in_spec: number;
             /** Finished Out Of Spec */
             finished_out_of_spec: number;
-            /** Followed */
-            followed: number;
-            money: components["schemas"]["Money"];
-            /** Recommended */
-            recommended: number;
             /** Scrapped */
             scrapped: number;
             /** Unknown */
             unknown: number;
+            money: components["schemas"]["Money"];
         };
         /**
          * TaskState
@@ -1077,18 +1210,57 @@ export interface components {
          * @enum {string}
          */
         TaskState: "open" | "pushed" | "done" | "cancelled";
+        /**
+         * Told
+         * @description A recommendation that was given, and what came of the part.
+         */
+        Told: {
+            /** Id */
+            id: string;
+            /** Part */
+            part: string;
+            /** At */
+            at: string;
+            /**
+             * Asked At
+             * Format: date-time
+             */
+            asked_at: string;
+            /** Request */
+            request: {
+                [key: string]: unknown;
+            };
+            /** Answer */
+            answer: {
+                [key: string]: unknown;
+            };
+            /** Outcome */
+            outcome: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * ToldPage
+         * @description Recommendations, newest first.
+         */
+        ToldPage: {
+            /** Items */
+            items: components["schemas"]["Told"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
         /** ValidationError */
         ValidationError: {
-            /** Context */
-            ctx?: Record<string, never>;
-            /** Input */
-            input?: unknown;
             /** Location */
             loc: (string | number)[];
             /** Message */
             msg: string;
             /** Error Type */
             type: string;
+            /** Input */
+            input?: unknown;
+            /** Context */
+            ctx?: Record<string, never>;
         };
         /**
          * Verdict
@@ -1158,6 +1330,182 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    metrics_api_v1_metrics_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    original_api_v1_inspections__inspection_id__images__n__original_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inspection_id: string;
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    overlay_api_v1_inspections__inspection_id__images__n__overlay_png_get: {
+        parameters: {
+            query?: {
+                fill?: boolean;
+            };
+            header?: never;
+            path: {
+                inspection_id: string;
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mask_api_v1_inspections__inspection_id__images__n__mask_png_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inspection_id: string;
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    thumbnail_api_v1_inspections__inspection_id__images__n__thumbnail_jpg_get: {
+        parameters: {
+            query?: {
+                /** @description Longer side in pixels. */
+                size?: number;
+            };
+            header?: never;
+            path: {
+                inspection_id: string;
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    tile_api_v1_inspections__inspection_id__images__n__tiles__level___column___row__jpg_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inspection_id: string;
+                n: number;
+                level: number;
+                column: number;
+                row: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
@@ -1306,164 +1654,6 @@ export interface operations {
             };
         };
     };
-    mask_api_v1_inspections__inspection_id__images__n__mask_png_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                inspection_id: string;
-                n: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    original_api_v1_inspections__inspection_id__images__n__original_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                inspection_id: string;
-                n: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    overlay_api_v1_inspections__inspection_id__images__n__overlay_png_get: {
-        parameters: {
-            query?: {
-                fill?: boolean;
-            };
-            header?: never;
-            path: {
-                inspection_id: string;
-                n: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    thumbnail_api_v1_inspections__inspection_id__images__n__thumbnail_jpg_get: {
-        parameters: {
-            query?: {
-                /** @description Longer side in pixels. */
-                size?: number;
-            };
-            header?: never;
-            path: {
-                inspection_id: string;
-                n: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    tile_api_v1_inspections__inspection_id__images__n__tiles__level___column___row__jpg_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                inspection_id: string;
-                n: number;
-                level: number;
-                column: number;
-                row: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
     jobs_api_v1_jobs_get: {
         parameters: {
             query?: {
@@ -1497,26 +1687,6 @@ export interface operations {
             };
         };
     };
-    retrain_api_v1_jobs_retrain_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["JobJson"];
-                };
-            };
-        };
-    };
     job_api_v1_jobs__id__get: {
         parameters: {
             query?: never;
@@ -1544,6 +1714,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    retrain_api_v1_jobs_retrain_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobJson"];
                 };
             };
         };
@@ -1609,24 +1799,6 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
-            };
-        };
-    };
-    metrics_api_v1_metrics_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
         };
     };
@@ -1727,7 +1899,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProcessPage"];
+                    "application/json": components["schemas"]["ProcessList"];
                 };
             };
         };
@@ -1749,7 +1921,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProcessJson"];
+                    "application/json": components["schemas"]["ProcessWhole"];
                 };
             };
             /** @description Validation Error */
@@ -1763,10 +1935,10 @@ export interface operations {
             };
         };
     };
-    recommendations_api_v1_processes__name__recommendations_get: {
+    told_api_v1_processes__name__recommendations_get: {
         parameters: {
             query?: {
-                decision?: string | null;
+                decision?: ("continue" | "correct" | "scrap" | "measure" | "abstain") | null;
                 cursor?: string | null;
                 limit?: number;
             };
@@ -1784,7 +1956,77 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RecommendationPage"];
+                    "application/json": components["schemas"]["ToldPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    recommendations_api_v1_processes__name__recommendations_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"] | components["schemas"]["Asked"][];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Advice"] | components["schemas"]["Advice"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    outcomes_api_v1_processes__name__outcomes_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CameOf"] | components["schemas"]["CameOf"][];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
                 };
             };
             /** @description Validation Error */

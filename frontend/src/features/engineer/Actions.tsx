@@ -1,0 +1,88 @@
+import type { Advice, Process, Recommendation } from "../../api/words";
+import { percentScale } from "../../geometry/scale";
+import { change, figure } from "../../ui/format";
+import { beyondLimits, find } from "./readings";
+
+/** What to do: settings from nominal to new within their range, optional steps, readings. */
+export function Actions({ advice, process }: { advice: Advice; process: Process }) {
+  const settings = Object.entries(advice.settings);
+  if (settings.length + advice.run.length + advice.measure.length === 0) return null;
+  return (
+    <section>
+      <h3>What to do</h3>
+      {advice.run.length > 0 && (
+        <p>
+          Run <strong>{advice.run.join(", ")}</strong> (optional step{advice.run.length > 1 ? "s" : ""})
+        </p>
+      )}
+      {advice.measure.length > 0 && (
+        <p>
+          Measure <strong>{advice.measure.join(", ")}</strong> before deciding
+        </p>
+      )}
+      {settings.length > 0 && (
+        <table className="settings">
+          <thead>
+            <tr>
+              <th scope="col">Setting</th>
+              <th scope="col">Nominal</th>
+              <th scope="col">New</th>
+              <th scope="col">Within its range</th>
+            </tr>
+          </thead>
+          <tbody>
+            {settings.map(([name, value]) => {
+              const setting = find(process, name)?.setting;
+              if (!setting) return null;
+              const at = percentScale([setting.low, setting.high]);
+              return (
+                <tr key={name}>
+                  <th scope="row">{name}</th>
+                  <td>{figure(setting.nominal)}</td>
+                  <td>
+                    <strong>
+                      {figure(value)} {setting.unit}
+                    </strong>{" "}
+                    <span className="quiet">{change(value - setting.nominal)}</span>
+                  </td>
+                  <td>
+                    <svg className="range" viewBox="0 0 100 10" preserveAspectRatio="none" role="img"
+                      aria-label={`${figure(setting.low)} to ${figure(setting.high)} ${setting.unit ?? ""}`}>
+                      <path d="M0 5H100" stroke="#aab3ba" strokeWidth="2" vectorEffect="non-scaling-stroke" />
+                      <path d={`M${at(setting.nominal)} 1V9`} stroke="#5b6670" strokeWidth="2" vectorEffect="non-scaling-stroke" />
+                      <path d={`M${at(setting.nominal)} 5H${at(value)}`} stroke="#111417" strokeWidth="4" vectorEffect="non-scaling-stroke" />
+                    </svg>
+                  </td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+/** Readings of the part that left their limits: what the alarm rests on. */
+export function Readings({ recommendation, process }: { recommendation: Recommendation; process: Process }) {
+  const beyond = beyondLimits(process, recommendation.request.observed ?? {});
+  return (
+    <section>
+      <h3>Readings beyond their limits</h3>
+      {beyond.length === 0 && <p className="quiet">None so far; the forecast alone calls for a decision.</p>}
+      {beyond.length > 0 && (
+        <ul className="readings">
+          {beyond.slice(0, 8).map((reading) => (
+            <li key={reading.name}>
+              <strong>{reading.name}</strong> {figure(reading.value)} {reading.unit}{" "}
+              <span className="beyond">
+                {reading.above ? "▲" : "▼"} {change(reading.by)} {reading.above ? "over" : "under"} {figure(reading.limit)}
+              </span>
+            </li>
+          ))}
+          {beyond.length > 8 && <li className="quiet">and {beyond.length - 8} more</li>}
+        </ul>
+      )}
+    </section>
+  );
+}

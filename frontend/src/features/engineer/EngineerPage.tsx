@@ -1,0 +1,78 @@
+import { NativeSelect } from "@mantine/core";
+import { useState } from "react";
+import { useLocation } from "wouter";
+import { useProcess, useProcesses, useRecommendations, useSummary } from "../../api/processes";
+import type { Decision } from "../../api/words";
+import { text } from "../../text";
+import { clock, money, percent } from "../../ui/format";
+import { Empty, waiting } from "../../ui/States";
+import { useKeys } from "../../ui/useKeys";
+import { DecisionMark } from "./DecisionMark";
+import { Detail } from "./Detail";
+import { SummaryCards } from "./SummaryCards";
+
+const DECISIONS: Decision[] = ["correct", "scrap", "measure", "abstain", "continue"];
+
+/** Parts out of their specification, with what to do about each. */
+export default function EngineerPage({ id }: { id?: string | undefined }) {
+  const [, go] = useLocation();
+  const [wanted, setWanted] = useState<string>();
+  const [decision, setDecision] = useState<string>("");
+  const processes = useProcesses();
+  const name = wanted ?? processes.data?.items[0]?.name;
+  const process = useProcess(name);
+  const list = useRecommendations(name, decision || undefined);
+  const summary = useSummary(name);
+  const items = list.data ?? [];
+  const shown = items.find((item) => item.id === id) ?? items[0];
+  const step = (by: number) => {
+    const next = items[items.findIndex((item) => item.id === shown?.id) + by];
+    if (next) go(`/engineer/${next.id}`, { replace: true });
+  };
+  useKeys({ ArrowDown: () => step(1), ArrowUp: () => step(-1) });
+
+  const state = waiting(processes) ?? (name === undefined ? null : (waiting(process) ?? waiting(list)));
+  if (state) return state;
+  if (name === undefined) return <Empty title={text.engineer.none}>{text.engineer.noneHelp}</Empty>;
+  return (
+    <div className="engineer">
+      {summary.data && <SummaryCards summary={summary.data} />}
+      <div className="engineer-body">
+        <section className="list" aria-label="Recommendations, newest first">
+          <div className="list-head">
+            <NativeSelect size="xs" aria-label="Process" value={name} data={(processes.data?.items ?? []).map((item) => item.name)}
+              onChange={(event) => setWanted(event.currentTarget.value)} />
+            <NativeSelect size="xs" aria-label="Decision" value={decision} onChange={(event) => setDecision(event.currentTarget.value)}
+              data={[{ value: "", label: "All decisions" }, ...DECISIONS.map((value) => ({ value, label: text.engineer.decision[value] }))]} />
+          </div>
+          <ul>
+            {items.map((item) => (
+              <li key={item.id}>
+                <button type="button" className="row" aria-current={item.id === shown?.id} onClick={() => go(`/engineer/${item.id}`, { replace: true })}>
+                  <span className="row-text">
+                    <strong>{item.part}</strong>
+                    <span>
+                      {item.at} · {clock(item.asked_at)}
+                    </span>
+                  </span>
+                  <span className="row-verdict">
+                    <DecisionMark decision={item.answer.decision} />
+                    <span>
+                      {item.answer.p_conform !== null && percent(item.answer.p_conform)}
+                      {item.answer.expected_value !== null && ` · ${money(item.answer.expected_value, process.data?.process.currency ?? "")}`}
+                    </span>
+                  </span>
+                </button>
+              </li>
+            ))}
+          </ul>
+        </section>
+        {shown && process.data ? (
+          <Detail recommendation={shown} process={process.data.process} />
+        ) : (
+          <Empty title={text.engineer.emptyTitle}>{text.engineer.empty}</Empty>
+        )}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,126 @@
+import { Button, Modal } from "@mantine/core";
+import { useState } from "react";
+import { useModelAction, useModels } from "../../api/learning";
+import type { Model } from "../../api/words";
+import { text } from "../../text";
+import { dayAndTime, shortId } from "../../ui/format";
+import { waiting } from "../../ui/States";
+import { sideBySide } from "./figures";
+import { JobList } from "./JobList";
+
+type Wish = { kind: "promote"; id: string } | { kind: "rollback" };
+
+/** The registry: who serves, who challenged, why it was decided so; and what is being learnt now. */
+export default function ModelsPage() {
+  const models = useModels();
+  const action = useModelAction();
+  const [wish, setWish] = useState<Wish | null>(null);
+  const state = waiting(models);
+  if (state) return state;
+  const items = models.data?.items ?? [];
+  const champion = items.find((model) => model.alias === "champion");
+  const others = items.filter((model) => model !== champion);
+  const words = text.train;
+  return (
+    <div className="page models">
+      <div className="models-main">
+        <h1>{words.serving}</h1>
+        {champion && <ModelFacts model={champion} />}
+        <div className="models-buttons">
+          <Button color="dark" loading={action.isPending} onClick={() => action.mutate({ kind: "retrain" })}>
+            {words.retrain}
+          </Button>
+          <Button variant="default" disabled={!others.some((model) => model.state === "retired")} onClick={() => setWish({ kind: "rollback" })}>
+            {words.rollback}
+          </Button>
+        </div>
+        {action.error && (
+          <p role="alert" className="problem">
+            {action.error.message}
+          </p>
+        )}
+        <h2>{words.others}</h2>
+        {others.length === 0 && <p className="quiet">{words.noOthers}</p>}
+        {others.map((model) => (
+          <ModelFacts key={model.id} model={model} promote={() => setWish({ kind: "promote", id: model.id })} />
+        ))}
+      </div>
+      <section className="models-jobs" aria-label={words.jobs}>
+        <h2>{words.jobs}</h2>
+        <JobList />
+      </section>
+      <Modal opened={wish !== null} onClose={() => setWish(null)} title="Change the model that serves?" closeButtonProps={{ "aria-label": "Close" }}>
+        <p>
+          {wish?.kind === "promote"
+            ? `Model ${shortId(wish.id)} will judge every part from now on. Your name goes into the audit trail.`
+            : "The champion before this one will judge every part again. Your name goes into the audit trail."}
+        </p>
+        <Button
+          color="dark"
+          onClick={() => {
+            if (wish) action.mutate(wish);
+            setWish(null);
+          }}
+        >
+          {wish?.kind === "promote" ? words.promote : words.rollback}
+        </Button>
+      </Modal>
+    </div>
+  );
+}
+
+function ModelFacts({ model, promote }: { model: Model; promote?: () => void }) {
+  const compared = model.decision as { promote?: boolean; reason?: string; champion?: object; challenger?: object } | null;
+  const both = compared?.champion && compared.challenger;
+  const rows = both ? sideBySide([compared.champion, compared.challenger]) : sideBySide([model.figures]);
+  return (
+    <article className="model" data-state={model.state}>
+      <header>
+        <strong>{shortId(model.id)}</strong>
+        <span className="badge">{model.alias ?? model.state}</span>
+        <span className="quiet">{dayAndTime(model.created_at)}</span>
+        {promote && (
+          <Button size="compact-sm" variant="default" onClick={promote}>
+            {text.train.promote}
+          </Button>
+        )}
+      </header>
+      {compared?.reason && (
+        <p>
+          <strong>{compared.promote ? "Promoted" : "Not promoted"}:</strong> {compared.reason}
+        </p>
+      )}
+      <p className="quiet">Classes: {Object.values(model.classes).join(", ") || "none named"}</p>
+      {rows.length > 0 && (
+        <details open={Boolean(both) || model.alias === "champion"}>
+          <summary>Figures {both ? "on the same held-back parts" : "of its validation parts"}</summary>
+          <table className="figures">
+            <thead>
+              <tr>
+                <th scope="col">Figure</th>
+                {both ? (
+                  <>
+                    <th scope="col">Champion of then</th>
+                    <th scope="col">This model</th>
+                  </>
+                ) : (
+                  <th scope="col">This model</th>
+                )}
+              </tr>
+            </thead>
+            <tbody>
+              {rows.slice(0, 24).map((row) => (
+                <tr key={row.name}>
+                  <th scope="row">{row.name}</th>
+                  {row.values.map((value, column) => (
+                    <td key={column}>{value ?? "–"}</td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </details>
+      )}
+    </article>
+  );
+}
