@@ -26,6 +26,7 @@ from process_opt.records import Outcome, ProcessVersion, Recommendation
 from process_opt.request import check_observed
 from qc.errors import InvalidInput, NotFound
 from qc.records import new_id
+from server.process_money import Summary
 
 FOLDER = "processes"
 """Under QC_HOME: `processes/<name>/<hash of the model>`."""
@@ -45,6 +46,8 @@ class Models:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.sums: dict[str, tuple[tuple[int, int], Summary]] = {}
+        """By process: how many recommendations and outcomes there were, and the summary of them."""
         self._kept: OrderedDict[str, ProcessModel] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -36,7 +36,9 @@ class StudioService:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._connecting: Studio | None = None
         self._connected: Studio | None = None
+        """The same, once its project and webhook are set up."""
         self._supervisor = Supervisor("Label Studio", self._start, ready=self._ready)
 
     def begin(self) -> None:
@@ -59,6 +61,7 @@ class StudioService:
     def stop(self) -> None:
         """Stop our own; leave a foreign one alone."""
         self._supervisor.stop()
+        self._disconnect()
 
     def fit_classes(self) -> None:
         """Offer the champion's classes in Label Studio, where it does not offer them yet. Raises Unavailable."""
@@ -68,12 +71,13 @@ class StudioService:
             studio.ensure_project(classes)
 
     def _start(self, stop: threading.Event) -> Child:
-        settings, self._connected = self._context.settings, None
+        settings = self._context.settings
+        self._disconnect()
         if settings.label_studio_url:
             _wait_for_champion(self._context, stop)
-            studio = Studio(settings.label_studio_url, settings.label_studio_token)
-            studio.check()
-            return ForeignStudio(studio)
+            with Studio(settings.label_studio_url, settings.label_studio_token) as studio:
+                studio.check()
+            return ForeignStudio()
         data = settings.folder(FOLDER)
         process = StudioProcess(
             _environment(settings.label_studio_env),
@@ -97,7 +101,7 @@ class StudioService:
         token = settings.label_studio_token
         if not settings.label_studio_url:
             token = account(settings.folder(FOLDER) / "account.json").token
-        studio = Studio(settings.studio_url, token)
+        studio = self._connecting = Studio(settings.studio_url, token)
         studio.ensure_project(self._classes())
         studio.ensure_webhook(settings.url + WEBHOOK_PATH, {SECRET_HEADER: webhook_secret(home)})
         self._connected = studio
@@ -106,6 +110,11 @@ class StudioService:
                 queue.enqueue(session, kind, now=context.now(), key=kind, again=True)
             session.commit()
 
+    def _disconnect(self) -> None:
+        if self._connecting is not None:
+            self._connecting.close()
+        self._connecting = self._connected = None
+
     def _classes(self) -> dict[int, str]:
         serving = self._context.need_champion().serving()
         return {int(class_id): name for class_id, name in serving.classes.items()}
@@ -113,9 +122,6 @@ class StudioService:
 
 class ForeignStudio:
     """A Label Studio that somebody else runs. A `server.supervisor.Child`; stopping it is not our business."""
-
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
 
     def alive(self) -> bool:
         """It is looked after elsewhere; a job that does not reach it tries again."""

@@ -244,7 +244,11 @@ def outcomes(name: str, sent: CameOf | list[CameOf], request: Request, context: 
 def summary(name: str, request: Request, session: SessionDep, context: ContextDep) -> process_money.Summary:
     """What the recommendations brought, counted from the outcomes that were told."""
     version = service.current(session, name)
-    return process_money.summary(session, name, _models(request, context).of(version).process)
+    counted = service.counts(session, name)
+    models = _models(request, context)
+    if models.sums.get(name, (None,))[0] != counted:  # thousands of rows, and asked for by every open page
+        models.sums[name] = (counted, process_money.summary(session, name, models.of(version).process))
+    return models.sums[name][1]
 
 
 T = TypeVar("T", Asked, CameOf)

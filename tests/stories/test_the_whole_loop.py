@@ -81,6 +81,7 @@ class Plant:
         self.server: subprocess.Popen[bytes] | None = None
         self.truth: dict[str, np.ndarray] = {}
         self.key = ""
+        self.people: list[Studio] = []
 
     def qc(self, *arguments: str) -> list[str]:
         return [sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())", *arguments]
@@ -98,6 +99,8 @@ class Plant:
         self.server.wait()
 
     def stops(self) -> None:
+        for person in self.people:
+            person.close()
         if self.server is not None and self.server.poll() is None:
             self.server.send_signal(signal.SIGTERM)
             try:
@@ -149,6 +152,7 @@ class Plant:
         token = account(self.home / "label-studio" / "account.json").token
         studio = Studio(f"http://127.0.0.1:{self.studio_port}", token)
         studio.ensure_project(CLASSES)
+        self.people.append(studio)
         return studio
 
     def labels(self, studio: Studio, task: dict) -> None:
