@@ -99,8 +99,8 @@ def unpack(rle: Any, *, height: int, width: int) -> NDArray[np.uint8]:
         )
     try:
         values = brush.decode_rle(data)
-    except (ValueError, IndexError) as error:
-        raise InvalidInput("brush strokes are damaged: they end too early") from error
+    except (ValueError, IndexError, OverflowError) as error:
+        raise InvalidInput("brush strokes are damaged or end too early") from error
     return np.asarray(values, np.uint8).reshape(height, width, 4)[..., 3]
 
 

@@ -71,8 +71,8 @@ def freeze(
     """Write a data set (contracts, section 2) from all annotations that stand.
 
     An image is the camera's own bytes, whole. Its mask is known inside the crops that people labelled, and 255 (nobody
-    knows) everywhere else; where crops overlap, what was drawn last counts. Beside it stands `manifest.json`: what every
-    file's hash is, who labelled what, and when.
+    knows) everywhere else; where crops overlap, what was drawn last counts. Beside it stands `manifest.json`: the hash
+    of every file, who labelled what, and when.
 
     The folder appears whole or not at all.
 
@@ -85,7 +85,7 @@ def freeze(
         name: of the set; by default that of the folder.
 
     Raises:
-        Conflict: `out` exists; nothing is labelled; or a side has too few parts (the message says how many are missing).
+        Conflict: `out` exists; nothing is labelled; or a side has too few parts (the message says how many).
         InvalidInput: a class of an annotation or of `base` is not among `classes`, or a mask has not its crop's size.
     """
     out = Path(out)
@@ -95,7 +95,7 @@ def freeze(
     exposures = _labelled(session)
     if not exposures:
         raise Conflict("no label task is finished; label some in Label Studio first")
-    sides = {} if mixed_in is None else {s.part: s.split for s in mixed_in.samples}
+    sides = {} if mixed_in is None else {name: s.split for s in mixed_in.samples for name in (s.group, s.part)}
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}"
     try:

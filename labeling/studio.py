@@ -67,20 +67,33 @@ class Studio:
     """Class id to label, as last given to `ensure_project`."""
     timeout_s: float = TIMEOUT_S
     _sdk: Any = field(default=None, repr=False)
+    _http: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         from label_studio_sdk import LabelStudio
         from label_studio_sdk.core.api_error import ApiError
 
         self.url = self.url.rstrip("/")
+        self._http = _client(self.url, self.timeout_s)
         try:
             self._sdk = LabelStudio(  # type: ignore[no-untyped-call]
-                base_url=self.url, api_key=self.token, httpx_client=_client(self.url, self.timeout_s)
+                base_url=self.url, api_key=self.token, httpx_client=self._http
             )
         except ApiError as error:  # it looks into the token
+            self._http.close()
             raise InvalidInput(
                 f"the token for Label Studio on {self.url} is of no use: {_words(error.body)}"
             ) from error
+
+    def close(self) -> None:
+        """End the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.close()
 
     def check(self) -> str:
         """Who we are there; raises Unavailable."""
