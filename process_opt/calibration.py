@@ -36,12 +36,23 @@ def held_out_check(model: ProcessModel, data: Data) -> dict[str, Any]:
             if k >= share * steps and place not in deciding:
                 y[place] = np.nan
         path = smooth(
-            list(model.motions), layout.reads, layout.levers, model.gauge, model.start, {}, y, data.v, data.people, list(data.skipped)
+            list(model.motions),
+            layout.reads,
+            layout.levers,
+            model.gauge,
+            model.start,
+            {},
+            y,
+            data.v,
+            data.people,
+            list(data.skipped),
         )
         for place, innovation, variance in path.misfit:
             if place in deciding:
                 use = np.isfinite(innovation)
-                ratios[deciding.index(place)].append(innovation[use] ** 2 / np.broadcast_to(variance, innovation.shape)[use])
+                ratios[deciding.index(place)].append(
+                    innovation[use] ** 2 / np.broadcast_to(variance, innovation.shape)[use]
+                )
     widen, before, after = [], [], []
     for one in ratios:
         z2 = np.concatenate(one) if one else np.ones(0)

@@ -46,12 +46,16 @@ def run_fit(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("fit", total=1.0)
-        model = fit(process, history, seed=args.seed, progress=lambda t, s: bar.update(task, description=t, completed=s))
+        model = fit(
+            process, history, seed=args.seed, progress=lambda t, s: bar.update(task, description=t, completed=s)
+        )
     model.save(args.out)
     lost = sum(not known for known in model.identified.values())
     for note in history.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
-    print(f"{args.out}: learnt {process.name} from {history.size} parts; {lost} of {len(model.identified)} settings not identified")
+    print(
+        f"{args.out}: learnt {process.name} from {history.size} parts; {lost} of {len(model.identified)} settings not identified"
+    )
     return 0
 
 
@@ -71,7 +75,9 @@ def run_recommend(args: argparse.Namespace) -> int:
     numbered = [(i, line) for i, line in enumerate(lines, start=1) if line.strip()]
     answers = []
     for number, line in track(numbered, description="parts", console=Console(stderr=True), transient=True):
-        answers.append(json.dumps(_answer(recommend, model, line, f"{args.requests.name} line {number}"), ensure_ascii=False))
+        answers.append(
+            json.dumps(_answer(recommend, model, line, f"{args.requests.name} line {number}"), ensure_ascii=False)
+        )
     write_whole(args.out, "".join(a + "\n" for a in answers))
     print(f"{args.out}: {len(answers)} answers")
     return 0

@@ -111,7 +111,9 @@ class Estimate:
     def with_weights(self, flat: Floats) -> Estimate:
         """The same with other weights."""
         parts = self.split(flat[:, None])
-        return replace(self, motions=tuple(replace(m, weights=w[:, :, 0]) for m, w in zip(self.motions, parts, strict=True)))
+        return replace(
+            self, motions=tuple(replace(m, weights=w[:, :, 0]) for m, w in zip(self.motions, parts, strict=True))
+        )
 
     def with_penalty(self, penalty: tuple[Floats, ...]) -> Estimate:
         """The same under another prior."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from process_opt.calibration import held_out_check
-from process_opt.estimate import Data, Estimate, climb, em, posterior, prepare, start_estimate
+from process_opt.estimate import Data, Estimate, climb, em, prepare, start_estimate
 from process_opt.hierarchy import scales
 from process_opt.history import History
 from process_opt.identify import identified_levers
@@ -23,10 +23,13 @@ from process_opt.nonlinear import wanted_terms
 from process_opt.process import Process
 from qc.errors import InvalidInput
 
-DRAWS = 96
-"""Half of them choose the plan, the other half judge it; 48 give the mean of a probability to about 0.02."""
-EM_ROWS = 3000
+DRAWS = 64
+"""Half of them choose the plan, all judge it; more change the mean of a probability by less than 0.01."""
+EM_ROWS = 2500
 """Rows for the first iterations: they only have to come near, the last ones use all."""
+
+MANY_WEIGHTS, ROWS_FOR_MANY = 2000, 6000
+"""The information matrix costs rows x weights squared: beyond this many weights the last passes take fewer rows."""
 
 Progress = Callable[[str, float], None]
 
@@ -52,18 +55,21 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     few = train if train.size <= EM_ROWS else train.rows(_preferring_dither(train, EM_ROWS, rng))
     estimate = start_estimate(process, layout, few)
     say("first passes", 0.05)
-    estimate = em(estimate, few, passes=10, progress=lambda s: say("first passes", 0.05 + 0.3 * s))
+    estimate = em(estimate, few, passes=8, progress=lambda s: say("first passes", 0.05 + 0.25 * s))
+    estimate, means, covariance = climb(estimate, few, rounds=7, progress=lambda s: say("effects", 0.3 + 0.1 * s))
     extra = wanted_terms(estimate, few)
     if any(extra):
-        say("bent and joint effects", 0.35)
-        estimate = em(estimate.with_terms(extra), few, passes=6)
-    say("how large effects usually are", 0.45)
-    estimate, means, covariance = climb(estimate, few, rounds=8)
+        say("bent and joint effects", 0.4)
+        estimate = em(estimate.with_terms(extra), few, passes=3)
+        estimate, means, covariance = climb(estimate, few, rounds=4)
+    say("how large effects usually are", 0.5)
     estimate = estimate.with_penalty(scales(estimate, means, covariance, seed=seed))
+    if estimate.flat().size > MANY_WEIGHTS and train.size > ROWS_FOR_MANY:
+        train = train.rows(_preferring_dither(train, ROWS_FOR_MANY, rng))
     say("all parts", 0.55)
-    estimate, means, covariance = climb(estimate, train, rounds=4, progress=lambda s: say("all parts", 0.55 + 0.25 * s))
+    estimate, _, covariance = climb(estimate, train, rounds=3, progress=lambda s: say("all parts", 0.55 + 0.25 * s))
     say("uncertainty", 0.8)
-    means, covariance = posterior(estimate, train)
+    means = estimate.flat()
     draws = _draw(estimate, means, covariance, rng)
     say("check on held-out parts", 0.9)
     model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)

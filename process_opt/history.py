@@ -65,7 +65,9 @@ def read_history(path: Path, process: Process) -> History:
     except InvalidInput:
         raise
     except Exception as error:  # pandas and pyarrow raise many kinds, all meaning the file is unreadable
-        raise InvalidInput(f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}") from error
+        raise InvalidInput(
+            f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
     return parse_history(table, process, where=path.name)
 
 
@@ -93,10 +95,14 @@ def parse_history(table: pd.DataFrame, process: Process, *, where: str = "histor
         )
     assignment = _text(table, "assignment")
     for wrong in np.flatnonzero(~np.isin(assignment, ASSIGNMENTS))[:1]:
-        raise InvalidInput(f"{where} row {wrong + 2}: assignment {assignment[wrong]!r} must be operator, dither or empty")
+        raise InvalidInput(
+            f"{where} row {wrong + 2}: assignment {assignment[wrong]!r} must be operator, dither or empty"
+        )
     scrapped = disposition == "scrapped"
     if scrapped.all():
-        raise InvalidInput(f"{where}: every part was scrapped, so nothing is known of finished parts; add finished ones")
+        raise InvalidInput(
+            f"{where}: every part was scrapped, so nothing is known of finished parts; add finished ones"
+        )
     settings = _numbers(table, list(process.settings), where)
     readings = _numbers(table, list(process.measurements), where)
     _check_settings(settings, process, where)
@@ -179,7 +185,9 @@ def _check_units(readings: Floats, process: Process, where: str) -> None:
         limits = [v for v in (m.lower, m.upper) if math.isfinite(v)]
         if limits:
             scale = max(abs(v) for v in limits)
-            if typical > UNIT_RATIO * scale > 0 or (len(limits) == 2 and min(limits) > 0 and typical < min(limits) / UNIT_RATIO):
+            if typical > UNIT_RATIO * scale > 0 or (
+                len(limits) == 2 and min(limits) > 0 and typical < min(limits) / UNIT_RATIO
+            ):
                 raise InvalidInput(
                     f"{where}: {name} is typically {typical:g} but its limits are {' to '.join(f'{v:g}' for v in limits)}; "
                     f"the column seems to be in another unit"

@@ -87,7 +87,9 @@ def lay_out(process: Process, history: History) -> Layout:
     levers = {name: i for i, name in enumerate(process.settings)}
     return Layout(
         coordinates=tuple(names),
-        reads=tuple(tuple((readings[m.name], coordinate[readings[m.name]]) for m in s.measurements) for s in process.steps),
+        reads=tuple(
+            tuple((readings[m.name], coordinate[readings[m.name]]) for m in s.measurements) for s in process.steps
+        ),
         levers=tuple(tuple(levers[s.name] for s in step.settings) for step in process.steps),
         mean=mean,
         scale=scale,

@@ -65,7 +65,9 @@ def update(model: ProcessModel, outcomes: list[dict[str, Any]]) -> ProcessModel:
 
 def _parse(model: ProcessModel, outcome: Any) -> tuple[str, dict[str, float]]:
     if not isinstance(outcome, Mapping):
-        raise InvalidInput(f"an outcome must be an object with part, disposition and observed, not {type(outcome).__name__}")
+        raise InvalidInput(
+            f"an outcome must be an object with part, disposition and observed, not {type(outcome).__name__}"
+        )
     part = outcome.get("part")
     if not isinstance(part, str) or not part:
         raise InvalidInput(f"an outcome needs the part's name, not {part!r}")

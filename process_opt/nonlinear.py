@@ -7,10 +7,10 @@ import numpy as np
 from process_opt.estimate import Data, Estimate, features, usable
 from process_opt.state_space import Term
 
-MOST_WEIGHTS = 3600
+MOST_WEIGHTS = 2600
 """Of the whole process: the joint information matrix is square in it and must be inverted."""
 SURE = 5.0
-"""Standard deviations by which a step's test must exceed chance; with 50 steps none passes by luck."""
+"""Standard deviations by which a term's score must differ from nothing; among a few thousand tests none passes by luck."""
 
 
 def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
@@ -45,26 +45,23 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
             count[k] += use.sum()
             x0 = path.mean[k]
     weights = sum(m.weights.size for m in estimate.motions)
-    ranked = []
+    ranked: list[tuple[float, int, Term]] = []
     for k in range(steps):
         if not candidates[k] or count[k] < 200:
             continue
         f = len(estimate.motions[k].terms)
         a, b, c = left[k][:f, :f], left[k][:f, f:], left[k][f:, f:]
         solve = np.linalg.solve(a + 1e-6 * np.eye(f) * count[k], np.hstack([b, cross[k][:, :f].T]))
-        rest = c - b.T @ solve[:, : b.shape[1]] + 1e-6 * count[k] * np.eye(len(c))
+        rest = np.diag(c - b.T @ solve[:, : b.shape[1]]) + 1e-6 * count[k]
         score = cross[k][:, f:] - (b.T @ solve[:, b.shape[1] :]).T
-        chi2 = np.array([score[i] @ np.linalg.solve(rest, score[i]) / (square[k, i] / count[k]) for i in range(d)])
-        n = len(candidates[k])
-        excess = float(((chi2 - n) / np.sqrt(2 * n)).max())
-        if excess > SURE:
-            ranked.append((excess, k))
+        z2 = score**2 / rest / np.maximum(square[k] / count[k], 1e-12)[:, None]
+        ranked += [(float(z2[:, i].max()), k, term) for i, term in enumerate(candidates[k]) if z2[:, i].max() > SURE**2]
     chosen: list[tuple[Term, ...]] = [()] * steps
-    for _, k in sorted(ranked, reverse=True):
-        weights += d * len(candidates[k])
+    for _, k, term in sorted(ranked, key=lambda r: -r[0]):
+        weights += d
         if weights > MOST_WEIGHTS:
             break
-        chosen[k] = candidates[k]
+        chosen[k] = (*chosen[k], term)
     return chosen
 
 

@@ -94,11 +94,14 @@ def look_ahead(
         if k not in maps:
             continue
         a, _, slopes = maps[k]
-        cov += np.einsum("rin,ij,sjn->rsn", response, model.motions[k].noise, response, optimize=True)
-        for j, p in enumerate(layout.levers[k]):
-            gain[:, column[p]] = np.einsum("rin,in->rn", response, slopes[:, j])
+        if not response.any():
+            continue
+        cov += np.einsum("rin,isn->rsn", response, np.tensordot(model.motions[k].noise, response, axes=([1], [1])))
+        if layout.levers[k]:
+            columns = [column[p] for p in layout.levers[k]]
+            gain[:, columns] = np.einsum("rin,ijn->rjn", response, slopes)
         response = np.einsum("rin,ijn->rjn", response, a)
-    cov += np.einsum("rin,ijn,sjn->rsn", response, belief.cov, response, optimize=True)
+    cov += np.einsum("rin,isn->rsn", response, np.einsum("ijn,sjn->isn", belief.cov, response))
     if replanned and rows:
         cov = cov - corrected_later(model, belief, maps, deciding, step_of, open_, cov.mean(axis=2))[:, :, None]
     widen = np.asarray(model.check.get("widen", np.ones(len(deciding))))[open_]

@@ -25,6 +25,11 @@ STEPS_AT_MOST = 12
 """Steps touched by a plan: more is more than people carry out, and gains little."""
 
 
+SEEN, SEEN_BENT = 2.5, 2.0
+"""Standard deviations of its variation in the history within which a setting is moved; beyond, nobody knows what it does.
+Nearer where its effect is bent: the curve is least known at its ends."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Settings of the remaining steps and what they are worth."""
@@ -59,10 +64,12 @@ def prices(model: ProcessModel) -> Prices:
     """Costs and limits of all settings in the model's units."""
     s = [x for _, x in model.process.settings.values()]
     stretch, nominal = model.layout.stretch, model.layout.nominal
+    bent = np.array([model.bent[k] for k, _ in model.process.settings.values()], dtype=bool)
+    seen = np.where(bent, SEEN_BENT, SEEN)
     return Prices(
         change=np.array([x.change_cost for x in s]) * stretch,
-        low=(np.array([x.low for x in s]) - nominal) / stretch,
-        high=(np.array([x.high for x in s]) - nominal) / stretch,
+        low=np.maximum((np.array([x.low for x in s]) - nominal) / stretch, -seen),
+        high=np.minimum((np.array([x.high for x in s]) - nominal) / stretch, seen),
     )
 
 
@@ -98,7 +105,7 @@ def make_plan(
     *,
     run: frozenset[int] = frozenset(),
     allowed: NDArray[np.bool_],
-    rounds: int = 2,
+    rounds: int = 1,
     replanned: bool = False,
 ) -> list[Plan]:
     """Plans of increasing effort, the best first.
@@ -117,8 +124,8 @@ def make_plan(
     bent = any(model.bent[belief.at :])
     money = prices(model)
     found = _search(model, belief, outlook, run, allowed, money)
-    if bent and len(found) > 4:  # each needs a pass of its own: judge those that the tangent likes best
-        found = sorted(found, key=lambda v: -_judge(model, belief, outlook, v, run).value)[:4]
+    if bent and len(found) > 2:  # each needs a pass of its own: judge those that the tangent likes best
+        found = sorted(found, key=lambda v: -_judge(model, belief, outlook, v, run).value)[:2]
     for v in found:
         plan = settle(model, belief, v, run, replanned=replanned) if bent else _judge(model, belief, outlook, v, run)
         plans.append(plan)
@@ -145,7 +152,12 @@ def _judge(model: ProcessModel, belief: Belief, outlook: Outlook, v: Floats, run
 
 
 def _search(
-    model: ProcessModel, belief: Belief, outlook: Outlook, run: frozenset[int], allowed: NDArray[np.bool_], money: Prices
+    model: ProcessModel,
+    belief: Belief,
+    outlook: Outlook,
+    run: frozenset[int],
+    allowed: NDArray[np.bool_],
+    money: Prices,
 ) -> list[Floats]:
     """Plans touching 1, 2, 3, ... steps."""
     groups = _groups(model, belief.at, run, outlook, allowed)
@@ -200,12 +212,20 @@ def _least_squares(outlook: Outlook) -> tuple[Floats, Floats]:
     weight = 1 / np.maximum(width, 1e-9)[:, None, None]
     scaled = gain * weight
     left = np.einsum("rpn,rqn->pq", scaled, scaled) / half
-    right = np.einsum("rpn,rn->p", scaled, ((target - outlook.v @ gain.mean(axis=2).T)[:, None] - mean) * weight[:, 0]) / half
+    right = (
+        np.einsum("rpn,rn->p", scaled, ((target - outlook.v @ gain.mean(axis=2).T)[:, None] - mean) * weight[:, 0])
+        / half
+    )
     return left + 1e-3 * np.eye(len(left)), right
 
 
 def _refine(
-    model: ProcessModel, outlook: Outlook, columns: NDArray[np.int64], v: Floats, money: Prices, trust: float | None = None
+    model: ProcessModel,
+    outlook: Outlook,
+    columns: NDArray[np.int64],
+    v: Floats,
+    money: Prices,
+    trust: float | None = None,
 ) -> Floats:
     """The settings in `columns` of the outlook moved to most money; the others stay as in `v`."""
     half = outlook.mean.shape[1] // 2 or 1
@@ -236,7 +256,9 @@ def _refine(
     x = np.clip(x0, low, high)
     bounds = list(zip(low, high, strict=True))
     for blur, iterations in ((2.0, 8), (1.0, 12)):
-        x = minimize(loss, x, args=(blur,), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}).x
+        x = minimize(
+            loss, x, args=(blur,), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
+        ).x
     out = v.copy()
     out[places] = np.where(np.abs(x) < 0.02, 0.0, x)
     return out

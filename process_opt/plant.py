@@ -120,7 +120,13 @@ def _levers(kind: str) -> dict[str, dict[str, Any]]:
     }
     name, unit, nominal, half = lever[kind]
     return {
-        name: {"unit": unit, "low": nominal - half, "high": nominal + half, "nominal": nominal, "change_cost": 0.25 / half}
+        name: {
+            "unit": unit,
+            "low": nominal - half,
+            "high": nominal + half,
+            "nominal": nominal,
+            "change_cost": 0.25 / half,
+        }
     }
 
 

@@ -23,7 +23,7 @@ GAIN_WORTH_A_READING = 0.02
 """Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
 
 
-GAIN_WORTH_PATIENCE = 0.03
+GAIN_WORTH_PATIENCE = 0.01
 """Likewise for going on only because later readings will allow a better plan: that sum trusts people to ask again."""
 
 
@@ -109,7 +109,9 @@ def _best(model: ProcessModel, belief: Belief, nothing: Plan, known: NDArray[np.
 
 
 def _later(model: ProcessModel, at: int) -> NDArray[np.bool_]:
-    return np.array([k >= at and not model.process.steps[k].optional for k, _ in model.process.settings.values()], dtype=bool)
+    return np.array(
+        [k >= at and not model.process.steps[k].optional for k, _ in model.process.settings.values()], dtype=bool
+    )
 
 
 def decide(model: ProcessModel, options: Options) -> str:

@@ -48,7 +48,9 @@ def parse_question(request: Any, process: Process) -> Question:
     for name in checked:
         k = (process.settings.get(name) or process.measurements[name])[0]
         if k >= process.place[at]:
-            raise InvalidInput(f"part {part}: observed holds {name}, but the part has not been through that step; at is {at}")
+            raise InvalidInput(
+                f"part {part}: observed holds {name}, but the part has not been through that step; at is {at}"
+            )
     return Question(part, process.place[at], batch, checked)
 
 

@@ -22,7 +22,9 @@ def best_route(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray
     optional = [k for k in range(belief.at, len(model.process.steps)) if model.process.steps[k].optional]
     if not optional:
         return plan
-    routes = _enumerated(model, belief, plan, optional) if len(optional) <= FEW else _searched(model, belief, plan, optional)
+    routes = (
+        _enumerated(model, belief, plan, optional) if len(optional) <= FEW else _searched(model, belief, plan, optional)
+    )
     if not routes:
         return plan
     top = max(routes, key=lambda p: p.value)

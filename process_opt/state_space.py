@@ -119,7 +119,9 @@ class Path:
     log_likelihood: float = 0.0
 
 
-def look(m: Floats, p: Floats, h: Floats, innovation: Floats, noise: Floats | float, use: Bools) -> tuple[Floats, Floats]:
+def look(
+    m: Floats, p: Floats, h: Floats, innovation: Floats, noise: Floats | float, use: Bools
+) -> tuple[Floats, Floats]:
     """Take in one scalar look `h @ x + e` at the state; also returns its predicted variance through `innovation`'s shape.
 
     Args:
@@ -244,7 +246,11 @@ def smooth(
     means, covs, crosses = [m], [p], []
     for k in range(len(motions) - 1, -1, -1):
         (m0, p0), (m1, p1) = before[k], after[k]
-        ap = np.einsum("ijn,jkn->ikn", maps[k], p0) if maps[k].shape[2] > 1 else np.tensordot(maps[k][:, :, 0], p0, axes=1)
+        ap = (
+            np.einsum("ijn,jkn->ikn", maps[k], p0)
+            if maps[k].shape[2] > 1
+            else np.tensordot(maps[k][:, :, 0], p0, axes=1)
+        )
         gain = np.linalg.solve(p1.transpose(2, 0, 1), ap.transpose(2, 0, 1)).transpose(2, 1, 0)  # J[n] = P0 A' P1^-1
         gain = np.ascontiguousarray(gain.transpose(0, 1, 2))
         sm, sp = means[-1], covs[-1]

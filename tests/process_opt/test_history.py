@@ -1,0 +1,105 @@
+"""What a process file and a history may not be, and that the message says where."""
+
+from __future__ import annotations
+
+import copy
+
+import pandas as pd
+import pytest
+import yaml
+
+from process_opt.history import parse_history, read_history
+from process_opt.plant import bar_line
+from process_opt.process import as_yaml, parse_process, read_process
+from process_opt.simulate import linear_line
+from qc.errors import InvalidInput
+
+LINE = linear_line(4, 0)
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    return LINE.history(200, 1)
+
+
+def test_a_process_survives_its_own_yaml(tmp_path) -> None:
+    for line in (LINE, bar_line(0)):
+        (tmp_path / "p.yaml").write_text(as_yaml(line.process), encoding="utf-8")
+        assert read_process(tmp_path / "p.yaml") == line.process
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda c: c.pop("conformance"), "conformance"),
+        (lambda c: c["part"].pop("escape"), "escape"),
+        (lambda c: c["steps"][1].update(name="s01-op"), "s01-op"),
+        (lambda c: c["steps"][1].update(after=["s04-op"]), "s04-op"),
+        (lambda c: c["steps"][0]["settings"]["lever1"].update(nominal=1e9), "nominal"),
+        (lambda c: c["steps"][0]["settings"]["lever1"].pop("low"), "low"),
+        (lambda c: c.update(conformance=["s04-op.colour"]), "s04-op.colour"),
+        (lambda c: c["steps"][0].update(cost="much"), "cost"),
+        (lambda c: c.update(steps={}), "steps"),
+    ],
+)
+def test_a_wrong_process_is_refused_with_the_place(change, named) -> None:
+    content = copy.deepcopy(dict(LINE.process.source))
+    change(content)
+    with pytest.raises(InvalidInput, match=named):
+        parse_process(content)
+
+
+def test_a_file_that_is_not_yaml_is_refused(tmp_path) -> None:
+    (tmp_path / "p.yaml").write_text("steps: [", encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"p\.yaml"):
+        read_process(tmp_path / "p.yaml")
+
+
+def test_csv_and_parquet_say_the_same(table: pd.DataFrame, tmp_path) -> None:
+    table.to_csv(tmp_path / "h.csv", index=False)
+    table.to_parquet(tmp_path / "h.parquet")
+    one, two = (read_history(tmp_path / n, LINE.process) for n in ("h.csv", "h.parquet"))
+    assert one.parts == two.parts
+    assert one.settings == pytest.approx(two.settings, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda t: t.assign(colour=1.0), "colour"),
+        (lambda t: t.drop(columns="disposition"), "disposition"),
+        (lambda t: t.drop(columns="s04-op.length"), r"s04-op\.length"),
+        (lambda t: t.assign(part="same"), "same"),
+        (lambda t: t.assign(disposition="scrapped"), "every part was scrapped"),
+        (lambda t: t.assign(disposition="lost"), "lost"),
+        (lambda t: t.assign(assignment="chance"), "chance"),
+        (lambda t: t.assign(**{"s02-op.lever1": 1e6}), r"s02-op\.lever1.*unit"),
+        (lambda t: t.assign(**{"s04-op.length": t["s04-op.length"] * 1000}), r"s04-op\.length.*unit"),
+        (lambda t: t.assign(**{"s02-op.length": t["s02-op.length"] * 1000}), r"s02-op\.length.*unit"),
+        (lambda t: t.assign(**{"s02-op.angle": "wide"}), r"row 2.*s02-op\.angle"),
+        (lambda t: t.iloc[:0], "no rows"),
+    ],
+)
+def test_a_wrong_history_is_refused_with_the_place(table: pd.DataFrame, change, named) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        parse_history(change(table), LINE.process)
+
+
+def test_one_reading_in_another_unit_is_found(table: pd.DataFrame) -> None:
+    table.loc[17, "s03-op.length"] *= 1000
+    with pytest.raises(InvalidInput, match=r"row 19: s03-op\.length"):
+        parse_history(table, LINE.process)
+
+
+def test_a_setting_that_never_varies_is_noted_not_refused(table: pd.DataFrame) -> None:
+    name = "s02-op.lever1"
+    table[name] = LINE.process.settings[name][1].nominal
+    assert any(name in note for note in parse_history(table, LINE.process).notes)
+
+
+def test_the_demonstration_plant_has_fifty_steps_ten_factories_and_five_partners() -> None:
+    steps = yaml.safe_load(as_yaml(bar_line(0).process))["steps"]
+    assert len(steps) == 50
+    assert len({s["factory"] for s in steps}) == 10
+    assert len({s["partner"] for s in steps}) == 5
+    assert any(s.get("optional") for s in steps)
