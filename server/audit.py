@@ -55,7 +55,8 @@ def seal_of(previous: str, entry: AuditEntry) -> str:
 def record(session: Session, kind: str, subject: str, body: Mapping[str, Any], *, by: str, at: datetime) -> AuditEntry:
     """Append an entry; it is kept if and only if the session's transaction is. Needs a writing session."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("LOCK TABLE audit_entry IN EXCLUSIVE MODE"))  # SQLite writers already wait for each other
+        # on SQLite writers wait for each other anyway
+        session.execute(text(f"LOCK TABLE {AuditEntry.__tablename__} IN EXCLUSIVE MODE"))
     session.flush()
     last = session.exec(select(AuditEntry).order_by(col(AuditEntry.n).desc()).limit(1)).first()
     n = last.n + 1 if last else 1

@@ -117,7 +117,6 @@ class Champion:
 
 def find_champion(settings: Settings) -> Find:
     """The champion of the table ModelVersion; before there is one, the starter model that comes with the product."""
-    from segmentation.model import model_id
     from segmentation.records import ModelVersion
 
     def find(session: Session) -> tuple[str, Path] | None:
@@ -125,6 +124,8 @@ def find_champion(settings: Settings) -> Find:
         if row is not None:
             return row.id, settings.home.resolve() / row.folder
         if (STARTER / "model.json").is_file():
+            from segmentation.model import model_id  # takes seconds to import, so not while the server starts
+
             return model_id(STARTER), STARTER
         return None
 
