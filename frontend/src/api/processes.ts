@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { api, told } from "./client";
 import { refreshEvery } from "./connection";
-import type { Process, Recommendation } from "./words";
+import type { Decision, Process, Recommendation } from "./words";
 
 export const useProcesses = () =>
   useQuery({ queryKey: ["processes"], queryFn: () => told(api.GET("/api/v1/processes")), refetchInterval: refreshEvery });
@@ -17,7 +17,7 @@ export const useProcess = (name: string | undefined) =>
   });
 
 /** The newest recommendations; all decisions, or one. */
-export const useRecommendations = (name: string | undefined, decision: string | undefined) =>
+export const useRecommendations = (name: string | undefined, decision: Decision | undefined) =>
   useQuery({
     queryKey: ["recommendations", name, decision],
     queryFn: async () => {

@@ -17,7 +17,7 @@ const DECISIONS: Decision[] = ["correct", "scrap", "measure", "abstain", "contin
 export default function EngineerPage({ id }: { id?: string | undefined }) {
   const [, go] = useLocation();
   const [wanted, setWanted] = useState<string>();
-  const [decision, setDecision] = useState<string>("");
+  const [decision, setDecision] = useState<Decision | "">("");
   const processes = useProcesses();
   const name = wanted ?? processes.data?.items[0]?.name;
   const process = useProcess(name);
@@ -42,7 +42,7 @@ export default function EngineerPage({ id }: { id?: string | undefined }) {
           <div className="list-head">
             <NativeSelect size="xs" aria-label="Process" value={name} data={(processes.data?.items ?? []).map((item) => item.name)}
               onChange={(event) => setWanted(event.currentTarget.value)} />
-            <NativeSelect size="xs" aria-label="Decision" value={decision} onChange={(event) => setDecision(event.currentTarget.value)}
+            <NativeSelect size="xs" aria-label="Decision" value={decision} onChange={(event) => setDecision(event.currentTarget.value as Decision | "")}
               data={[{ value: "", label: "All decisions" }, ...DECISIONS.map((value) => ({ value, label: text.engineer.decision[value] }))]} />
           </div>
           <ul>

@@ -17,7 +17,7 @@ export type Beyond = { name: string; value: number; limit: number; by: number; a
 
 /** Readings outside of their limits, the worst first: by how much of the width between the limits. */
 export function beyondLimits(process: Process, observed: Readonly<Record<string, number>>): Beyond[] {
-  const found: (Beyond & { worst: number })[] = [];
+  const found: { reading: Beyond; share: number }[] = [];
   for (const [name, value] of Object.entries(observed)) {
     const limits = find(process, name)?.measurement;
     if (!limits || value === null) continue;
@@ -25,9 +25,10 @@ export function beyondLimits(process: Process, observed: Readonly<Record<string,
     const limit = lower != null && value < lower ? lower : upper != null && value > upper ? upper : null;
     if (limit === null) continue;
     const width = lower != null && upper != null ? upper - lower : Math.max(Math.abs(limit), 1e-9);
-    found.push({ name, value, limit, by: value - limit, above: value > limit, unit, worst: Math.abs(value - limit) / width });
+    const reading = { name, value, limit, by: value - limit, above: value > limit, unit };
+    found.push({ reading, share: Math.abs(value - limit) / width });
   }
-  return found.sort((a, b) => b.worst - a.worst).map(({ worst: _, ...reading }) => reading);
+  return found.sort((a, b) => b.share - a.share).map(({ reading }) => reading);
 }
 
 export type Fate = "in" | "out" | "scrapped" | "unknown";
