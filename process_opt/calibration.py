@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from process_opt.model import ProcessModel
 from process_opt.state_space import smooth
@@ -19,7 +20,8 @@ def held_out_check(model: ProcessModel, data: Data) -> dict[str, Any]:
     Dithered parts only, where there are enough: on the others people reacted to what came in between.
 
     Returns:
-        `parts`; `widen`: factor for the predictive variance of each deciding reading (at least 1), from their standardised
+        `parts`; `widen`: factor for the predictive variance of each deciding reading (at least 1), from their
+        standardised
         errors; `coverage90`: share of errors inside the 90 % interval before and after widening.
     """
     process, layout = model.process, model.layout
@@ -27,7 +29,7 @@ def held_out_check(model: ProcessModel, data: Data) -> dict[str, Any]:
     rows = np.flatnonzero(~data.people)
     alone = rows.size >= 40
     data = data.rows(rows) if alone else data
-    ratios: list[list[np.ndarray]] = [[] for _ in deciding]
+    ratios: list[list[NDArray[np.float64]]] = [[] for _ in deciding]
     steps = len(process.steps)
     for share in (0.25, 0.5, 0.75):
         y = data.y.copy()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from process_opt.belief import standardised
 from process_opt.model import ProcessModel
 from process_opt.outlook import limits
 from process_opt.state_space import smooth
+
+Floats = NDArray[np.float64]
 
 WORTH_NAMING = 0.05
 """Shares below this are noise; they are left out, so shares sum to at most 1."""
@@ -38,7 +41,7 @@ def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dic
     deciding = [list(process.measurements).index(name) for name in process.conformance]
     lower, upper = limits(model)
     half = np.where(np.isfinite(upper - lower), (upper - lower) / 2, 1.0)
-    response = np.zeros((len(deciding), layout.d))
+    response: Floats = np.zeros((len(deciding), layout.d))
     shares = np.zeros((at, len(deciding)))
     final = np.array([process.measurements[n][0] for n in process.conformance])
     for k in range(len(process.steps) - 1, -1, -1):
@@ -48,7 +51,7 @@ def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dic
         if skipped[k] is not None:
             continue
         here = v[list(layout.levers[k])]
-        a, b = model.motions[k].map(np.where(np.isfinite(here), here, 0.0)[:, None])
+        a, _ = model.motions[k].map(np.where(np.isfinite(here), here, 0.0)[:, None])
         if k < at:
             before = path.start if k == 0 else path.mean[k - 1]
             a0, b0 = model.motions[k].map(np.zeros((here.size, 1)))

@@ -54,7 +54,8 @@ def run_fit(args: argparse.Namespace) -> int:
     for note in history.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     print(
-        f"{args.out}: learnt {process.name} from {history.size} parts; {lost} of {len(model.identified)} settings not identified"
+        f"{args.out}: learnt {process.name} from {history.size} parts; {lost} of {len(model.identified)} "
+        f"settings not identified"
     )
     return 0
 

@@ -97,7 +97,8 @@ class Estimate:
 
     def split(self, flat: Floats) -> list[Floats]:
         """A vector of all weights (`P x n`) as `d x F x n` for each step."""
-        out, at = [], 0
+        out: list[Floats] = []
+        at = 0
         for motion in self.motions:
             d, f = motion.weights.shape
             out.append(flat[at : at + d * f].reshape(d, f, -1))
@@ -222,7 +223,7 @@ def features(motion: Motion, v: Floats, x: Floats) -> tuple[Floats, Floats]:
 
 def usable(estimate: Estimate, data: Data, k: int) -> Floats:
     """`N`: 1 where step `k` was run on the part and its settings are known."""
-    use = data.last >= k
+    use: Bools = data.last >= k
     if (skipped := data.skipped[k]) is not None:
         use = use & ~skipped
     for j in estimate.layout.levers[k]:
@@ -334,7 +335,8 @@ def _habit(old: Habit, sums: list, d: int) -> Habit:  # type: ignore[type-arg]
 def climb(
     estimate: Estimate, data: Data, *, rounds: int, progress: Callable[[float], None] | None = None
 ) -> tuple[Estimate, Floats, Floats]:
-    """`rounds` of a scoring step (weights) and an EM pass (noise, gauges, habits); also the last posterior's mean and covariance."""
+    """`rounds` of a scoring step (weights) and an EM pass (noise, gauges, habits); also the last
+    posterior's mean and covariance."""
     mean, covariance = estimate.flat(), np.zeros((0, 0))
     for i in range(rounds):
         mean, covariance = posterior(estimate, data)
@@ -347,12 +349,15 @@ def climb(
 def posterior(estimate: Estimate, data: Data) -> tuple[Floats, Floats]:
     """Mean and covariance of all weights jointly (`P`, `P x P`), by scoring from the estimate.
 
-    The information is the sum of outer products of each part's score (Berndt, Hall, Hall, Hausman 1974): what the unseen states
-    hide is taken off, and the tie between one step's error and the next is kept. One step of Newton's method with it moves the
+    The information is the sum of outer products of each part's score (Berndt, Hall, Hall, Hausman 1974): what the
+    unseen states
+    hide is taken off, and the tie between one step's error and the next is kept. One step of Newton's method with it
+    moves the
     mean on from where EM crawls.
     """
     size = estimate.flat().size
-    information, gradient = np.zeros((size, size)), np.zeros(size)
+    information: Floats = np.zeros((size, size))
+    gradient: Floats = np.zeros(size)
     for part in data.chunks():
         scores = _scores(estimate, part)
         information += scores @ scores.T

@@ -1,6 +1,7 @@
 """From a history to a process model: the state space's parameters, their uncertainty, and what cannot be known from it.
 
-1. `estimate.py`: penalised maximum likelihood by EM over the smoothed states, then scoring steps with the score vectors of all
+1. `estimate.py`: penalised maximum likelihood by EM over the smoothed states, then scoring steps with the score
+vectors of all
    steps jointly (BHHH), whose inverse is the posterior covariance: what one step's error means for another's is kept.
 2. `hierarchy.py` (Pyro): how far effects of a kind usually are from nothing; it sets the penalty.
 3. `draws` of all effects, frozen in the model: every later prediction carries them.
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from process_opt.calibration import held_out_check
 from process_opt.estimate import Data, Estimate, climb, em, prepare, start_estimate
@@ -22,6 +24,8 @@ from process_opt.model import ProcessModel, build_model
 from process_opt.nonlinear import wanted_terms
 from process_opt.process import Process
 from qc.errors import InvalidInput
+
+Floats = NDArray[np.float64]
 
 DRAWS = 64
 """Half of them choose the plan, all judge it; more change the mean of a probability by less than 0.01."""
@@ -78,7 +82,7 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     return model.with_check(checked)
 
 
-def _preferring_dither(data: Data, size: int, rng: np.random.Generator) -> np.ndarray:
+def _preferring_dither(data: Data, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Places of `size` rows, up to half of them dithered: those carry the effects of the settings."""
     dithered = rng.permutation(np.flatnonzero(~data.people))
     chosen = dithered[: size // 2]
@@ -86,7 +90,7 @@ def _preferring_dither(data: Data, size: int, rng: np.random.Generator) -> np.nd
     return np.sort(np.concatenate([chosen, rest[: size - chosen.size]]))
 
 
-def _draw(estimate: Estimate, means: np.ndarray, covariance: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def _draw(estimate: Estimate, means: Floats, covariance: Floats, rng: np.random.Generator) -> list[Floats]:
     """For each step `d x F x DRAWS` weights, antithetic, so that their mean is the estimate."""
     root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
     z = rng.standard_normal((len(covariance), DRAWS // 2))

@@ -1,7 +1,9 @@
 """How large effects of a kind usually are: the hierarchy over steps, fitted with Pyro, which sets the prior of each.
 
-Every weight was estimated with a standard error. Weights of a kind (carry-over between coordinates, effect of a setting, bent
-and joint effects) come from a Student distribution around doing nothing whose scale is learnt: shared by the steps of one
+Every weight was estimated with a standard error. Weights of a kind (carry-over between coordinates, effect of a
+setting, bent
+and joint effects) come from a Student distribution around doing nothing whose scale is learnt: shared by the steps
+of one
 partner, and the partners' scales share one of the whole process.
 """
 

@@ -189,7 +189,8 @@ def _check_units(readings: Floats, process: Process, where: str) -> None:
                 len(limits) == 2 and min(limits) > 0 and typical < min(limits) / UNIT_RATIO
             ):
                 raise InvalidInput(
-                    f"{where}: {name} is typically {typical:g} but its limits are {' to '.join(f'{v:g}' for v in limits)}; "
+                    f"{where}: {name} is typically {typical:g} but its limits are "
+                    f"{' to '.join(f'{v:g}' for v in limits)}; "
                     f"the column seems to be in another unit"
                 )
         spread = 1.4826 * float(np.median(np.abs(values - middle)))
@@ -198,7 +199,8 @@ def _check_units(readings: Floats, process: Process, where: str) -> None:
             worst = int(np.argmax(off))
             if off[worst] > FAR_SD:
                 raise InvalidInput(
-                    f"{where} row {rows[worst] + 2}: {name} = {values[worst]:g} lies {off[worst]:.0f} standard deviations "
+                    f"{where} row {rows[worst] + 2}: {name} = {values[worst]:g} lies {off[worst]:.0f} "
+                    f"standard deviations "
                     f"from the other parts (median {middle:g}); another unit, or a slip of the point?"
                 )
         sizes.setdefault(name.split(".", 1)[1], []).append((name, typical))

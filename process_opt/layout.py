@@ -1,4 +1,5 @@
-"""From the names of a process to coordinates: which reading looks at which characteristic of the part, on what scale."""
+"""From the names of a process to coordinates: which reading looks at which characteristic of the part,
+on what scale."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Floats = NDArray[np.float64]
 class Layout:
     """`d` coordinates, one for each characteristic: readings of the same name at different steps look at the same one.
 
-    All numbers of the model are standardised: a reading as `(y - mean) / scale`, a setting as `(u - nominal) / stretch`.
+    All numbers of the model are standardised: a reading as `(y - mean) / scale`, a setting as `(u - nominal) /
+    stretch`.
     """
 
     coordinates: tuple[str, ...]

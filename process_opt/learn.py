@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from process_opt.model import ProcessModel
 from process_opt.request import check_observed
@@ -22,7 +23,8 @@ STEADY = 40.0
 def update(model: ProcessModel, outcomes: list[dict[str, Any]]) -> ProcessModel:
     """The model after some outcomes (contracts, section 4); a part told before is passed over.
 
-    Each finished part's deciding readings are predicted from the half-way point of the part and compared; errors larger than
+    Each finished part's deciding readings are predicted from the half-way point of the part and compared; errors
+    larger than
     promised widen every later prediction, smaller ones slowly narrow it again, never below what the fit found.
 
     Raises:
@@ -82,7 +84,7 @@ def _parse(model: ProcessModel, outcome: Any) -> tuple[str, dict[str, float]]:
     return part, check_observed(observed, model.process, part)
 
 
-def _surprise(model: ProcessModel, observed: dict[str, float]) -> np.ndarray:
+def _surprise(model: ProcessModel, observed: dict[str, float]) -> NDArray[np.float64]:
     """Squared standardised error (as fitted) of each deciding reading, predicted from half way; NaN where not read."""
     process, layout = model.process, model.layout
     u = np.array([observed.get(name, np.nan) for name in process.settings])

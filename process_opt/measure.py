@@ -29,8 +29,10 @@ class Reading:
 def readings_worth_taking(model: ProcessModel, belief: Belief, best: Plan, nothing: Plan) -> Reading | None:
     """The missing reading that adds most, or None where none adds anything.
 
-    Only the latest step that measures a coordinate is considered, and the state is taken to have moved on by chance alone since:
-    an older look is a noisier look at the state of now. After each possible result the part is scrapped, continued, or taken
+    Only the latest step that measures a coordinate is considered, and the state is taken to have moved on by chance
+    alone since:
+    an older look is a noisier look at the state of now. After each possible result the part is scrapped, continued,
+    or taken
     the planned way, whichever is then worth most.
     """
     found: list[Reading] = []

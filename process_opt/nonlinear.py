@@ -1,16 +1,21 @@
-"""Does the history ask for bent effects (a setting squared) and joint ones (a setting that changes what the state does)?"""
+"""Does the history ask for bent effects (a setting squared) and joint ones (a setting that changes
+what the state does)?"""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from process_opt.estimate import Data, Estimate, features, usable
 from process_opt.state_space import Term
 
+Floats = NDArray[np.float64]
+
 MOST_WEIGHTS = 2600
 """Of the whole process: the joint information matrix is square in it and must be inverted."""
 SURE = 5.0
-"""Standard deviations by which a term's score must differ from nothing; among a few thousand tests none passes by luck."""
+"""Standard deviations by which a term's score must differ from nothing; among a few thousand tests
+none passes by luck."""
 
 
 def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
@@ -72,7 +77,7 @@ def _candidates(levers: int, d: int) -> tuple[Term, ...]:
     return tuple([*squares, *cubes, *joint]) if levers else ()
 
 
-def _values(terms: tuple[Term, ...], v: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _values(terms: tuple[Term, ...], v: Floats, x: Floats) -> Floats:
     rows = []
     for levers, c in terms:
         value = np.ones(x.shape[1])

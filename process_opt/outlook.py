@@ -1,6 +1,8 @@
-"""Where a part will end under a plan: mean, covariance and levers' leverage of the readings that decide, for every draw.
+"""Where a part will end under a plan: mean, covariance and levers' leverage of the readings that decide, for every
+draw.
 
-One pass forward for the mean, one backward for impulse responses. In the settings the answer is exact where steps act in
+One pass forward for the mean, one backward for impulse responses. In the settings the answer is exact where steps
+act in
 proportion, else a tangent at the plan, which the planner renews.
 """
 
@@ -82,8 +84,8 @@ def look_ahead(
         means[k] = m
     rows = len(open_)
     mean = np.array([means[step_of[i]][layout.coordinate[deciding[i]]] for i in open_]).reshape(rows, size)
-    response = np.zeros((rows, d, size))
-    cov = np.zeros((rows, rows, size))
+    response: Floats = np.zeros((rows, d, size))
+    cov: Floats = np.zeros((rows, rows, size))
     places = [p for k in range(belief.at, len(process.steps)) for p in layout.levers[k]]
     column = {p: q for q, p in enumerate(places)}
     gain = np.zeros((rows, len(places), size))

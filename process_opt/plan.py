@@ -1,7 +1,9 @@
 """The remaining settings of one part: few changes, most money.
 
-Value of a plan = value x P + escape x (1 - P) - cost of changes - set-ups, P averaged over the draws. Steps are taken into the
-plan one by one by how much they bring the readings towards the middle of their limits (least squares), each set is refined on the
+Value of a plan = value x P + escape x (1 - P) - cost of changes - set-ups, P averaged over the draws. Steps are
+taken into the
+plan one by one by how much they bring the readings towards the middle of their limits (least squares), each set is
+refined on the
 money itself from there, with the chance blurred at first, so that a part far out still feels the way. Half of the draws
 choose, the other half judge: the chosen plan is the one most overestimated by those that chose it.
 """
@@ -26,7 +28,8 @@ STEPS_AT_MOST = 12
 
 
 SEEN, SEEN_BENT = 2.5, 2.0
-"""Standard deviations of its variation in the history within which a setting is moved; beyond, nobody knows what it does.
+"""Standard deviations of its variation in the history within which a setting is moved; beyond, nobody knows what it
+does.
 Nearer where its effect is bent: the curve is least known at its ends."""
 
 

@@ -35,7 +35,8 @@ def _kinds(steps: int) -> list[str]:
 
 
 def bar_line(seed: int = 0, *, steps: int = 50, **habits: Any) -> Line:
-    """The demonstration plant. `habits` as in `Line`; batch effects, faults at the tenth step and rework are part of it."""
+    """The demonstration plant. `habits` as in `Line`; batch effects, faults at the tenth step and
+    rework are part of it."""
     rng = np.random.default_rng([seed, 77])
     kinds = _kinds(steps)
     truths: list[Truth] = []

@@ -18,7 +18,8 @@ from process_opt.request import Question, parse_question
 from process_opt.routes import best_route
 
 GAIN_WORTH_A_CHANGE = 0.002
-"""Share of what is at stake (value - escape) that a correction must gain over doing nothing to be worth asking people for."""
+"""Share of what is at stake (value - escape) that a correction must gain over doing nothing to be
+worth asking people for."""
 GAIN_WORTH_A_READING = 0.02
 """Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
 
@@ -156,7 +157,7 @@ def _alternatives(model: ProcessModel, options: Options, decision: str) -> list[
                 "run": [model.process.steps[k].name for k in sorted(plan.run)],
             }
         )
-    return sorted(out, key=lambda a: -float(a["expected_value"]))  # type: ignore[arg-type]
+    return sorted(out, key=lambda a: -float(a["expected_value"]))
 
 
 def _reason(model: ProcessModel, question: Question, options: Options, decision: str) -> str:
@@ -170,7 +171,8 @@ def _reason(model: ProcessModel, question: Question, options: Options, decision:
         assert options.beyond is not None
         names = [n for n in _settings(model, options.beyond.v) if not model.identified.get(n, False)]
         return (
-            f"A correction would be needed, but the history does not identify the effect of {', '.join(names[:4])}: people chose "
+            f"A correction would be needed, but the history does not identify the effect of "
+            f"{', '.join(names[:4])}: people chose "
             f"these settings seeing the part; dither them on at least 40 parts and fit again."
         )
     if decision == "measure":
@@ -181,22 +183,27 @@ def _reason(model: ProcessModel, question: Question, options: Options, decision:
         )
     if decision == "scrap":
         return (
-            f"The best that can still be done conforms with {best.chance:.2f} and is worth {best.value:.2f} {money}; scrapping is "
+            f"The best that can still be done conforms with {best.chance:.2f} and is worth {best.value:.2f} "
+            f"{money}; scrapping is "
             f"worth {options.scrap:.2f} {money}, and finishing pays only above a chance of {even:.2f}."
         )
     if options.renewed:
         return (
             f"As things stand no plan pays, but settings chosen anew after each later reading bring the chance to "
-            f"{best.chance:.2f}, worth {best.value:.2f} {money} against {options.scrap:.2f} for scrapping; ask again after the next "
+            f"{best.chance:.2f}, worth {best.value:.2f} {money} against {options.scrap:.2f} for scrapping; "
+            f"ask again after the next "
             f"reading."
         )
     if decision == "correct":
         return (
-            f"With {len(_settings(model, best.v))} settings changed the part conforms with {best.chance:.2f} instead of "
-            f"{nothing.chance:.2f}, worth {best.value:.2f} instead of {nothing.value:.2f} {money}; it pays above a chance of "
+            f"With {len(_settings(model, best.v))} settings changed the part conforms with "
+            f"{best.chance:.2f} instead of "
+            f"{nothing.chance:.2f}, worth {best.value:.2f} instead of {nothing.value:.2f} {money}; it pays "
+            f"above a chance of "
             f"{even:.2f}."
         )
     return (
-        f"Left alone the part conforms with {nothing.chance:.2f}, worth {nothing.value:.2f} {money}, and no change gains enough; "
+        f"Left alone the part conforms with {nothing.chance:.2f}, worth {nothing.value:.2f} {money}, and no "
+        f"change gains enough; "
         f"going on pays above a chance of {even:.2f}."
     )

@@ -1,4 +1,5 @@
-"""What later readings will show in time to be corrected: the difference between a plan carried out blindly and one renewed."""
+"""What later readings will show in time to be corrected: the difference between a plan carried out
+blindly and one renewed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from process_opt.model import ProcessModel
 Floats = NDArray[np.float64]
 
 TRUST = 0.95
-"""Share of what could be corrected that is counted on: the parameters are known only so well, corrections cost something."""
+"""Share of what could be corrected that is counted on: the parameters are known only so well,
+corrections cost something."""
 
 
 def corrected_later(
@@ -25,7 +27,8 @@ def corrected_later(
 ) -> Floats:
     """`m x m`: what re-planning after later readings takes off the covariance of the deciding readings.
 
-    Each reading moves the expected end by `response x (covariance before - after it)`; the settings still free then can take that
+    Each reading moves the expected end by `response x (covariance before - after it)`; the settings still free then
+    can take that
     back where they reach, softly limited by their range. Worked out once, with the average of the draws.
 
     Args:
@@ -37,7 +40,8 @@ def corrected_later(
     low, high = _reach(model)
     after: dict[int, Floats] = {}
     reach: dict[int, Floats] = {}
-    response, authority = np.zeros((rows, d)), np.zeros((rows, rows))
+    response: Floats = np.zeros((rows, d))
+    authority: Floats = np.zeros((rows, rows))
     last = len(model.process.steps) - 1
     for k in range(last, belief.at - 1, -1):
         for r, i in enumerate(open_):

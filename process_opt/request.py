@@ -71,7 +71,8 @@ def check_observed(observed: Mapping[str, Any], process: Process, part: str) -> 
             slack = 1e-6 * max(setting.high - setting.low, abs(setting.high), 1e-12)
             if not setting.low - slack <= value <= setting.high + slack:
                 raise InvalidInput(
-                    f"part {part}: {name} = {value:g} is impossible, the machine allows {setting.low:g} to {setting.high:g}"
+                    f"part {part}: {name} = {value:g} is impossible, the machine allows {setting.low:g} to "
+                    f"{setting.high:g}"
                 )
         out[name] = float(value)
     return out

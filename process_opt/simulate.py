@@ -1,7 +1,9 @@
 """Imaginary lines whose truth we know: for tests, benches and the demonstration.
 
-A line holds a hidden state of the part (deviations of its characteristics), which every step moves. Operators see the part
-through a gauge (and, with `hidden_look`, better than the log shows) and steer against what they see; a share of the parts
+A line holds a hidden state of the part (deviations of its characteristics), which every step moves. Operators see
+the part
+through a gauge (and, with `hidden_look`, better than the log shows) and steer against what they see; a share of the
+parts
 is dithered instead; parts that look hopeless are scrapped on the way.
 """
 
@@ -102,15 +104,15 @@ class Line:
         columns: dict[str, Floats] = {}
         seen = np.zeros((n, d))
         for k, (step, truth) in enumerate(zip(self.process.steps, self.truths, strict=True)):
-            run = ~np.zeros(n, dtype=bool)
+            run: NDArray[np.bool_] = np.ones(n, dtype=bool)
             look = (1 - self.hidden_look) * seen + self.hidden_look * (x + 0.3 * rng.standard_normal(x.shape) * 0.2)
             if step.optional:
                 bad = np.abs(look).max(axis=1) > 1.0
                 run = np.where(dithered, rng.random(n) < 0.3, bad & (rng.random(n) < 0.7))
             p = len(step.settings)
-            v = np.zeros((n, p))
+            v: Floats = np.zeros((n, p))
             if p:
-                habit = look @ truth.steer.T if truth.steer is not None else np.zeros((n, p))
+                habit: Floats = look @ truth.steer.T if truth.steer is not None else np.zeros((n, p))
                 habit = habit + self.operator_noise * rng.standard_normal((n, p))
                 v = np.where(dithered[:, None], self.dither_size * rng.standard_normal((n, p)), habit)
                 v = np.clip(v, -1, 1)
@@ -191,7 +193,8 @@ class Part:
 
         Args:
             step: must be `at`.
-            settings: `step.setting` (or `setting`) to value; what is not named stays nominal. None: at nominal, or not at
+            settings: `step.setting` (or `setting`) to value; what is not named stays nominal. None: at nominal, or
+            not at
                 all where the step is optional (pass `{}` to run it at nominal).
 
         Returns:
@@ -263,7 +266,7 @@ def linear_line(
         last = k == steps - 1
         reads = tuple(range(states)) if last or (k + 1) % every == 0 else ()
         gauge = np.full(len(reads), 0.1)
-        steer = -0.35 * np.linalg.pinv(b) / max(1.0, steps / 12)
+        steer = np.asarray(-0.35 * np.linalg.pinv(b) / max(1.0, steps / 12), dtype=np.float64)
         truths.append(Truth(_linear(a, b), noise, gauge, reads, None, steer))
         step: dict[str, Any] = {"name": f"s{k + 1:02d}-op", "cost": 0.3, "setup_cost": 0.2}
         step["settings"] = {}

@@ -1,11 +1,14 @@
 """The latent state of a part from step to step: exact filtering and smoothing, many parts (or many draws) at once.
 
-The state `x` (`d`) changes at step `k` by `x' = A(v) x + b(v) + w`, `w ~ N(0, Q)`: linear in the state, but the settings `v` may
+The state `x` (`d`) changes at step `k` by `x' = A(v) x + b(v) + w`, `w ~ N(0, Q)`: linear in the state, but the
+settings `v` may
 act by themselves, squared, with each other, and by changing what the state does (`A(v) = A + sum_j v_j A_j`). Given the
 settings this is linear and Gaussian, so the Kalman filter is exact. Arrays carry the many (`N`) on the last axis.
 
-Settings are evidence too: on rows where people chose them, `v_j = a + L x + M y + e` with `y` the last readings they could see;
-the part that `x` explains beyond `y` is what people saw and did not write down. Ignoring it biases the effect of the settings.
+Settings are evidence too: on rows where people chose them, `v_j = a + L x + M y + e` with `y` the last readings they
+could see;
+the part that `x` explains beyond `y` is what people saw and did not write down. Ignoring it biases the effect of the
+settings.
 """
 
 from __future__ import annotations
@@ -122,7 +125,8 @@ class Path:
 def look(
     m: Floats, p: Floats, h: Floats, innovation: Floats, noise: Floats | float, use: Bools
 ) -> tuple[Floats, Floats]:
-    """Take in one scalar look `h @ x + e` at the state; also returns its predicted variance through `innovation`'s shape.
+    """Take in one scalar look `h @ x + e` at the state; also returns its predicted variance through `innovation`'s
+    shape.
 
     Args:
         m, p: mean `d x N` and covariance `d x d x N`; changed in place.

@@ -2,9 +2,11 @@
 
     python tests/bench/process_value.py linear20 linear50 bar --parts 100 --seeds 1
 
-For every line: fit on a history, then send new parts down the line. At `at` (and, closed loop, at each later look) the advice is
+For every line: fit on a history, then send new parts down the line. At `at` (and, closed loop, at each later look)
+the advice is
 asked for and followed. The oracle is the same planner with the true parameters (linear lines: exact). Captured value is
-(ours - best of scrap-all and do-nothing) / (oracle - the same). The chance that was promised is compared with what came of it.
+(ours - best of scrap-all and do-nothing) / (oracle - the same). The chance that was promised is compared with what
+came of it.
 """
 
 from __future__ import annotations
@@ -150,9 +152,11 @@ def bench(name: str, seed: int, *, parts: int, rows: int) -> None:
         wasted = np.mean(["scrapped" in o and b.get("good", 0) == 1 for o, b in zip(ours, best, strict=True)])
         ms = np.quantile([o["ms"] for o in ours], 0.95)
         print(
-            f"{name:16s} {seed:2d} {way:6s} captured {(mine - floor) / max(top - floor, 1e-9):6.3f}  ours {mine:7.2f} oracle {top:7.2f} "
+            f"{name:16s} {seed:2d} {way:6s} captured {(mine - floor) / max(top - floor, 1e-9):6.3f}  ours "
+            f"{mine:7.2f} oracle {top:7.2f} "
             f"nothing {nothing:7.2f} scrap {process.scrap:5.2f}  promised {promised.mean() if kept else 0:.2f} "
-            f"kept {good.mean() if kept else 0:.2f} ece {ece:.3f}  scrapped {1 - len(kept) / parts:.2f} (false {wasted:.2f})  "
+            f"kept {good.mean() if kept else 0:.2f} ece {ece:.3f}  scrapped {1 - len(kept) / parts:.2f} "
+            f"(false {wasted:.2f})  "
             f"p95 {ms:.0f} ms  fit {fitted:.0f} s",
             flush=True,
         )

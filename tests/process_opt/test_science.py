@@ -18,7 +18,8 @@ def test_filtering_and_smoothing_equal_conditioning_one_large_gaussian() -> None
     d, steps = 2, 4
     terms = (((), -1), ((), 0), ((), 1), ((0,), -1), ((0,), 1))
     motions = [
-        Motion(terms, np.hstack([rng.normal(size=(d, 1)), np.eye(d) + 0.2 * rng.normal(size=(d, d)), rng.normal(size=(d, 2))]),
+        Motion(terms, np.hstack([rng.normal(size=(d, 1)), np.eye(d) + 0.2 * rng.normal(size=(d, d)),
+        rng.normal(size=(d, 2))]),
                np.diag(rng.uniform(0.1, 0.5, d)), np.ones(1))
         for _ in range(steps)
     ]  # fmt: skip
@@ -84,7 +85,8 @@ def test_the_joint_chance_equals_a_plain_simulation() -> None:
     mean = np.array([0.3, -0.2, 0.1])
     lower, upper = np.array([-1.0, -np.inf, -2.0]), np.array([1.5, 1.0, 2.0])
     outlook = Outlook(
-        mean[:, None], cov[:, :, None], np.zeros((3, 0, 1)), np.zeros(0), np.zeros(0, dtype=np.int64), lower, upper, True,
+        mean[:, None], cov[:, :, None], np.zeros((3, 0, 1)), np.zeros(0), np.zeros(0, dtype=np.int64), lower, upper,
+        True,
         np.zeros((3, 2, 1)),
     )  # fmt: skip
     x = rng.multivariate_normal(mean, cov, size=200_000)
