@@ -16,6 +16,8 @@ Progress = Callable[[float, str], None]
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this package's commands."""
+    from segmentation.render import cli as render
+
     train = commands.add_parser("train", help="learn from a data set", description="DATASET -> model folder")
     train.add_argument("dataset", type=Path, metavar="DATASET")
     train.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
@@ -59,6 +61,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="a data set whose val images are compared; default: the pictures that the model folder carries",
     )
     export.set_defaults(run=_export)
+    render.register(commands)
 
 
 def _train(args: argparse.Namespace) -> int:

@@ -268,6 +268,7 @@ def save_model(
     working = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         save_file(stored_form(weights, half=half), working / WEIGHTS)
+        (working / WEIGHTS).chmod(0o644)
         card = {
             "format": FORMAT,
             "classes": {str(k): v for k, v in sorted(classes.items())},

@@ -1,0 +1,87 @@
+"""Crops: every defect gets its turn, nothing is learnt about the middle, unknown stays unknown."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qc.dataset import IGNORE, open_dataset
+from segmentation.data import Crops, cut, index, rgb
+
+
+def crops(dataset, **changes):
+    samples = dataset.split("train")
+    settings = {"crop_px": 64, "batch": 8, "defect_share": 1.0, "seed": 0, **changes}
+    return Crops(samples, dataset.classes, index(samples, dataset.classes), **settings)
+
+
+def test_the_index_knows_what_is_drawn(scratches):
+    dataset = open_dataset(scratches)
+    found = index(dataset.split("train"), dataset.classes)
+    assert len(found.blemishes) == 10
+    assert len(found.clean) == 8
+    assert found.pixels[1] == sum(b.area_px for b in found.blemishes)
+
+
+def test_a_batch_is_the_same_whenever_it_is_drawn(scratches):
+    dataset = open_dataset(scratches)
+    first, again = crops(dataset), crops(dataset)
+    first.draw(0)
+    for a, b in zip(first.draw(7), again.draw(7), strict=True):
+        assert np.array_equal(a, b)
+    assert not np.array_equal(first.draw(7)[0], first.draw(8)[0])
+
+
+def test_crops_on_defects_show_defects_anywhere_in_the_crop(scratches):
+    drawn = crops(open_dataset(scratches))
+    masks = np.concatenate([drawn.draw(n)[1] for n in range(12)])
+    shown = (masks == 1).any(axis=(1, 2))
+    assert shown.mean() > 0.8
+    share_in_middle = (masks[:, 16:48, 16:48] == 1).sum() / (masks == 1).sum()
+    assert share_in_middle < 0.5  # a quarter of the area; a crop centred on its defect would give nearly all
+
+
+def test_half_of_the_other_crops_come_from_clean_frames_and_the_rest_from_anywhere(scratches):
+    drawn = crops(open_dataset(scratches), defect_share=0.0)
+    masks = np.concatenate([drawn.draw(n)[1] for n in range(12)])
+    assert (masks == 1).any(axis=(1, 2)).mean() < 0.5
+
+
+@given(
+    st.integers(1, 50),
+    st.integers(1, 50),
+    st.integers(-60, 60),
+    st.integers(-60, 60),
+    st.sampled_from([16, 32]),
+    st.booleans(),
+)
+def test_a_cut_is_inside_where_it_can_be_and_unknown_outside(height, width, x, y, size, colour):
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (height, width, 3) if colour else (height, width), dtype=np.uint8
+    )
+    mask = np.ones((height, width), np.uint8)
+    crop, drawn = cut(pixels, mask, x, y, size)
+    assert crop.shape == (size, size, 3)
+    assert drawn.shape == (size, size)
+    assert (drawn == 1).sum() == min(height, size) * min(width, size)
+    assert ((drawn == 1) | (drawn == IGNORE)).all()
+
+
+def test_grey_and_colour_16_bit_become_rgb_of_8():
+    grey = np.array([[0, 4095]], np.uint16)
+    assert rgb(grey).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+    colour = np.dstack([grey, grey // 2, grey // 4])
+    assert rgb(colour).tolist() == [[[0, 0, 0], [255, 127, 63]]]
+
+
+def test_a_mask_of_another_size_is_named(scratches, tmp_path):
+    from shutil import copytree
+
+    from qc.errors import InvalidInput
+
+    root = copytree(scratches, tmp_path / "bad")
+    cv2.imwrite(str(root / "masks" / "p00_left.png"), np.ones((10, 10), np.uint8))
+    drawn = crops(open_dataset(root))
+    with pytest.raises(InvalidInput, match=r"p00_left\.png"):
+        [drawn.draw(n) for n in range(20)]

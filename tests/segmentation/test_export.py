@@ -1,0 +1,44 @@
+"""Exports are compared before they are written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qc.errors import Conflict, InvalidInput
+from segmentation import export as exporting
+from segmentation.export import export, open_artefact
+from segmentation.model import load_segmenter, read_card
+from segmentation.samples import carried
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+@pytest.mark.filterwarnings("ignore")  # of the exporters
+def test_an_artefact_says_what_the_model_says(model, tmp_path, format):
+    about = export(model, format=format, out=tmp_path / "artefact", samples=carried(model))
+    assert about["compared_with_the_model"]["verdicts_that_differ"] == 0
+    stored = json.loads((tmp_path / "artefact" / "artefact.json").read_text())
+    assert stored["model"] == read_card(model)["id"]
+    window = np.random.default_rng(0).random((176, 240, 3), np.float32) * 2 - 1
+    ours = load_segmenter(model).look(window)
+    theirs = open_artefact(tmp_path / "artefact", format)(window)
+    assert np.abs(ours - theirs).max() < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_artefact_with_other_verdicts_is_not_written(model, tmp_path, monkeypatch):
+    real = exporting.open_artefact
+
+    def shifted(folder, format):
+        look = real(folder, format)
+        return lambda window: look(window) * np.float32(-1)
+
+    monkeypatch.setattr(exporting, "open_artefact", shifted)
+    with pytest.raises(Conflict, match="differ"):
+        export(model, format="onnx", out=tmp_path / "artefact", samples=carried(model))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_without_pictures_to_compare_on_is_refused(model, tmp_path):
+    with pytest.raises(InvalidInput, match="images to compare"):
+        export(model, format="onnx", out=tmp_path / "artefact", samples=[])
