@@ -75,7 +75,7 @@ class Guard:
         finally:
             seconds = time.perf_counter() - started
             self.metrics.request(method, rule or "other", status, seconds)
-            level = log.info if status < 500 else log.warning
+            level = log.warning if status == 500 else log.info  # a 503 is an answer: not ready yet, try again
             who = scope.get("state", {}).get("identity")
             level("request", method=method, path=path, status=status, ms=round(1000 * seconds, 1), by=who and who.name)
 
