@@ -69,7 +69,7 @@ def prepare(process: Process, history: History, layout: Layout) -> Data:
             skipped.append(None)
             continue
         marks = [v[list(layout.levers[k])]] if layout.levers[k] else [y[[p for p, _ in layout.reads[k]]]]
-        skipped.append(~np.isfinite(np.vstack(marks)).any(axis=0))
+        skipped.append(np.asarray(~np.isfinite(np.vstack(marks)).any(axis=0), dtype=bool))
     return Data(y, v, ~history.dithered, history.last, tuple(skipped), history.batch)
 
 
@@ -337,7 +337,8 @@ def climb(
 ) -> tuple[Estimate, Floats, Floats]:
     """`rounds` of a scoring step (weights) and an EM pass (noise, gauges, habits); also the last
     posterior's mean and covariance."""
-    mean, covariance = estimate.flat(), np.zeros((0, 0))
+    mean: Floats = estimate.flat()
+    covariance: Floats = np.zeros((0, 0))
     for i in range(rounds):
         mean, covariance = posterior(estimate, data)
         estimate = em(estimate.with_weights(mean), data, passes=1)

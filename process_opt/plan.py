@@ -177,7 +177,7 @@ def _search(
             scored.append((float(x @ left[np.ix_(q, q)] @ x / 2 - right[q] @ x), g, x))
         _, g, x = min(scored, key=lambda s: s[0])
         active += groups.pop(g)
-        v = np.zeros(len(model.layout.nominal))
+        v: Floats = np.zeros(len(model.layout.nominal))
         v[outlook.places[active]] = x
         v = _refine(model, outlook, np.array(active), v, money)
         out.append(v)

@@ -12,6 +12,8 @@ from process_opt.plan import Plan, make_plan, settle
 FEW = 6
 """Up to here every single rework step is tried, and the best two together; beyond, Optuna searches the combinations."""
 TRIALS = 12
+GOOD_ENOUGH = 0.97
+"""With a chance this high no rework step earns its cost; looking for one would only take time."""
 
 
 def best_route(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray[np.bool_]) -> Plan:
@@ -20,7 +22,7 @@ def best_route(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray
     Routes are compared under the plan's settings, which is quick; the best one is then planned for anew.
     """
     optional = [k for k in range(belief.at, len(model.process.steps)) if model.process.steps[k].optional]
-    if not optional:
+    if not optional or plan.chance > GOOD_ENOUGH:
         return plan
     routes = (
         _enumerated(model, belief, plan, optional) if len(optional) <= FEW else _searched(model, belief, plan, optional)

@@ -167,7 +167,7 @@ def _sandwich(a: Floats, p: Floats) -> Floats:
     if a.shape[2] == 1 and n > 1:
         half = (a[:, :, 0] @ p.reshape(d, d * n)).reshape(d, d, n).transpose(1, 0, 2)
         return (a[:, :, 0] @ np.ascontiguousarray(half).reshape(d, d * n)).reshape(d, d, n)
-    return np.einsum("ikn,jkn->ijn", np.einsum("ijn,jkn->ikn", a, p), a)
+    return np.asarray(np.einsum("ikn,jkn->ijn", np.einsum("ijn,jkn->ikn", a, p), a))
 
 
 def smooth(
