@@ -50,11 +50,16 @@ class Labeller:
     """Works through the open tasks of every project that shows pictures of this line."""
 
     def __init__(self, url: str, token: str, truth: Truth, *, seed: int, say: Callable[[str], None]) -> None:
-        self._studio: Any = LabelStudio(base_url=url, api_key=token, timeout=60)  # type: ignore[no-untyped-call]
+        self._http = httpx.Client(timeout=60, follow_redirects=True)
+        self._studio: Any = LabelStudio(base_url=url, api_key=token, httpx_client=self._http)  # type: ignore[no-untyped-call]
         self._truth = truth
         self._rng = np.random.default_rng([seed, 47])
         self._say = say
         self._not_mine = set[int]()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
 
     def work(self, stop: threading.Event, *, seconds_per_task: float) -> None:
         """Label until `stop`; while Label Studio does not answer, wait and try again."""

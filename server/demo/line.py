@@ -170,9 +170,11 @@ def _label(config: DemoConfig, truth: Truth, stop: threading.Event, say: Say) ->
         return
     from server.demo.labeller import Labeller  # slow to import, and not needed without Label Studio
 
-    Labeller(studio.url, studio.token, truth, seed=config.seed, say=say).work(
-        stop, seconds_per_task=config.seconds_per_label
-    )
+    labeller = Labeller(studio.url, studio.token, truth, seed=config.seed, say=say)
+    try:
+        labeller.work(stop, seconds_per_task=config.seconds_per_label)
+    finally:
+        labeller.close()
 
 
 def _helper(name: str, work: Callable[[], None], say: Say) -> threading.Thread:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from label_studio_sdk import LabelStudio
@@ -42,10 +43,11 @@ def studio(tmp_path_factory):
 
 @pytest.fixture
 def project(studio):
-    sdk: Any = LabelStudio(base_url=studio.url, api_key=studio.account.token)
-    made = sdk.projects.create(title="line", label_config=label_config(CLASSES.values()))
-    yield sdk, made.id
-    sdk.projects.delete(id=made.id)
+    with httpx.Client(timeout=60, follow_redirects=True) as http:
+        sdk: Any = LabelStudio(base_url=studio.url, api_key=studio.account.token, httpx_client=http)
+        made = sdk.projects.create(title="line", label_config=label_config(CLASSES.values()))
+        yield sdk, made.id
+        sdk.projects.delete(id=made.id)
 
 
 def test_open_tasks_are_finished_with_the_true_masks_and_strange_ones_left_alone(studio, project, tmp_path):
@@ -67,6 +69,7 @@ def test_open_tasks_are_finished_with_the_true_masks_and_strange_ones_left_alone
     stop = threading.Event()
     assert labeller.look_for_work(stop, seconds_per_task=0.01) == 2
     assert labeller.look_for_work(stop, seconds_per_task=0.01) == 0
+    labeller.close()
     assert sum("leaves task" in text for text in said) == 2
 
     results = [[a["result"] for a in sdk.tasks.get(id=str(t)).annotations] for t in tasks]
@@ -87,8 +90,9 @@ def test_the_labeller_waits_for_label_studio_and_gives_up_on_a_wrong_token(studi
     early = Labeller(f"http://127.0.0.1:{free_port()}", "t", Truth(tmp_path), seed=0, say=said.append)
     threading.Timer(0.5, stop.set).start()
     early.work(stop, seconds_per_task=0.01)
+    early.close()
     assert said == ["the labeller waits for Label Studio (ConnectError)"]
-    Labeller(studio.url, "wrong", Truth(tmp_path), seed=0, say=said.append).work(
-        threading.Event(), seconds_per_task=0.01
-    )
+    refused = Labeller(studio.url, "wrong", Truth(tmp_path), seed=0, say=said.append)
+    refused.work(threading.Event(), seconds_per_task=0.01)
+    refused.close()
     assert said[1] == "the labeller gives up: Label Studio refuses the token"
