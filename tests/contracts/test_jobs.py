@@ -286,7 +286,7 @@ def test_a_runner_that_stops_gives_the_running_job_back(sessions):
         job = queue.enqueue(session, "slow", now=datetime.now(UTC)).id
         session.commit()
     runner.start()
-    assert begun.wait(10)
+    assert begun.wait(120)
     runner.stop()
 
     with sessions() as session:
@@ -353,7 +353,7 @@ def test_when_a_process_is_killed_in_the_middle_another_goes_on_and_the_effect_i
                 process.wait()
 
 
-def wait_for(true, *, patience=30):
+def wait_for(true, *, patience=120):
     until = time.monotonic() + patience
     while not true():
         assert time.monotonic() < until, "waited in vain"

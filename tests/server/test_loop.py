@@ -16,7 +16,7 @@ from server.jobs.records import Job, JobState
 from server.studio_service import SECRET_HEADER, webhook_secret
 
 
-def wait_for(true, *, patience=30):
+def wait_for(true, *, patience=120):
     until = time.monotonic() + patience
     while not true():
         assert time.monotonic() < until, "waited in vain"

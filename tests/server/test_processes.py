@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -216,9 +217,7 @@ def learn_now(line):
     wait_for(lambda: line.get(f"/jobs/{job.id}").json()["state"] == "done")
 
 
-def wait_for(true, *, patience=30):
-    import time
-
+def wait_for(true, *, patience=120):
     until = time.monotonic() + patience
     while not true():
         assert time.monotonic() < until, "waited in vain"

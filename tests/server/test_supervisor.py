@@ -22,7 +22,7 @@ class Sleeper:
         self.process.wait()
 
 
-def wait_for(true, *, patience=20):
+def wait_for(true, *, patience=120):
     until = time.monotonic() + patience
     while not true():
         assert time.monotonic() < until, "waited in vain"
