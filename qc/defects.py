@@ -129,7 +129,7 @@ def _blobs(
     rows, columns = np.nonzero(mask)
     label = labels[rows, columns]
     highest = np.full(number, -np.inf, np.float32)
-    np.maximum.at(highest, label, seen.log_odds[rows, columns].astype(np.float32))
+    np.maximum.at(highest, label.astype(np.int64), seen.log_odds[rows, columns].astype(np.float32))
     wanted = stats[:, cv2.CC_STAT_AREA] >= min_area_px
     wanted[0] = False
     if apart_from is not None:

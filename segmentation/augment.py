@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def augmenter() -> A.Compose:
-    """Flips and quarter turns, brightness, contrast and gamma, sensor noise, slight blur. No scaling: size is meaning."""
+    """Flips, quarter turns, brightness, contrast, gamma, sensor noise, slight blur. No scaling: size is meaning."""
     return A.Compose(
         [
             A.D4(p=1.0),

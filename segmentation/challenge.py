@@ -1,9 +1,9 @@
 """A new model against the one that serves, on the same held-back parts: should it take over?
 
-The rule, for now: the challenger must not let more defective images pass than the champion does (an escape is what reaches
-the customer), must not be clearly worse in finding defects, and must be better overall. Overall is the mean of
-four figures in [0, 1]: recall at 0.1 and at 1 false alarm an image, image AP, and mean IoU of the classes. "Clearly" means that the
-95 % interval of the difference, from resampling the same parts for both, lies below zero.
+The rule, for now: the challenger must not let more defective images pass than the champion does (an escape is what
+reaches the customer), must not be clearly worse in finding defects, and must be better overall. Overall is the mean
+of four figures in [0, 1]: recall at 0.1 and at 1 false alarm an image, image AP, and mean IoU of the classes.
+"Clearly" means that the 95 % interval of the difference, from resampling the same parts for both, lies below zero.
 """
 
 from __future__ import annotations

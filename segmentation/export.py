@@ -45,7 +45,7 @@ FORMATS = ("onnx", "openvino")
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 
 LARGEST_STEP = 0.02
-"""Log-odds may differ by this much from the model's: 0.5 % of a probability at most, and a rounding of half precision at 20."""
+"""Log-odds may differ by this much: 0.5 % of a probability at most, and a rounding of half precision at 20."""
 
 
 def export(
@@ -58,8 +58,8 @@ def export(
 ) -> dict[str, Any]:
     """Write the model in `folder` as `onnx` or `openvino`; returns what `artefact.json` says.
 
-    The artefact folder holds the model file(s), `model.json` and `artefact.json`, which says how to feed it, what comes out,
-    and with what result it was compared.
+    The artefact folder holds the model file(s), `model.json` and `artefact.json`, which says how to feed it, what
+    comes out, and with what result it was compared.
 
     Args:
         folder: the model.
@@ -87,8 +87,8 @@ def export(
         parity = compare_verdicts(own, look, card, samples, progress)
         if parity["verdicts_that_differ"] or parity["largest_log_odds_difference"] > LARGEST_STEP:
             raise Conflict(
-                f"the {format} model is not the same: {parity['verdicts_that_differ']} of {parity['images']} verdicts differ, "
-                f"log-odds by up to {parity['largest_log_odds_difference']:.3g}; nothing was written",
+                f"the {format} model is another one: {parity['verdicts_that_differ']} of {parity['images']} verdicts "
+                f"differ, log-odds by up to {parity['largest_log_odds_difference']:.3g}; nothing was written",
                 **parity,
             )
         about = _about(card, format, parity)
@@ -144,7 +144,7 @@ def open_artefact(folder: Path, format: str) -> Look:
         session = onnxruntime.InferenceSession(
             str(folder / FILES["onnx"]), options, providers=["CPUExecutionProvider"]
         )
-        return lambda window: session.run(None, {"picture": _planes(window)})[0][0]  # type: ignore[no-any-return]
+        return lambda window: session.run(None, {"picture": _planes(window)})[0][0]
     import openvino
 
     exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
@@ -217,7 +217,7 @@ def _about(card: dict[str, Any], format: str, parity: dict[str, Any]) -> dict[st
             "type": "float32",
             "channels": "RGB; a grey picture three times",
             "scale": "8-bit value / 127.5 - 1 (16-bit pictures: the highest 8 of the camera's bits)",
-            "size": f"height and width are multiples of {stride}; continue the picture by reflection to the right and below",
+            "size": f"height and width are multiples of {stride}; continue the picture by reflection, right and below",
         },
         "output": {
             "name": "logits",

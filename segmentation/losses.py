@@ -13,9 +13,9 @@ from qc.errors import InvalidInput
 def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor | None = None) -> Tensor:
     """Focal loss over background and classes, averaged over the labelled pixels.
 
-    `FL = - alpha_t (1 - p_t)^gamma log(p_t)`, with `p_t` the softmax probability of the pixel's true class. Damping pixels that
-    are already right leaves the gradient to the few that are wrong. With one class and logits `[0, z]` it is the binary
-    focal loss of `z`.
+    `FL = - alpha_t (1 - p_t)^gamma log(p_t)`, with `p_t` the softmax probability of the pixel's true class. Damping
+    pixels that are already right leaves the gradient to the few that are wrong. With one class and logits `[0, z]`
+    it is the binary focal loss of `z`.
 
     Args:
         logits: `B x K x H x W`, float, before the softmax; channel 0 is background, K at least 2.
@@ -50,8 +50,8 @@ def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Ten
 def dice_loss(logits: Tensor, target: Tensor, *, smooth: float = 1.0) -> Tensor:
     """Soft Dice loss of every defect class that the batch shows, averaged over these classes.
 
-    `1 - (2 sum p g + s) / (sum p + sum g + s)`, sums over all labelled pixels of the batch: overlap counts and area does not, so a
-    class with few pixels weighs as much as one with many. Background has no term of its own; a class
+    `1 - (2 sum p g + s) / (sum p + sum g + s)`, sums over all labelled pixels of the batch: overlap counts and area
+    does not, so a class with few pixels weighs as much as one with many. Background has no term of its own; a class
     without a pixel in the batch has none either (its false alarms are the focal loss's business).
 
     Args:

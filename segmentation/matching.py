@@ -1,9 +1,10 @@
 """One image's answer beside its truth: which defects were found, which answers are false alarms, which pixels agree.
 
-A prediction is right if at least a tenth of its pixels lie on drawn defects; otherwise it is a false alarm. A defect is found,
-at a score, if right predictions of at least that score cover a tenth of its pixels together. So a blob over half the
-frame finds nothing, and a scratch found in three pieces is found. Pixels that nobody knows (IGNORE) are on neither
-side; a prediction that lies mostly on them is neither right nor wrong. The class plays no part here: `confusion` shows it.
+A prediction is right if at least a tenth of its pixels lie on drawn defects; otherwise it is a false alarm. A
+defect is found, at a score, if right predictions of at least that score cover a tenth of its pixels together. So a
+blob over half the frame finds nothing, and a scratch found in three pieces is found. Pixels that nobody knows
+(IGNORE) are on neither side; a prediction that lies mostly on them is neither right nor wrong. The class plays no
+part here: `confusion` shows it.
 """
 
 from __future__ import annotations

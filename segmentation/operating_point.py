@@ -42,7 +42,8 @@ class Tally:
     def best(self) -> tuple[float, float]:
         """The threshold with the highest IoU, averaged over the classes drawn, and that IoU.
 
-        Where several are equally good (to 1 %), the middle one: it has room on both sides. `(DEFAULT, 0)` if nothing is drawn.
+        Where several are equally good (to 1 %), the middle one: it has room on both sides. `(DEFAULT, 0)` if
+        nothing is drawn.
         """
         there = self._drawn > 0
         if not there.any():

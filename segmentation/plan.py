@@ -118,7 +118,7 @@ def fitting_network(found: Index) -> NetworkConfig:
 
 
 def hold_back(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Samples to learn from and samples to judge by; a group is on one side only, and stays there when others are added."""
+    """Samples to learn from and samples to judge by; a group is on one side, and stays there."""
 
     def place(group: str) -> str:
         return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A few validation crops that travel with a model, so that whoever exports it can compare verdicts without the data set."""
+"""A few validation crops that travel with a model: whoever exports it can compare verdicts without the data set."""
 
 from __future__ import annotations
 

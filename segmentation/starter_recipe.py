@@ -1,8 +1,8 @@
 """Makes the starter model from nothing but this repository: `python -m segmentation.starter_recipe`.
 
-Renders imaginary metal parts, trains on them, writes `segmentation/starter/`. Costs 15 minutes on one core. It knows scratches,
-dents and pits on brushed, machined and coated metal, well enough that a new installation finds something on its first
-day; it is meant to be replaced by a model trained on the user's own parts.
+Renders imaginary metal parts, trains on them, writes `segmentation/starter/`. Costs 15 minutes on one core. It
+knows scratches, dents and pits on brushed, machined and coated metal, well enough that a new installation finds
+something on its first day; it is meant to be replaced by a model trained on the user's own parts.
 """
 
 from __future__ import annotations

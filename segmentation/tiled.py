@@ -1,10 +1,10 @@
 """A frame of any size through a network, tile by tile, with the answer the whole frame at once would give.
 
-What lies beyond the frame is settled here and nowhere else: to the right and at the bottom the frame is continued by
-reflection up to the next multiple of the network's stride (and up to `SMALLEST_PX` where it is smaller than that); beyond, the
-network sees the zeros with which its own convolutions pad, as it did at the edges of every training crop. Tiles are cut
-off where that continued frame ends. Inside the frame a tile looks a halo of at least the network's reach around its core.
-Hence every answer is computed from the same numbers wherever the tiles fall.
+What lies beyond the frame is settled here and nowhere else: to the right and at the bottom the frame is continued
+by reflection up to the next multiple of the network's stride (and up to `SMALLEST_PX` where it is smaller than
+that); beyond, the network sees the zeros with which its own convolutions pad, as it did at the edges of every
+training crop. Tiles are cut off where that continued frame ends. Inside the frame a tile looks a halo of at least
+the network's reach around its core. Hence every answer is computed from the same numbers wherever the tiles fall.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def _reflected(start: int, stop: int, length: int) -> slice | NDArray[np.intp]:
     if stop <= length:
         return slice(start, stop)
     places = np.arange(start, stop) % (2 * length)
-    return np.minimum(places, 2 * length - 1 - places)
+    inside: NDArray[np.intp] = np.minimum(places, 2 * length - 1 - places)
+    return inside
 
 
 def answers(

@@ -1,9 +1,10 @@
 """Let `import torchvision` work beside a CPU build of torch.
 
-The torchvision wheel that pip chooses is linked against CUDA. Beside a CPU torch its compiled extension cannot be loaded, and
-the import then fails because two operators that it registers (`nms`, `qnms`) are not known. timm and segmentation-models-pytorch
-import torchvision, though nothing we use calls an operator of it. So, only where the extension really cannot load, the
-two names are defined here. Where it loads (a CUDA machine, a CPU build of torchvision) nothing is touched.
+The torchvision wheel that pip chooses is linked against CUDA. Beside a CPU torch its compiled extension cannot be
+loaded, and the import then fails because two operators that it registers (`nms`, `qnms`) are not known. timm and
+segmentation-models-pytorch import torchvision, though nothing we use calls an operator of it. So, only where the
+extension really cannot load, the two names are defined here. Where it loads (a CUDA machine, a CPU build of
+torchvision) nothing is touched.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _library: Any = None  # torch forgets the operators when the library object is c
 
 
 def define_missing_operators(package: Path) -> bool:
-    """Define `nms` and `qnms` if torchvision's extension in the folder `package` cannot load; True if that was needed."""
+    """Define `nms` and `qnms` if torchvision's extension in `package` cannot load; True if that was needed."""
     global _library
     import torch
 
@@ -36,7 +37,7 @@ def define_missing_operators(package: Path) -> bool:
             return False
         except OSError:
             continue  # its CUDA libraries are not here; that is the case this file is for
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
         library.define(name + _SIGNATURE)
     library.impl("nms", _suppress, "CPU")

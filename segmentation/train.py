@@ -63,7 +63,8 @@ def train(
     """Train on the `train` split, choose the threshold on `val`, write the model folder `out`.
 
     Args:
-        dataset: a data set on disk (contracts, section 2). Without labelled `val` images, parts of `train` are held back.
+        dataset: a data set on disk (contracts, section 2). Without labelled `val` images, parts of `train`
+            are held back.
         out: the model folder; until it is finished only `out.partial` is there, from which a killed run continues.
         minutes: wall-clock limit for everything, reading and saving included. Neither `minutes` nor `steps`: until the
             validation parts show no further gain.
@@ -183,7 +184,7 @@ def _loop(
     device: str,
     progress: Progress | None,
 ) -> int:
-    """Step until the budget is used up; `average` holds the moving average of the weights then. Returns the steps made."""
+    """Step until the budget is used up; `average` then holds the averaged weights. Returns the steps made."""
     step, looks, kept_at = int(state["step"]), list(state["looks"]), time.monotonic()
     loss_seen, longest = 0.0, 0.0
     with ThreadPoolExecutor(1) as ahead:  # the next batch is cut and changed while this one is learnt

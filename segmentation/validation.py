@@ -74,7 +74,7 @@ class Validator:
         return min(wanted, allowed) + SAVING_SECONDS + 0.02 * total
 
     def look(self, net: Network, average: Mapping[str, Tensor]) -> float:
-        """The mean IoU of the drawn classes at their best threshold, on some of the images, with the averaged weights."""
+        """The mean IoU of the drawn classes at their best threshold, on some images, with the averaged weights."""
         current = {n: w.clone() for n, w in net.state_dict().items()}
         net.load_state_dict({**current, **average})
         tally, seen_px = Tally(self._plan.classes), 0

@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=2 python tests/bench/strong_recipe.py ../shared/data/ksdd --minutes 20
 
-The strong recipe is what an experienced person puts together in an afternoon: smp.Unet on tu-tf_efficientnet_lite0 with ImageNet
-weights, random native 256 px crops, flips and quarter turns, focal + Dice, AdamW with a one-cycle schedule, MONAI's
-sliding window (gaussian, overlap 0.5), threshold by the same rule as ours. Both are measured by `segmentation.evaluate`.
+The strong recipe is what an experienced person puts together in an afternoon: smp.Unet on tu-tf_efficientnet_lite0
+with ImageNet weights, random native 256 px crops, flips and quarter turns, focal + Dice, AdamW with a one-cycle
+schedule, MONAI's sliding window (gaussian, overlap 0.5), threshold by the same rule as ours. Both are measured by
+`segmentation.evaluate`.
 """
 
 from __future__ import annotations

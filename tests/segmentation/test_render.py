@@ -97,7 +97,14 @@ def test_parts_of_one_design_have_their_holes_in_the_same_place():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"surface": "wood"}, {"defects": ("rust",)}, {"width": 10}, {"views": ()}, {"views": ("a", "a")}, {"clean": 2.0}],
+    [
+        {"surface": "wood"},
+        {"defects": ("rust",)},
+        {"width": 10},
+        {"views": ()},
+        {"views": ("a", "a")},
+        {"clean": 2.0},
+    ],
 )
 def test_nonsense_is_refused_by_name(wrong):
     with pytest.raises(InvalidInput):
