@@ -1,5 +1,6 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, ApiError, told } from "./client";
+import type { Who } from "./words";
 
 /** Who is logged in; null for nobody. */
 export const useSession = () =>
@@ -16,14 +17,17 @@ export const useSession = () =>
     staleTime: 60_000,
   });
 
+/** Somebody else is here now: what the one before saw is forgotten. */
+function become(queries: QueryClient, who: Who | null): void {
+  queries.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
+  queries.setQueryData(["session"], who);
+}
+
 export function useLogIn() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (body: { name: string; password: string }) => told(api.POST("/api/v1/session", { body })),
-    onSuccess: (who) => {
-      queries.clear();
-      queries.setQueryData(["session"], who);
-    },
+    onSuccess: (who) => become(queries, who),
   });
 }
 
@@ -31,9 +35,6 @@ export function useLogOut() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: () => told(api.DELETE("/api/v1/session")),
-    onSuccess: () => {
-      queries.clear();
-      queries.setQueryData(["session"], null);
-    },
+    onSuccess: () => become(queries, null),
   });
 }

@@ -22,7 +22,9 @@ export function InspectionList(props: Props) {
   const { items, chosen, filter, setFilter, following } = props;
   const stations = useStations();
   const row = useRef<HTMLLIElement>(null);
-  useEffect(() => row.current?.scrollIntoView({ block: "nearest" }), [chosen]);
+  useEffect(() => {
+    row.current?.scrollIntoView({ block: "nearest" }); // newer browsers answer with a promise, which is no clean-up
+  }, [chosen]);
   const words = text.inspect;
   return (
     <section className="list" aria-label={words.list}>
