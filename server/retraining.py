@@ -116,7 +116,13 @@ def _compare(
     report(0.9, "comparing the challenger with the champion")
     device = str(arguments["device"])
     champion, challenger = (load_segmenter(f, device=device) for f in (Path(arguments["champion"]), model))
-    told = compare(champion, challenger, open_dataset(dataset), split=SPLIT).as_json()
+    told = compare(
+        champion,
+        challenger,
+        open_dataset(dataset),
+        split=SPLIT,
+        progress=lambda share, what: report(0.9 + 0.09 * share, f"comparing with the champion: {what}"),
+    ).as_json()
     working = out.with_suffix(".part")
     working.write_text(json.dumps(_plain(told)), encoding="utf-8")
     os.replace(working, out)

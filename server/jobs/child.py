@@ -30,7 +30,7 @@ Report = Callable[[float | None, str], None]
 """Takes the share done (0..1, or None where unknown) and what is being done."""
 
 REPORT_EVERY_S = 1.0
-"""Reports that come faster are dropped: each is a write to the database."""
+"""Reports on one stage (the words before a colon) that come faster are dropped: each is a write to the database."""
 
 NICENESS = 10
 """Below the server's own priority: an inspection that arrives during a training goes first."""
@@ -107,13 +107,14 @@ def main(arguments: list[str]) -> int:
     say = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints goes to the log, not among our lines
 
-    last = -math.inf
+    last, doing = -math.inf, ""
 
     def report(progress: float | None, message: str) -> None:
-        nonlocal last
-        if time.monotonic() - last < REPORT_EVERY_S and progress is not None and progress < 1.0:
+        nonlocal last, doing
+        stage = message.partition(":")[0]
+        if stage == doing and time.monotonic() - last < REPORT_EVERY_S and progress is not None and progress < 1.0:
             return
-        last = time.monotonic()
+        last, doing = time.monotonic(), stage
         say.write(json.dumps({"progress": progress, "message": message}) + "\n")
 
     module, _, name = function.partition(":")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlmodel import select
 
-from labeling.records import LabelTask, TaskState
-from server import label_jobs, retrain_job
+from labeling.records import LabelTask, Reason, TaskState
+from qc.records import Inspection
+from server import label_jobs, retrain_job, schema
 from server.access import Role
+from server.db import Database, sqlite_url
 from server.jobs import queue
 from server.jobs.records import Job, JobState
 from server.studio_service import SECRET_HEADER, webhook_secret
@@ -138,36 +140,36 @@ def test_a_webhook_that_makes_no_sense_is_refused(line, body):
     assert answer.json()["error"]["code"] == "invalid_input"
 
 
-def finish_labels(line, number):
-    """So many finished label tasks."""
-    for n in range(number):
-        line.send(line.picture(doubtful=9), part=f"L-{n}")
-    with line.context.database.write() as session:
-        for task in session.exec(select(LabelTask).where(LabelTask.state == TaskState.OPEN)):
-            task.state, task.closed_at = TaskState.DONE, line.context.now()
-            session.add(task)
-        session.commit()
+def test_enough_new_labels_ask_for_a_retraining_once(tmp_path):
+    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
+    schema.upgrade(database)
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    with database.write() as session:
 
+        def labels(number, minute):
+            for _ in range(number):
+                inspection = Inspection(part="P", station="S", received_at=noon)
+                session.add(inspection)
+                session.flush()
+                done = {"state": TaskState.DONE, "opened_at": noon, "closed_at": noon + timedelta(minutes=minute)}
+                crop = {"crop_x": 0, "crop_y": 0, "crop_width": 9, "crop_height": 9}
+                about = {"part": "P", "station": "S", "reason": Reason.REVIEW, "urgency": 0.5}
+                session.add(LabelTask(inspection_id=inspection.id, n=0, **about, **crop, **done))
+                session.flush()
 
-def test_enough_new_labels_ask_for_a_retraining_once(line):
-    context = line.context
+        def ask(minute):
+            return retrain_job.ask_if_enough(session, after_labels=3, now=noon + timedelta(minutes=minute))
 
-    def ask():
-        with context.database.write() as session:
-            job = retrain_job.ask_if_enough(session, after_labels=3, now=context.now())
-            session.commit()
-            return job
-
-    finish_labels(line, 2)
-    assert ask() is None
-    finish_labels(line, 1)
-    asked = ask()
-    assert asked is not None
-    assert asked.arguments["why"] == "3 new labels"
-    # the model of this line is given once and for all: there is no champion to start from
-    wait_for(lambda: line.get(f"/jobs/{asked.id}").json()["state"] == "failed")
-    assert "no champion" in line.get(f"/jobs/{asked.id}").json()["problem"]
-    assert ask() is None
+        labels(2, minute=1)
+        assert ask(2) is None
+        labels(1, minute=3)
+        asked = ask(4)
+        assert asked is not None
+        assert asked.arguments == {"why": "3 new labels"}
+        assert ask(5) is None
+        labels(3, minute=6)
+        assert ask(7).id == asked.id  # it is not finished, and will see the new ones too
+    database.close()
 
 
 def test_a_retraining_by_hand_is_for_engineers_and_joins_one_under_way(line):
