@@ -51,7 +51,7 @@ export const text = {
     accept: "It is OK",
     refuse: "It is not good",
     overrule: (word: string) => `Overrule: ${word}`,
-    reasonTitle: (word: string) => `Why is it ${word.toLowerCase()}?`,
+    reasonTitle: (word: string) => `Why is it ${word === "OK" ? word : word.toLowerCase()}?`,
     reasonOther: "Or in your own words",
     send: "Send",
     cancel: "Back",
@@ -63,8 +63,8 @@ export const text = {
     openTask: "open in Label Studio",
     tooFast: "This part has only just appeared. Press again if you mean it.",
     reasons: {
-      ok: ["Dirt, wipes off", "Reflection or machining mark", "Within the limit sample", "Wrong place on the part"],
-      ng: ["Missed scratch", "Missed dent or pit", "Worse than the limit sample", "Wrong part"],
+      ok: ["Dirt, wipes off", "Reflection or tool mark", "Within the limit", "Surface does not matter"],
+      ng: ["Missed a scratch", "Missed a dent or pit", "Beyond the limit", "Wrong part"],
     },
     keys: [
       ["A", "agree with the verdict (in review: it is OK)"],
@@ -97,6 +97,7 @@ export const text = {
   },
   label: {
     title: "What people should label",
+    todo: "To label",
     empty: "Nothing waits to be labelled",
     emptyHelp: "Parts in the review band, and parts on which an operator disagreed, become label tasks.",
     reason: { review: "The model is in doubt", overruled: "An operator disagreed" },

@@ -1,6 +1,6 @@
 /** Places on a frame, in frame pixels. Pure. */
 
-import { framePx, type FramePx } from "./units";
+import { framePx, type FramePx, type ScreenPx } from "./units";
 
 export type Point = readonly [FramePx, FramePx];
 export type Ring = readonly Point[];
@@ -44,4 +44,14 @@ export function lookAt(box: FrameBox, frame: { width: FramePx; height: FramePx }
     width: framePx(width),
     height: framePx(height),
   };
+}
+
+/** Which of the places can carry a label without touching the label of an earlier one: all at least `gap` apart. */
+export function apart(places: readonly { x: number; y: number }[], gap: ScreenPx): boolean[] {
+  const kept: { x: number; y: number }[] = [];
+  return places.map((place) => {
+    const free = kept.every((other) => Math.abs(other.x - place.x) >= gap || Math.abs(other.y - place.y) >= gap);
+    if (free) kept.push(place);
+    return free;
+  });
 }

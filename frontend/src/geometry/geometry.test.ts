@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { boxOf, lookAt, pathOf, pathOfBox } from "./frame";
+import { apart, boxOf, lookAt, pathOf, pathOfBox } from "./frame";
 import { percentScale, rangeWithZero } from "./scale";
-import { framePx, mm, showMm, showPx, toMm, toScreen } from "./units";
+import { framePx, mm, screenPx, showMm, showPx, toMm, toScreen } from "./units";
 
 describe("lengths", () => {
   it("become millimetres by the station's scale", () => {
@@ -24,6 +24,11 @@ describe("an outline", () => {
     expect(pathOf([[]])).toBe("");
     expect(pathOfBox(boxOf([1, 2, 3, 4]))).toBe("M1 2h3v4h-3Z");
   });
+});
+
+it("numbers that would cover each other give way to the first of them", () => {
+  const places = [{ x: 0, y: 0 }, { x: 10, y: 4 }, { x: 20, y: 0 }, { x: 10, y: 40 }];
+  expect(apart(places, screenPx(18))).toEqual([true, false, true, true]);
 });
 
 describe("looking at a defect", () => {

@@ -1,8 +1,8 @@
 import OpenSeadragon from "openseadragon";
 import { useEffect, useRef } from "react";
 import type { Defect } from "../api/words";
-import { type FrameBox, lookAt } from "../geometry/frame";
-import { framePx } from "../geometry/units";
+import { apart, type FrameBox, lookAt } from "../geometry/frame";
+import { framePx, screenPx } from "../geometry/units";
 import { Overlay } from "./Overlay";
 
 /** The server's tiles (see its route): 512 px, no overlap. */
@@ -38,17 +38,21 @@ export default function FrameViewer(props: Props) {
   latest.current = props;
 
   const follow = useRef(() => {
-    const shown = viewer.current;
+    const open = viewer.current;
     const group = moved.current;
-    if (!shown?.viewport || !group || shown.world.getItemCount() === 0) return;
-    const item = shown.world.getItemAt(0);
+    if (!open?.viewport || !group || open.world.getItemCount() === 0) return;
+    const item = open.world.getItemAt(0);
     const origin = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(0, 0));
     const far = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(latest.current.width, 0));
     const scale = (far.x - origin.x) / latest.current.width;
     group.setAttribute("transform", `translate(${origin.x} ${origin.y}) scale(${scale})`);
-    for (const number of group.querySelectorAll<SVGGElement>(".number")) {
+    const numbers = [...group.querySelectorAll<SVGGElement>(".number")];
+    const places = numbers.map((number) => ({ x: Number(number.dataset["x"]) * scale, y: Number(number.dataset["y"]) * scale }));
+    const shown = apart(places, screenPx(18));
+    numbers.forEach((number, place) => {
       number.setAttribute("transform", `translate(${number.dataset["x"]} ${number.dataset["y"]}) scale(${1 / scale})`);
-    }
+      number.toggleAttribute("data-crowded", !shown[place]);
+    });
   });
 
   const show = useRef((gently: boolean) => {
@@ -81,7 +85,7 @@ export default function FrameViewer(props: Props) {
     made.addHandler("canvas-key", (event) => void (event.preventDefaultAction = true)); // keys belong to the page
     made.addHandler("canvas-press", () => latest.current.onTouched());
     made.addHandler("canvas-scroll", () => latest.current.onTouched());
-    made.addHandler("tile-drawn", () => void (place.current!.style.backgroundImage = "none"));
+    made.addHandler("tile-drawn", () => place.current?.style.removeProperty("background-image"));
     return () => {
       viewer.current = null;
       made.destroy();

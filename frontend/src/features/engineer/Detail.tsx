@@ -10,8 +10,16 @@ import { fate } from "./readings";
 
 const FATE = { in: "Finished within specification", out: "Finished outside of specification", scrapped: "Scrapped", unknown: "Finished; not measured" };
 
+type Props = {
+  recommendation: Recommendation;
+  process: Process;
+  /** Every plan for this part, the newest first. */
+  all: readonly Recommendation[];
+  choose: (id: string) => void;
+};
+
 /** One part's recommendation, and what it rests on. */
-export function Detail({ recommendation, process }: { recommendation: Recommendation; process: Process }) {
+export function Detail({ recommendation, process, all, choose }: Props) {
   const { answer: advice, outcome } = recommendation;
   const plan = { continue: "Go on as is", correct: "Follow the plan", scrap: "Scrap now", measure: "Measure, then decide", abstain: "Best plan known" };
   const bars = [
@@ -39,6 +47,16 @@ export function Detail({ recommendation, process }: { recommendation: Recommenda
           </p>
         )}
       </header>
+      {all.length > 1 && (
+        <nav className="plans" aria-label="Plans for this part">
+          Asked at
+          {all.toReversed().map((one) => (
+            <button key={one.id} type="button" aria-current={one.id === recommendation.id} onClick={() => choose(one.id)}>
+              {one.at}
+            </button>
+          ))}
+        </nav>
+      )}
       <p className="why">{advice.reason}</p>
       <div className="detail-columns">
         <div>

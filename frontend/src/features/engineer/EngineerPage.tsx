@@ -2,7 +2,7 @@ import { NativeSelect } from "@mantine/core";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { useProcess, useProcesses, useRecommendations, useSummary } from "../../api/processes";
-import type { Decision } from "../../api/words";
+import type { Decision, Recommendation } from "../../api/words";
 import { text } from "../../text";
 import { clock, money, percent } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
@@ -12,6 +12,12 @@ import { Detail } from "./Detail";
 import { SummaryCards } from "./SummaryCards";
 
 const DECISIONS: Decision[] = ["correct", "scrap", "measure", "abstain", "continue"];
+
+/** A part may be asked about at several steps; the list shows each part once, by its newest plan. */
+function newestOfEachPart(items: readonly Recommendation[]): Recommendation[] {
+  const seen = new Set<string>();
+  return items.filter((item) => !seen.has(item.part) && seen.add(item.part));
+}
 
 /** Parts out of their specification, with what to do about each. */
 export default function EngineerPage({ id }: { id?: string | undefined }) {
@@ -24,9 +30,10 @@ export default function EngineerPage({ id }: { id?: string | undefined }) {
   const list = useRecommendations(name, decision || undefined);
   const summary = useSummary(name);
   const items = list.data ?? [];
+  const parts = newestOfEachPart(items);
   const shown = items.find((item) => item.id === id) ?? items[0];
   const step = (by: number) => {
-    const next = items[items.findIndex((item) => item.id === shown?.id) + by];
+    const next = parts[parts.findIndex((item) => item.part === shown?.part) + by];
     if (next) go(`/engineer/${next.id}`, { replace: true });
   };
   useKeys({ ArrowDown: () => step(1), ArrowUp: () => step(-1) });
@@ -46,9 +53,9 @@ export default function EngineerPage({ id }: { id?: string | undefined }) {
               data={[{ value: "", label: "All decisions" }, ...DECISIONS.map((value) => ({ value, label: text.engineer.decision[value] }))]} />
           </div>
           <ul>
-            {items.map((item) => (
+            {parts.map((item) => (
               <li key={item.id}>
-                <button type="button" className="row" aria-current={item.id === shown?.id} onClick={() => go(`/engineer/${item.id}`, { replace: true })}>
+                <button type="button" className="row" aria-current={item.part === shown?.part} onClick={() => go(`/engineer/${item.id}`, { replace: true })}>
                   <span className="row-text">
                     <strong>{item.part}</strong>
                     <span>
@@ -68,7 +75,8 @@ export default function EngineerPage({ id }: { id?: string | undefined }) {
           </ul>
         </section>
         {shown && process.data ? (
-          <Detail recommendation={shown} process={process.data.process} />
+          <Detail recommendation={shown} process={process.data.process} all={items.filter((item) => item.part === shown.part)}
+            choose={(chosen) => go(`/engineer/${chosen}`, { replace: true })} />
         ) : (
           <Empty title={text.engineer.emptyTitle}>{text.engineer.empty}</Empty>
         )}

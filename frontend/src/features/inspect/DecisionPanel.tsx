@@ -99,7 +99,7 @@ function Reason(props: { word: Word; send: (reason: string) => void; cancel: () 
     >
       <h3>{text.inspect.reasonTitle(text.verdict[props.word])}</h3>
       {choices.map((choice, place) => (
-        <Button key={choice} variant="default" size="sm" justify="space-between" disabled={props.sending}
+        <Button key={choice} variant="default" size="sm" px="xs" justify="space-between" disabled={props.sending}
           rightSection={<kbd>{place + 1}</kbd>} onClick={() => props.send(choice)}>
           {choice}
         </Button>

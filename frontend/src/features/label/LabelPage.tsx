@@ -8,21 +8,27 @@ import { text } from "../../text";
 import { ago } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 
-type State = LabelTask["state"];
+type Tab = "todo" | "done" | "cancelled";
+
+/** Waiting ones may not be in Label Studio yet; the most urgent first, then the oldest, as the server lists them. */
+const byUrgency = (a: LabelTask, b: LabelTask): number => b.urgency - a.urgency || a.id.localeCompare(b.id);
 
 /** The queue of label tasks, the next one first, each with its reason and its way into Label Studio. */
 export default function LabelPage() {
-  const [state, setState] = useState<State>("pushed");
-  const tasks = useLabelTasks(state);
+  const [tab, setTab] = useState<Tab>("todo");
+  const tasks = useLabelTasks(tab === "todo" ? "pushed" : tab);
+  const unsent = useLabelTasks("open");
+  const items = [...(tasks.data?.items ?? []), ...(tab === "todo" ? (unsent.data?.items ?? []) : [])].sort(byUrgency);
   const words = text.label;
   return (
     <div className="page">
       <h1>{words.title}</h1>
-      <SegmentedControl value={state} onChange={(value) => setState(value as State)} aria-label="State"
-        data={(["pushed", "open", "done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] }))} />
+      <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label="State"
+        data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] }))]} />
       {waiting(tasks) ??
-        (tasks.data?.items.length === 0 ? (
-          <Empty title={state === "pushed" || state === "open" ? words.empty : `None ${words.state[state]}`}>{words.emptyHelp}</Empty>
+        waiting(unsent) ??
+        (items.length === 0 ? (
+          <Empty title={tab === "todo" ? words.empty : `None ${words.state[tab]}`}>{words.emptyHelp}</Empty>
         ) : (
           <table className="table">
             <thead>
@@ -36,7 +42,7 @@ export default function LabelPage() {
               </tr>
             </thead>
             <tbody>
-              {tasks.data?.items.map((task) => (
+              {items.map((task) => (
                 <tr key={task.id}>
                   <td>
                     <img src={pictures.thumbnail(task.inspection_id, task.n, 128)} alt="" width={72} height={54} loading="lazy" />
