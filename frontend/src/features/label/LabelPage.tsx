@@ -33,7 +33,7 @@ export default function LabelPage() {
           <table className="table">
             <thead>
               <tr>
-                <th scope="col">Crop of</th>
+                <th scope="col">View</th>
                 <th scope="col">Part</th>
                 <th scope="col">Why</th>
                 <th scope="col">Urgency</th>
@@ -59,7 +59,7 @@ export default function LabelPage() {
                     {task.problem && <div className="problem">{task.problem}</div>}
                   </td>
                   <td>
-                    <meter min={0} max={1} value={task.urgency} aria-label={`Urgency ${task.urgency.toFixed(2)}`} /> {task.urgency.toFixed(2)}
+                    {task.urgency.toFixed(2)}
                   </td>
                   <td>{ago(task.closed_at ?? task.opened_at, Date.now())}</td>
                   <td>

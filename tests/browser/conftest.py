@@ -1,0 +1,186 @@
+"""A real server with a real model and a real process, and a real Chromium in front of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import httpx
+import pytest
+
+from process_opt.process import as_yaml
+from process_opt.simulate import Line as Process
+from process_opt.simulate import linear_line
+from segmentation.render import render_part
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+
+
+def missing() -> str:
+    """Why no page can be looked at here; empty where one can."""
+    if not CHROMIUM.is_file():
+        return "there is no /usr/bin/chromium; install the package chromium"
+    if not (ROOT / "frontend/dist/index.html").is_file():
+        return "the pages are not built; run make setup, or npm ci and npm run build in frontend/"
+    if not (ROOT / "segmentation/starter/model.json").is_file():
+        return "the starter model is missing"
+    return ""
+
+
+@dataclass
+class Plant:
+    """A server under a folder of its own, and those who talk to it."""
+
+    home: Path
+    process: Process
+    port: int = 0
+    address: str = ""
+    server: subprocess.Popen[str] | None = None
+    drain: threading.Thread | None = None
+    """Reads what the server prints, so that it never waits for a reader."""
+    keys: dict[str, str] = field(default_factory=dict)
+    parts: int = 0
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
+        own = {"QC_HOME": str(self.home / "var"), "PORT": str(self.port), "QC_LABEL_STUDIO": "false"}
+        return {**kept, **own, "QC_RETRAIN_CRON": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def qc(self, *words: str) -> str:
+        """What a command of `qc` prints."""
+        command = [sys.executable, "-m", "server", *words]
+        done = subprocess.run(
+            command, env=self.environment(), cwd=self.home, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def start(self) -> None:
+        """Start the server, on the port it had before if it had one, and wait until it can inspect."""
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "server", "up"],
+            env=self.environment(),
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self.server.stdout
+        for line in self.server.stdout:
+            if found := re.search(r"http://[\d.]+:(\d+)", line):
+                self.address, self.port = found[0], int(found[1])
+                break
+        self.drain = threading.Thread(target=self.server.stdout.read, daemon=True)
+        self.drain.start()
+        until = time.monotonic() + 60
+        while httpx.get(f"{self.address}/api/v1/health").status_code != 200:
+            assert time.monotonic() < until, "the server never became able to inspect"
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        if self.server and self.server.poll() is None:
+            self.server.send_signal(signal.SIGTERM)
+            try:
+                self.server.wait(20)
+            except subprocess.TimeoutExpired:
+                self.server.kill()
+                self.server.wait()
+            if self.drain and self.server.stdout:
+                self.drain.join(5)
+                self.server.stdout.close()
+
+    def call(self, method: str, path: str, role: str = "engineer", **content):
+        """A call with a key of a role; answers that are not good end the test."""
+        head = {"Authorization": f"Bearer {self.keys[role]}"}
+        answer = httpx.request(method, f"{self.address}/api/v1{path}", headers=head, timeout=60, **content)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def inspects(self, *, defects: tuple[str, ...], seed: int) -> dict:
+        """Render a part and post its pictures, as a camera computer does."""
+        self.parts += 1
+        part = render_part(seed, width=640, height=480, defects=defects)
+        files = []
+        for view in part.views:
+            seen = view.pixels if view.pixels.ndim == 2 else view.pixels[..., ::-1]
+            files.append(("image", (f"{view.name}.png", cv2.imencode(".png", seen)[1].tobytes())))
+        form = {"part": f"BAR-{self.parts}", "station": "end-of-line", "view": [view.name for view in part.views]}
+        return self.call("POST", "/inspections", "machine", files=files, data=form)
+
+    def inspects_a_bad_part(self) -> dict:
+        """The first of some rendered parts with defects that the model finds not good."""
+        for seed in range(12):
+            found = self.inspects(defects=("dent", "pit", "scratch"), seed=seed)
+            if found["verdict"] == "ng":
+                return found
+        raise AssertionError("the model finds nothing wrong with twelve dented, pitted and scratched parts")
+
+    def asks_what_to_do(self, part: str, seed: int) -> dict:
+        """A part half way through the process, and what the server advises."""
+        made = self.process.start(seed)
+        for _ in range(3):
+            made.run_step(made.at or "")
+        wish = {"part": part, "at": made.at, "observed": made.observed}
+        return self.call("POST", "/processes/bar/recommendations", "machine", json=wish)
+
+
+@pytest.fixture(scope="session")
+def plant(tmp_path_factory) -> Iterator[Plant]:
+    if why := missing():
+        pytest.skip(why)
+    home = tmp_path_factory.mktemp("plant")
+    made = Plant(home, linear_line(6, 3, hardness=0.8))
+    try:
+        made.start()
+        for role in ("machine", "engineer"):
+            made.keys[role] = made.qc("key", "create", "--role", role).splitlines()[-1]
+        (home / "bar.yaml").write_text(as_yaml(made.process.process), encoding="utf-8")
+        made.process.history(600, 1).to_csv(home / "bar.csv", index=False)
+        made.qc("process", "fit", "bar.yaml", "bar.csv", "--out", "model")
+        made.qc("process", "register", "bar", "model")
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(home / "var", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def browser(plant):
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as drivers:
+        opened = drivers.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, plant):
+    """A page on which the administrator is logged in; a script error on it fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    opened = context.new_page()
+    opened.set_default_timeout(20_000)
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    name, password = (plant.home / "var/first-login.txt").read_text().split()[:2]
+    opened.goto(plant.address)
+    opened.get_by_label("Name").fill(name)
+    opened.locator("input[type=password]").fill(password)
+    opened.keyboard.press("Enter")
+    opened.get_by_role("navigation", name="Pages").wait_for()
+    yield opened
+    context.close()
+    assert problems == []

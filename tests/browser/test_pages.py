@@ -1,0 +1,145 @@
+"""What people see and do, in a real Chromium against the real server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).parents[2] / "frontend/node_modules/axe-core/axe.min.js"
+
+
+def eventually(page, true, *, seconds: float = 20.0):
+    """What `true` gives once it gives something."""
+    for _ in range(int(seconds / 0.1)):
+        if found := true():
+            return found
+        page.wait_for_timeout(100)
+    raise AssertionError("it never came true")
+
+
+def steady(page) -> None:
+    """Wait until a part has been on screen long enough for a key to be meant for it."""
+    page.locator(".part").wait_for()
+    page.wait_for_timeout(700)
+
+
+def test_a_part_appears_by_itself_and_the_operator_agrees_with_one_key(page, plant):
+    page.get_by_text("Following live").wait_for()
+    bad = plant.inspects_a_bad_part()
+    page.get_by_role("heading", name=bad["part"], exact=True).wait_for()
+    assert page.locator(".lamp").get_attribute("data-verdict") == "ng"
+    steady(page)
+
+    page.keyboard.press("a")
+
+    page.get_by_text("Not good, said admin").wait_for()
+    decision = plant.call("GET", f"/inspections/{bad['id']}")["decision"]
+    assert (decision["verdict"], decision["by"], decision["reason"]) == ("ng", "admin", "")
+
+
+def test_the_overlay_lies_on_the_defect_and_a_key_zooms_to_it(page, plant):
+    bad = plant.inspects_a_bad_part()
+    page.goto(f"{plant.address}/inspect/{bad['id']}")
+    overlay = page.get_by_test_id("overlay")
+    eventually(page, lambda: overlay.count() == len(bad["images"]))
+    eventually(page, lambda: page.locator(".defect[data-counts=true] .line").count() > 0)
+    fill = page.locator(".defect .line").first.evaluate("node => getComputedStyle(node).fillOpacity")
+    assert float(fill) == 0, "outlines only, until somebody asks"
+
+    def scale() -> float:
+        transform = page.locator(".overlay > g").first.get_attribute("transform") or ""
+        found = re.search(r"scale\(([\d.]+)", transform)
+        return float(found[1]) if found else 0.0
+
+    whole = eventually(page, scale)
+    page.keyboard.press("n")
+    eventually(page, lambda: scale() > 1.5 * whole)
+    page.wait_for_timeout(600)  # the movement ends
+    picture = page.locator(".viewer").bounding_box()
+    defect = page.locator(".defect[data-chosen=true] .line").bounding_box()
+    assert abs(defect["x"] + defect["width"] / 2 - picture["x"] - picture["width"] / 2) < picture["width"] / 4
+    assert abs(defect["y"] + defect["height"] / 2 - picture["y"] - picture["height"] / 2) < picture["height"] / 4
+
+    page.keyboard.down("f")
+    assert overlay.first.get_attribute("data-filled") == "true"
+    page.keyboard.up("f")
+    assert overlay.first.get_attribute("data-filled") == "false"
+
+
+def test_overruling_takes_a_reason_and_becomes_a_label_task(page, plant):
+    bad = plant.inspects_a_bad_part()
+    page.goto(f"{plant.address}/inspect/{bad['id']}")
+    steady(page)
+    page.keyboard.press("o")
+    page.get_by_label("Or in your own words").wait_for()
+    page.keyboard.press("1")
+    page.get_by_text("OK, said admin").wait_for()
+    stored = plant.call("GET", f"/inspections/{bad['id']}")
+    assert (stored["decision"]["verdict"], stored["decision"]["reason"]) == ("ok", "Dirt, wipes off")
+
+    page.get_by_role("link", name="Labels").click()
+    row = page.get_by_role("row").filter(has_text=bad["part"]).first
+    row.get_by_text("An operator disagreed").wait_for()
+
+
+def test_a_part_that_arrives_while_another_is_looked_at_does_not_take_its_place(page, plant):
+    first = plant.inspects_a_bad_part()
+    page.get_by_role("heading", name=first["part"], exact=True).wait_for()
+    steady(page)
+    page.keyboard.press("l")
+    page.get_by_text("Paused on this part").wait_for()
+    second = plant.inspects_a_bad_part()
+    page.get_by_role("button", name=re.compile(second["part"])).wait_for()
+    assert page.get_by_role("heading", name=first["part"], exact=True).is_visible()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("l")
+    page.get_by_role("heading", name=second["part"], exact=True).wait_for()
+
+
+def test_the_engineer_sees_a_recommendation_with_its_chance_money_and_cause(page, plant):
+    advice = [plant.asks_what_to_do(f"P-{seed}", seed) for seed in range(1, 5)][-1]
+    page.get_by_role("link", name="Save parts").click()
+    detail = page.get_by_role("article", name="Recommendation for P-4")
+    detail.wait_for()
+    assert detail.get_by_text(advice["reason"], exact=True).is_visible()
+    assert detail.get_by_role("img", name=re.compile("finish within specification, between")).is_visible()
+    assert detail.get_by_role("img", name=re.compile("^Causes")).is_visible()
+    assert detail.locator(".bars").get_by_text("Scrap now").is_visible()
+    for name in advice["settings"]:
+        assert detail.get_by_role("rowheader", name=name, exact=True).is_visible()
+
+
+def test_the_registry_shows_who_serves(page, plant):
+    page.get_by_role("link", name="Models").click()
+    champion = plant.call("GET", "/models")["items"][0]["id"]
+    page.locator(".model").filter(has_text=champion.removeprefix("sha256:")[:10]).get_by_text("champion").wait_for()
+
+
+@pytest.mark.parametrize("where", ["inspect", "engineer", "labels", "models"])
+def test_nothing_on_a_page_keeps_anybody_out(page, plant, where):
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed; run npm ci in frontend/")
+    if where == "inspect":
+        plant.inspects_a_bad_part()
+    page.goto(f"{plant.address}/{where}")
+    page.locator("main > *").first.wait_for()
+    page.wait_for_timeout(1500)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})")
+    assert [(v["id"], v["help"], [n["html"][:160] for n in v["nodes"]]) for v in found["violations"]] == []
+
+
+def test_a_server_that_goes_away_is_said_and_its_return_is_noticed(page, plant):
+    page.locator(".connection[data-state=live]").wait_for()
+    plant.stop()
+    try:
+        page.get_by_text("Server away, retrying").wait_for()
+    finally:
+        plant.start()
+    page.locator(".connection[data-state=live]").wait_for()
+    late = plant.inspects_a_bad_part()
+    page.get_by_role("heading", name=late["part"], exact=True).wait_for()
