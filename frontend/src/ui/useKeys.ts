@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 
-/** Called with each press; `up` for releases. Return value is ignored. */
+/** Called with each press, by the name of the key (see `nameOf`).*/
 export type Keys = Record<string, (event: KeyboardEvent) => void>;
 
 const TYPING = "input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]";
@@ -18,7 +18,7 @@ export function useKeys(down: Keys, up: Keys = {}): void {
   useEffect(() => {
     const busy = (event: KeyboardEvent) =>
       event.ctrlKey || event.altKey || event.metaKey || (event.target instanceof Element && event.target.matches(TYPING)) ||
-      document.querySelector("[role=dialog][data-keys=own], section[role=dialog]") !== null;
+      document.querySelector("[role=dialog]") !== null;
     const press = (event: KeyboardEvent) => {
       if (busy(event)) return;
       const run = latest.current.down[nameOf(event)];

@@ -7,7 +7,6 @@ import type { Numbered } from "./numbering";
 
 const FrameViewer = lazy(() => import("../../viewer/FrameViewer"));
 
-/** Where no view asks for anything: the whole picture. One object, so that it does not look like a new wish. */
 type Props = {
   inspection: Inspection;
   defects: readonly Numbered[];
