@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from process_opt.layout import Layout, lay_out
 from process_opt.process import Process, parse_process
 from process_opt.state_space import Motion
+from process_opt.tables import Tables, tables
 from qc.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class ProcessModel:
     def bent(self) -> tuple[bool, ...]:
         """For each step: do its settings act other than in proportion?"""
         return tuple(any(len(levers) + (c >= 0) > 1 for levers, c in m.terms if levers) for m in self.motions)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """All steps side by side, for working out plans."""
+        return tables(self)
 
     def with_check(self, check: Mapping[str, Any]) -> ProcessModel:
         """The same, knowing how well it predicts."""

@@ -57,69 +57,124 @@ def look_ahead(
         replanned: settings will be chosen anew after later readings, which takes from the covariance what these will
             show in time to be corrected (`replan.py`).
     """
-    layout, process = model.layout, model.process
-    size, d = model.size, layout.d
-    deciding = [list(process.measurements).index(name) for name in process.conformance]
-    step_of = [process.measurements[name][0] for name in process.conformance]
-    settled = True
-    open_ = []
+    return look_ahead_each(model, belief, [v], [run], replanned=replanned)[0]
+
+
+def look_ahead_each(
+    model: ProcessModel, belief: Belief, vs: list[Floats], runs: list[frozenset[int]], *, replanned: bool = False
+) -> list[Outlook]:
+    """`look_ahead` for several plans at once, which takes little longer than for one."""
+    t, at, layout = model.tables, belief.at, model.layout
+    d, size, plans = layout.d, model.size, len(vs)
+    deciding = [list(model.process.measurements).index(name) for name in model.process.conformance]
+    step_of = [model.process.measurements[name][0] for name in model.process.conformance]
     lower, upper = limits(model)
-    for i, (place, k) in enumerate(zip(deciding, step_of, strict=True)):
-        if k >= belief.at:
-            open_.append(i)
-        elif np.isfinite(y := belief.readings[place]):
-            settled = settled and bool(lower[i] <= y <= upper[i])
-    m = belief.mean
-    maps: dict[int, tuple[Floats, Floats, Floats]] = {}
-    means: dict[int, Floats] = {}
-    for k in range(belief.at, len(process.steps)):
-        if process.steps[k].optional and k not in run:
-            means[k] = m
-            continue
-        here = v[list(layout.levers[k])][:, None]
-        a, b = model.motions[k].map(here, model.draws[k])
-        slopes = model.motions[k].slopes(here, model.draws[k], m)
-        maps[k] = (a, b, slopes)
-        m = np.einsum("ijn,jn->in", a, m) + b
-        means[k] = m
+    open_ = [i for i, k in enumerate(step_of) if k >= at]
+    taken = [(i, belief.readings[place]) for i, place in enumerate(deciding) if i not in open_]
+    settled = all(lower[i] <= y <= upper[i] for i, y in taken if np.isfinite(y))
+    v = np.array(vs).T
+    ran = np.array([[not o or k in run for run in runs] for k, o in enumerate(t.optional)], dtype=float)[at:]
+    carry, push = _maps(model, at, v, ran)
+    states = np.empty((len(ran) + 1, d, plans, size))
+    states[0] = belief.mean[:, None]
+    for k in range(len(ran)):
+        states[k + 1] = np.einsum("ijpn,jpn->ipn", carry[k], states[k]) + push[k]
     rows = len(open_)
-    mean = np.array([means[step_of[i]][layout.coordinate[deciding[i]]] for i in open_]).reshape(rows, size)
-    response: Floats = np.zeros((rows, d, size))
-    cov: Floats = np.zeros((rows, rows, size))
-    places = [p for k in range(belief.at, len(process.steps)) for p in layout.levers[k]]
-    column = {p: q for q, p in enumerate(places)}
-    gain = np.zeros((rows, len(places), size))
-    for k in range(len(process.steps) - 1, belief.at - 1, -1):
+    mean = np.array([states[step_of[i] - at + 1, layout.coordinate[deciding[i]]] for i in open_])
+    mean = mean.reshape(rows, plans, size)
+    after = np.zeros((len(ran), rows, d, plans, size))
+    response = np.zeros((rows, d, plans, size))
+    for k in range(len(ran) - 1, -1, -1):
         for r, i in enumerate(open_):
-            if step_of[i] == k:
+            if step_of[i] == at + k:
                 response[r, layout.coordinate[deciding[i]]] = 1.0
-        if k not in maps:
-            continue
-        a, _, slopes = maps[k]
-        if not response.any():
-            continue
-        cov += np.einsum("rin,isn->rsn", response, np.tensordot(model.motions[k].noise, response, axes=([1], [1])))
-        if layout.levers[k]:
-            columns = [column[p] for p in layout.levers[k]]
-            gain[:, columns] = np.einsum("rin,ijn->rjn", response, slopes)
-        response = np.einsum("rin,ijn->rjn", response, a)
-    cov += np.einsum("rin,isn->rsn", response, np.einsum("ijn,sjn->isn", belief.cov, response))
-    if replanned and rows:
-        cov = cov - corrected_later(model, belief, maps, deciding, step_of, open_, cov.mean(axis=2))[:, :, None]
+        after[k] = response
+        response = np.einsum("ripn,ijpn->rjpn", response, carry[k])
+    chance = np.einsum("krjpn,kji->pnrki", after, t.root[at:] * ran.min(axis=1)[:, None, None])
+    if (ran.min(axis=1) != ran.max(axis=1)).any():
+        chance = np.einsum("krjpn,kji,kp->pnrki", after, t.root[at:], ran)
+    flat = chance.reshape(plans, size, rows, -1)
+    cov = np.ascontiguousarray((flat @ flat.transpose(0, 1, 3, 2)).transpose(0, 2, 3, 1))  # P x m x m x D
+    cov += np.einsum("ripn,ispn->prsn", response, _spread(belief.cov, response))
+    first = int(np.searchsorted(t.step_of, at))
+    gain = _gain(model, at, first, v, states, after, ran)
     widen = np.asarray(model.check.get("widen", np.ones(len(deciding))))[open_]
-    cov *= np.sqrt(np.outer(widen, widen))[:, :, None]
-    cov[np.arange(rows), np.arange(rows)] += model.gauge[np.array(deciding)[open_]][:, None] + 1e-9
-    return Outlook(
-        mean=mean,
-        cov=cov,
-        gain=gain,
-        v=v[places].copy(),
-        places=np.array(places, dtype=np.int64),
-        lower=lower[open_],
-        upper=upper[open_],
-        settled=settled,
-        response=response,
-    )
+    out = []
+    for p in range(plans):
+        mine = cov[p]
+        if replanned and rows:
+            less = corrected_later(model, belief, carry[:, :, :, p], after[:, :, :, p], gain[:, :, p], ran[:, p], mine)
+            mine = mine - less
+        mine = mine * np.sqrt(np.outer(widen, widen))[:, :, None]
+        mine[np.arange(rows), np.arange(rows)] += model.gauge[np.array(deciding)[open_]][:, None] + 1e-9
+        out.append(
+            Outlook(
+                mean=mean[:, p],
+                cov=mine,
+                gain=np.ascontiguousarray(gain[:, :, p]),
+                v=vs[p][first:].copy(),
+                places=np.arange(first, len(t.step_of)),
+                lower=lower[open_],
+                upper=upper[open_],
+                settled=settled,
+                response=response[:, :, p],
+            )
+        )
+    return out
+
+
+def _maps(model: ProcessModel, at: int, v: Floats, ran: Floats) -> tuple[Floats, Floats]:
+    """What the steps from `at` on do: `T x d x d x P x D` and `T x d x P x D`."""
+    t = model.tables
+    d, plans = model.layout.d, v.shape[1]
+    push = np.repeat(t.offset[at:][:, :, None], plans, axis=2)
+    first = t.shifts.since(at)
+    values = t.shifts.values(v, first)
+    used = np.flatnonzero(values.any(axis=1))
+    for i in used:
+        push[t.shifts.step[first + i] - at] += t.shifts.weight[first + i][:, None] * values[i][None, :, None]
+    first = t.joint.since(at)
+    values = t.joint.values(v, first)
+    used = np.flatnonzero(values.any(axis=1))
+    whole = bool((ran == 1.0).all())
+    if not used.size and whole:
+        return np.broadcast_to(t.carry[at:][:, :, :, None], (len(ran), d, d, plans, model.size)), push
+    carry = np.repeat(t.carry[at:][:, :, :, None], plans, axis=3)
+    for i in used:
+        k, c = t.joint.step[first + i] - at, t.joint.coordinate[first + i]
+        carry[k, :, c] += t.joint.weight[first + i][:, None] * values[i][None, :, None]
+    for k, p in np.argwhere(ran == 0.0):
+        push[k, :, p] = 0.0
+        carry[k, :, :, p] = np.eye(d)[:, :, None]
+    return carry, push
+
+
+def _spread(cov: Floats, response: Floats) -> Floats:
+    """`belief.cov` times the response, `d x m x P x D`."""
+    return np.asarray(np.einsum("ijn,sjpn->ispn", cov, response))
+
+
+def _gain(
+    model: ProcessModel, at: int, first: int, v: Floats, states: Floats, after: Floats, ran: Floats
+) -> Floats:
+    """Response of the deciding readings to each remaining setting, `m x q x P x D`."""
+    slopes = model.tables.slopes
+    q = len(model.tables.step_of) - first
+    out = np.zeros((after.shape[1], q, after.shape[3], after.shape[4]))
+    begin = slopes.since(at)
+    values = slopes.values(v, begin)
+    use = np.flatnonzero(values.any(axis=1))
+    if not use.size or not out.size:
+        return out
+    steps = slopes.step[begin + use] - at
+    pulled = np.einsum("lripn,lin->lrpn", after[steps], slopes.weight[begin + use])
+    pulled *= (values[use] * ran[steps])[:, None, :, None]
+    c = slopes.coordinate[begin + use]
+    joint = np.flatnonzero(c >= 0)
+    if joint.size:
+        pulled[joint] *= states[steps[joint], c[joint]][:, None]
+    np.add.at(out, (slice(None), slopes.place[begin + use] - first), pulled.transpose(1, 0, 2, 3))
+    return out
 
 
 def limits(model: ProcessModel) -> tuple[Floats, Floats]:

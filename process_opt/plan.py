@@ -1,11 +1,9 @@
 """The remaining settings of one part: few changes, most money.
 
 Value of a plan = value x P + escape x (1 - P) - cost of changes - set-ups, P averaged over the draws. Steps are
-taken into the
-plan one by one by how much they bring the readings towards the middle of their limits (least squares), each set is
-refined on the
-money itself from there, with the chance blurred at first, so that a part far out still feels the way. Half of the draws
-choose, the other half judge: the chosen plan is the one most overestimated by those that chose it.
+taken into the plan one by one by how much they bring the readings towards the middle of their limits (least squares),
+the sets are refined side by side on the money itself from there, with the chance blurred at first, so that a part far
+out still feels the way. Half of the draws choose, all judge: those that chose a plan overestimate it most.
 """
 
 from __future__ import annotations
@@ -14,23 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import ndtr
 
 from process_opt.belief import Belief
+from process_opt.descend import descend
 from process_opt.model import ProcessModel
-from process_opt.outlook import Outlook, look_ahead, probabilities
+from process_opt.outlook import Outlook, look_ahead, look_ahead_each, probabilities
 
 Floats = NDArray[np.float64]
 
-STEPS_AT_MOST = 12
-"""Steps touched by a plan: more is more than people carry out, and gains little."""
-
-
-SEEN, SEEN_BENT = 2.5, 2.0
-"""Standard deviations of its variation in the history within which a setting is moved; beyond, nobody knows what it
-does.
-Nearer where its effect is bent: the curve is least known at its ends."""
+EFFORTS = (1, 2, 3, 4, 5, 6, 8, 11)
+"""How many steps the plans touch that are compared: more is more than people carry out, and gains little."""
+JUDGED = 3
+"""Of these plans, how many are judged by all draws and all readings jointly: those that the search likes best."""
 
 
 @dataclass(frozen=True)
@@ -52,43 +46,16 @@ class Plan:
         return float(self.chances.mean())
 
 
-@dataclass(frozen=True)
-class Prices:
-    """Money of the remaining settings, standardised."""
-
-    change: Floats
-    """`S`: for one standard deviation away from nominal."""
-    low: Floats
-    high: Floats
-    """`S`: limits."""
-
-
-def prices(model: ProcessModel) -> Prices:
-    """Costs and limits of all settings in the model's units."""
-    s = [x for _, x in model.process.settings.values()]
-    stretch, nominal = model.layout.stretch, model.layout.nominal
-    bent = np.array([model.bent[k] for k, _ in model.process.settings.values()], dtype=bool)
-    seen = np.where(bent, SEEN_BENT, SEEN)
-    return Prices(
-        change=np.array([x.change_cost for x in s]) * stretch,
-        low=np.maximum((np.array([x.low for x in s]) - nominal) / stretch, -seen),
-        high=np.minimum((np.array([x.high for x in s]) - nominal) / stretch, seen),
-    )
-
-
 def cost_of(model: ProcessModel, v: Floats, at: int, run: frozenset[int]) -> float:
     """Running the remaining steps, set-ups and changes."""
-    change = prices(model).change
-    total = 0.0
-    for k in range(at, len(model.process.steps)):
-        step = model.process.steps[k]
-        if step.optional and k not in run:
-            continue
-        places = list(model.layout.levers[k])
-        total += step.cost + float((change[places] * np.abs(v[places])).sum())
-        if np.any(np.abs(v[places]) > 1e-9):
-            total += step.setup_cost
-    return total
+    t = model.tables
+    ran = ~t.optional
+    ran[list(run)] = True
+    ran[:at] = False
+    moved = np.abs(v) * ran[t.step_of]
+    changed = np.zeros(len(ran), dtype=bool)
+    changed[t.step_of[moved > 1e-9]] = True
+    return float(t.cost @ ran + t.change @ moved + t.setup @ changed)
 
 
 def worth(model: ProcessModel, chance: float, cost: float) -> float:
@@ -102,6 +69,12 @@ def settle(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int], 
     return Plan(v, run, chances, worth(model, float(chances.mean()), cost_of(model, v, belief.at, run)))
 
 
+def settle_each(model: ProcessModel, belief: Belief, vs: list[Floats], runs: list[frozenset[int]]) -> list[Plan]:
+    """`settle` for several plans at once."""
+    ahead = look_ahead_each(model, belief, vs, runs)
+    return [_judge(model, belief, o, v, run) for o, v, run in zip(ahead, vs, runs, strict=True)]
+
+
 def make_plan(
     model: ProcessModel,
     belief: Belief,
@@ -109,96 +82,96 @@ def make_plan(
     run: frozenset[int] = frozenset(),
     allowed: NDArray[np.bool_],
     rounds: int = 1,
-    replanned: bool = False,
 ) -> list[Plan]:
-    """Plans of increasing effort, the best first.
+    """Plans of increasing effort, the best first; one of them does nothing.
 
     Args:
         run: optional steps that are run.
         allowed: `S`, settings that may be moved.
         rounds: how often a bent process is approximated anew around the plan.
-        replanned: plan for settings that are chosen anew after every later reading.
     """
     start = np.zeros(len(model.layout.nominal))
-    outlook = look_ahead(model, belief, start, run, replanned=replanned)
+    outlook = look_ahead(model, belief, start, run)
     plans = [_judge(model, belief, outlook, start, run)]
     if outlook.mean.shape[0] == 0 or not outlook.settled:
         return plans
-    bent = any(model.bent[belief.at :])
-    money = prices(model)
-    found = _search(model, belief, outlook, run, allowed, money)
-    if bent and len(found) > 2:  # each needs a pass of its own: judge those that the tangent likes best
-        found = sorted(found, key=lambda v: -_judge(model, belief, outlook, v, run).value)[:2]
-    for v in found:
-        plan = settle(model, belief, v, run, replanned=replanned) if bent else _judge(model, belief, outlook, v, run)
-        plans.append(plan)
-    plans.sort(key=lambda p: -p.value)
-    if bent:
-        for _ in range(rounds):
-            best = plans[0]
-            again = look_ahead(model, belief, best.v, run, replanned=replanned)
-            touched = allowed & (np.abs(best.v) > 1e-9)
-            if not touched.any():
-                break
-            refined = _refine(model, again, np.flatnonzero(touched[again.places]), best.v, money, trust=0.7)
-            plan = settle(model, belief, refined, run, replanned=replanned)
-            if plan.value <= best.value + 1e-3:
-                break
-            plans.insert(0, plan)
-    return plans
+    groups = _groups(model, belief.at, run, outlook, allowed)
+    found = _search(model, outlook, groups) if groups else []
+    if not any(model.bent[belief.at :]):
+        plans += [_judge(model, belief, outlook, v, run) for v in found]
+        return sorted(plans, key=lambda p: -p.value)
+    found = found[:2]
+    ahead = look_ahead_each(model, belief, found, [run] * len(found)) if found else []
+    outlooks = [outlook, *ahead]
+    plans += [_judge(model, belief, o, v, run) for o, v in zip(ahead, found, strict=True)]
+    for _ in range(rounds):
+        top = max(range(len(plans)), key=lambda i: plans[i].value)
+        best = plans[top]
+        touched = np.flatnonzero(np.abs(best.v[outlook.places]) > 1e-9)
+        if not touched.size:
+            break
+        refined = _refine(model, outlooks[top], [touched], best.v, trust=0.7)[0]
+        outlooks.append(look_ahead(model, belief, refined, run))
+        plans.append(_judge(model, belief, outlooks[-1], refined, run))
+        if plans[-1].value <= best.value + 1e-3:
+            break
+    return sorted(plans, key=lambda p: -p.value)
 
 
 def _judge(model: ProcessModel, belief: Belief, outlook: Outlook, v: Floats, run: frozenset[int]) -> Plan:
-    mean = outlook.mean + np.einsum("rqn,q->rn", outlook.gain, v[outlook.places] - outlook.v)
+    move = v[outlook.places] - outlook.v
+    used = np.flatnonzero(move)
+    mean = outlook.mean + np.einsum("rqn,q->rn", outlook.gain[:, used], move[used])
     chances = probabilities(outlook, mean)
     return Plan(v, run, chances, worth(model, float(chances.mean()), cost_of(model, v, belief.at, run)))
 
 
-def _search(
-    model: ProcessModel,
-    belief: Belief,
-    outlook: Outlook,
-    run: frozenset[int],
-    allowed: NDArray[np.bool_],
-    money: Prices,
-) -> list[Floats]:
-    """Plans touching 1, 2, 3, ... steps."""
-    groups = _groups(model, belief.at, run, outlook, allowed)
-    left, right = _least_squares(outlook)
-    low, high = money.low[outlook.places], money.high[outlook.places]
-    active: list[int] = []
-    out: list[Floats] = []
-    best_value, worse = -np.inf, 0
-    while groups and len(out) < STEPS_AT_MOST and worse < 2:
-        scored = []
-        for g, columns in enumerate(groups):
-            q = active + columns
-            x = np.clip(np.linalg.solve(left[np.ix_(q, q)], right[q]), low[q], high[q])
-            scored.append((float(x @ left[np.ix_(q, q)] @ x / 2 - right[q] @ x), g, x))
-        _, g, x = min(scored, key=lambda s: s[0])
-        active += groups.pop(g)
-        v: Floats = np.zeros(len(model.layout.nominal))
-        v[outlook.places[active]] = x
-        v = _refine(model, outlook, np.array(active), v, money)
-        out.append(v)
-        value = _judge(model, belief, outlook, v, run).value
-        worse = 0 if value > best_value + 1e-3 else worse + 1
-        best_value = max(value, best_value)
-    return out
-
-
 def _groups(
     model: ProcessModel, at: int, run: frozenset[int], outlook: Outlook, allowed: NDArray[np.bool_]
-) -> list[list[int]]:
-    column = {int(p): q for q, p in enumerate(outlook.places)}
-    groups = []
-    for k in range(at, len(model.process.steps)):
-        if model.process.steps[k].optional and k not in run:
-            continue
-        columns = [column[p] for p in model.layout.levers[k] if allowed[p]]
-        if columns and np.abs(outlook.gain[:, columns]).max() > 1e-9:
-            groups.append(columns)
-    return groups
+) -> list[NDArray[np.int64]]:
+    """Columns of the outlook for each step whose settings may be moved and matter."""
+    t = model.tables
+    ran = ~t.optional
+    ran[list(run)] = True
+    step = t.step_of[outlook.places]
+    reach = np.abs(outlook.gain).max(axis=(0, 2), initial=0.0) > 1e-9
+    good = allowed[outlook.places] & ran[step] & reach
+    return [np.flatnonzero(good & (step == k)) for k in range(at, len(ran)) if (good & (step == k)).any()]
+
+
+def _search(model: ProcessModel, outlook: Outlook, groups: list[NDArray[np.int64]]) -> list[Floats]:
+    """The plans of some of the EFFORTS that look best, the best first."""
+    left, right = _least_squares(outlook)
+    order = _order(left, right, groups, model.tables.low[outlook.places], model.tables.high[outlook.places])
+    sets = [np.concatenate(order[:n]) for n in EFFORTS if n <= len(order)]
+    start: Floats = np.zeros(len(model.layout.nominal))
+    return _refine(model, outlook, sets, start)[:JUDGED]
+
+
+def _order(
+    left: Floats, right: Floats, groups: list[NDArray[np.int64]], low: Floats, high: Floats
+) -> list[NDArray[np.int64]]:
+    """Groups one after another, each the one that with those before brings the readings nearest to the middle."""
+    none = len(right)
+    left = np.pad(left, (0, 1))
+    left[none, none] = 1.0
+    right, low, high = (np.append(a, 0.0) for a in (right, low, high))
+    widest = max(len(g) for g in groups)
+    rest = np.array([np.pad(g, (0, widest - len(g)), constant_values=none) for g in groups])
+    places = list(range(len(groups)))
+    active: list[int] = []
+    out: list[NDArray[np.int64]] = []
+    while places and len(out) < EFFORTS[-1]:
+        q = np.hstack([np.tile(np.array(active, dtype=np.int64), (len(places), 1)), rest[places]])
+        a, b = left[q[:, :, None], q[:, None, :]].copy(), right[q]
+        twice = (q == none)[:, :, None] & (q == none)[:, None, :] & ~np.eye(q.shape[1], dtype=bool)
+        a[twice] = 0.0
+        x = np.clip(np.linalg.solve(a, b[:, :, None])[:, :, 0], low[q], high[q])
+        score = np.einsum("gi,gij,gj->g", x, a, x) / 2 - (b * x).sum(axis=1)
+        g = places.pop(int(np.argmin(score)))
+        out.append(groups[g])
+        active += groups[g].tolist()
+    return out
 
 
 def _least_squares(outlook: Outlook) -> tuple[Floats, Floats]:
@@ -225,43 +198,59 @@ def _least_squares(outlook: Outlook) -> tuple[Floats, Floats]:
 def _refine(
     model: ProcessModel,
     outlook: Outlook,
-    columns: NDArray[np.int64],
+    sets: list[NDArray[np.int64]],
     v: Floats,
-    money: Prices,
     trust: float | None = None,
-) -> Floats:
-    """The settings in `columns` of the outlook moved to most money; the others stay as in `v`."""
-    half = outlook.mean.shape[1] // 2 or 1
+) -> list[Floats]:
+    """For each set of columns, its settings moved from `v` to most money; the plans, most promising first.
+
+    Half of the draws choose; the readings count as independent here, which only the final judgement corrects.
+    """
+    t = model.tables
+    columns = np.unique(np.concatenate(sets))
+    use = np.array([np.isin(columns, s) for s in sets])
     places = outlook.places[columns]
-    gain = outlook.gain[:, columns, :half]
-    rest = outlook.mean[:, :half] + np.einsum("rqn,q->rn", outlook.gain[:, :, :half], v[outlook.places] - outlook.v)
-    x0 = v[places]
-    rest = rest - np.einsum("rqn,q->rn", gain, x0)
-    rows = np.arange(len(outlook.cov))
-    sd = np.sqrt(outlook.cov[rows, rows, :half])
+    half = outlook.mean.shape[1] // 2 or 1
+    rows = len(outlook.mean)
+    gain = np.ascontiguousarray(outlook.gain[:, columns, :half].transpose(1, 0, 2)).reshape(len(columns), -1)
+    x0 = np.where(use, v[places], 0.0)
+    here = outlook.mean[:, :half] + np.einsum("rqn,q->rn", outlook.gain[:, :, :half], v[outlook.places] - outlook.v)
+    rest = here.ravel() - v[places] @ gain
+    spread = np.sqrt(outlook.cov[np.arange(rows), np.arange(rows), :half])
     stake = model.process.value - model.process.escape
-    change = money.change[places]
-    low, high = money.low[places], money.high[places]
+    change, low, high = t.change[places], t.low[places], t.high[places]
     if trust is not None:
-        low, high = np.maximum(low, x0 - trust), np.minimum(high, x0 + trust)
+        low, high = np.maximum(low, v[places] - trust), np.minimum(high, v[places] + trust)
+    lower, upper = outlook.lower[:, None], outlook.upper[:, None]
 
-    def loss(x: Floats, blur: float) -> tuple[float, Floats]:
-        s = sd * blur
-        mean = rest + np.einsum("rqn,q->rn", gain, x)
-        a, b = (outlook.lower[:, None] - mean) / s, (outlook.upper[:, None] - mean) / s
+    def loss(x: Floats, blur: float) -> tuple[Floats, Floats]:
+        s = spread * blur
+        mean = (rest + x @ gain).reshape(len(x), rows, half)
+        a, b = (lower - mean) / s, (upper - mean) / s
         inside = np.maximum(ndtr(b) - ndtr(a), 1e-12)
-        slope = (np.exp(-a * a / 2) - np.exp(-b * b / 2)) / (np.sqrt(2 * np.pi) * s)
-        product = inside.prod(axis=0)
-        gradient = np.einsum("rn,rqn->q", product * slope / inside, gain) / half
+        pull = (np.exp(-a * a / 2) - np.exp(-b * b / 2)) / (np.sqrt(2 * np.pi) * s)
+        product = inside.prod(axis=1)
+        gradient = (product[:, None] * pull / inside).reshape(len(x), -1) @ gain.T / half
         smooth = np.sqrt(x * x + 1e-6)
-        return -stake * float(product.mean()) + float(change @ smooth), -stake * gradient + change * x / smooth
+        cost = (smooth * change) @ np.ones(len(change))
+        return cost - stake * product.mean(axis=1), np.where(use, change * x / smooth - stake * gradient, 0.0)
 
-    x = np.clip(x0, low, high)
-    bounds = list(zip(low, high, strict=True))
-    for blur, iterations in ((2.0, 8), (1.0, 12)):
-        x = minimize(
-            loss, x, args=(blur,), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
-        ).x
-    out = v.copy()
-    out[places] = np.where(np.abs(x) < 0.02, 0.0, x)
+    left, right = _least_squares(outlook)
+    inside = np.eye(len(columns)) * 0.3 + left[np.ix_(columns, columns)]
+    curve = np.where(use[:, :, None] & use[:, None, :], inside, np.eye(len(columns)))
+    inverse = np.linalg.inv(curve)
+    if trust is None:
+        x0 = np.where(use, (inverse @ np.where(use, right[columns], 0.0)[:, :, None])[:, :, 0], 0.0)
+    x = descend(lambda x: loss(x, 2.0), x0, low, high, use, inverse / stake, iterations=7)
+    x = descend(lambda x: loss(x, 1.0), x, low, high, use, inverse / stake, iterations=10)
+    x = np.where(use & (np.abs(x) >= 0.02), x, 0.0)
+    setups = np.zeros((len(sets), len(t.setup)))
+    for c, p in np.argwhere(x != 0.0):
+        setups[c, t.step_of[places[p]]] = t.setup[t.step_of[places[p]]]
+    total = loss(x, 1.0)[0] + setups.sum(axis=1)
+    out = []
+    for c in np.argsort(total, kind="stable"):
+        plan = v.copy()
+        plan[places[use[c]]] = x[c][use[c]]
+        out.append(plan)
     return out

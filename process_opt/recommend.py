@@ -24,8 +24,12 @@ GAIN_WORTH_A_READING = 0.02
 """Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
 
 
-GAIN_WORTH_PATIENCE = 0.01
+GAIN_WORTH_PATIENCE = 0.02
 """Likewise for going on only because later readings will allow a better plan: that sum trusts people to ask again."""
+PATIENCE_ODDS = 2.0
+"""Going on like that must gain this many times what it loses if nobody asks again."""
+DOUBTERS = 0.2
+"""Its gain is the one that this share of the draws does not reach."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ class Options:
     beyond: Plan | None
     """What settings that are not identified would add if the fit were right about them."""
     reading: Reading | None
-    renewed: bool = False
-    """`best` pays only because settings will be chosen anew after later readings; its worth counts on that."""
+    patient: Plan | None = None
+    """`best`, renewed after later readings, where only that makes it worth more than scrapping; None: not needed, or
+    not clearly so."""
 
 
 def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
@@ -82,31 +87,33 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
 
 def weigh(model: ProcessModel, belief: Belief) -> Options:
     """Everything that could be done, with its worth."""
-    nothing = settle(model, belief, np.zeros(len(model.layout.nominal)), frozenset())
     known = np.array([model.identified.get(name, False) for name in model.process.settings], dtype=bool)
     later = _later(model, belief.at)
-    best = _best(model, belief, nothing, known)
-    renewed = False
+    plans = make_plan(model, belief, allowed=known)
+    nothing = next(p for p in plans if not p.v.any())
+    best = best_route(model, belief, plans[0], known)
     stake = model.process.value - model.process.escape
-    if best.value < model.process.scrap and bool((later & known).any()):
-        patient = max(make_plan(model, belief, allowed=known, rounds=1, replanned=True), key=lambda p: p.value)
-        if patient.value > model.process.scrap + GAIN_WORTH_PATIENCE * stake:
-            best, renewed = patient, True
+    if best.value <= nothing.value + GAIN_WORTH_A_CHANGE * stake:
+        best = nothing
+    patient = _patient(model, belief, best) if bool((later & known).any()) else None
     beyond = None
     if bool((later & ~known).any()):
         wider = max(make_plan(model, belief, allowed=later, rounds=0), key=lambda p: p.value)
         if wider.value > max(best.value, model.process.scrap) + GAIN_WORTH_A_READING * stake:
             beyond = wider
     reading = readings_worth_taking(model, belief, best, nothing)
-    return Options(nothing, best, model.process.scrap, beyond, reading, renewed)
+    return Options(nothing, best, model.process.scrap, beyond, reading, patient)
 
 
-def _best(model: ProcessModel, belief: Belief, nothing: Plan, known: NDArray[np.bool_]) -> Plan:
-    plans = make_plan(model, belief, allowed=known)
-    best = max(plans, key=lambda p: p.value)
-    best = best_route(model, belief, best, known)
-    stake = model.process.value - model.process.escape
-    return best if best.value > nothing.value + GAIN_WORTH_A_CHANGE * stake else nothing
+def _patient(model: ProcessModel, belief: Belief, best: Plan) -> Plan | None:
+    """`best` as the first of plans that are renewed, if that clearly pays although `best` as written does not."""
+    scrap, stake = model.process.scrap, model.process.value - model.process.escape
+    risk = scrap - best.value
+    if not 0 < risk < stake / PATIENCE_ODDS:
+        return None
+    renewed = settle(model, belief, best.v, best.run, replanned=True)
+    sure = renewed.value - stake * (renewed.chance - float(np.quantile(renewed.chances, DOUBTERS)))
+    return renewed if sure - scrap > max(GAIN_WORTH_PATIENCE * stake, PATIENCE_ODDS * risk) else None
 
 
 def _later(model: ProcessModel, at: int) -> NDArray[np.bool_]:
@@ -123,7 +130,7 @@ def decide(model: ProcessModel, options: Options) -> str:
     stake = model.process.value - model.process.escape
     if options.reading is not None and options.reading.gain > GAIN_WORTH_A_READING * stake:
         return "measure"
-    if options.scrap >= top:
+    if options.scrap >= top and options.patient is None:
         return "scrap"
     return "correct" if np.any(np.abs(options.best.v) > 1e-9) or options.best.run else "continue"
 
@@ -187,12 +194,11 @@ def _reason(model: ProcessModel, question: Question, options: Options, decision:
             f"{money}; scrapping is "
             f"worth {options.scrap:.2f} {money}, and finishing pays only above a chance of {even:.2f}."
         )
-    if options.renewed:
+    if options.patient is not None:
         return (
-            f"As things stand no plan pays, but settings chosen anew after each later reading bring the chance to "
-            f"{best.chance:.2f}, worth {best.value:.2f} {money} against {options.scrap:.2f} for scrapping; "
-            f"ask again after the next "
-            f"reading."
+            f"As written the plan is worth {best.value:.2f} {money}, less than scrapping ({options.scrap:.2f}), but "
+            f"with settings chosen anew after later readings about {options.patient.value:.2f} {money} at a chance of "
+            f"{options.patient.chance:.2f}: go on only if you ask again after the next readings, else scrap."
         )
     if decision == "correct":
         return (

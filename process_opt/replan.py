@@ -11,69 +11,53 @@ from process_opt.model import ProcessModel
 
 Floats = NDArray[np.float64]
 
-TRUST = 0.95
+TRUST = 0.8
 """Share of what could be corrected that is counted on: the parameters are known only so well,
 corrections cost something."""
 
 
 def corrected_later(
-    model: ProcessModel,
-    belief: Belief,
-    maps: dict[int, tuple[Floats, Floats, Floats]],
-    deciding: list[int],
-    step_of: list[int],
-    open_: list[int],
-    total: Floats,
+    model: ProcessModel, belief: Belief, carry: Floats, after: Floats, gain: Floats, ran: Floats, total: Floats
 ) -> Floats:
-    """`m x m`: what re-planning after later readings takes off the covariance of the deciding readings.
+    """`m x m x D`: what re-planning after later readings takes off the covariance of the deciding readings.
 
     Each reading moves the expected end by `response x (covariance before - after it)`; the settings still free then
-    can take that
-    back where they reach, softly limited by their range. Worked out once, with the average of the draws.
+    can take that back where they reach, softly limited by their range. The states are followed in every draw by itself,
+    because the scale of what is not read between two looks differs from draw to draw; the settings are the same in all
+    draws, chosen by the average response.
 
     Args:
-        maps: for each step that will be run `A, b, slopes` with the draws on the last axis.
-        deciding, step_of: place and step of every deciding reading; `open_` those still to come.
-        total: `m x m`, covariance without re-planning, which sets how far the settings must reach.
+        carry, after: of each step from `belief.at` on, `T x d x d x D` and the response of the end to the state after
+            it, `T x m x d x D`.
+        gain: `m x q x D`, response to each remaining setting.
+        ran: `T`, which of the steps are run.
+        total: `m x m x D`, covariance without re-planning, which sets how far the settings must reach.
     """
-    rows, d = len(open_), model.layout.d
+    t, at = model.tables, belief.at
+    first = len(t.step_of) - gain.shape[1]
+    known = np.array([model.identified.get(name, False) for name in model.process.settings], dtype=float)[first:]
     low, high = _reach(model)
-    after: dict[int, Floats] = {}
-    reach: dict[int, Floats] = {}
-    response: Floats = np.zeros((rows, d))
-    authority: Floats = np.zeros((rows, rows))
-    last = len(model.process.steps) - 1
-    for k in range(last, belief.at - 1, -1):
-        for r, i in enumerate(open_):
-            if step_of[i] == k:
-                response[r, model.layout.coordinate[deciding[i]]] = 1.0
-        after[k], reach[k] = response.copy(), authority.copy()
-        if k not in maps:
-            continue
-        a, _, slopes = maps[k]
-        for j, place in enumerate(model.layout.levers[k]):
-            if model.identified.get(list(model.process.settings)[place], False):
-                g = response @ slopes[:, j].mean(axis=1) * min(-low[place], high[place])
-                authority = authority + np.outer(g, g)
-        response = response @ a.mean(axis=2)
-    cov = belief.cov.mean(axis=2)
-    out = np.zeros((rows, rows))
-    eye = np.eye(rows)
-    for k in range(belief.at, last + 1):
-        if k not in maps:
-            continue
-        a = maps[k][0].mean(axis=2)
-        cov = a @ cov @ a.T + model.motions[k].noise
-        before = cov.copy()
-        for place, c in model.layout.reads[k]:
+    pulls = gain.mean(axis=2) * (np.minimum(-low, high)[first:] * known)
+    each = np.zeros((len(ran), len(pulls), len(pulls)))
+    np.add.at(each, t.step_of[first:] - at, np.einsum("rq,sq->qrs", pulls, pulls))
+    reach = each[::-1].cumsum(axis=0)[::-1] - each  # of the steps that come after
+    middle, cov = total.mean(axis=2), belief.cov
+    out = np.zeros_like(total)
+    eye = np.eye(len(middle))
+    for k in np.flatnonzero(ran):
+        cov = np.einsum("iln,jln->ijn", np.einsum("ijn,jln->iln", carry[k], cov), carry[k])
+        cov += model.motions[at + k].noise[:, :, None]
+        before = cov
+        for place, c in model.layout.reads[at + k]:
             column = cov[:, c]
-            cov = cov - np.outer(column, column) / (cov[c, c] + model.gauge[place])
-        if not model.layout.reads[k] or not reach[k].any():
+            cov = cov - column[:, None] * column[None, :] / (cov[c, c] + model.gauge[place])
+        if not model.layout.reads[at + k] or not reach[k].any():
             continue
-        shown = after[k] @ (before - cov) @ after[k].T
-        taken = TRUST * reach[k] @ np.linalg.inv(reach[k] + total + 1e-9 * eye)
-        out += shown - (eye - taken) @ shown @ (eye - taken).T
-    return (out + out.T) / 2
+        half = np.einsum("rin,ijn->rjn", after[k], before - cov)
+        shown = np.einsum("rjn,sjn->rsn", half, after[k])
+        left = eye - TRUST * reach[k] @ np.linalg.inv(reach[k] + middle + 1e-9 * eye)
+        out += shown - np.einsum("rqn,sq->rsn", np.einsum("ri,iqn->rqn", left, shown), left)
+    return np.asarray((out + out.transpose(1, 0, 2)) / 2)
 
 
 def _reach(model: ProcessModel) -> tuple[Floats, Floats]:

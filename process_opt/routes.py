@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from process_opt.belief import Belief
 from process_opt.model import ProcessModel
-from process_opt.plan import Plan, make_plan, settle
+from process_opt.plan import Plan, make_plan, settle, settle_each
 
 FEW = 6
 """Up to here every single rework step is tried, and the best two together; beyond, Optuna searches the combinations."""
@@ -35,7 +35,7 @@ def best_route(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray
 
 
 def _enumerated(model: ProcessModel, belief: Belief, plan: Plan, optional: list[int]) -> list[Plan]:
-    singles = [settle(model, belief, plan.v, frozenset({k})) for k in optional]
+    singles = settle_each(model, belief, [plan.v] * len(optional), [frozenset({k}) for k in optional])
     singles.sort(key=lambda p: -p.value)
     if len(singles) > 1:
         singles.append(settle(model, belief, plan.v, singles[0].run | singles[1].run))
