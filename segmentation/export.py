@@ -37,6 +37,7 @@ from segmentation.model import (
     replace_folder,
 )
 from segmentation.networks import build
+from segmentation.predict import Remembering
 from segmentation.tiled import Look
 
 Progress = Callable[[float, str], None]
@@ -180,13 +181,13 @@ def compare_verdicts(
     own: Any, look: Look, card: dict[str, Any], samples: Sequence[Any], progress: Progress | None = None
 ) -> dict[str, Any]:
     """Both on every image: how many verdicts, defect lists and pixels differ, and the log-odds by how much."""
-    other, policy = _Foreign(look, card), Policy(product="")
+    both, policy = (Remembering(own), Remembering(_Foreign(look, card))), Policy(product="")
     differing, pixels_differing, largest = 0, 0, 0.0
     for number, sample in enumerate(samples):
         pixels = sample.pixels() if isinstance(sample, Sample) else sample
         frame = Frame(pixels, view="", sha256="")
-        a, b = (inspect(frame, eyes, policy) for eyes in (own, other))
-        x, y = (eyes.segment(pixels).log_odds.astype(np.float32) for eyes in (own, other))
+        a, b = (inspect(frame, eyes, policy) for eyes in both)
+        x, y = (eyes.last.log_odds.astype(np.float32) for eyes in both if eyes.last is not None)
         largest = max(largest, float(np.abs(np.clip(x, -20, 20) - np.clip(y, -20, 20)).max()))
         differing += _said(a) != _said(b)
         pixels_differing += int((class_mask(a.defects, a.instances) != class_mask(b.defects, b.instances)).sum())

@@ -15,6 +15,7 @@ from typing import cast
 import segmentation_models_pytorch as smp
 import torch
 from segmentation_models_pytorch.base import SegmentationModel
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,14 +42,43 @@ class Decoder(nn.Module):
         """`features` from stride 1 to the coarsest; the result has stride 2."""
         x = features[-1]
         for step, skip in zip(self.steps, features[-2:0:-1], strict=True):
-            x = step(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
+            x = step(torch.cat([doubled(x), skip], dim=1))
         return x
+
+
+def doubled(x: Tensor) -> Tensor:
+    """`B x C x H x W` -> `B x C x 2H x 2W`: every value four times.
+
+    Interpolation keeps channels last, which is what makes it quick; the exporter, which takes minutes to reason
+    about its sizes, is shown the same thing as a plain expansion.
+    """
+    if not torch.compiler.is_exporting():
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    batch, channels, height, width = x.shape
+    spread = x[:, :, :, None, :, None].expand(batch, channels, height, 2, width, 2)
+    return spread.reshape(batch, channels, 2 * height, 2 * width)
 
 
 def _convolution(inside: int, outside: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
     )
+
+
+class EvenConv(nn.Conv2d):
+    """A convolution with stride 2 as TensorFlow pads it (more to the right and below), for even sides.
+
+    timm's own asks the picture for its size at every call; here the padding is a constant, which is the same for all
+    sizes that a network is shown, and which exporters understand.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`B x C x H x W` -> `B x C' x H/2 x W/2`."""
+        missing = self.kernel_size[0] - self.stride[0]
+        before, after = missing // 2, missing - missing // 2
+        return F.conv2d(
+            F.pad(x, (before, after, before, after)), self.weight, self.bias, self.stride, groups=self.groups
+        )
 
 
 class Network(SegmentationModel):  # type: ignore[misc]
@@ -60,6 +90,9 @@ class Network(SegmentationModel):  # type: ignore[misc]
         # timm computes every stage of the encoder, whether its features are asked for or not.
         stages = self.encoder.model.blocks
         self.encoder.model.blocks = stages[: {3: 3, 4: 5, 5: len(stages)}[config.depth]]
+        for module in self.encoder.modules():
+            if isinstance(module, Conv2dSame):
+                module.__class__ = EvenConv
         self.decoder = Decoder(list(self.encoder.out_channels), config.decoder_channels)
         # Four answers at stride 2 are unfolded to one for each pixel: full resolution at a quarter of the price.
         self.head = nn.Conv2d(config.decoder_channels[-1], 4 * (1 + classes), 3, padding=1)

@@ -33,7 +33,7 @@ class Outcome:
     """One sentence for every image that could not be looked at."""
 
 
-class _Remembering:
+class Remembering:
     """A segmenter that keeps its last answer, so that the scores can be written beside the verdict."""
 
     def __init__(self, segmenter: Segmenter) -> None:
@@ -74,7 +74,7 @@ def predict(
     policy = policy or Policy(product="")
     if mm_per_px is not None and policy.mm_per_px is None:
         policy = Policy(policy.product, policy.classes, policy.default, policy.zones, mm_per_px)
-    eyes = _Remembering(segmenter)
+    eyes = Remembering(segmenter)
     problems = []
     for number, path in enumerate(images):
         if progress:

@@ -72,3 +72,9 @@ def model(scratches, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "scratch"
     train(scratches, out, steps=45, seed=1, config=SMALL)
     return out
+
+
+@pytest.fixture(scope="session")
+def drawn_dataset():
+    """The function that writes such a data set."""
+    return write_dataset

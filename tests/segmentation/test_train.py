@@ -42,15 +42,21 @@ def test_a_model_trained_for_seconds_finds_a_scratch_on_a_part_never_seen(model,
     assert report["image_ap"]["value"] == 1.0
 
 
-@pytest.mark.timeout(240)
 def test_a_rendered_scratch_is_found_on_a_part_never_seen(tmp_path):
     from segmentation.render.write import render_dataset
 
     data = tmp_path / "rendered"
-    render_dataset(data, 16, seed=5, width=320, height=256, clean=0.4)
-    card = train(data, tmp_path / "model", steps=70, seed=0, config=TrainConfig(crop_px=128, batch=4))
-    assert card["figures"]["image_ap"]["value"] > 0.6
-    assert card["figures"]["defect_recall_at_1"]["value"] > 0
+    render_dataset(data, 32, seed=5, width=320, height=256, clean=0.1)
+    for path in (data / "masks").iterdir():  # dents and pits need longer than a test may take
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(mask > 1, 255, mask))
+    (data / "dataset.yaml").write_text("name: rendered\nclasses: {1: scratch}\n")
+    train(data, tmp_path / "model", steps=90, config=TrainConfig(crop_px=128, batch=4, ema_steps=20))
+    dataset = open_dataset(data)
+    assert not {s.part for s in dataset.split("test")} & {s.part for s in dataset.split("train")}
+    report = evaluate(load_segmenter(tmp_path / "model"), dataset, split="test")
+    assert report["defect_recall_at_1"]["value"] >= 0.5
+    assert report["image_ap"]["value"] > 0.7
 
 
 def test_the_card_says_where_the_model_comes_from(model, scratches):
@@ -140,10 +146,8 @@ def test_the_rate_rises_stays_and_falls():
     assert rates == pytest.approx([0.5, 1.0, 1.0, 1.0, 0.5, 0.0])
 
 
-def test_a_new_class_is_learnt_from_an_old_model(model, tmp_path):
-    from conftest import write_dataset
-
-    data = write_dataset(tmp_path / "more", classes={1: "dent", 2: "scratch"}, parts=6, val=2)
+def test_a_new_class_is_learnt_from_an_old_model(model, tmp_path, drawn_dataset):
+    data = drawn_dataset(tmp_path / "more", classes={1: "dent", 2: "scratch"}, parts=6, val=2)
     for mask in (data / "masks").iterdir():
         cv2.imwrite(str(mask), 2 * cv2.imread(str(mask), cv2.IMREAD_UNCHANGED))
     with pytest.warns(UserWarning, match="nobody drew a dent"):
