@@ -10,6 +10,8 @@ schedule, MONAI's sliding window (gaussian, overlap 0.5), threshold by the same 
 
 from __future__ import annotations
 
+import segmentation  # noqa: F401  # isort: skip - first, it lets smp import torchvision beside a CPU torch
+
 import argparse
 import json
 import math
