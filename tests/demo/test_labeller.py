@@ -21,10 +21,7 @@ from server.demo.truth import Truth
 
 ENV = Path(__file__).parents[2] / ".venv-label-studio"
 
-pytestmark = [
-    pytest.mark.studio,
-    pytest.mark.skipif(not ENV.is_dir(), reason="Label Studio is not installed; `make test` sets it up"),
-]
+pytestmark = pytest.mark.studio
 
 
 def free_port() -> int:
@@ -34,8 +31,8 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    process = StudioProcess(ENV, tmp_path_factory.mktemp("studio"), port=free_port())
+def studio(tmp_path_factory, label_studio_data):
+    process = StudioProcess(ENV, label_studio_data(tmp_path_factory.mktemp("demo") / "studio"), port=free_port())
     process.start()
     yield process
     process.stop()

@@ -32,10 +32,9 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def process(tmp_path_factory):
-    if not (ENV / "bin/label-studio").is_file():
-        pytest.skip("Label Studio is not installed (.venv-label-studio is missing); `make run` installs it")
-    process = StudioProcess(ENV, tmp_path_factory.mktemp("label-studio"), port=free_port())
+def process(tmp_path_factory, label_studio_data):
+    data = label_studio_data(tmp_path_factory.mktemp("labeling") / "label-studio")
+    process = StudioProcess(ENV, data, port=free_port())
     process.start()
     yield process
     process.stop()
