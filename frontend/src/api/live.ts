@@ -44,7 +44,10 @@ export function listen(queries: QueryClient): () => void {
       wasOpen = true;
     };
     source.onerror = () => {
+      const broke = connection.state() === "live";
       connection.streams(false);
+      // Ask now: it shows whether anybody still answers, and starts the short interval (a timer set while live runs for 30 s).
+      if (broke) void queries.invalidateQueries();
       if (source.readyState === EventSource.CLOSED) reopening = setTimeout(open, REOPEN_MS);
     };
     for (const [kind, keys] of Object.entries(TOUCHES)) source.addEventListener(kind, () => touch(keys));
