@@ -47,7 +47,7 @@ def descend(
         way = np.where((fall < 0)[:, None], way, -1e-2 * steep)
         way *= np.minimum(1.0, LONGEST / np.maximum(np.abs(way).max(axis=1, initial=1e-12), 1e-12))[:, None]
         fall = (way * steep).sum(axis=1)
-        length = np.ones(len(x))
+        length: Floats = np.ones(len(x))
         new, new_value, new_slope = x, value, slope
         accepted = np.zeros(len(x), dtype=bool)
         for _ in range(4):

@@ -311,7 +311,7 @@ def _maximise(motion: Motion, s: _Sums, prior: Floats, penalty: Floats) -> Motio
 
 def _add_habit(sums: list, data: Data, place: int, x: Floats, p: Floats, seen: Floats, alive: Bools) -> None:  # type: ignore[type-arg]
     d = len(x)
-    ever = np.isfinite(seen).any(axis=1)
+    ever: Bools = np.asarray(np.isfinite(seen).any(axis=1), dtype=bool)
     use = (data.people & alive & np.isfinite(data.v[place]) & np.isfinite(seen[ever]).all(axis=0)).astype(float)
     z = np.vstack([np.ones((1, x.shape[1])), x, np.where(np.isfinite(seen) & ever[:, None], seen, 0.0)])
     u = np.where(use > 0, data.v[place], 0.0)

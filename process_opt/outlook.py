@@ -154,18 +154,16 @@ def _spread(cov: Floats, response: Floats) -> Floats:
     return np.asarray(np.einsum("ijn,sjpn->ispn", cov, response))
 
 
-def _gain(
-    model: ProcessModel, at: int, first: int, v: Floats, states: Floats, after: Floats, ran: Floats
-) -> Floats:
+def _gain(model: ProcessModel, at: int, first: int, v: Floats, states: Floats, after: Floats, ran: Floats) -> Floats:
     """Response of the deciding readings to each remaining setting, `m x q x P x D`."""
     slopes = model.tables.slopes
     q = len(model.tables.step_of) - first
-    out = np.zeros((after.shape[1], q, after.shape[3], after.shape[4]))
+    out = np.zeros((q, after.shape[1], after.shape[3], after.shape[4]))
     begin = slopes.since(at)
     values = slopes.values(v, begin)
     use = np.flatnonzero(values.any(axis=1))
     if not use.size or not out.size:
-        return out
+        return out.transpose(1, 0, 2, 3)
     steps = slopes.step[begin + use] - at
     pulled = np.einsum("lripn,lin->lrpn", after[steps], slopes.weight[begin + use])
     pulled *= (values[use] * ran[steps])[:, None, :, None]
@@ -173,8 +171,8 @@ def _gain(
     joint = np.flatnonzero(c >= 0)
     if joint.size:
         pulled[joint] *= states[steps[joint], c[joint]][:, None]
-    np.add.at(out, (slice(None), slopes.place[begin + use] - first), pulled.transpose(1, 0, 2, 3))
-    return out
+    np.add.at(out, slopes.place[begin + use] - first, pulled)
+    return out.transpose(1, 0, 2, 3)
 
 
 def limits(model: ProcessModel) -> tuple[Floats, Floats]:

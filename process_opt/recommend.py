@@ -26,8 +26,8 @@ GAIN_WORTH_A_READING = 0.02
 
 GAIN_WORTH_PATIENCE = 0.02
 """Likewise for going on only because later readings will allow a better plan: that sum trusts people to ask again."""
-PATIENCE_ODDS = 2.0
-"""Going on like that must gain this many times what it loses if nobody asks again."""
+ASKED_AGAIN = 0.8
+"""Going on like that must pay even if only this share of the parts is asked about again and the others lose."""
 DOUBTERS = 0.2
 """Its gain is the one that this share of the draws does not reach."""
 
@@ -109,11 +109,12 @@ def _patient(model: ProcessModel, belief: Belief, best: Plan) -> Plan | None:
     """`best` as the first of plans that are renewed, if that clearly pays although `best` as written does not."""
     scrap, stake = model.process.scrap, model.process.value - model.process.escape
     risk = scrap - best.value
-    if not 0 < risk < stake / PATIENCE_ODDS:
+    if risk <= 0:
         return None
     renewed = settle(model, belief, best.v, best.run, replanned=True)
     sure = renewed.value - stake * (renewed.chance - float(np.quantile(renewed.chances, DOUBTERS)))
-    return renewed if sure - scrap > max(GAIN_WORTH_PATIENCE * stake, PATIENCE_ODDS * risk) else None
+    gain = ASKED_AGAIN * (sure - scrap) - (1 - ASKED_AGAIN) * risk
+    return renewed if gain > GAIN_WORTH_PATIENCE * stake else None
 
 
 def _later(model: ProcessModel, at: int) -> NDArray[np.bool_]:

@@ -12,8 +12,10 @@ from process_opt.model import ProcessModel
 Floats = NDArray[np.float64]
 
 TRUST = 0.8
-"""Share of what could be corrected that is counted on: the parameters are known only so well,
-corrections cost something."""
+"""Share of what could be corrected that is counted on: the parameters are known only so well, corrections cost
+something, and not every reading comes."""
+RENEWALS = 6
+"""How often at most people are expected to ask again."""
 
 
 def corrected_later(
@@ -21,10 +23,10 @@ def corrected_later(
 ) -> Floats:
     """`m x m x D`: what re-planning after later readings takes off the covariance of the deciding readings.
 
-    Each reading moves the expected end by `response x (covariance before - after it)`; the settings still free then
-    can take that back where they reach, softly limited by their range. The states are followed in every draw by itself,
-    because the scale of what is not read between two looks differs from draw to draw; the settings are the same in all
-    draws, chosen by the average response.
+    What was read since the last renewal moves the expected end by `response x (covariance without - with it)`; the
+    settings still free then can take that back where they reach, softly limited by their range. The states are
+    followed in every draw by itself, because the scale of what is not read between two looks differs from draw to
+    draw; the settings are the same in all draws, chosen by the average response.
 
     Args:
         carry, after: of each step from `belief.at` on, `T x d x d x D` and the response of the end to the state after
@@ -41,22 +43,25 @@ def corrected_later(
     each = np.zeros((len(ran), len(pulls), len(pulls)))
     np.add.at(each, t.step_of[first:] - at, np.einsum("rq,sq->qrs", pulls, pulls))
     reach = each[::-1].cumsum(axis=0)[::-1] - each  # of the steps that come after
-    middle, cov = total.mean(axis=2), belief.cov
+    middle, cov, blind = total.mean(axis=2), belief.cov, belief.cov
     out = np.zeros_like(total)
     eye = np.eye(len(middle))
+    looks = [k for k in np.flatnonzero(ran) if model.layout.reads[at + k]]
+    apart = -(-len(looks) // RENEWALS)
+    renewals = set(looks[apart - 1 :: apart]) if looks else set()
     for k in np.flatnonzero(ran):
-        cov = np.einsum("iln,jln->ijn", np.einsum("ijn,jln->iln", carry[k], cov), carry[k])
-        cov += model.motions[at + k].noise[:, :, None]
-        before = cov
+        a, noise = carry[k], model.motions[at + k].noise[:, :, None]
+        cov = np.einsum("iln,jln->ijn", np.einsum("ijn,jln->iln", a, cov), a) + noise
+        blind = np.einsum("iln,jln->ijn", np.einsum("ijn,jln->iln", a, blind), a) + noise
         for place, c in model.layout.reads[at + k]:
             column = cov[:, c]
             cov = cov - column[:, None] * column[None, :] / (cov[c, c] + model.gauge[place])
-        if not model.layout.reads[at + k] or not reach[k].any():
+        if k not in renewals or not reach[k].any():
             continue
-        half = np.einsum("rin,ijn->rjn", after[k], before - cov)
-        shown = np.einsum("rjn,sjn->rsn", half, after[k])
+        shown = np.einsum("rjn,sjn->rsn", np.einsum("rin,ijn->rjn", after[k], blind - cov), after[k])
         left = eye - TRUST * reach[k] @ np.linalg.inv(reach[k] + middle + 1e-9 * eye)
         out += shown - np.einsum("rqn,sq->rsn", np.einsum("ri,iqn->rqn", left, shown), left)
+        blind = cov
     return np.asarray((out + out.transpose(1, 0, 2)) / 2)
 
 

@@ -31,8 +31,9 @@ LINES = {
     "linear20every5": lambda s: linear_line(20, s, every=5, hidden_look=0.5),
     "linear20missing": lambda s: linear_line(20, s, hidden_look=0.5, missing=0.6),
     "linear20batch": lambda s: linear_line(20, s, batch_sd=np.full(3, 0.08), drift_sd=0.1),
-    "linear50": lambda s: linear_line(50, s, hidden_look=0.5),
-    "linear50every5": lambda s: linear_line(50, s, every=5, hidden_look=0.5, scrap_beyond=6.0),
+    "linear50": lambda s: linear_line(50, s, hardness=2.0, hidden_look=0.5),
+    "linear50tight": lambda s: linear_line(50, s, hidden_look=0.5),
+    "linear50every5": lambda s: linear_line(50, s, every=5, hardness=2.0, hidden_look=0.5, scrap_beyond=6.0),
     "bar": lambda s: bar_line(s),
     "bar_hidden": lambda s: bar_line(s, hidden_look=0.5, missing=0.3),
 }

@@ -150,3 +150,14 @@ def test_a_damaged_or_missing_model_folder_is_refused(model: ProcessModel, tmp_p
     (tmp_path / "m" / "arrays.npz").write_bytes(b"junk")
     with pytest.raises(InvalidInput, match="damaged"):
         load_model(tmp_path / "m")
+
+
+def test_going_on_against_the_written_figures_is_said_and_only_where_renewal_pays() -> None:
+    narrow = linear_line(16, 4, hardness=0.9, every=2)
+    taught = fit(narrow.process, parse_history(narrow.history(1500, 1), narrow.process))
+    for seed in range(12):
+        answer = recommend(taught, request(narrow, seed, steps=4))
+        if answer["decision"] in ("continue", "correct") and answer["expected_value"] < answer["value_if_scrapped"]:
+            assert "ask again" in answer["reason"]
+        if answer["decision"] == "scrap":
+            assert all(a["expected_value"] <= answer["expected_value"] for a in answer["alternatives"])
