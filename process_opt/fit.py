@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.batches import batch_shifts
 from process_opt.calibration import held_out_check
 from process_opt.estimate import Data, Estimate, climb, em, prepare, start_estimate
 from process_opt.hierarchy import scales
@@ -78,8 +79,10 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     say("check on held-out parts", 0.9)
     model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
     checked = held_out_check(model, data.rows(np.flatnonzero(held)))
+    say("batches", 0.95)
+    model = model.with_check(checked).with_batches(*batch_shifts(estimate, data, history.batches))
     say("done", 1.0)
-    return model.with_check(checked)
+    return model
 
 
 def _preferring_dither(data: Data, size: int, rng: np.random.Generator) -> NDArray[np.int64]:

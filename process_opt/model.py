@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 FORMAT = 1
+BATCHES_AT_HAND = 16
+"""Batches whose shifted model is kept in memory."""
 
 __all__ = ["ProcessModel", "build_model", "lay_out", "load_model"]
 
@@ -53,7 +55,9 @@ class ProcessModel:
     learnt: Mapping[str, Any] = field(default_factory=dict)
     """What outcomes taught since the fit."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Size of the history, notes on it, seed."""
+    """Size of the history, notes on it, seed, names of the batches in `shifts`."""
+    shifts: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    """`B x T x d`: what each batch's parts have in common at each step (`batches.py`)."""
 
     @cached_property
     def id(self) -> str:
@@ -75,9 +79,36 @@ class ProcessModel:
         return tuple(any(len(levers) + (c >= 0) > 1 for levers, c in m.terms if levers) for m in self.motions)
 
     @cached_property
+    def _by_batch(self) -> dict[str, ProcessModel]:
+        return {}
+
+    def of_batch(self, name: str | None) -> ProcessModel:
+        """The model for parts of a batch: its steps shifted by what the batch's other parts showed, if it is known."""
+        names = list(self.about.get("batches", []))
+        if name is None or name not in names:
+            return self
+        if name not in self._by_batch:
+            shift = self.shifts[names.index(name)]
+            motions, draws = [], []
+            for k, motion in enumerate(self.motions):
+                weights, drawn = motion.weights.copy(), self.draws[k].copy()
+                weights[:, 0] += shift[k]
+                drawn[:, 0] += shift[k][:, None]
+                motions.append(replace(motion, weights=weights))
+                draws.append(drawn)
+            if len(self._by_batch) > BATCHES_AT_HAND:
+                self._by_batch.clear()
+            self._by_batch[name] = replace(self, motions=tuple(motions), draws=tuple(draws))
+        return self._by_batch[name]
+
+    @cached_property
     def tables(self) -> Tables:
         """All steps side by side, for working out plans."""
         return tables(self)
+
+    def with_batches(self, names: tuple[str, ...], shifts: Floats) -> ProcessModel:
+        """The same, knowing what the parts of these batches have in common."""
+        return replace(self, about={**self.about, "batches": list(names)}, shifts=shifts)
 
     def with_check(self, check: Mapping[str, Any]) -> ProcessModel:
         """The same, knowing how well it predicts."""
@@ -133,6 +164,8 @@ class ProcessModel:
             "start_mean": self.start[0],
             "start_cov": self.start[1],
         }
+        if self.shifts.size:
+            out["shifts"] = self.shifts
         for k, (motion, draws) in enumerate(zip(self.motions, self.draws, strict=True)):
             out[f"weights_{k}"] = motion.weights
             out[f"noise_{k}"] = motion.noise
@@ -192,6 +225,7 @@ def load_model(folder: Path) -> ProcessModel:
             check=words["check"],
             learnt=words["learnt"],
             about=words["about"],
+            shifts=a.get("shifts", np.zeros((0, 0, 0))),
         )
     except InvalidInput:
         raise

@@ -55,6 +55,8 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     """
     began = time.perf_counter()
     question = parse_question(request, model.process)
+    name = model.id
+    model = model.of_batch(question.batch)
     belief = believe(model, question.observed, question.at)
     options = weigh(model, belief)
     decision = decide(model, options)
@@ -80,7 +82,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         "causes": causes(model, question.observed, question.at),
         "alternatives": _alternatives(model, options, decision),
         "reason": _reason(model, question, options, decision),
-        "model": model.id,
+        "model": name,
         "elapsed_ms": round((time.perf_counter() - began) * 1000, 2),
     }
 

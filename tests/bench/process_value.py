@@ -32,6 +32,7 @@ LINES = {
     "linear20missing": lambda s: linear_line(20, s, hidden_look=0.5, missing=0.6),
     "linear20batch": lambda s: linear_line(20, s, batch_sd=np.full(3, 0.08), drift_sd=0.1),
     "linear50": lambda s: linear_line(50, s, hardness=2.0, hidden_look=0.5),
+    "linear50hard": lambda s: linear_line(50, s, hardness=1.4, hidden_look=0.5),
     "linear50tight": lambda s: linear_line(50, s, hidden_look=0.5),
     "linear50every5": lambda s: linear_line(50, s, every=5, hardness=2.0, hidden_look=0.5, scrap_beyond=6.0),
     "bar": lambda s: bar_line(s),
