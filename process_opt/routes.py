@@ -12,6 +12,8 @@ from process_opt.plan import Plan, make_plan, settle, settle_each
 FEW = 6
 """Up to here every single rework step is tried, and the best two together; beyond, Optuna searches the combinations."""
 TRIALS = 12
+NEAR = 0.02
+"""Share of what is at stake by which a route may fall short under the plan's settings and still be planned for anew."""
 GOOD_ENOUGH = 0.97
 """With a chance this high no rework step earns its cost; looking for one would only take time."""
 
@@ -39,7 +41,8 @@ def _enumerated(model: ProcessModel, belief: Belief, plan: Plan, optional: list[
     singles.sort(key=lambda p: -p.value)
     if len(singles) > 1:
         singles.append(settle(model, belief, plan.v, singles[0].run | singles[1].run))
-    return singles if max(p.value for p in singles) > plan.value - abs(plan.value) * 0.2 else []
+    stake = model.process.value - model.process.escape
+    return singles if max(p.value for p in singles) > plan.value - NEAR * stake else []
 
 
 def _searched(model: ProcessModel, belief: Belief, plan: Plan, optional: list[int]) -> list[Plan]:

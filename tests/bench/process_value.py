@@ -96,7 +96,8 @@ def send(line: Line, model: ProcessModel | None, seed: int, asks: list[int]) -> 
         if model is not None and part.next in asks:
             answer = recommend(model, {"part": str(seed), "at": at, "observed": part.observed})
             latency.append(answer["elapsed_ms"])
-            if answer["decision"] == "scrap":
+            alone = len(asks) == 1 and answer["expected_value"] < answer["value_if_scrapped"]
+            if answer["decision"] == "scrap" or alone:  # who will not ask again, scraps: the reason says so
                 return {"money": process.scrap - (part.spent - spent), "scrapped": 1, "ms": max(latency)}
             plan, run = answer["settings"], answer["run"]
             if len(latency) == 1:
