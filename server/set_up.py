@@ -200,8 +200,11 @@ def make_studio(log: Path) -> None:
 
 
 def make_interface(log: Path) -> None:
-    """Node comes from a Python package, so that the system needs none."""
-    run([str(VENV / "bin/npm"), "ci", "--no-audit", "--no-fund"], log, where=FRONTEND)
+    """Node comes from a Python package, so that the system needs none.
+
+    Not `npm ci`: it refuses a lock file that lacks the binaries of other platforms, which some registries do not carry.
+    """
+    run([str(VENV / "bin/npm"), "install", "--no-save", "--no-audit", "--no-fund"], log, where=FRONTEND)
     run([str(VENV / "bin/npm"), "run", "build"], log, where=FRONTEND)
 
 

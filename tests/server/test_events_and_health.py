@@ -96,6 +96,7 @@ def test_health_says_503_until_a_model_serves(run_line, tmp_path):
         model_id = "sha256:late"
 
     with run_line(tmp_path, Late()) as line:
+        line.context.champion.stop()  # nobody looks for a model any more
         line.context.champion._serving = None
         assert line.client.get("/api/v1/health").status_code == 503
         refused = line.send(line.picture())
