@@ -167,14 +167,20 @@ def browser(plant):
         opened.close()
 
 
+def is_fault(said) -> bool:
+    """Errors that scripts complain of; an address that did not answer is the connection light's business."""
+    return said.type == "error" and "Failed to load resource" not in said.text and "net::ERR" not in said.text
+
+
 @pytest.fixture
 def page(browser, plant):
-    """A page on which the administrator is logged in; a script error on it fails the test."""
+    """A page on which the administrator is logged in; a script error on it, caught or not, fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     opened = context.new_page()
     opened.set_default_timeout(20_000)
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("console", lambda said: problems.append(said.text) if is_fault(said) else None)
     name, password = (plant.home / "var/first-login.txt").read_text().split()[:2]
     opened.goto(plant.address)
     opened.get_by_label("Name").fill(name)

@@ -1,19 +1,19 @@
-import { lazy, Suspense } from "react";
-import { Redirect, Route, Switch } from "wouter";
+import { Redirect, Route, Switch, useLocation } from "wouter";
 import { useLiveEvents } from "../api/live";
 import { useSession } from "../api/session";
 import type { Who } from "../api/words";
+import { EngineerPage } from "../features/engineer/EngineerPage";
 import { InspectPage } from "../features/inspect/InspectPage";
+import { LabelPage } from "../features/label/LabelPage";
 import { LoginPage } from "../features/login/LoginPage";
+import { ModelsPage } from "../features/train/ModelsPage";
 import { text } from "../text";
-import { Empty, Loading, waiting } from "../ui/States";
+import { Empty, waiting } from "../ui/States";
+import { Guard } from "./Guard";
 import { pagesFor } from "./pages";
 import { Shell } from "./Shell";
 
-const EngineerPage = lazy(() => import("../features/engineer/EngineerPage"));
-const LabelPage = lazy(() => import("../features/label/LabelPage"));
-const ModelsPage = lazy(() => import("../features/train/ModelsPage"));
-
+/** Every page comes with the first one: a station must show all of them also while the server is away. */
 export function App() {
   const session = useSession();
   const state = waiting(session);
@@ -23,11 +23,12 @@ export function App() {
 
 function Inside({ who }: { who: Who }) {
   useLiveEvents();
+  const [, page] = useLocation()[0].split("/");
   const may = (path: string) => pagesFor(who.role).some((page) => page.path === path);
   const only = (path: string, page: React.ReactNode) => (may(path) ? page : <Empty title={text.states.forbidden} />);
   return (
     <Shell who={who}>
-      <Suspense fallback={<Loading />}>
+      <Guard key={page}>
         <Switch>
           <Route path="/inspect/:id?">{({ id }) => <InspectPage id={id} />}</Route>
           <Route path="/engineer/:id?">{({ id }) => only("/engineer", <EngineerPage id={id} />)}</Route>
@@ -40,7 +41,7 @@ function Inside({ who }: { who: Who }) {
             <Empty title={text.states.notFound} />
           </Route>
         </Switch>
-      </Suspense>
+      </Guard>
     </Shell>
   );
 }

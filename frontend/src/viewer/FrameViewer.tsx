@@ -30,7 +30,7 @@ type Props = {
 };
 
 /** One picture of a part with its defects; wheel or pinch zooms, dragging moves. Thumbnail first, then tiles. */
-export default function FrameViewer(props: Props) {
+export function FrameViewer(props: Props) {
   const place = useRef<HTMLDivElement>(null);
   const moved = useRef<SVGGElement>(null);
   const viewer = useRef<OpenSeadragon.Viewer | null>(null);

@@ -20,7 +20,7 @@ function newestOfEachPart(items: readonly Recommendation[]): Recommendation[] {
 }
 
 /** Parts out of their specification, with what to do about each. */
-export default function EngineerPage({ id }: { id?: string | undefined }) {
+export function EngineerPage({ id }: { id?: string | undefined }) {
   const [, go] = useLocation();
   const [wanted, setWanted] = useState<string>();
   const [decision, setDecision] = useState<Decision | "">("");

@@ -51,7 +51,7 @@ export function DecisionPanel({ inspection, asking, setAsking, agree, overrule, 
         </div>
       ) : asking ? (
         <Reason word={means.overrule} send={overrule} cancel={() => setAsking(false)} sending={sending} />
-      ) : (
+      ) : inspection.progress !== "done" ? null : (
         <div className="decide-buttons">
           <Button size="lg" variant="filled" color="dark" disabled={sending} onClick={agree}>
             {doubtful ? words.accept : words.agree(text.verdict[means.agree])} <kbd>A</kbd>

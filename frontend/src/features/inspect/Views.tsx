@@ -1,11 +1,8 @@
-import { lazy, Suspense } from "react";
 import { pictures } from "../../api/inspections";
 import type { Inspection } from "../../api/words";
 import { VerdictMark } from "../../ui/VerdictMark";
-import type { Look } from "../../viewer/FrameViewer";
+import { FrameViewer, type Look } from "../../viewer/FrameViewer";
 import type { Numbered } from "./numbering";
-
-const FrameViewer = lazy(() => import("../../viewer/FrameViewer"));
 
 type Props = {
   inspection: Inspection;
@@ -44,22 +41,20 @@ export function Views({ inspection, defects, chosen, large, setLarge, look, fill
               Original
             </a>
           </figcaption>
-          <Suspense fallback={<img className="viewer" src={pictures.thumbnail(inspection.id, image.n, 320)} alt="" />}>
-            <FrameViewer
-              source={`${inspection.id}/${image.n}`}
-              width={image.width}
-              height={image.height}
-              thumbnail={pictures.thumbnail(inspection.id, image.n, 320)}
-              tile={(level, column, row) => pictures.tile(inspection.id, image.n, level, column, row)}
-              label={`${inspection.part}, ${image.view || `view ${image.n + 1}`}, ${image.defects.length} defects outlined`}
-              defects={defects.filter((found) => found.n === image.n)}
-              chosen={chosen}
-              look={look}
-              filled={filled}
-              hidden={hidden}
-              onTouched={onTouched}
-            />
-          </Suspense>
+          <FrameViewer
+            source={`${inspection.id}/${image.n}`}
+            width={image.width}
+            height={image.height}
+            thumbnail={pictures.thumbnail(inspection.id, image.n, 320)}
+            tile={(level, column, row) => pictures.tile(inspection.id, image.n, level, column, row)}
+            label={`${inspection.part}, ${image.view || `view ${image.n + 1}`}, ${image.defects.length} defects outlined`}
+            defects={defects.filter((found) => found.n === image.n)}
+            chosen={chosen}
+            look={look}
+            filled={filled}
+            hidden={hidden}
+            onTouched={onTouched}
+          />
         </figure>
       ))}
     </div>

@@ -14,7 +14,7 @@ type Tab = "todo" | "done" | "cancelled";
 const byUrgency = (a: LabelTask, b: LabelTask): number => b.urgency - a.urgency || a.id.localeCompare(b.id);
 
 /** The queue of label tasks, the next one first, each with its reason and its way into Label Studio. */
-export default function LabelPage() {
+export function LabelPage() {
   const [tab, setTab] = useState<Tab>("todo");
   const tasks = useLabelTasks(tab === "todo" ? "pushed" : tab);
   const unsent = useLabelTasks("open");

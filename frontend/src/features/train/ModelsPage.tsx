@@ -5,13 +5,14 @@ import type { Model } from "../../api/words";
 import { text } from "../../text";
 import { dayAndTime, shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
+import { FigureTable } from "./FigureTable";
 import { sideBySide } from "./figures";
 import { JobList } from "./JobList";
 
 type Wish = { kind: "promote"; id: string } | { kind: "rollback" };
 
 /** The registry: who serves, who challenged, why it was decided so; and what is being learnt now. */
-export default function ModelsPage() {
+export function ModelsPage() {
   const models = useModels();
   const action = useModelAction();
   const [wish, setWish] = useState<Wish | null>(null);
@@ -73,6 +74,8 @@ function ModelFacts({ model, promote }: { model: Model; promote?: () => void }) 
   const compared = model.decision as { promote?: boolean; reason?: string; champion?: object; challenger?: object } | null;
   const both = compared?.champion && compared.challenger;
   const rows = both ? sideBySide([compared.champion, compared.challenger]) : sideBySide([model.figures]);
+  const [deciding, others] = [rows.filter((row) => row.deciding), rows.filter((row) => !row.deciding)];
+  const columns = both ? [text.train.championThen, text.train.thisModel] : [text.train.onValidation];
   return (
     <article className="model" data-state={model.state}>
       <header>
@@ -91,34 +94,11 @@ function ModelFacts({ model, promote }: { model: Model; promote?: () => void }) 
         </p>
       )}
       <p className="quiet">Classes: {Object.values(model.classes).join(", ") || "none named"}</p>
-      {rows.length > 0 && (
-        <details open={Boolean(both) || model.alias === "champion"}>
-          <summary>Figures {both ? "on the same held-back parts" : "of its validation parts"}</summary>
-          <table className="figures">
-            <thead>
-              <tr>
-                <th scope="col">Figure</th>
-                {both ? (
-                  <>
-                    <th scope="col">Champion of then</th>
-                    <th scope="col">This model</th>
-                  </>
-                ) : (
-                  <th scope="col">This model</th>
-                )}
-              </tr>
-            </thead>
-            <tbody>
-              {rows.slice(0, 24).map((row) => (
-                <tr key={row.name}>
-                  <th scope="row">{row.name}</th>
-                  {row.values.map((value, column) => (
-                    <td key={column}>{value ?? "–"}</td>
-                  ))}
-                </tr>
-              ))}
-            </tbody>
-          </table>
+      {deciding.length > 0 && <FigureTable rows={deciding} columns={columns} />}
+      {others.length > 0 && (
+        <details>
+          <summary>{text.train.allFigures}</summary>
+          <FigureTable rows={others} columns={columns} />
         </details>
       )}
     </article>

@@ -1,29 +1,61 @@
-/** A model's figures as rows to show: nested objects flattened, names made readable. Pure. */
+/** A model's figures as rows to show: nested objects flattened, the deciding ones first and in words. Pure. */
 
-export type Row = { name: string; values: (string | null)[] };
+export type Figure = { text: string; /** Where it lies, for figures between 0 and 1. */ share: Measured | null };
+export type Row = { name: string; deciding: boolean; values: (Figure | null)[] };
+type Measured = { value: number; low: number; high: number };
 
-const readable = (name: string): string => name.replaceAll("_", " ").replaceAll(".", " · ");
+/** What decides, in the order in which it is read. */
+const WORDS: readonly (readonly [RegExp, string])[] = [
+  [/^overall$/, "Overall: mean of the next four"],
+  [/^defect_recall_at_0\.1$/, "Defects found, at 1 false alarm in 10 images"],
+  [/^defect_recall_at_1$/, "Defects found, at 1 false alarm an image"],
+  [/^image_ap$/, "Defective images ranked before clean ones (AP)"],
+  [/^mean_(class_)?iou$/, "Overlap with what people drew (mean IoU)"],
+  [/^classes\.(?!background)([^.]+)\.iou$/, "Overlap, $1 (IoU)"],
+  [/^escapes$/, "Defective images let pass"],
+  [/^false_rejects$/, "Clean images refused"],
+  [/^defective_images$/, "Defective images looked at"],
+  [/^clean_images$/, "Clean images looked at"],
+];
 
-function flat(figures: unknown, prefix = ""): [string, string][] {
+const readable = (name: string): string => name.replaceAll("_", " ").replaceAll(/\.(?!\d)/g, ", ");
+
+function flat(figures: unknown, prefix = ""): [string, Figure][] {
   if (typeof figures !== "object" || figures === null) return [];
-  return Object.entries(figures).flatMap(([key, value]): [string, string][] => {
+  return Object.entries(figures).flatMap(([key, value]): [string, Figure][] => {
     const name = prefix ? `${prefix}.${key}` : key;
-    if (typeof value === "number") return [[name, Number.isInteger(value) ? String(value) : value.toFixed(3)]];
-    if (isMeasured(value)) return [[name, `${value.value.toFixed(3)} (${value.low.toFixed(3)} to ${value.high.toFixed(3)})`]];
+    if (typeof value === "number") return [[name, number(name, value)]];
+    if (isMeasured(value)) return [[name, { text: `${value.value.toFixed(2)} (${value.low.toFixed(2)} to ${value.high.toFixed(2)})`, share: value }]];
     return Array.isArray(value) ? [] : flat(value, name);
   });
 }
 
-type Measured = { value: number; low: number; high: number };
+/** Names of what is counted, not a share of something. */
+const COUNTED = /(escapes|rejects|images|used|parts)$/;
+
+const number = (name: string, value: number): Figure => ({
+  text: Number.isInteger(value) ? String(value) : value.toFixed(3),
+  share: COUNTED.test(name) || value < 0 || value > 1 ? null : { value, low: value, high: value },
+});
 
 function isMeasured(value: unknown): value is Measured {
   const one = value as Partial<Measured> | null;
   return typeof one === "object" && one !== null && [one.value, one.low, one.high].every((part) => typeof part === "number");
 }
 
-/** One row for each figure that any of the models has, in the order in which they come. */
+/** One row for each figure that any of the models has: the deciding ones first, then the others as they come. */
 export function sideBySide(models: readonly unknown[]): Row[] {
   const columns = models.map((figures) => new Map(flat(figures)));
   const names = [...new Set(columns.flatMap((column) => [...column.keys()]))];
-  return names.map((name) => ({ name: readable(name), values: columns.map((column) => column.get(name) ?? null) }));
+  const place = (name: string): number => WORDS.findIndex(([pattern]) => pattern.test(name));
+  const row = (name: string): Row => {
+    const known = WORDS[place(name)];
+    return {
+      name: known ? name.replace(known[0], known[1]) : readable(name),
+      deciding: known !== undefined,
+      values: columns.map((column) => column.get(name) ?? null),
+    };
+  };
+  const order = (name: string): number => (place(name) < 0 ? WORDS.length : place(name));
+  return names.sort((a, b) => order(a) - order(b)).map(row);
 }
