@@ -14,7 +14,7 @@ from process_opt.causes import causes
 from process_opt.measure import Reading, readings_worth_taking
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, make_plan, settle, worth
-from process_opt.request import Question, parse_question
+from process_opt.request import parse_question
 from process_opt.routes import best_route
 
 GAIN_WORTH_A_CHANGE = 0.002
@@ -81,7 +81,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         "value_if_scrapped": round(options.scrap, 4),
         "causes": causes(model, question.observed, question.at),
         "alternatives": _alternatives(model, options, decision),
-        "reason": _reason(model, question, options, decision),
+        "reason": _reason(model, options, decision),
         "model": name,
         "elapsed_ms": round((time.perf_counter() - began) * 1000, 2),
     }
@@ -170,49 +170,56 @@ def _alternatives(model: ProcessModel, options: Options, decision: str) -> list[
     return sorted(out, key=lambda a: -float(a["expected_value"]))
 
 
-def _reason(model: ProcessModel, question: Question, options: Options, decision: str) -> str:
+def _reason(model: ProcessModel, options: Options, decision: str) -> str:
+    """The decision's reason in one sentence for an engineer: chances in per cent, money in the process's currency."""
     process = model.process
-    money = process.currency
     best, nothing = options.best, options.nothing
     spent = worth(model, best.chance, 0.0) - best.value
     even = (process.scrap + spent - process.escape) / (process.value - process.escape)
-    even = min(max(even, 0.0), 1.0)
+    pays = f"going on pays from {_percent(min(max(even, 0.0), 1.0))} on"
+
+    def money(amount: float) -> str:
+        return f"{amount:.2f} {process.currency}"
+
     if decision == "abstain":
         assert options.beyond is not None
         names = [n for n in _settings(model, options.beyond.v) if not model.identified.get(n, False)]
         return (
-            f"A correction would be needed, but the history does not identify the effect of "
-            f"{', '.join(names[:4])}: people chose "
-            f"these settings seeing the part; dither them on at least 40 parts and fit again."
+            f"A correction would be needed, but the history does not identify the effect of {', '.join(names[:4])}: "
+            f"people chose these settings seeing the part; dither them on at least 40 parts and fit again."
         )
     if decision == "measure":
-        assert options.reading is not None
+        reading = options.reading
+        assert reading is not None
         return (
-            f"Reading {options.reading.name} first costs {options.reading.cost:.2f} {money} and is worth "
-            f"{options.reading.gain + options.reading.cost:.2f} {money}, because it can change the decision."
+            f"Taking {reading.name} first costs {money(reading.cost)} and is worth "
+            f"{money(reading.gain + reading.cost)}, because it can change the decision."
         )
     if decision == "scrap":
         return (
-            f"The best that can still be done conforms with {best.chance:.2f} and is worth {best.value:.2f} "
-            f"{money}; scrapping is "
-            f"worth {options.scrap:.2f} {money}, and finishing pays only above a chance of {even:.2f}."
+            f"The best that can still be done gives a chance of {_percent(best.chance)} and is worth "
+            f"{money(best.value)}; scrapping is worth {money(options.scrap)}, and {pays}."
         )
     if options.patient is not None:
         return (
-            f"As written the plan is worth {best.value:.2f} {money}, less than scrapping ({options.scrap:.2f}), but "
-            f"with settings chosen anew after later readings about {options.patient.value:.2f} {money} at a chance of "
-            f"{options.patient.chance:.2f}: go on only if you ask again after the next readings, else scrap."
+            f"As written the plan is worth {money(best.value)}, less than scrapping ({money(options.scrap)}), but with "
+            f"settings chosen anew after later readings about {money(options.patient.value)} at a chance of "
+            f"{_percent(options.patient.chance)}: go on only if you ask again after the next readings, else scrap."
         )
     if decision == "correct":
+        count = len(_settings(model, best.v))
+        done = [f"{count} setting{'s' * (count != 1)} changed"] if count else []
+        done += [f"{model.process.steps[k].name} run" for k in sorted(best.run)]
         return (
-            f"With {len(_settings(model, best.v))} settings changed the part conforms with "
-            f"{best.chance:.2f} instead of "
-            f"{nothing.chance:.2f}, worth {best.value:.2f} instead of {nothing.value:.2f} {money}; it pays "
-            f"above a chance of "
-            f"{even:.2f}."
+            f"With {' and '.join(done)} the chance is {_percent(best.chance)} instead of {_percent(nothing.chance)}, "
+            f"worth {money(best.value)} instead of {money(nothing.value)}; {pays}."
         )
     return (
-        f"Left alone the part conforms with {nothing.chance:.2f}, worth {nothing.value:.2f} {money}, and no "
-        f"change gains enough; "
-        f"going on pays above a chance of {even:.2f}."
+        f"Left alone the chance is {_percent(nothing.chance)}, worth {money(nothing.value)}, and no change gains "
+        f"enough; {pays}."
     )
+
+
+def _percent(chance: float) -> str:
+    """As people say it; never a certainty that the model does not have."""
+    return "over 99 %" if 0.99 < chance < 1 else "under 1 %" if 0 < chance < 0.01 else f"{100 * chance:.0f} %"

@@ -62,9 +62,7 @@ class Recipe:
     def segment(self, pixels: np.ndarray) -> Segmentation:
         x = torch.from_numpy(rgb(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.inference_mode():
-            logits = sliding_window_inference(x, (CROP, CROP), 4, self._net, overlap=0.5, mode="gaussian")[
-                0
-            ].numpy()
+            logits = sliding_window_inference(x, (CROP, CROP), 4, self._net, overlap=0.5, mode="gaussian")[0].numpy()
         return Segmentation(log_odds_of_any(logits), self._ids[logits[1:].argmax(0)])
 
 
