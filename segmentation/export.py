@@ -24,6 +24,7 @@ from qc.frame import Frame
 from qc.inspection import Findings, inspect
 from qc.ports import Segmentation
 from qc.verdict import Policy
+from segmentation.answering import Answer, Answering, Look
 from segmentation.config import network_config
 from segmentation.model import (
     CARD,
@@ -38,7 +39,7 @@ from segmentation.model import (
 )
 from segmentation.networks import build
 from segmentation.predict import Remembering
-from segmentation.tiled import Look
+from segmentation.tiled import SMALLEST_PX
 
 Progress = Callable[[float, str], None]
 
@@ -108,20 +109,20 @@ def write_onnx(folder: Path, path: Path) -> None:
     network = build(config, len(card["classes"]))
     load_weights(network, read_weights(folder), folder)
     size = 8 * config.stride
-    example = torch.zeros(1, 3, size, size).to(memory_format=torch.channels_last)
+    example = torch.zeros(1, size, size, 3, dtype=torch.uint8)
     height, width = torch.export.Dim("height"), torch.export.Dim("width")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the exporter's advice to its own developers
         torch.onnx.export(
-            network.eval(),
+            Answering(network).eval(),
             (example,),
             str(path),
             dynamo=True,
             external_data=False,
             input_names=["picture"],
-            output_names=["logits"],
-            dynamic_shapes=({2: config.stride * height, 3: config.stride * width},),
+            output_names=["log_odds", "class_place"],
+            dynamic_shapes=({1: config.stride * height, 2: config.stride * width},),
             verbose=False,
         )
 
@@ -135,26 +136,25 @@ def _to_openvino(folder: Path) -> None:
 
 
 def open_artefact(folder: Path, format: str) -> Look:
-    """The runtime at work: `H x W x 3` in [-1, 1] -> `K x H x W` logits, in float32."""
+    """The runtime at work, in float32."""
     if format == "onnx":
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(
-            str(folder / FILES["onnx"]), options, providers=["CPUExecutionProvider"]
-        )
-        return lambda window: session.run(None, {"picture": _planes(window)})[0][0]
+        session = onnxruntime.InferenceSession(str(folder / FILES["onnx"]), options, providers=["CPUExecutionProvider"])
+        return lambda window: tuple(session.run(None, {"picture": window[None]}))
     import openvino
 
     exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = openvino.Core().compile_model(folder / FILES["openvino"], "CPU", exact)
-    return lambda window: np.array(compiled(_planes(window))[0])[0]
 
+    def look(window: NDArray[np.uint8]) -> Answer:
+        said = compiled(window[None])
+        return np.array(said[0]), np.array(said[1])
 
-def _planes(window: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(window.transpose(2, 0, 1)[None])
+    return look
 
 
 class _Foreign:
@@ -214,19 +214,18 @@ def _about(card: dict[str, Any], format: str, parity: dict[str, Any]) -> dict[st
         "file": FILES[format],
         "input": {
             "name": "picture",
-            "shape": [1, 3, "height", "width"],
-            "type": "float32",
-            "channels": "RGB; a grey picture three times",
-            "scale": "8-bit value / 127.5 - 1 (16-bit pictures: the highest 8 of the camera's bits)",
-            "size": f"height and width are multiples of {stride}; continue the picture by reflection, right and below",
+            "shape": [1, "height", "width", 3],
+            "type": "uint8",
+            "channels": "RGB; a grey picture three times (16-bit pictures: the highest 8 of the camera's bits)",
+            "size": f"height and width are multiples of {stride}, {SMALLEST_PX} or more; continue the picture by "
+            "reflection, right and below",
         },
         "output": {
-            "name": "logits",
-            "shape": [1, 1 + len(card["classes"]), "height", "width"],
-            "meaning": "softmax over axis 1: background, then the classes by ascending id",
+            "log_odds": "float32, height x width: of any defect, before calibration",
+            "class_place": "uint8, height x width: 0 is the first of the classes by ascending id",
         },
         "classes": card["classes"],
-        "calibration": {**card["calibration"], "rule": "log-odds of any defect = scale * raw + offset"},
+        "calibration": {**card["calibration"], "rule": "probability = 1 / (1 + exp(-(scale * log_odds + offset)))"},
         "threshold": card["threshold"],
         "tiles": {
             "stride": stride,

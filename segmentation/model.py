@@ -26,6 +26,7 @@ from qc.errors import Conflict, InvalidInput, NotFound
 from qc.frame import camera_bits
 from qc.ports import Segmentation
 from segmentation import samples, tiled
+from segmentation.answering import Answer, Answering, Look
 from segmentation.config import NetworkConfig, as_json, network_config
 from segmentation.networks import Network, build
 from segmentation.operating_point import calibrated
@@ -53,7 +54,7 @@ class TorchSegmenter:
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        self._network = network.eval().to(device=device, memory_format=torch.channels_last)
+        self._answering = Answering(network.to(memory_format=torch.channels_last)).eval().to(device)
         self._classes = dict(sorted(classes.items()))
         self._reach, self._stride, self._calibration = reach, config.stride, calibration
         self._threshold, self._model_id = threshold, model_id
@@ -82,18 +83,18 @@ class TorchSegmenter:
             calibration=self._calibration,
         )
 
-    def look(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's logits, `K x H x W`, for `H x W x 3` in [-1, 1] whose sides are multiples of the stride."""
+    def look(self, window: NDArray[np.uint8]) -> Answer:
+        """The network's answer for a window; see `segmentation.answering`."""
         if self._threads is not None and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            x = torch.from_numpy(window).permute(2, 0, 1)[None]  # 1 x 3 x H x W, channels last without a copy
-            return self._network(x.to(self._device))[0].float().cpu().numpy()  # type: ignore[no-any-return]
+            log_odds, place = self._answering(torch.from_numpy(window)[None].to(self._device))
+            return log_odds.cpu().numpy(), place.cpu().numpy()
 
 
 def answer_frame(
     pixels: NDArray[np.uint8] | NDArray[np.uint16],
-    look: tiled.Look,
+    look: Look,
     *,
     classes: Mapping[int, str],
     reach: int,
@@ -107,21 +108,11 @@ def answer_frame(
     log_odds = np.empty((height, width), np.float16)
     class_id = np.empty((height, width), np.uint8)
     bits = camera_bits(pixels)
-    for box, logits in tiled.answers(pixels, look, reach=reach, stride=stride, bits=bits, core=core):
+    for box, (odds, kind) in tiled.answers(pixels, look, reach=reach, stride=stride, bits=bits, core=core):
         place = np.s_[box.y : box.bottom, box.x : box.right]
-        log_odds[place] = calibrated(log_odds_of_any(logits), *calibration)
-        class_id[place] = ids[logits[1:].argmax(axis=0)]
+        log_odds[place] = calibrated(odds, *calibration)
+        class_id[place] = ids[kind]
     return Segmentation(log_odds, class_id)
-
-
-def log_odds_of_any(logits: NDArray[np.float32]) -> NDArray[np.float16]:
-    """`K x H x W` logits -> `H x W` log(p / (1 - p)), p the softmax probability of all defect classes together."""
-    defects, background = logits[1:], logits[0]
-    highest = defects.max(axis=0)
-    if len(defects) > 1:
-        highest = highest + np.log(np.exp(defects - highest).sum(axis=0))
-    odds: NDArray[np.float16] = np.clip(highest - background, -30000, 30000).astype(np.float16)
-    return odds
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Calibration:
         return round(float(np.clip(fitted[0], 0.5, 4.0)), 4), round(float(np.clip(fitted[1], -8.0, 8.0)), 4)
 
 
-def calibrated(log_odds: NDArray[np.float16], scale: float, offset: float) -> NDArray[np.float16]:
+def calibrated(log_odds: NDArray[np.float16] | NDArray[np.float32], scale: float, offset: float) -> NDArray[np.float16]:
     """`scale * log_odds + offset`, in half precision."""
     return np.clip(log_odds.astype(np.float32) * np.float32(scale) + np.float32(offset), -30000, 30000).astype(
         np.float16

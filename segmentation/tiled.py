@@ -9,7 +9,7 @@ the network's reach around its core. Hence every answer is computed from the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -26,8 +26,8 @@ CORE_PX = 1536
 """Largest side of a core. With a halo of 208 px a tile then spends 40 % of its work on the halo in the middle of a
 large frame and nothing at its edges, and the features of a tile stay below half a gigabyte."""
 
-Look = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""`H x W x 3` in [-1, 1], sides multiples of the stride -> `K x H x W` logits."""
+Planes = Sequence[NDArray[Any]]
+"""What a network says of a window: arrays of its size."""
 
 
 def continued(length: int, stride: int) -> int:
@@ -42,8 +42,8 @@ def balanced_core(height: int, width: int, stride: int, largest: int = CORE_PX) 
     return -(-longer // count // stride) * stride
 
 
-def look_at(pixels: NDArray[Any], window: Box, *, bits: int, stride: int) -> NDArray[np.float32]:
-    """A window of the continued frame, as the network sees it: `H x W x 3` in [-1, 1].
+def look_at(pixels: NDArray[Any], window: Box, *, bits: int, stride: int) -> NDArray[np.uint8]:
+    """A window of the continued frame, as the network sees it: `H x W x 3`, 8 bit, RGB.
 
     Args:
         pixels: the frame, `H x W` or `H x W x 3`, uint8 or uint16.
@@ -57,9 +57,8 @@ def look_at(pixels: NDArray[Any], window: Box, *, bits: int, stride: int) -> NDA
     piece = pixels[rows][:, columns] if isinstance(columns, slice) else np.take(pixels[rows], columns, axis=1)
     if piece.dtype == np.uint16:
         piece = (piece >> (bits - 8)).astype(np.uint8)
-    if piece.ndim == 2:
-        piece = cv2.cvtColor(np.ascontiguousarray(piece), cv2.COLOR_GRAY2RGB)
-    return piece.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    piece = np.ascontiguousarray(piece)
+    return cv2.cvtColor(piece, cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False) if piece.ndim == 2 else piece
 
 
 def _reflected(start: int, stop: int, length: int) -> slice | NDArray[np.intp]:
@@ -71,9 +70,24 @@ def _reflected(start: int, stop: int, length: int) -> slice | NDArray[np.intp]:
 
 
 def answers(
-    pixels: NDArray[Any], look: Look, *, reach: int, stride: int, bits: int, core: int | None = None
-) -> Iterator[tuple[Box, NDArray[np.float32]]]:
-    """The logits of a frame, core by core: `(box on the frame, K x height x width)`."""
+    pixels: NDArray[Any],
+    look: Callable[[NDArray[np.uint8]], Planes],
+    *,
+    reach: int,
+    stride: int,
+    bits: int,
+    core: int | None = None,
+) -> Iterator[tuple[Box, Planes]]:
+    """What `look` says of a frame, core by core: `(box on the frame, planes of its size)`.
+
+    Args:
+        pixels: the frame, `H x W` or `H x W x 3`, uint8 or uint16.
+        look: asked about windows of the continued frame whose sides are multiples of `stride`.
+        reach: how far `look` sees, in pixels.
+        stride: of the network, in pixels.
+        bits: the camera's depth.
+        core: largest side of a core, in pixels, a multiple of `stride`; None: as the frame divides evenly.
+    """
     height, width = pixels.shape[:2]
     core = balanced_core(height, width, stride) if core is None else core
     halo = -(-reach // stride) * stride
@@ -81,6 +95,7 @@ def answers(
     for tile in tiles(height, width, core=core, halo=halo, stride=stride):
         x, y = max(tile.left, 0), max(tile.top, 0)
         window = Box(x, y, min(tile.left + tile.width, right) - x, min(tile.top + tile.height, bottom) - y)
-        logits = look(look_at(pixels, window, bits=bits, stride=stride))
+        said = look(look_at(pixels, window, bits=bits, stride=stride))
         box = tile.core
-        yield box, logits[:, box.y - y : box.bottom - y, box.x - x : box.right - x]
+        place = np.s_[box.y - y : box.bottom - y, box.x - x : box.right - x]
+        yield box, [plane[place] for plane in said]

@@ -27,10 +27,11 @@ from monai.inferers import sliding_window_inference
 
 from qc.dataset import IGNORE, DataSet, open_dataset
 from qc.ports import Segmentation
+from segmentation.answering import log_odds_of_any
 from segmentation.data import cut, rgb
 from segmentation.evaluate import evaluate
 from segmentation.losses import dice_loss, focal_loss
-from segmentation.model import load_segmenter, log_odds_of_any
+from segmentation.model import load_segmenter
 from segmentation.networks import imagenet_weights
 from segmentation.operating_point import Tally
 from segmentation.train import train
@@ -63,7 +64,7 @@ class Recipe:
         x = torch.from_numpy(rgb(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.inference_mode():
             logits = sliding_window_inference(x, (CROP, CROP), 4, self._net, overlap=0.5, mode="gaussian")[0].numpy()
-        return Segmentation(log_odds_of_any(logits), self._ids[logits[1:].argmax(0)])
+        return Segmentation(log_odds_of_any(logits).astype(np.float16), self._ids[logits[1:].argmax(0)])
 
 
 def train_recipe(dataset: DataSet, *, minutes: float, seed: int = 0) -> Recipe:

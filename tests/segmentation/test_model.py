@@ -88,7 +88,7 @@ def test_memory_beyond_the_answer_does_not_grow_with_the_frame(monkeypatch):
     from segmentation.model import answer_frame
 
     def look(window):
-        return np.stack([window[..., 0], window[..., 1]])
+        return window[..., 0].astype(np.float32), window[..., 1]
 
     peaks = []
     for side in (3000, 6000):

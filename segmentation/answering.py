@@ -1,0 +1,44 @@
+"""A network with everything around it that decides an answer: 8-bit picture in, log-odds and class out.
+
+One graph, so that every runtime computes the same thing and nothing is left to be rewritten around it: scaling,
+network, log-odds of any defect, the likeliest class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Answer = tuple[NDArray[np.float32], NDArray[np.uint8]]
+"""Log-odds of any defect, `H x W`, before calibration; place of the likeliest defect class among the class ids in
+ascending order, 0 and up, `H x W`."""
+
+Look = Callable[[NDArray[np.uint8]], Answer]
+"""`H x W x 3` RGB, sides multiples of the network's stride, to its answer."""
+
+
+class Answering(nn.Module):
+    """`1 x H x W x 3`, uint8, RGB -> log-odds `H x W`, float32, and class places `H x W`, uint8."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """What `Answer` says; `picture` as the camera gave it, 0 to 255."""
+        x = picture.permute(0, 3, 1, 2).float() / 127.5 - 1.0  # channels last without a copy
+        logits = self.network(x)[0].float()
+        defects = logits[1:]
+        # With one class log sum exp is the class itself, to the bit.
+        any_defect = defects[0] if defects.shape[0] == 1 else defects.logsumexp(dim=0)
+        return any_defect - logits[0], defects.argmax(dim=0).to(torch.uint8)
+
+
+def log_odds_of_any(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`K x H x W` logits -> `H x W` log(p / (1 - p)), p the softmax probability of all defect classes together."""
+    odds: NDArray[np.float32] = np.logaddexp.reduce(logits[1:], axis=0) - logits[0]
+    return odds
