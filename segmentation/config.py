@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from qc.errors import InvalidInput
+from segmentation.losses import parse_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,12 @@ class TrainConfig:
     weight_decay: float = 1e-2
     ema_steps: int = 60
     """Time constant of the moving average of the weights, in steps."""
+    loss: str = "focal + dice"
+    """Names of `segmentation.losses.LOSSES`, with factors: `focal + 0.5 centre_line`."""
     focal_gamma: float = 2.0
-    dice_weight: float = 1.0
-    """Weight of the Dice loss beside the focal loss."""
+    """Focusing strength of the focal losses: 0 or at least 1."""
+    ignore_band_px: int = 0
+    """Pixels on either side of a drawn edge that are not learnt from; 0 learns from all."""
     warm_up: float = 0.04
     """Share of the run over which the learning rate rises."""
     cool_down: float = 0.6
@@ -67,6 +71,11 @@ class TrainConfig:
             raise InvalidInput(f"batch must be at least 2, not {self.batch}")
         if not 0 <= self.defect_share <= 1:
             raise InvalidInput(f"defect_share must lie in [0, 1], not {self.defect_share}")
+        if self.focal_gamma < 0 or 0 < self.focal_gamma < 1:
+            raise InvalidInput(f"focal_gamma must be 0 or at least 1, not {self.focal_gamma}")
+        if self.ignore_band_px < 0:
+            raise InvalidInput(f"ignore_band_px must be at least 0, not {self.ignore_band_px}")
+        parse_loss(self.loss)
 
 
 def network_config(values: dict[str, Any]) -> NetworkConfig:

@@ -23,7 +23,7 @@ from segmentation import checkpoint
 from segmentation.card import about_data, about_versions
 from segmentation.config import NetworkConfig, TrainConfig, as_json
 from segmentation.data import Crops
-from segmentation.losses import dice_loss, focal_loss
+from segmentation.losses import training_loss
 from segmentation.model import (
     as_served,
     check_device,
@@ -236,9 +236,7 @@ def _step(
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         logits = net(x.float() / 127.5 - 1.0)
     logits = logits.float()
-    loss = focal_loss(logits, wanted, gamma=config.focal_gamma)
-    if config.dice_weight:
-        loss = loss + config.dice_weight * dice_loss(logits, wanted)
+    loss = training_loss(logits, wanted, config)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
