@@ -1,0 +1,176 @@
+"""Labels spoilt on purpose, found again: our queue beside cleanlab's, from the same models in the same run::
+
+    python tests/bench/label_errors.py ../shared/data/magnetic_tile --folds 3 --minutes 6 --out var/label_errors.json
+
+The labels of the train split are spoilt (10 % of the defects: dropped, added, shifted, merged, renamed). The models
+learn from the spoilt labels, each from the parts of the other folds only, `--minutes` each. Reported, for each queue:
+
+- `defects`: share of the seeded errors met in the first tenth of our questions (one for each drawn defect and each
+  predicted blob that nobody drew), by place on the image, and by place and kind;
+- `images`: share of the seeded errors on the first tenth of the images. cleanlab ranks images
+  (`segmentation.rank.get_label_quality_scores`, both of its methods) and pixels; ours ranks an image by its first
+  question. Both get the same answers of the same models, at native resolution.
+"""
+
+from __future__ import annotations
+
+import segmentation  # noqa: F401  # isort: skip - first, it lets smp import torchvision beside a CPU torch
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import yaml
+from cleanlab.segmentation.rank import get_label_quality_scores
+
+from labeling.errors import find_errors
+from labeling.evidence import measure, shapes
+from labeling.folds import folds
+from labeling.questions import Question
+from labeling.seed_errors import Seeded, seed_errors
+from qc.dataset import DataSet, Sample, open_dataset
+from qc.ports import Segmentation
+from segmentation.model import load_segmenter
+from segmentation.segmenter import FrameSegmenter
+from segmentation.train import train
+
+
+def fold_dataset(root: Path, data: DataSet, samples: Sequence[Sample], masks: dict, held_out: set[str]) -> Path:
+    """The parts of the other folds with their spoilt labels, as a data set."""
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    rows = ["file,split,part,view,group"]
+    for sample in samples:
+        if sample.group in held_out:
+            continue
+        (root / "images" / sample.image.name).symlink_to(sample.image.resolve())
+        cv2.imwrite(str(root / "masks" / f"{sample.name}.png"), masks[sample.name])
+        rows.append(f"{sample.image.name},train,{sample.part},{sample.view},{sample.group}")
+    (root / "split.csv").write_text("\n".join(rows) + "\n")
+    (root / "dataset.yaml").write_text(yaml.safe_dump({"name": data.name, "classes": dict(data.classes)}))
+    return root
+
+
+def softmax(segmenter: FrameSegmenter, seen: Segmentation) -> np.ndarray:
+    """`K x H x W` probabilities for cleanlab: the calibrated chance of a defect, shared among classes as voted.
+
+    With one class this is the whole softmax. With several, the class map names the winner; it gets the chance.
+    """
+    chance = 1.0 / (1.0 + np.exp(-seen.log_odds.astype(np.float32)))
+    ids = sorted(segmenter.classes)
+    probs = np.full((len(ids) + 1, *chance.shape), 1e-6, np.float32)
+    probs[0] = 1.0 - chance
+    for k, class_id in enumerate(ids, start=1):
+        probs[k][seen.class_id == class_id] = chance[seen.class_id == class_id]
+    return probs / probs.sum(axis=0)
+
+
+def cleanlab_scores(mask: np.ndarray, probs: np.ndarray, classes: Sequence[int]) -> tuple[float, float]:
+    """Label quality of one image by both methods of cleanlab; low is suspicious."""
+    labels = np.zeros(mask.shape, int)
+    for k, class_id in enumerate(sorted(classes), start=1):
+        labels[mask == class_id] = k
+    found = []
+    for method in ("softmin", "num_pixel_issues"):
+        extra = {"n_jobs": 1, "verbose": False} if method == "num_pixel_issues" else {"verbose": False}
+        scores, _ = get_label_quality_scores(labels[None], probs[None], method=method, **extra)
+        found.append(float(scores[0]))
+    return found[0], found[1]
+
+
+def met(seeded: Sequence[Seeded], questions: Sequence[Question], *, kind: bool = False) -> float:
+    """Share of the seeded errors that these questions are about."""
+    hit = [
+        any(q.image == s.image and q.box.touches(s.box) and (not kind or q.kind is s.kind) for q in questions)
+        for s in seeded
+    ]
+    return float(np.mean(hit))
+
+
+def on_images(seeded: Sequence[Seeded], order: Sequence[str]) -> float:
+    """Share of the seeded errors on the first tenth of the images."""
+    first = set(order[: round(0.1 * len(order))])
+    return float(np.mean([s.image in first for s in seeded]))
+
+
+def main() -> None:
+    parse = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parse.add_argument("dataset", type=Path)
+    parse.add_argument("--folds", type=int, default=3)
+    parse.add_argument("--minutes", type=float, default=6.0)
+    parse.add_argument("--share", type=float, default=0.1)
+    parse.add_argument("--seed", type=int, default=0)
+    parse.add_argument("--threads", type=int, default=1)
+    parse.add_argument("--most", type=int, help="so many images only, for a quick try")
+    parse.add_argument("--device", default="cpu")
+    parse.add_argument("--out", type=Path)
+    args = parse.parse_args()
+    torch.set_num_threads(args.threads)
+
+    data = open_dataset(args.dataset)
+    samples = data.split("train")
+    truth = {s.name: s.labels(data.classes) for s in samples}
+    if args.most:
+        samples = [samples[k] for k in np.random.default_rng(args.seed).permutation(len(samples))[: args.most]]
+        truth = {s.name: truth[s.name] for s in samples}
+    masks, seeded = seed_errors(truth, share=args.share, random=np.random.default_rng(args.seed))
+    side = folds(samples, count=args.folds, defective=[bool((masks[s.name] > 0).any()) for s in samples])
+    library = shapes(list(masks.values()))
+    random, measured, quality = np.random.default_rng(args.seed + 1), [], {}
+    for fold in range(args.folds):
+        began = time.monotonic()
+        ours = [s for s, k in zip(samples, side, strict=True) if k == fold]
+        with tempfile.TemporaryDirectory() as folder:
+            root = fold_dataset(Path(folder) / "data", data, samples, masks, {s.group for s in ours})
+            model = Path(folder) / "model"
+            train(root, model, minutes=args.minutes, seed=args.seed, device=args.device)
+            segmenter = load_segmenter(model, device=args.device, threads=args.threads)
+        for sample in ours:
+            seen = segmenter.segment(sample.pixels())
+            mask = masks[sample.name]
+            measured.append(
+                measure(
+                    seen,
+                    mask,
+                    image=sample.name,
+                    part=sample.part,
+                    library=library,
+                    random=random,
+                    threshold=segmenter.threshold,
+                )
+            )
+            quality[sample.name] = cleanlab_scores(mask, softmax(segmenter, seen), list(data.classes))
+        print(f"fold {fold}: {len(ours)} images, {time.monotonic() - began:.0f} s", flush=True)
+
+    doubts = find_errors(measured)
+    first = doubts.questions[: round(0.1 * len(doubts.questions))]
+    rest = [s.name for s in samples if s.name not in {q.image for q in doubts.questions}]
+    report = {
+        "data": data.name,
+        "images": len(samples),
+        "seeded": {k: sum(s.kind.value == k for s in seeded) for k in sorted({s.kind.value for s in seeded})},
+        "questions": len(doubts.questions),
+        "not judged": [k.value for k in doubts.unjudged],
+        "defects": {"place": met(seeded, first), "place and kind": met(seeded, first, kind=True)},
+        "defects by kind": {
+            k: met([s for s in seeded if s.kind.value == k], first) for k in sorted({s.kind.value for s in seeded})
+        },
+        "images, ours": on_images(seeded, [*dict.fromkeys(q.image for q in doubts.questions), *rest]),
+        "images, cleanlab softmin": on_images(seeded, sorted(quality, key=lambda n: quality[n][0])),
+        "images, cleanlab pixel issues": on_images(seeded, sorted(quality, key=lambda n: quality[n][1])),
+        "arguments": {k: str(v) for k, v in vars(args).items()},
+    }
+    print(json.dumps(report, indent=1))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
