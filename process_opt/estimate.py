@@ -1,4 +1,4 @@
-"""Penalised maximum likelihood of the state space: EM, then the information of the score vectors."""
+"""Penalised maximum likelihood of the state space by EM; `climb.py` goes on from where EM crawls."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ Bools = NDArray[np.bool_]
 
 CHUNK = 1000
 """Parts smoothed at once: few enough for the arrays to stay in the processor's cache."""
-LONGEST_STEP = 12.0
-"""Standard deviations that a weight moves in one scoring step at most: further off, the likelihood is no parabola."""
 SMALLEST_NOISE = 1e-5
 """Variance, standardised: a step's chance is never taken for less than 0.3 % of the spread of the parts."""
 
@@ -330,76 +328,3 @@ def _habit(old: Habit, sums: list, d: int) -> Habit:  # type: ignore[type-arg]
     w = np.linalg.solve(left + prior, right)
     noise = max((square - 2 * w @ right + w @ left @ w) / n, 1e-4)
     return Habit(float(w[0]), w[1 : d + 1], w[d + 1 :], float(noise))
-
-
-def climb(
-    estimate: Estimate, data: Data, *, rounds: int, progress: Callable[[float], None] | None = None
-) -> tuple[Estimate, Floats, Floats]:
-    """`rounds` of a scoring step (weights) and an EM pass (noise, gauges, habits); also the last
-    posterior's mean and covariance."""
-    mean: Floats = estimate.flat()
-    covariance: Floats = np.zeros((0, 0))
-    for i in range(rounds):
-        mean, covariance = posterior(estimate, data)
-        estimate = em(estimate.with_weights(mean), data, passes=1)
-        if progress is not None:
-            progress((i + 1) / rounds)
-    return estimate, mean, covariance
-
-
-def posterior(estimate: Estimate, data: Data) -> tuple[Floats, Floats]:
-    """Mean and covariance of all weights jointly (`P`, `P x P`), by scoring from the estimate.
-
-    The information is the sum of outer products of each part's score (Berndt, Hall, Hall, Hausman 1974): what the
-    unseen states
-    hide is taken off, and the tie between one step's error and the next is kept. One step of Newton's method with it
-    moves the
-    mean on from where EM crawls.
-    """
-    size = estimate.flat().size
-    information: Floats = np.zeros((size, size))
-    gradient: Floats = np.zeros(size)
-    for part in data.chunks():
-        scores = _scores(estimate, part)
-        information += scores @ scores.T
-        gradient += scores.sum(axis=1)
-    penalty = np.concatenate([p.ravel() for p in estimate.penalty])
-    prior = np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
-    here = estimate.flat()
-    information[np.diag_indices(size)] += penalty
-    gradient -= penalty * (here - prior)
-    covariance = np.linalg.inv(information)
-    covariance = (covariance + covariance.T) / 2
-    step = covariance @ gradient
-    sd = np.sqrt(np.maximum(np.diag(covariance), 1e-18))
-    longest = float(np.max(np.abs(step) / sd))
-    return here + step * min(1.0, LONGEST_STEP / max(longest, 1e-12)), covariance
-
-
-def _scores(estimate: Estimate, data: Data) -> Floats:
-    """`P x N`: derivative of each part's log likelihood with respect to the weights (Fisher's identity)."""
-    path = estimate.path(data)
-    x0, p0 = path.start, path.start_cov
-    out = []
-    for k, motion in enumerate(estimate.motions):
-        use = usable(estimate, data, k)
-        x1 = path.mean[k]
-        levers = list(estimate.layout.levers[k])
-        v = np.where(np.isfinite(data.v[levers]), data.v[levers], 0.0)
-        g, phi = features(motion, v, x0)
-        precision = np.linalg.inv(motion.noise)
-        r = (x1 - motion.weights @ phi) * use
-        a, _ = motion.map(v)
-        if all(not (t[0] and t[1] >= 0) for t in motion.terms):
-            moved = np.tensordot(a[:, :, 0], p0, axes=1)
-        else:
-            moved = np.einsum("ijn,jkn->ikn", a, p0)
-        tie = (path.cross[k] - moved) * use  # covariance of the residual with the state before, d x d x N
-        s = np.einsum("in,fn->ifn", r, phi)
-        for f, (_, c) in enumerate(motion.terms):
-            if c >= 0:
-                s[:, f] += tie[:, c] * g[f]
-        s = np.tensordot(precision, s, axes=1)
-        out.append(s.reshape(-1, s.shape[2]))
-        x0, p0 = x1, path.cov[k]
-    return np.concatenate(out)

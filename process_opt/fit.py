@@ -1,8 +1,7 @@
 """From a history to a process model: the state space's parameters, their uncertainty, and what cannot be known from it.
 
-1. `estimate.py`: penalised maximum likelihood by EM over the smoothed states, then scoring steps with the score
-vectors of all
-   steps jointly (BHHH), whose inverse is the posterior covariance: what one step's error means for another's is kept.
+1. `estimate.py`: penalised maximum likelihood by EM over the smoothed states; `climb.py`: then damped scoring steps
+   with the score vectors of all steps jointly, whose information's inverse is the posterior covariance.
 2. `hierarchy.py` (Pyro): how far effects of a kind usually are from nothing; it sets the penalty.
 3. `draws` of all effects, frozen in the model: every later prediction carries them.
 """
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 
 from process_opt.batches import batch_shifts
 from process_opt.calibration import held_out_check
-from process_opt.estimate import Data, Estimate, climb, em, prepare, start_estimate
+from process_opt.climb import climb
+from process_opt.estimate import Data, Estimate, em, prepare, start_estimate
 from process_opt.hierarchy import scales
 from process_opt.history import History
 from process_opt.identify import identified_levers
@@ -33,8 +33,9 @@ DRAWS = 64
 EM_ROWS = 2500
 """Rows for the first iterations: they only have to come near, the last ones use all."""
 
-MANY_WEIGHTS, ROWS_FOR_MANY = 2000, 6000
-"""The information matrix costs rows x weights squared: beyond this many weights the last passes take fewer rows."""
+FEWEST, MOST_ROWS, OPERATIONS = 9_000, 60_000, 4e10
+"""Rows of the last passes: each costs weights squared, and beyond these the errors of the model's form are the larger
+ones. Within them a fit of 50 steps takes well under a minute on one core."""
 
 Progress = Callable[[str, float], None]
 
@@ -61,18 +62,17 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     estimate = start_estimate(process, layout, few)
     say("first passes", 0.05)
     estimate = em(estimate, few, passes=8, progress=lambda s: say("first passes", 0.05 + 0.25 * s))
-    estimate, means, covariance = climb(estimate, few, rounds=7, progress=lambda s: say("effects", 0.3 + 0.1 * s))
-    extra = wanted_terms(estimate, few)
+    estimate, covariance = climb(estimate, few, rounds=8, progress=lambda s: say("effects", 0.3 + 0.1 * s))
+    say("bent and joint effects", 0.4)
+    extra = wanted_terms(estimate, train)
     if any(extra):
-        say("bent and joint effects", 0.4)
-        estimate = em(estimate.with_terms(extra), few, passes=3)
-        estimate, means, covariance = climb(estimate, few, rounds=4)
+        estimate, covariance = climb(estimate.with_terms(extra), few, rounds=2)
     say("how large effects usually are", 0.5)
-    estimate = estimate.with_penalty(scales(estimate, means, covariance, seed=seed))
-    if estimate.flat().size > MANY_WEIGHTS and train.size > ROWS_FOR_MANY:
-        train = train.rows(_preferring_dither(train, ROWS_FOR_MANY, rng))
+    estimate = estimate.with_penalty(scales(estimate, estimate.flat(), covariance, seed=seed))
+    most = int(min(MOST_ROWS, max(FEWEST, OPERATIONS / estimate.flat().size ** 2)))
+    train = train if train.size <= most else train.rows(_preferring_dither(train, most, rng))
     say("all parts", 0.55)
-    estimate, _, covariance = climb(estimate, train, rounds=3, progress=lambda s: say("all parts", 0.55 + 0.25 * s))
+    estimate, covariance = climb(estimate, train, rounds=3, progress=lambda s: say("all parts", 0.55 + 0.25 * s))
     say("uncertainty", 0.8)
     means = estimate.flat()
     draws = _draw(estimate, means, covariance, rng)

@@ -1,0 +1,168 @@
+"""From where EM crawls to the top of the likelihood, and how sure the weights are there.
+
+EM needs hundreds of passes wherever a state is not read for some steps: it has to move the effect of a setting and
+everything that carries it to the next reading together. Scoring steps with the joint information of all weights do
+that. The information is the sum of outer products of each part's score (Berndt, Hall, Hall, Hausman 1974): what the unseen
+states hide is taken off, and the tie between one step's error and the next is kept. With a few parts for each weight
+that sum is far too small in some directions; a little of the information that complete data would have (never smaller
+than the true one) is mixed in, as much as it takes for the likelihood to rise as the parabola says (Levenberg,
+Marquardt).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.estimate import Data, Estimate, em, features, usable
+
+Floats = NDArray[np.float64]
+
+DAMPING = 0.03
+"""First share of the information of complete data; with it the parabola held on every line tried."""
+LEAST, MOST = 0.01, 1.0
+TRACE = 0.002
+"""Share of it in the posterior: enough to hold the matrix together, too little to feign knowledge."""
+NEAR = 0.02
+"""Squared distance from the top, in posterior standard deviations, for each weight, at which climbing ends: a seventh
+of a standard deviation off is nothing beside the uncertainty that every prediction carries."""
+
+
+@dataclass(frozen=True)
+class Hill:
+    """The penalised log likelihood around an estimate, `P` weights."""
+
+    height: float
+    """In nats."""
+    slope: Floats
+    """`P`"""
+    outer: Floats
+    """`P x P`, sum of outer products of the scores."""
+    complete: tuple[Floats, ...]
+    """For each step, its block of the information that complete data would have."""
+    penalty: Floats
+    """`P`: prior precision."""
+    parts: int
+
+    def information(self, damping: float, scale: float = 1.0) -> Floats:
+        """`P x P`: `scale` times the outer products, with a share of complete data's information, and the prior's."""
+        out = self.outer * ((1 - damping) * scale)
+        at = 0
+        for block in self.complete:
+            n = len(block)
+            out[at : at + n, at : at + n] += damping * block
+            at += n
+        out[np.diag_indices(len(out))] += self.penalty
+        return out
+
+    def covariance(self) -> Floats:
+        """`P x P`: of the weights, posterior.
+
+        The sum of outer products of `N` scores is a Wishart matrix: its inverse is too large by `1 / (1 - P / N)`, `P`
+        counting the weights that the data and not the prior decide (Ledoit and Péché 2011, for large `P` and `N`).
+        """
+        first = np.linalg.inv(self.information(TRACE))
+        told = len(first) - float((np.diag(first) * self.penalty).sum())
+        scale = 1.0 / max(1.0 - told / max(self.parts, 1), 0.2)
+        covariance = np.linalg.inv(self.information(TRACE, scale))
+        return np.asarray((covariance + covariance.T) / 2)
+
+
+def climb(
+    estimate: Estimate, data: Data, *, rounds: int, progress: Callable[[float], None] | None = None
+) -> tuple[Estimate, Floats]:
+    """At most `rounds` of a damped scoring step (weights) and an EM pass (noise, gauges, habits).
+
+    A step that lowers the likelihood is taken back and tried again with more damping.
+
+    Returns:
+        The estimate, and the covariance of its weights, `P x P`.
+    """
+    damping = DAMPING
+    before: tuple[Estimate, Hill, float] | None = None
+    here = hill(estimate, data)
+    for i in range(rounds):
+        if before is not None:
+            gained, foretold = here.height - before[1].height, before[2]
+            if gained < 0:
+                estimate, here = before[0], before[1]
+                damping = min(damping * 4, MOST)
+            elif gained > 0.7 * foretold:
+                damping = max(damping / 3, LEAST)
+        step = np.linalg.solve(here.information(damping), here.slope)
+        rise = float(here.slope @ step) / 2
+        before = (estimate, here, rise)
+        estimate = em(estimate.with_weights(estimate.flat() + step), data, passes=1)
+        here = hill(estimate, data)
+        if progress is not None:
+            progress((i + 1) / rounds)
+        if here.height >= before[1].height and 2 * rise < NEAR * len(step):
+            break
+    if before is not None and here.height < before[1].height:
+        estimate, here = before[0], before[1]
+    return estimate, here.covariance()
+
+
+def hill(estimate: Estimate, data: Data) -> Hill:
+    """The likelihood around an estimate."""
+    size = estimate.flat().size
+    outer: Floats = np.zeros((size, size))
+    slope: Floats = np.zeros(size)
+    squares: list[Floats] = [np.zeros((len(m.terms), len(m.terms))) for m in estimate.motions]
+    height = 0.0
+    for part in data.chunks():
+        scores, likelihood = _scores(estimate, part, squares)
+        outer += scores @ scores.T
+        slope += scores.sum(axis=1)
+        height += likelihood
+    penalty = np.concatenate([p.ravel() for p in estimate.penalty])
+    off = estimate.flat() - np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
+    return Hill(
+        height=height - 0.5 * float((penalty * off * off).sum()),
+        slope=slope - penalty * off,
+        outer=outer,
+        complete=tuple(np.kron(np.linalg.inv(m.noise), s) for m, s in zip(estimate.motions, squares, strict=True)),
+        penalty=penalty,
+        parts=data.size,
+    )
+
+
+def _scores(estimate: Estimate, data: Data, squares: list[Floats]) -> tuple[Floats, float]:
+    """`P x N`: derivative of each part's log likelihood with respect to the weights (Fisher's identity), and the sum
+    of the log likelihoods. The expected squares of the features are added to `squares`, `F x F` for each step."""
+    path = estimate.path(data)
+    x0, p0 = path.start, path.start_cov
+    out = []
+    for k, motion in enumerate(estimate.motions):
+        use = usable(estimate, data, k)
+        x1 = path.mean[k]
+        levers = list(estimate.layout.levers[k])
+        v = np.where(np.isfinite(data.v[levers]), data.v[levers], 0.0)
+        g, phi = features(motion, v, x0)
+        precision = np.linalg.inv(motion.noise)
+        r = (x1 - motion.weights @ phi) * use
+        a, _ = motion.map(v)
+        plain = all(not (levers and c >= 0) for levers, c in motion.terms)
+        moved = np.tensordot(a[:, :, 0], p0, axes=1) if plain else np.einsum("ijn,jkn->ikn", a, p0)
+        tie = (path.cross[k] - moved) * use  # covariance of the residual with the state before, d x d x N
+        s = np.einsum("in,fn->ifn", r, phi)
+        for f, (_, c) in enumerate(motion.terms):
+            if c >= 0:
+                s[:, f] += tie[:, c] * g[f]
+        s = np.tensordot(precision, s, axes=1)
+        out.append(s.reshape(-1, s.shape[2]))
+        squares[k] += (phi * use) @ phi.T
+        state = [f for f, (_, c) in enumerate(motion.terms) if c >= 0]
+        cs = [motion.terms[f][1] for f in state]
+        if plain:
+            squares[k][np.ix_(state, state)] += (p0 @ use)[np.ix_(cs, cs)]
+        else:
+            gs = g[state]
+            squares[k][np.ix_(state, state)] += np.einsum(
+                "fn,gn,fgn->fg", gs * use, gs, p0[np.ix_(cs, cs)], optimize=True
+            )
+        x0, p0 = x1, path.cov[k]
+    return np.concatenate(out), path.log_likelihood
