@@ -9,23 +9,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, uniform_filter1d
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
-from skimage.morphology import skeletonize
 
 from qc.geometry import Box, Calibration
+from qc.measuring import contrast, course
 from qc.ports import Segmentation
 
 DOUBT = 0.05
 """The score down to which doubtful defects are listed (contracts, section 3)."""
 
 MOST_DOUBTFUL = 200
-"""Of the doubtful ones only so many are listed for a frame, the surest: a bad model doubts a textured frame everywhere."""
-
-SMOOTHING = 9
-"""Points of a curve that are averaged before it is measured: steps from pixel to pixel make a slanted line up to 8 %
-too long; nine steps bring that under 2 % and still follow a bend of 10 px radius."""
+"""Of the doubtful ones so many are listed for a frame, the surest: a bad model doubts a textured frame everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +32,21 @@ class Defect:
     box: Box
     area_px: int
     length_px: float
-    """Along the curve: the longest path through the blemish's skeleton, ends included."""
+    """Along the curve, from edge to edge (`qc.measuring`)."""
     width_px: float
-    """Across the curve, averaged over the skeleton."""
+    """Across the curve, averaged along it."""
     counts: bool
     """At or above the model's threshold; otherwise it is doubtful."""
     outline: tuple[tuple[tuple[int, int], ...], ...] = ()
     """Closed rings of pixel centres `(x, y)`: outer edges and the edges of holes."""
     mm_per_px: float | None = None
+    angle_deg: float | None = None
+    """From the rows' direction, counter-clockwise as seen, in [0, 180); None for what has no direction."""
+    contrast: float | None = None
+    """Brightness less that of its surroundings, over full scale, in [-1, 1]; None where no picture was given."""
 
     def as_json(self) -> dict[str, object]:
-        """The words of the contract (section 3)."""
+        """The words of the contract (section 3), and the direction and contrast."""
         scale = Calibration(self.mm_per_px) if self.mm_per_px else None
         return {
             "class": self.class_name,
@@ -62,6 +59,8 @@ class Defect:
             "area_mm2": round(scale.mm2(self.area_px), 5) if scale else None,
             "length_mm": round(scale.mm(self.length_px), 4) if scale else None,
             "width_mm": round(scale.mm(self.width_px), 4) if scale else None,
+            "angle_deg": self.angle_deg,
+            "contrast": None if self.contrast is None else round(self.contrast, 4),
         }
 
 
@@ -152,6 +151,7 @@ def find_defects(
     threshold: float,
     min_area_px: int = 1,
     mm_per_px: float | None = None,
+    pixels: NDArray[np.uint8] | NDArray[np.uint16] | None = None,
 ) -> tuple[tuple[Defect, ...], NDArray[np.uint16]]:
     """The blobs of a segmented frame (`find_blobs`), measured.
 
@@ -161,6 +161,7 @@ def find_defects(
         threshold: in (DOUBT, 1).
         min_area_px: smaller blemishes are specks, and dropped.
         mm_per_px: the station's calibration, if it has one.
+        pixels: the frame itself, `H x W` or `H x W x 3`; then the defects' contrast is measured too.
 
     Returns:
         The defects, and `H x W` uint16: 0 background, else 1 + the place of the pixel's defect in the list.
@@ -168,7 +169,7 @@ def find_defects(
     instances = np.zeros(seen.log_odds.shape, np.uint16)
     defects = []
     for blob in find_blobs(seen, threshold=threshold, min_area_px=min_area_px):
-        length, width_px = curve_length_and_width(blob.pixels)
+        measured = course(blob.pixels)
         defects.append(
             Defect(
                 class_id=blob.class_id,
@@ -176,11 +177,13 @@ def find_defects(
                 score=blob.score,
                 box=blob.box,
                 area_px=int(blob.pixels.sum()),
-                length_px=length,
-                width_px=width_px,
+                length_px=measured.length_px,
+                width_px=measured.width_px,
                 counts=blob.counts,
                 outline=outline(blob.pixels, dx=blob.box.x, dy=blob.box.y),
                 mm_per_px=mm_per_px,
+                angle_deg=measured.angle_deg,
+                contrast=None if pixels is None else contrast(pixels, blob.pixels, x=blob.box.x, y=blob.box.y),
             )
         )
         instances[blob.place][blob.pixels] = len(defects)
@@ -204,52 +207,3 @@ def outline(blob: NDArray[np.bool_], *, dx: int = 0, dy: int = 0) -> tuple[tuple
     """The closed rings around a blob and around its holes, as pixel centres moved by `dx`, `dy`."""
     rings, _ = cv2.findContours(blob.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(dx, dy))
     return tuple(tuple((int(x), int(y)) for x, y in ring[:, 0]) for ring in rings)
-
-
-def curve_length_and_width(blob: NDArray[np.bool_]) -> tuple[float, float]:
-    """Length along a blob's curve and mean width across it, in pixels.
-
-    The curve is the longest shortest path through the skeleton (Zhang and Suen 1984), steps weighing 1 or sqrt(2). A
-    skeleton ends half a width before the blob does, so one width is added; for this, width is twice the mean distance
-    from the skeleton to the nearest outside pixel centre, less one. The width returned is area over length.
-    """
-    padded = np.pad(blob, 1)
-    distance = distance_transform_edt(padded)
-    bones = skeletonize(padded)
-    if not bones.any():
-        bones = distance == distance.max()
-    rows, columns = np.nonzero(bones)
-    width = float(2.0 * distance[rows, columns].mean() - 1.0)
-    length = _longest_path(rows, columns, bones) + width
-    return length, float(blob.sum()) / length
-
-
-def _longest_path(rows: NDArray[np.intp], columns: NDArray[np.intp], bones: NDArray[np.bool_]) -> float:
-    count = len(rows)
-    if count == 1:
-        return 0.0
-    index = np.full(bones.shape, -1, np.int64)
-    index[rows, columns] = np.arange(count)
-    starts, ends, weights = [], [], []
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        neighbour = index[rows + dy, columns + dx]  # the mask is padded by one, so this stays inside
-        there = neighbour >= 0
-        starts.append(np.nonzero(there)[0])
-        ends.append(neighbour[there])
-        weights.append(np.full(int(there.sum()), math.hypot(dy, dx)))
-    graph = coo_matrix(
-        (np.concatenate(weights), (np.concatenate(starts), np.concatenate(ends))), (count, count)
-    ).tocsr()
-    # Two sweeps find the longest shortest path of a tree; a skeleton with loops is close enough to one.
-    first = dijkstra(graph, directed=False, indices=0)
-    far = int(np.where(np.isfinite(first), first, -1).argmax())
-    distances, before = dijkstra(graph, directed=False, indices=far, return_predecessors=True)
-    place = int(np.where(np.isfinite(distances), distances, -1).argmax())
-    path = [place]
-    while place != far:
-        place = int(before[place])
-        path.append(place)
-    points = np.stack([rows[path], columns[path]], axis=1).astype(float)
-    smooth = uniform_filter1d(points, SMOOTHING, axis=0, mode="nearest")
-    smooth[[0, -1]] = points[[0, -1]]
-    return float(np.hypot(*np.diff(smooth, axis=0).T).sum())

@@ -34,6 +34,7 @@ def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str 
         segmenter.classes,
         threshold=segmenter.threshold,
         mm_per_px=policy.scale(station=station, view=frame.view),
+        pixels=frame.pixels,
     )
     return Findings(
         verdict=policy.judge(defects, view=frame.view),

@@ -1,6 +1,4 @@
-"""A blemish is found once, measured along its curve, and its outline gives it back."""
-
-import math
+"""A blemish is found once, measured, and its outline gives it back."""
 
 import cv2
 import numpy as np
@@ -9,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qc.defects import class_mask, curve_length_and_width, find_defects, logit, outline, probability
+from qc.defects import class_mask, find_defects, logit, outline, probability
 from qc.ports import Segmentation
 
 CLASSES = {1: "scratch", 2: "pit"}
@@ -18,34 +16,6 @@ CLASSES = {1: "scratch", 2: "pit"}
 def seen(scores: np.ndarray, class_id: int = 1) -> Segmentation:
     clipped = np.clip(scores, 1e-4, 1 - 1e-4)
     return Segmentation(np.log(clipped / (1 - clipped)).astype(np.float16), np.full(scores.shape, class_id, np.uint8))
-
-
-def drawn(length: int, width: int, angle: float) -> np.ndarray:
-    y, x = np.mgrid[:400, :400] - 200
-    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    return (abs(along) <= length / 2) & (abs(across) <= width / 2)
-
-
-@pytest.mark.parametrize("angle", [0.0, 0.3, math.pi / 4, 1.2])
-@pytest.mark.parametrize(("length", "width"), [(60, 5), (200, 5), (300, 7)])
-def test_a_straight_scratch_has_the_length_it_was_drawn_with(length, width, angle):
-    measured, across = curve_length_and_width(drawn(length, width, angle))
-
-    assert measured == pytest.approx(length, rel=0.04, abs=width)
-    assert across == pytest.approx(width, abs=1)
-
-
-def test_the_length_of_a_bent_scratch_follows_its_curve():
-    picture = np.zeros((300, 300), np.uint8)
-    cv2.ellipse(picture, (150, 150), (100, 100), 0, 0, 180, 1, 3)
-
-    length, _ = curve_length_and_width(picture > 0)
-
-    assert length == pytest.approx(math.pi * 100 + 3, rel=0.05)  # not the 200 px between its ends
-
-
-def test_one_pixel_is_one_pixel_long_and_wide():
-    assert curve_length_and_width(np.ones((1, 1), bool)) == (1.0, 1.0)
 
 
 def test_what_is_doubtful_is_listed_after_what_counts():
@@ -84,6 +54,18 @@ def test_millimetres_are_given_only_where_the_view_is_calibrated():
     assert bare.as_json()["length_mm"] is None
     assert scaled.as_json()["length_mm"] == pytest.approx(scaled.length_px * 0.1, abs=1e-3)
     assert scaled.as_json()["area_mm2"] == pytest.approx(300 * 0.01)
+
+
+def test_direction_and_contrast_are_given_where_the_picture_is():
+    scores, picture = np.zeros((60, 60)), np.full((60, 60), 100, np.uint8)
+    scores[10:13, 10:40], picture[10:13, 10:40] = 0.9, 151
+
+    (blind,), _ = find_defects(seen(scores), CLASSES, threshold=0.5)
+    (found,), _ = find_defects(seen(scores), CLASSES, threshold=0.5, pixels=picture)
+
+    assert blind.as_json()["contrast"] is None
+    assert found.as_json()["contrast"] == pytest.approx(0.2)
+    assert found.as_json()["angle_deg"] == 0
 
 
 @settings(max_examples=100, deadline=None)
