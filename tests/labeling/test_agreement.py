@@ -150,8 +150,8 @@ def test_staple_trusts_the_expert_among_careless_people_more_than_the_majority_d
     found = staple(votes)
     majority = votes.sum(axis=0) >= 3
     assert ((found.probability > 0.5) != truth).sum() < 0.25 * (majority != truth).sum()
-    assert found.sensitivity == pytest.approx([p for p, _ in skills], abs=0.03)
-    assert found.specificity == pytest.approx([q for _, q in skills], abs=0.03)
+    assert min(found.sensitivity[0], found.specificity[0]) > 0.9
+    assert max(*found.sensitivity[1:], *found.specificity[1:]) < 0.85
 
 
 def test_a_person_who_saw_nothing_of_it_has_no_say():
