@@ -1,4 +1,4 @@
-"""A model folder: `weights.safetensors` and `model.json` (the card), and the segmenter that it becomes.
+"""A model folder: `weights.safetensors` and `model.json` (the card), and what is made of it.
 
 Never pickle: safetensors holds numbers only, so a model from a stranger can be opened without running their code.
 The id is a hash over the weights and over everything that changes an answer, so equal ids give equal verdicts.
@@ -23,96 +23,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qc.errors import Conflict, InvalidInput, NotFound
-from qc.frame import camera_bits
-from qc.ports import Segmentation
-from segmentation import samples, tiled
-from segmentation.answering import Answer, Answering, Look
+from segmentation import samples
 from segmentation.config import NetworkConfig, as_json, network_config
 from segmentation.networks import Network, build
-from segmentation.operating_point import calibrated
+from segmentation.segmenter import FrameSegmenter, from_card, torch_look
 
 FORMAT = 1
 """Version of the model folder's layout."""
 
 WEIGHTS = "weights.safetensors"
 CARD = "model.json"
-
-
-class TorchSegmenter:
-    """A network at work; a `qc.ports.Segmenter`. One object may be used from several threads at once."""
-
-    def __init__(
-        self,
-        network: Network,
-        config: NetworkConfig,
-        classes: Mapping[int, str],
-        *,
-        reach: int,
-        calibration: tuple[float, float] = (1.0, 0.0),
-        threshold: float = 0.5,
-        model_id: str = "",
-        device: str = "cpu",
-        threads: int | None = None,
-    ) -> None:
-        self._answering = Answering(network.to(memory_format=torch.channels_last)).eval().to(device)
-        self._classes = dict(sorted(classes.items()))
-        self._reach, self._stride, self._calibration = reach, config.stride, calibration
-        self._threshold, self._model_id = threshold, model_id
-        self._device, self._threads = torch.device(device), threads
-
-    @property
-    def model_id(self) -> str:
-        return self._model_id
-
-    @property
-    def classes(self) -> Mapping[int, str]:
-        return self._classes
-
-    @property
-    def threshold(self) -> float:
-        return self._threshold
-
-    def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
-        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile."""
-        return answer_frame(
-            pixels,
-            self.look,
-            classes=self._classes,
-            reach=self._reach,
-            stride=self._stride,
-            calibration=self._calibration,
-        )
-
-    def look(self, window: NDArray[np.uint8]) -> Answer:
-        """The network's answer for a window; see `segmentation.answering`."""
-        if self._threads is not None and torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
-        with torch.inference_mode():
-            log_odds, place = self._answering(torch.from_numpy(window)[None].to(self._device))
-            return log_odds.cpu().numpy(), place.cpu().numpy()
-
-
-def answer_frame(
-    pixels: NDArray[np.uint8] | NDArray[np.uint16],
-    look: Look,
-    *,
-    classes: Mapping[int, str],
-    reach: int,
-    stride: int,
-    calibration: tuple[float, float] = (1.0, 0.0),
-    core: int | None = None,
-) -> Segmentation:
-    """A whole frame's answer from a network that looks at windows of it, whatever computes the network."""
-    height, width = pixels.shape[:2]
-    ids = np.array(sorted(classes), np.uint8)
-    log_odds = np.empty((height, width), np.float16)
-    class_id = np.empty((height, width), np.uint8)
-    bits = camera_bits(pixels)
-    for box, (odds, kind) in tiled.answers(pixels, look, reach=reach, stride=stride, bits=bits, core=core):
-        place = np.s_[box.y : box.bottom, box.x : box.right]
-        log_odds[place] = calibrated(odds, *calibration)
-        class_id[place] = ids[kind]
-    return Segmentation(log_odds, class_id)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -156,7 +76,7 @@ def identity(card: Mapping[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = None) -> TorchSegmenter:
+def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = None) -> FrameSegmenter:
     """The model in a folder, ready to look at frames.
 
     Args:
@@ -168,28 +88,17 @@ def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = N
         NotFound, InvalidInput: there is no model, or it is damaged; or there is no such device.
     """
     check_device(device)
+    card, network = load_network(folder)
+    return from_card(card, torch_look(network, device=device, threads=threads), runtime="torch")
+
+
+def load_network(folder: Path) -> tuple[dict[str, Any], Network]:
+    """The card and the network of a model whose files are intact; raises NotFound, InvalidInput."""
     card = read_card(folder)
-    found = model_id(folder)
-    config = network_config(card["network"])
-    classes = {int(k): str(v) for k, v in card["classes"].items()}
-    network = build(config, len(classes))
+    card["id"] = model_id(folder)
+    network = build(network_config(card["network"]), len(card["classes"]))
     load_weights(network, read_weights(folder), folder)
-    return TorchSegmenter(
-        network,
-        config,
-        classes,
-        reach=int(card["reach_px"]),
-        calibration=read_calibration(card),
-        threshold=float(card["threshold"]),
-        model_id=found,
-        device=device,
-        threads=threads,
-    )
-
-
-def read_calibration(card: Mapping[str, Any]) -> tuple[float, float]:
-    """Scale and offset of the log-odds, from a card."""
-    return float(card["calibration"]["scale"]), float(card["calibration"]["offset"])
+    return card, network
 
 
 def check_device(device: str) -> None:

@@ -42,6 +42,19 @@ def balanced_core(height: int, width: int, stride: int, largest: int = CORE_PX) 
     return -(-longer // count // stride) * stride
 
 
+def window_inside(shape: tuple[int, ...], side: int, stride: int) -> Box:
+    """A window of at most `side` px in the middle of a frame of `shape`, with sides that are multiples of `stride`.
+
+    Of a small frame, the whole of what it is continued to.
+    """
+    places = []
+    for length in shape[:2]:
+        taken = min(side // stride * stride, continued(length, stride))
+        places.append((max(0, (length - taken) // 2), taken))
+    (y, height), (x, width) = places
+    return Box(x, y, width, height)
+
+
 def look_at(pixels: NDArray[Any], window: Box, *, bits: int, stride: int) -> NDArray[np.uint8]:
     """A window of the continued frame, as the network sees it: `H x W x 3`, 8 bit, RGB.
 

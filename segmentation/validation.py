@@ -16,11 +16,11 @@ from qc.errors import InvalidInput
 from qc.ports import Segmentation
 from segmentation.matching import facts
 from segmentation.metrics import report
-from segmentation.model import TorchSegmenter
 from segmentation.networks import Network
 from segmentation.operating_point import Calibration, Tally, calibrated
 from segmentation.plan import Plan
 from segmentation.samples import crops
+from segmentation.segmenter import FrameSegmenter, torch_look
 
 LOOK_PX = 12_000_000
 """Looks during a run stay below about ten seconds on one core."""
@@ -119,10 +119,9 @@ class Validator:
         named = {"split": "val", "val_images_used": len(found), **figures}
         return Judgement(calibration, threshold, named, remembered)
 
-    def _segmenter(self, net: Network, classes: Mapping[int, str]) -> TorchSegmenter:
-        return TorchSegmenter(
-            net, self._plan.network, classes or self._plan.classes, reach=self._reach, device=self._device
-        )
+    def _segmenter(self, net: Network, classes: Mapping[int, str]) -> FrameSegmenter:
+        look = torch_look(net, device=self._device)
+        return FrameSegmenter(look, classes or self._plan.classes, self._reach, self._plan.network.stride)
 
     def _open(self, sample: Sample) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         if sample.name in self._kept:

@@ -85,7 +85,7 @@ def test_a_device_that_is_not_there_is_named(model):
 
 def test_memory_beyond_the_answer_does_not_grow_with_the_frame(monkeypatch):
     """numpy's share of it: the network is replaced by arithmetic, so that a large frame is quick."""
-    from segmentation.model import answer_frame
+    from segmentation.segmenter import FrameSegmenter
 
     def look(window):
         return window[..., 0].astype(np.float32), window[..., 1]
@@ -94,7 +94,7 @@ def test_memory_beyond_the_answer_does_not_grow_with_the_frame(monkeypatch):
     for side in (3000, 6000):
         pixels = np.zeros((side, side), np.uint8)
         tracemalloc.start()
-        answer_frame(pixels, look, classes={1: "scratch"}, reach=200, stride=16)
+        FrameSegmenter(look, {1: "scratch"}, reach=200, stride=16).segment(pixels)
         peaks.append(tracemalloc.get_traced_memory()[1] - 3 * side * side)
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0] + 1_000_000

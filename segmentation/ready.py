@@ -1,0 +1,155 @@
+"""A model made ready for this machine: the fastest runtime whose verdicts are the model's own.
+
+Every runtime is written, timed and compared on the model's validation frames with what torch says (the parity
+gate). One that changes a verdict, or the defects that count, is refused, however fast. What was found is kept in
+`ready.json`, so that a person can see why this one serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.errors import Conflict, InvalidInput
+from qc.frame import camera_bits
+from segmentation.answering import Look
+from segmentation.model import load_network, read_card, replace_folder
+from segmentation.parity import Picture, compare_verdicts, pixels_of, refusal
+from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write
+from segmentation.samples import carried
+from segmentation.segmenter import FrameSegmenter, from_card, torch_look
+from segmentation.tiled import look_at, window_inside
+
+CARD = "ready.json"
+
+MOST_WINDOWS = 64
+"""Ranges of 8-bit arithmetic are read from so many windows at most."""
+
+FRAMES_FOR_ROUNDING = 50
+"""A runtime that rounds (bf16, int8) needs at least so many frames to show that no verdict changes."""
+
+TIMED_SECONDS = 1.0
+"""How long each runtime is timed, of its own CPU time, after a first look that does not count."""
+
+Progress = Callable[[float, str], None]
+
+
+def make_ready(
+    folder: Path,
+    out: Path,
+    *,
+    samples: Sequence[Picture] | None = None,
+    runtimes: Sequence[str] = RUNTIMES,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Find the fastest runtime for the model in `folder`, and write it with its proof into `out`.
+
+    Args:
+        folder: the model.
+        out: created; replaced if it is there.
+        samples: images or frames to compare verdicts on; None: those the model folder carries.
+        runtimes: the ones to try, of `segmentation.runtimes.RUNTIMES`; torch is always there to fall back on.
+        threads: CPU threads for one frame.
+        progress: told how far it is.
+
+    Returns:
+        What `ready.json` says: the model, the runtime chosen, and for each one tried its CPU seconds per megapixel,
+        what was compared, and why it was refused if it was.
+
+    Raises:
+        InvalidInput: an unknown runtime, or nothing to compare on. Conflict: `out` holds something else.
+    """
+    if unknown := set(runtimes) - set(RUNTIMES):
+        raise InvalidInput(f"runtimes are {RUNTIMES}, not {sorted(unknown)}")
+    if out.exists() and any(out.iterdir()) and not (out / CARD).is_file():
+        raise Conflict(f"{out} is there and holds something else; choose another folder")
+    frames: Sequence[Picture] = carried(folder) if samples is None else samples
+    if not frames:
+        raise InvalidInput("verdicts must be compared on some frames; give samples of the model's validation parts")
+    card, network = load_network(folder)
+    own = from_card(card, torch_look(network, threads=threads), runtime="torch")
+    windows = [_window(pixels_of(f), own.stride) for f in frames[:MOST_WINDOWS]]
+    tried: list[dict[str, Any]] = [_timed("torch", own.look, windows)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    others = [r for r in runtimes if r != "torch"]
+    try:
+        for number, name in enumerate(others):
+            if progress:
+                progress(number / len(others), name)
+            if name not in EXACT and len(frames) < FRAMES_FOR_ROUNDING:
+                why = f"it rounds, and {len(frames)} frames are too few to show that no verdict changes"
+                tried.append({"runtime": name, "accepted": False, "why": f"{why}; give {FRAMES_FOR_ROUNDING}"})
+                continue
+            write(name, network, own.stride, working, windows)
+            look = open_look(name, working, threads=threads)
+            parity = compare_verdicts(own, from_card(card, look, runtime=name), frames)
+            why = refusal(parity, exact=name in EXACT)
+            tried.append({**_timed(name, look, windows), "accepted": not why, "why": why, "parity": parity})
+        best = min((t for t in tried if t["accepted"]), key=lambda t: float(t["cpu_seconds_per_mpx"]))
+        said = {"model": card["id"], "runtime": best["runtime"], "threads": threads, "tried": tried}
+        (working / CARD).write_text(json.dumps({**said, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
+        replace_folder(working, out)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    if progress:
+        progress(1.0, f"{best['runtime']} serves")
+    return said
+
+
+def open_ready(folder: Path, ready: Path, *, threads: int | None = None) -> FrameSegmenter:
+    """The model in `folder` with the runtime that `make_ready` chose.
+
+    Raises:
+        InvalidInput: `ready` is of another model, of another machine, or damaged.
+    """
+    card = read_card(folder)
+    try:
+        said = json.loads((ready / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{ready} cannot be read: {error}") from error
+    if said.get("model") != card["id"] or said.get("machine") != machine():
+        raise InvalidInput(f"{ready} was made for another model or another machine; make it ready again")
+    if said["runtime"] == "torch":
+        card, network = load_network(folder)
+        return from_card(card, torch_look(network, threads=threads), runtime="torch")
+    return from_card(card, open_look(said["runtime"], ready, threads=threads), runtime=said["runtime"])
+
+
+def machine() -> str:
+    """A short word for what decides which runtime is fastest here: processor and versions."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        processor = next((li.split(":", 1)[1].strip() for li in lines if li.startswith(("model name", "flags"))), "")
+    except OSError:
+        processor = platform.processor()
+    said = [platform.machine(), processor, *(version(p) for p in ("torch", "onnxruntime", "openvino"))]
+    return hashlib.sha256("|".join(said).encode()).hexdigest()[:12]
+
+
+def _window(pixels: NDArray[Any], stride: int) -> NDArray[np.uint8]:
+    """From the middle of a frame, at most `CALIBRATION_PX` wide and high."""
+    return look_at(pixels, window_inside(pixels.shape, CALIBRATION_PX, stride), bits=camera_bits(pixels), stride=stride)
+
+
+def _timed(name: str, look: Look, windows: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+    look(windows[0])
+    began, px, number = time.process_time(), 0, 0
+    while time.process_time() - began < TIMED_SECONDS:
+        window = windows[number % len(windows)]
+        look(window)
+        px, number = px + window.shape[0] * window.shape[1], number + 1
+    seconds = (time.process_time() - began) / (px / 1e6)
+    return {"runtime": name, "accepted": True, "why": "", "cpu_seconds_per_mpx": round(seconds, 4)}

@@ -1,0 +1,166 @@
+"""What can compute a network: torch, ONNX Runtime, OpenVINO. Writing the network for each, and putting it to work."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qc.errors import InvalidInput
+from segmentation.answering import Answer, Answering, Look
+from segmentation.networks import Network
+
+RUNTIMES = ("torch", "onnx", "openvino", "openvino-bf16", "openvino-int8")
+EXACT = ("torch", "onnx", "openvino")
+"""These compute in float32; the others round, and need more proof that no verdict changes."""
+
+FILES = {"onnx": "model.onnx", "openvino": "model.xml", "openvino-bf16": "model.xml", "openvino-int8": "int8.xml"}
+
+CALIBRATION_PX = 512
+"""Side of the windows from which the ranges of the 8-bit network are read."""
+
+
+def write(name: str, network: Network, stride: int, folder: Path, pictures: Sequence[NDArray[np.uint8]] = ()) -> None:
+    """Write `network` into `folder` as runtime `name` reads it; does nothing where the file is there.
+
+    Args:
+        name: one of `RUNTIMES` except torch, which needs no file.
+        network: as trained; it is put into evaluation mode.
+        stride: of the network, in pixels.
+        folder: must be there.
+        pictures: `H x W x 3`, 8 bit, RGB windows with sides that are multiples of the stride; needed for int8.
+
+    Raises:
+        InvalidInput: no such runtime, or int8 without pictures.
+    """
+    if name not in FILES:
+        raise InvalidInput(f"a file can be written for {sorted(FILES)}, not for {name!r}")
+    path = folder / FILES[name]
+    if path.exists():
+        return
+    if name == "onnx":
+        _write_onnx(network, stride, path)
+        return
+    import openvino
+
+    if name == "openvino-int8":
+        if not pictures:
+            raise InvalidInput("8-bit arithmetic needs pictures to read its ranges from; give some samples")
+        write("openvino", network, stride, folder)
+        openvino.save_model(_in_8_bit(folder / FILES["openvino"], pictures), path, compress_to_fp16=False)
+        return
+    side = 8 * stride
+    with _quietly():
+        found = openvino.convert_model(
+            Answering(network).eval(),
+            example_input=torch.zeros(1, side, side, 3, dtype=torch.uint8),
+            input=[1, -1, -1, 3],
+        )
+    openvino.save_model(found, path, compress_to_fp16=False)
+
+
+def _write_onnx(network: Network, stride: int, path: Path) -> None:
+    """One ONNX file with free height and width."""
+    side = 8 * stride
+    height, width = torch.export.Dim("height"), torch.export.Dim("width")
+    with _quietly():
+        torch.onnx.export(
+            Answering(network).eval(),
+            (torch.zeros(1, side, side, 3, dtype=torch.uint8),),
+            str(path),
+            dynamo=True,
+            external_data=False,
+            input_names=["picture"],
+            output_names=["log_odds", "class_place"],
+            dynamic_shapes=({1: stride * height, 2: stride * width},),
+            verbose=False,
+        )
+
+
+def _in_8_bit(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> Any:
+    """The network with 8-bit weights and activations, ranges as `pictures` show them (post-training quantisation)."""
+    with _quietly():
+        import nncf
+        import openvino
+
+        nncf.set_log_level(logging.ERROR)
+        ranges = nncf.Dataset([p[None] for p in pictures])
+        return nncf.quantize(
+            openvino.Core().read_model(path),
+            ranges,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(pictures),
+            fast_bias_correction=True,
+        )
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Exporters advise their own developers on every channel there is."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_look(name: str, folder: Path, *, threads: int | None = None) -> Look:
+    """What `write` has written, at work. Several threads may look at once.
+
+    Args:
+        name: one of `RUNTIMES` except torch.
+        folder: where the files are.
+        threads: CPU threads for one window; None: as many as torch uses.
+
+    Raises:
+        InvalidInput: no such runtime, or its files are not there or damaged.
+    """
+    if name not in FILES:
+        raise InvalidInput(f"the runtime must be one of {sorted(FILES)}, not {name!r}")
+    path, count = folder / FILES[name], threads or torch.get_num_threads()
+    if not path.is_file():
+        raise InvalidInput(f"{folder} holds no model for {name}; make it ready again")
+    try:
+        return _onnx(path, count) if name == "onnx" else _openvino(path, name, count)
+    except RuntimeError as error:
+        raise InvalidInput(f"{path} is damaged ({error}); make it ready again") from error
+
+
+def _onnx(path: Path, threads: int) -> Look:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def look(window: NDArray[np.uint8]) -> Answer:
+        log_odds, place = session.run(None, {"picture": window[None]})
+        return log_odds, place
+
+    return look
+
+
+def _openvino(path: Path, name: str, threads: int) -> Look:
+    import openvino
+
+    precision = "bf16" if name == "openvino-bf16" else "f32"
+    how = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(path, "CPU", how)
+    own = threading.local()  # a request serves one thread at a time
+
+    def look(window: NDArray[np.uint8]) -> Answer:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        said = own.request.infer(window[None], share_inputs=True)
+        return said[0].copy(), said[1].copy()  # the next window overwrites the request's own
+
+    return look

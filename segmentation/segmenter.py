@@ -1,0 +1,84 @@
+"""A look at windows becomes a `qc.ports.Segmenter`: whole frames in, calibrated answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qc.frame import camera_bits
+from qc.ports import Segmentation
+from segmentation import tiled
+from segmentation.answering import Answer, Answering, Look
+from segmentation.config import network_config
+from segmentation.networks import Network
+from segmentation.operating_point import calibrated
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSegmenter:
+    """A network at work; a `qc.ports.Segmenter`. One object may be used from several threads at once."""
+
+    look: Look
+    classes: Mapping[int, str]
+    reach: int
+    """How far the network looks, in pixels."""
+    stride: int
+    """Sides of windows are multiples of it, in pixels."""
+    calibration: tuple[float, float] = (1.0, 0.0)
+    """Scale and offset of the log-odds."""
+    threshold: float = 0.5
+    model_id: str = ""
+    runtime: str = "torch"
+    """What computes the network (`segmentation.runtimes`)."""
+
+    def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16], *, core: int | None = None) -> Segmentation:
+        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile.
+
+        `core` is the largest side of a tile's core in pixels, a multiple of the stride; the answer does not depend
+        on it, time and memory do.
+        """
+        height, width = pixels.shape[:2]
+        ids = np.array(sorted(self.classes), np.uint8)
+        log_odds = np.empty((height, width), np.float16)
+        class_id = np.empty((height, width), np.uint8)
+        cores = tiled.answers(
+            pixels, self.look, reach=self.reach, stride=self.stride, bits=camera_bits(pixels), core=core
+        )
+        for box, (odds, kind) in cores:
+            place = np.s_[box.y : box.bottom, box.x : box.right]
+            log_odds[place] = calibrated(odds, *self.calibration)
+            class_id[place] = ids[kind]
+        return Segmentation(log_odds, class_id)
+
+
+def from_card(card: Mapping[str, Any], look: Look, *, runtime: str) -> FrameSegmenter:
+    """A look at work as the card of its model says."""
+    return FrameSegmenter(
+        look,
+        {int(k): str(v) for k, v in sorted(card["classes"].items(), key=lambda item: int(item[0]))},
+        reach=int(card["reach_px"]),
+        stride=network_config(card["network"]).stride,
+        calibration=(float(card["calibration"]["scale"]), float(card["calibration"]["offset"])),
+        threshold=float(card["threshold"]),
+        model_id=str(card["id"]),
+        runtime=runtime,
+    )
+
+
+def torch_look(network: Network, *, device: str = "cpu", threads: int | None = None) -> Look:
+    """The network, put on `device`, as a look; `threads` for one window on the CPU, None: torch's choice."""
+    answering = Answering(network.to(memory_format=torch.channels_last)).eval().to(device)
+
+    def look(window: NDArray[np.uint8]) -> Answer:
+        if threads is not None and torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        with torch.inference_mode():
+            log_odds, place = answering(torch.from_numpy(window)[None].to(device))
+            return log_odds.cpu().numpy(), place.cpu().numpy()
+
+    return look
