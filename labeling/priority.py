@@ -1,0 +1,221 @@
+"""What to label next: one number for each candidate, and a share drawn at random, so that estimates stay honest.
+
+A label is worth its price where the model is unsure, where the surface looks like nothing labelled before, where
+opinions differ, or where the class is rare; worth is divided by the time it takes. Labels chosen that way say nothing
+about how often the model is wrong; labels drawn by chance do, and each keeps the chance it was drawn with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from qc.errors import InvalidInput
+
+WEIGHTS = {"uncertainty": 1.0, "disagreement": 1.0, "novelty": 0.5, "rarity": 0.5}
+"""How far each reason alone can carry a candidate: a doubt or a quarrel to the very top, a strange look or a rare class
+half the way, since both may be harmless."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something a person could label."""
+
+    id: str
+    uncertainty: float
+    """In [0, 1]; see `uncertainty`."""
+    disagreement: float = 0.0
+    """In [0, 1]: between model versions, with the operator, or between views."""
+    classes: Mapping[int, float] = field(default_factory=dict)
+    """Class id to the chance that labelling it yields a defect of that class."""
+    embedding: Sequence[float] | None = None
+    """Where it lies among all surfaces; any length, the same for all."""
+    cost_s: float = 60.0
+    """Seconds a person will need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A candidate to be labelled."""
+
+    id: str
+    worth: float
+    """In [0, 1]."""
+    chance: float
+    """With which it was chosen, in (0, 1]; 1 / `chance` is its weight in an estimate."""
+    by_chance: bool
+    """Drawn at random, and not for its worth."""
+
+
+def uncertainty(scores: Sequence[float]) -> float:
+    """Of a frame, from its defects' scores: that of the most doubtful one; 1 at a score of one half, 0 without any."""
+    return max((1.0 - abs(2.0 * s - 1.0) for s in scores), default=0.0)
+
+
+def labelling_seconds(defects: int, megapixels: float) -> float:
+    """How long a person will need, about: to open it, to look it over, and to mend each proposed defect."""
+    return 10.0 + 5.0 * megapixels + 8.0 * defects
+
+
+def choose(
+    candidates: Sequence[Candidate],
+    *,
+    count: int,
+    share_at_random: float,
+    labelled: Mapping[int, int],
+    known: Sequence[Sequence[float]] = (),
+    seed: int = 0,
+) -> list[Chosen]:
+    """The next `count` to label, most worth first; those drawn at random are mixed in at random places.
+
+    The worthiest `count - r` are taken for certain, then `r` uniformly from the rest, so that each candidate's chance
+    of being labelled is known: 1, or r over the rest.
+
+    Args:
+        candidates: all that could be labelled.
+        count: how many are wanted; all of them if there are fewer.
+        share_at_random: of `count`, in [0, 1].
+        labelled: class id to the number of labelled defects so far.
+        known: embeddings of what is labelled.
+        seed: the same seed draws the same.
+
+    Raises:
+        InvalidInput: a share, chance or cost is out of its range, or embeddings differ in length.
+    """
+    if not 0 <= share_at_random <= 1 or count < 0:
+        raise InvalidInput(f"cannot choose {count} with a share of {share_at_random} at random")
+    _check(candidates)
+    count = min(count, len(candidates))
+    drawn = min(math.ceil(count * share_at_random), count)
+    worth = np.array([_worth(c, labelled) for c in candidates])
+    cost = np.array([c.cost_s for c in candidates])
+    order, number = _worthiest(candidates, worth, cost, known, count - drawn)
+    rest = [k for k in range(len(candidates)) if k not in set(order)]
+    random = np.random.default_rng(seed)
+    lucky = random.choice(rest, drawn, replace=False).tolist() if drawn else []
+    chosen = [Chosen(candidates[k].id, float(number[k]), 1.0, False) for k in order]
+    for k in lucky:
+        place = int(random.integers(len(chosen) + 1))
+        chosen.insert(place, Chosen(candidates[k].id, float(number[k]), drawn / len(rest), True))
+    return chosen
+
+
+def _check(candidates: Sequence[Candidate]) -> None:
+    for c in candidates:
+        numbers = (c.uncertainty, c.disagreement, *c.classes.values())
+        if not all(0 <= x <= 1 for x in numbers) or not 0 < c.cost_s < math.inf:
+            raise InvalidInput(f"candidate {c.id}: chances must lie in [0, 1] and the cost must be positive")
+    if len({len(c.embedding) for c in candidates if c.embedding is not None}) > 1:
+        raise InvalidInput("the candidates' embeddings have different lengths; take all from one model")
+
+
+def _worth(candidate: Candidate, labelled: Mapping[int, int]) -> float:
+    """Without novelty: that at least one reason holds, were they independent."""
+    most = max(labelled.values(), default=0)
+    rarity = 0.0
+    if most:
+        rarity = max((p * (1 - labelled.get(c, 0) / most) for c, p in candidate.classes.items()), default=0.0)
+    reasons = {"uncertainty": candidate.uncertainty, "disagreement": candidate.disagreement, "rarity": rarity}
+    return 1.0 - math.prod(1.0 - WEIGHTS[name] * x for name, x in reasons.items())
+
+
+def _worthiest(
+    candidates: Sequence[Candidate], worth: Floats, cost: Floats, known: Sequence[Sequence[float]], count: int
+) -> tuple[list[int], Floats]:
+    """Places of the worthiest, in order, and every candidate's number.
+
+    After each pick the others' novelty falls where they resemble it, so that ten pictures of one scratch are not picked
+    together (farthest-first, as in Sener and Savarese 2018, arXiv:1708.00489).
+    """
+    have = np.array([c.embedding is not None for c in candidates])
+    near = np.full(len(candidates), np.inf)
+    space: Floats = np.zeros((len(candidates), 1))
+    if have.any():
+        length = len(next(c.embedding for c in candidates if c.embedding is not None))
+        space = np.array([c.embedding if c.embedding is not None else [0.0] * length for c in candidates], np.float64)
+        for point in np.asarray(known, np.float64).reshape(-1, length):
+            near = np.minimum(near, np.linalg.norm(space - point, axis=1))
+    spread = _spread(space[have])
+    price = np.clip(np.median(cost) / cost if len(cost) else cost, 0.0, 1.0)  # what is cheap gains nothing by it
+
+    def number() -> Floats:
+        novelty = np.where(have, 1.0 - np.exp(-near / spread), 0.0)
+        return np.asarray((1.0 - (1.0 - worth) * (1.0 - WEIGHTS["novelty"] * novelty)) * price, np.float64)
+
+    final, order = number(), list[int]()
+    for _ in range(count):
+        now = number()
+        now[order] = -1.0
+        best = int(now.argmax())
+        order.append(best)
+        final[best] = now[best]
+        if have[best]:
+            near = np.minimum(near, np.linalg.norm(space - space[best], axis=1))
+    return order, final
+
+
+def _spread(space: Floats) -> float:
+    """The mean distance between two candidates, the scale of what is far (the median is nothing where most resemble)."""
+    if len(space) < 2:
+        return 1.0
+    some = space[np.linspace(0, len(space) - 1, min(len(space), 200)).astype(int)]
+    apart = np.linalg.norm(some[:, None] - some[None], axis=-1)
+    return max(float(np.mean(apart[np.triu_indices(len(some), k=1)])), 1e-9)
+
+
+def drawn_by_chance(key: str, share: float) -> bool:
+    """Is this inspection among the share that is labelled whatever the model says? By a hash of its id.
+
+    For a stream: the chance is `share` for every key, and the same key always gives the same answer.
+
+    Raises:
+        InvalidInput: the share is outside [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise InvalidInput(f"the share drawn at random must lie in [0, 1], not {share}")
+    return int.from_bytes(hashlib.sha256(f"drawn {key}".encode()).digest()[:8], "big") / 2**64 < share
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over all candidates, estimated from the labelled ones."""
+
+    value: float
+    low: float
+    """90 % interval."""
+    high: float
+    labels: int
+
+
+def estimate(values: Sequence[float], chances: Sequence[float], *, total: int) -> Estimate:
+    """The mean of a quantity over all candidates, from those that were labelled, without bias.
+
+    Args:
+        values: the quantity of each labelled candidate, for example 1 where the model was wrong.
+        chances: with which each was chosen (`Chosen.chance`).
+        total: how many candidates there were.
+
+    Raises:
+        InvalidInput: nothing is labelled, lengths differ, or a chance is outside (0, 1].
+
+    Source:
+        Horvitz and Thompson 1952, JASA 47, eq. 6; the variance for independent draws (their eq. 9 without the joint
+        terms), which is a little too large for draws without replacement.
+    """
+    y, p = np.asarray(values, np.float64), np.asarray(chances, np.float64)
+    if len(y) == 0 or len(y) != len(p) or total < len(y):
+        raise InvalidInput(f"{len(y)} values with {len(p)} chances say nothing about {total} candidates")
+    if not ((p > 0) & (p <= 1)).all():
+        raise InvalidInput("a chance of being chosen must lie in (0, 1]")
+    mean = float((y / p).sum() / total)
+    spread = float(np.sqrt((y**2 * (1 - p) / p**2).sum()) / total)
+    reach = float(norm.ppf(0.95)) * spread
+    return Estimate(mean, mean - reach, mean + reach, len(y))
