@@ -163,7 +163,7 @@ def _worthiest(
 
 
 def _spread(space: Floats) -> float:
-    """The mean distance between two candidates, the scale of what is far (the median is nothing where most resemble)."""
+    """The mean distance between two candidates: the scale of what is far."""
     if len(space) < 2:
         return 1.0
     some = space[np.linspace(0, len(space) - 1, min(len(space), 200)).astype(int)]
