@@ -109,12 +109,30 @@ def make_ready(
     return said
 
 
+def is_ready(folder: Path, ready: Path) -> bool:
+    """Whether `ready` holds the model in `folder`, made ready on a machine like this one."""
+    try:
+        _read(folder, ready)
+    except InvalidInput:
+        return False
+    return True
+
+
 def open_ready(folder: Path, ready: Path, *, threads: int | None = None) -> FrameSegmenter:
     """The model in `folder` with the runtime that `make_ready` chose.
 
     Raises:
         InvalidInput: `ready` is of another model, of another machine, or damaged.
     """
+    card, said = _read(folder, ready)
+    if said["runtime"] == "torch":
+        card, network = load_network(folder)
+        return from_card(card, torch_look(network, threads=threads), runtime="torch")
+    return from_card(card, open_look(said["runtime"], ready, threads=threads), runtime=said["runtime"])
+
+
+def _read(folder: Path, ready: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The model's card and what `make_ready` wrote; raises InvalidInput where they do not belong together."""
     card = read_card(folder)
     try:
         said = json.loads((ready / CARD).read_text(encoding="utf-8"))
@@ -122,10 +140,7 @@ def open_ready(folder: Path, ready: Path, *, threads: int | None = None) -> Fram
         raise InvalidInput(f"{ready} cannot be read: {error}") from error
     if said.get("model") != card["id"] or said.get("machine") != machine():
         raise InvalidInput(f"{ready} was made for another model or another machine; make it ready again")
-    if said["runtime"] == "torch":
-        card, network = load_network(folder)
-        return from_card(card, torch_look(network, threads=threads), runtime="torch")
-    return from_card(card, open_look(said["runtime"], ready, threads=threads), runtime=said["runtime"])
+    return card, said
 
 
 def machine() -> str:

@@ -19,7 +19,7 @@ from labeling.records import Reason
 from labeling.tasks import open_task
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
-from server import label_jobs, process_learning, registry, retrain_job
+from server import label_jobs, process_learning, ready_job, registry, retrain_job
 from server.context import Context
 from server.jobs import queue
 from server.jobs.records import Job
@@ -101,6 +101,7 @@ def kinds(context: Context) -> dict[str, Kind]:
         SWEEP: Kind(partial(label_jobs.sweep, context), lane="labels"),
         process_learning.KIND: Kind(partial(process_learning.job, home, context.database), lane="processes"),
         retrain_job.KIND: Kind(partial(retrain_job.job, context), lane="training"),
+        ready_job.KIND: Kind(partial(ready_job.job, context), lane="runtimes"),
     }
 
 

@@ -38,9 +38,13 @@ Load = Callable[[Path], Segmenter]
 class Champion:
     """Holds the serving model. A `server.context.Part`."""
 
-    def __init__(self, database: Database, *, find: Find, load: Load) -> None:
-        self._database, self._find, self._load = database, find, load
+    def __init__(
+        self, database: Database, *, find: Find, load: Load, loaded: Callable[[Segmenter], None] | None = None
+    ) -> None:
+        self._database, self._find, self._load, self._loaded = database, find, load, loaded
         self._serving: Segmenter | None = None
+        self._folder = Path()
+        self._again = False
         self._problem: str | None = None
         self._failed_id: str | None = None
         self._changed = threading.Event()
@@ -59,6 +63,15 @@ class Champion:
         """Wait until a model serves; False when it took longer than `seconds`."""
         return self._ready.wait(seconds)
 
+    def in_use(self) -> tuple[str, Path] | None:
+        """Id and folder of the serving model; None while there is none."""
+        return (self._serving.model_id, self._folder) if self._serving is not None else None
+
+    def renew(self) -> None:
+        """Load the serving model again: there is a better way to compute it now."""
+        self._again = True
+        self.changed()
+
     def changed(self) -> None:
         """Somebody promoted a model: look at the table now."""
         self._failed_id = None
@@ -70,6 +83,7 @@ class Champion:
         if serving is None:
             return {"state": "failed" if self._problem else "starting", "message": self._problem or "loading the model"}
         state: dict[str, Any] = {"state": "degraded" if self._problem else "ok", "id": serving.model_id}
+        state["runtime"] = getattr(serving, "runtime", "torch")
         state["classes"] = {str(class_id): name for class_id, name in serving.classes.items()}
         if self._problem:
             state["message"] = self._problem
@@ -99,7 +113,8 @@ class Champion:
                 self._problem = "there is no model yet; train one with `qc train` and promote it"
             return
         model_id, folder = wanted
-        if self._serving is not None and self._serving.model_id == model_id:
+        again, self._again = self._again, False
+        if self._serving is not None and self._serving.model_id == model_id and not again:
             self._problem = None
             return
         if model_id == self._failed_id:
@@ -110,9 +125,11 @@ class Champion:
             raise Unavailable(
                 f"the folder of {model_id} now holds {loaded.model_id}; restore it, or promote another model"
             )
-        self._serving, self._problem, self._failed_id = loaded, None, None
+        self._serving, self._folder, self._problem, self._failed_id = loaded, folder, None, None
         self._ready.set()
-        log.info("champion serves", model=model_id)
+        log.info("champion serves", model=model_id, runtime=getattr(loaded, "runtime", "torch"))
+        if self._loaded is not None:
+            self._loaded(loaded)
 
 
 def find_champion(settings: Settings) -> Find:
@@ -132,15 +149,24 @@ def find_champion(settings: Settings) -> Find:
     return find
 
 
-def torch_loader(settings: Settings) -> Load:
-    """Loads a model folder for serving."""
+def loader(settings: Settings) -> Load:
+    """Loads a model folder for serving: made ready where it is, computed by torch where it is not yet."""
 
     def load(folder: Path) -> Segmenter:
-        from segmentation.model import load_segmenter
+        from segmentation.model import load_segmenter, read_card
+        from segmentation.ready import is_ready, open_ready
 
+        ready = ready_folder(settings, str(read_card(folder)["id"]))
+        if settings.runtimes and is_ready(folder, ready):
+            return open_ready(folder, ready, threads=settings.threads)
         return load_segmenter(folder, device=settings.device, threads=settings.threads)
 
     return load
+
+
+def ready_folder(settings: Settings, model_id: str) -> Path:
+    """Where a model made ready for this machine lies."""
+    return settings.home.resolve() / "ready" / f"{model_id.removeprefix('sha256:')[:16]}-{settings.threads}"
 
 
 class Fixed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,14 +23,18 @@ Start = Callable[[Context], Part | None]
 
 def start_champion(context: Context) -> Part:
     """The model that serves."""
-    from server.models_in_use import Champion, Fixed, find_champion, torch_loader
+    from server.models_in_use import Champion, Fixed, find_champion, loader
+    from server.ready_job import ask_where_it_helps
 
     if context.segmenter is not None:
         fixed = Fixed(context.segmenter)
         context.champion = Champion(context.database, find=fixed.find, load=fixed.load)
     else:
         context.champion = Champion(
-            context.database, find=find_champion(context.settings), load=torch_loader(context.settings)
+            context.database,
+            find=find_champion(context.settings),
+            load=loader(context.settings),
+            loaded=partial(ask_where_it_helps, context),
         )
     context.events.call("model", lambda _: context.need_champion().changed())
     return context.champion

@@ -44,6 +44,10 @@ class Settings(BaseSettings):
         default=0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores."
     )
     device: str = Field(default="cpu", description="Where the model runs: cpu, cuda.")
+    runtimes: bool = Field(
+        default=True,
+        description="Let the fastest runtime that gives the same verdicts compute the champion; if not, torch.",
+    )
     max_waiting: int = Field(
         default=32, ge=1, le=1000, description="Parts that may wait for their verdict; more get 429."
     )

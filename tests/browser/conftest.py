@@ -58,8 +58,9 @@ class Plant:
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
-        own = {"QC_HOME": str(self.home / "var"), "PORT": str(self.port), "QC_LABEL_STUDIO": "false"}
-        return {**kept, **own, "QC_RETRAIN_CRON": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        own = {"QC_HOME": str(self.home / "var"), "PORT": str(self.port), "QC_RETRAIN_CRON": ""}
+        off = {"QC_LABEL_STUDIO": "false", "QC_RUNTIMES": "false"}
+        return {**kept, **own, **off, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def qc(self, *words: str) -> str:
         """What a command of `qc` prints."""

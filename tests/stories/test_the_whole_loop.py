@@ -6,6 +6,7 @@ One story, told in order: each chapter needs what the one before left behind.
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import socket
@@ -203,6 +204,20 @@ def test_a_part_on_which_the_operator_disagreed_becomes_a_task_in_the_real_label
     assert shown["data"]["part"] == pushed[0]["part"]
     assert len(shown["predictions"]) == 1
     assert plant.get("/health").json()["components"]["label-studio"]["state"] == "ok"
+
+
+def test_the_champion_is_computed_by_another_runtime_once_that_has_proved_to_give_its_verdicts(plant):
+    def faster():
+        model = plant.get("/health").json()["components"]["model"]
+        return model if model["runtime"] != "torch" else None
+
+    model = wait_for("a faster runtime has taken over", faster, patience=400)
+    (kept,) = (plant.home / "ready").iterdir()
+    said = json.loads((kept / "ready.json").read_text())
+    assert (said["model"], said["runtime"]) == (model["id"], model["runtime"])
+    chosen = next(t for t in said["tried"] if t["runtime"] == said["runtime"])
+    assert chosen["parity"]["verdicts_that_differ"] == 0
+    assert chosen["cpu_seconds_per_mpx"] <= min(t["cpu_seconds_per_mpx"] for t in said["tried"] if t["accepted"])
 
 
 def test_a_finished_annotation_comes_home_by_webhook(plant):
