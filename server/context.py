@@ -20,6 +20,7 @@ from server.policies import Policies
 from server.settings import Settings
 
 if TYPE_CHECKING:
+    from server.camera_health import Cameras
     from server.inspecting import Inspector
     from server.models_in_use import Champion
 
@@ -68,6 +69,8 @@ class Context:
     """Name -> running part, in the order of starting."""
     champion: Champion | None = None
     inspector: Inspector | None = None
+    cameras: Cameras | None = None
+    """Watches over cameras; None where the settings switch that off."""
 
     def need_champion(self) -> Champion:
         """The serving model's holder; raises Unavailable before start-up is through."""

@@ -24,12 +24,13 @@ from sqlmodel import col, select
 from qc.errors import InvalidInput, Unavailable
 from qc.frame import Frame, decode, picture_format
 from qc.records import Exposure, Inspection, Progress
-from server import judging
+from server import camera_health, judging
 from server.context import Context
 from server.errors import TooMany
 from server.inspections import exposures_of
 from server.policies import check_product
 from server.thumbnails import keep_thumbnail
+from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
 
@@ -240,18 +241,27 @@ class Inspector:
                 return 1000 * (time.perf_counter() - started)
             return 1000 * (self._context.now() - inspection.received_at).total_seconds()
 
+        looks: list[CameraLook] = []
         try:
             segmenter, policy = self._champion.serving(), self._context.policies.get(inspection.product)
             frames = frames or judging.frames_of(exposures, self._context.blobs)
+            looks = self._context.cameras.check(inspection, frames) if self._context.cameras else []
+            if faults := [look for look in looks if look.fault]:
+                raise judging.CameraFault(camera_health.problem(faults))
             judgement = judging.judge(frames, segmenter, policy, station=inspection.station)
             keys = [
                 judging.store_instances(found, inspection_id, n, self._context.blobs)
                 for n, found in enumerate(judgement.findings)
             ]
-            done = judging.record_judgement(self._context, inspection_id, judgement, keys, elapsed_ms=elapsed_ms())
+            done = judging.record_judgement(
+                self._context, inspection_id, judgement, keys, elapsed_ms=elapsed_ms(), looks=looks
+            )
+        except judging.CameraFault as fault:
+            log.warning("camera fault", inspection=inspection_id, station=inspection.station, problem=fault.message)
+            done = self._set_aside(inspection_id, fault, elapsed_ms(), looks)
         except Exception as error:  # whatever a model or a file does, the part is set aside and the line goes on
             log.error("inspection failed", inspection=inspection_id, exc_info=error)
-            done = self._set_aside(inspection_id, error, elapsed_ms())
+            done = self._set_aside(inspection_id, error, elapsed_ms(), looks)
         if done is not None:
             self._metrics.inspected(done.station, str(done.verdict), (done.elapsed_ms or 0) / 1000)
             log.info(
@@ -263,9 +273,11 @@ class Inspector:
                 ms=done.elapsed_ms,
             )
 
-    def _set_aside(self, inspection_id: str, problem: Exception, elapsed_ms: float) -> Inspection | None:
+    def _set_aside(
+        self, inspection_id: str, problem: Exception, elapsed_ms: float, looks: list[CameraLook]
+    ) -> Inspection | None:
         try:
-            return judging.record_failure(self._context, inspection_id, problem, elapsed_ms=elapsed_ms)
+            return judging.record_failure(self._context, inspection_id, problem, elapsed_ms=elapsed_ms, looks=looks)
         except Exception:
             self._again.set()  # not even the failure could be written down: it stays `received`, and is tried again
             raise

@@ -18,6 +18,7 @@ from qc.verdict import Verdict
 from server.context import Context
 from server.schemas import DecisionOut, DefectOut, ImageOut, InspectionOut, InspectionPage, LabelTaskRef, StationOut
 from server.studio_service import task_url
+from server.watch_records import CameraLook
 
 
 def get_inspection(session: Session, inspection_id: str) -> Inspection:
@@ -66,11 +67,14 @@ def show(
         )
     }
     tasks = _label_tasks(context, session, ids)
+    at_fault = {(row.inspection_id, row.n): row.fault for row in camera_faults(session, ids)}
     return [
         InspectionOut(
             **row.model_dump(exclude={"process_values"}),
             process_values=row.process_values,
-            images=[_image(exposure, outlines=outlines) for exposure in images[row.id]],
+            images=[
+                _image(exposure, at_fault.get((row.id, exposure.n)), outlines=outlines) for exposure in images[row.id]
+            ],
             decision=_decision(decisions.get(row.id)),
             label_task=tasks.get(row.id),
         )
@@ -163,11 +167,18 @@ def stations(session: Session) -> list[StationOut]:
     return found
 
 
-def _image(exposure: Exposure, *, outlines: bool) -> ImageOut:
+def camera_faults(session: Session, inspection_ids: list[str]) -> list[CameraLook]:
+    """The pictures of these inspections that were camera faults."""
+    wanted = select(CameraLook).where(col(CameraLook.inspection_id).in_(inspection_ids), CameraLook.fault != "")
+    return list(session.exec(wanted))
+
+
+def _image(exposure: Exposure, camera_fault: str | None, *, outlines: bool) -> ImageOut:
     defects = [
         DefectOut.model_validate(defect if outlines else {**defect, "outline": []}) for defect in exposure.defects
     ]
-    return ImageOut(**exposure.model_dump(include=set(ImageOut.model_fields) - {"defects"}), defects=defects)
+    told = exposure.model_dump(include=set(ImageOut.model_fields) - {"defects", "camera_fault"})
+    return ImageOut(**told, defects=defects, camera_fault=camera_fault)
 
 
 def _decision(decision: Decision | None) -> DecisionOut | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,7 @@ from qc.verdict import Policy, Verdict, worst
 from server import audit
 from server.context import Context
 from server.inspections import exposures_of, get_inspection, in_short
+from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +77,13 @@ def read_instances(exposure: Exposure, blobs: BlobStore) -> NDArray[np.uint16]:
 
 
 def record_judgement(
-    context: Context, inspection_id: str, judgement: Judgement, keys: list[str | None], *, elapsed_ms: float
+    context: Context,
+    inspection_id: str,
+    judgement: Judgement,
+    keys: list[str | None],
+    *,
+    elapsed_ms: float,
+    looks: Sequence[CameraLook] = (),
 ) -> Inspection | None:
     """Verdict, defects, audit entry and whatever hooks want, in one transaction. None: it was already judged."""
     with context.database.write() as session:
@@ -94,20 +102,28 @@ def record_judgement(
         inspection.verdict, inspection.score = judgement.verdict, judgement.score
         inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms, 1)
         session.add(inspection)
+        session.add_all(looks)
         _seal(session, inspection, exposures, at=context.now())
-        for hook in context.after_inspection:
-            try:
-                with session.begin_nested():
-                    hook(session, inspection, exposures)
-            except Exception as error:  # a verdict must not be lost because a label task could not be opened
-                log.error("a hook after the inspection failed", inspection=inspection_id, exc_info=error)
+        _run_hooks(context, session, inspection, exposures)
         context.events.on_commit(session, "inspection", in_short(inspection))
         session.commit()
         return inspection
 
 
-def record_failure(context: Context, inspection_id: str, error: Exception, *, elapsed_ms: float) -> Inspection | None:
-    """It could not be inspected: a person should look, so the verdict is `review`. None: it was already judged."""
+def record_failure(
+    context: Context,
+    inspection_id: str,
+    error: Exception,
+    *,
+    elapsed_ms: float,
+    looks: Sequence[CameraLook] = (),
+) -> Inspection | None:
+    """It could not be inspected: a person should look, so the verdict is `review`. None: it was already judged.
+
+    Args:
+        error: why; a camera fault is told as `CameraFault`.
+        looks: what its pictures told about their cameras.
+    """
     problem = error.message if isinstance(error, QcError) else f"{type(error).__name__}: {error}"
     with context.database.write() as session:
         inspection = get_inspection(session, inspection_id)
@@ -116,7 +132,10 @@ def record_failure(context: Context, inspection_id: str, error: Exception, *, el
         inspection.progress, inspection.problem = Progress.FAILED, problem[:1000]
         inspection.verdict, inspection.elapsed_ms = Verdict.REVIEW, round(elapsed_ms, 1)
         session.add(inspection)
-        _seal(session, inspection, exposures_of(session, inspection_id), at=context.now())
+        session.add_all(looks)
+        exposures = exposures_of(session, inspection_id)
+        _seal(session, inspection, exposures, at=context.now())
+        _run_hooks(context, session, inspection, exposures)
         context.events.on_commit(session, "inspection", in_short(inspection))
         session.commit()
         return inspection
@@ -134,6 +153,19 @@ def verdict_body(inspection: Inspection, exposures: list[Exposure]) -> dict[str,
         "model": inspection.model,
         "images": [exposure.sha256 for exposure in exposures],
     }
+
+
+class CameraFault(Unavailable):
+    """The camera failed, so that nothing can be said about the part."""
+
+
+def _run_hooks(context: Context, session: Session, inspection: Inspection, exposures: list[Exposure]) -> None:
+    for hook in context.after_inspection:
+        try:
+            with session.begin_nested():
+                hook(session, inspection, exposures)
+        except Exception as error:  # a verdict must not be lost because a label task could not be opened
+            log.error("a hook after the inspection failed", inspection=inspection.id, exc_info=error)
 
 
 def _seal(session: Session, inspection: Inspection, exposures: list[Exposure], *, at: datetime) -> None:

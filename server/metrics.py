@@ -26,6 +26,9 @@ class Metrics:
             registry=self.registry,
         )
         self.rejected = Counter("qc_rejected_pictures", "Pictures refused.", ["way"], registry=self.registry)
+        self.camera_faults = Counter(
+            "qc_camera_faults", "Pictures at fault.", ["station", "view", "fault"], registry=self.registry
+        )
         self.waiting = Gauge("qc_inspections_waiting", "Parts received and not yet judged.", registry=self.registry)
         self.listeners = Gauge("qc_event_listeners", "Clients that listen to events.", registry=self.registry)
         self.disk_free = Gauge("qc_disk_free_bytes", "Free disk where the data lie.", registry=self.registry)

@@ -62,6 +62,13 @@ def start_loop(context: Context) -> Part:
     return loop.start(context)
 
 
+def start_cameras(context: Context) -> Part | None:
+    """Watches over the cameras."""
+    from server import camera_health
+
+    return camera_health.start(context)
+
+
 def start_folder(context: Context) -> Part:
     """The watched folder."""
     from server.ingest import folder
@@ -80,6 +87,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("model", start_champion),
     ("label-studio", start_label_studio),
     ("jobs", start_loop),
+    ("cameras", start_cameras),
     # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
     ("inspector", start_inspector),
     ("folder", start_folder),

@@ -23,6 +23,7 @@ RECORDS = (
     "segmentation.records",
     "process_opt.records",
     "server.records",
+    "server.watch_records",
     "server.audit",
     "server.jobs.records",
 )

@@ -39,6 +39,9 @@ class ImageOut(BaseModel):
     score: float | None
     verdict: Literal["ok", "review", "ng"] | None
     defects: list[DefectOut]
+    camera_fault: str | None = Field(
+        default=None, description="black, white, frozen, blurred, exposure or shifted: the camera is at fault."
+    )
 
 
 class DecisionOut(BaseModel):

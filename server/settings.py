@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     inspection_wait_s: float = Field(
         default=300.0, gt=0, description="How long a repeated trigger waits for the first one's answer, in seconds."
     )
+    camera_checks: bool = Field(
+        default=True,
+        description="Send parts to a person whose pictures are black, white, frozen, blurred, mis-exposed or shifted.",
+    )
     default_product: str = Field(default="default", description="Product whose policy holds where none is named.")
 
     # storage

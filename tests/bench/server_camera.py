@@ -2,7 +2,7 @@
 
     python tests/bench/server_camera.py [--parts 170] [--false 10000]
 
-Renders the parts of one station (1 s for three views of a part on one core), then changes them: lamp dimmed by 15 %, lens
+Renders the parts of one station (1 s for three views on one core), then changes them: lamp dimmed by 15 %, lens
 defocused by 0.8 px, camera moved by 10 px. For false alarms the looks of unchanged parts are drawn again and again.
 """
 

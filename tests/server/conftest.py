@@ -46,9 +46,15 @@ class Line:
     keys: dict[Role, str]
 
     @staticmethod
-    def picture(*, dark: int = 0, doubtful: int = 0, width: int = 120, height: int = 90, ending: str = ".png") -> bytes:
-        """A grey sheet with a dark square, a doubtful square, or neither; sides in pixels."""
+    def picture(
+        *, dark: int = 0, doubtful: int = 0, mark: int = 0, width: int = 120, height: int = 90, ending: str = ".png"
+    ) -> bytes:
+        """A grey sheet with a dark square, a doubtful square, or neither; sides in pixels.
+
+        Another `mark` (0 to 70) is another picture of the same sheet, as a camera takes it: no two are equal.
+        """
         grey = np.full((height, width), 180, np.uint8)
+        grey[0, 0] = 180 + mark
         grey[10 : 10 + dark, 20 : 20 + dark] = 20
         grey[50 : 50 + doubtful, 60 : 60 + doubtful] = 80
         return bytes(cv2.imencode(ending, grey)[1])

@@ -61,7 +61,7 @@ def test_a_file_that_is_still_being_written_is_left_alone_until_it_is_closed(lin
 def test_a_file_by_its_own_account_unfinished_waits_for_its_renaming(line):
     inbox = line.context.settings.home / "inbox" / "S-1"
     inbox.mkdir(parents=True)
-    (inbox / "P-1.png.part").write_bytes(line.picture())
+    (inbox / "P-1.png.part").write_bytes(line.picture(mark=1))
     (inbox / ".P-2.png").write_bytes(line.picture())
     (inbox / "P-3.png").write_bytes(line.picture())
     wait_for(lambda: "P-3" in inspected(line))

@@ -82,7 +82,7 @@ def test_a_part_on_which_a_person_disagreed_is_labelled_first(line):
 
 def test_label_tasks_come_in_pages(line):
     for n in range(5):
-        line.send(line.picture(doubtful=9), part=f"P-{n}")
+        line.send(line.picture(doubtful=9, mark=n), part=f"P-{n}")
     first = line.get("/label-tasks", params={"limit": 2}).json()
     second = line.get("/label-tasks", params={"limit": 2, "cursor": first["next_cursor"]}).json()
     third = line.get("/label-tasks", params={"limit": 2, "cursor": second["next_cursor"]}).json()

@@ -72,12 +72,13 @@ def qc(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def picture(run_line, tmp_path) -> bytes:
+def pictures(run_line, tmp_path) -> dict[str, bytes]:
+    """Of four parts with a dark spot."""
     with run_line(tmp_path / "scratch") as line:
-        return line.picture(dark=9)
+        return {f"T-{n}": line.picture(dark=9, mark=n) for n in range(4)}
 
 
-def test_a_kill_in_the_middle_of_an_inspection_loses_nothing_and_doubles_nothing(tmp_path, picture):
+def test_a_kill_in_the_middle_of_an_inspection_loses_nothing_and_doubles_nothing(tmp_path, pictures):
     home = tmp_path / "home"
     made = qc(home, "key", "create", "--role", "machine")
     assert made.returncode == 0, made.stderr
@@ -88,7 +89,7 @@ def test_a_kill_in_the_middle_of_an_inspection_loses_nothing_and_doubles_nothing
             f"{address}/api/v1/inspections",
             headers=head,
             data={"part": trigger, "station": "S-1", "trigger_id": trigger},
-            files=[("image", ("a.png", picture, "image/png"))],
+            files=[("image", ("a.png", pictures[trigger], "image/png"))],
             timeout=60,
         )
 
@@ -121,7 +122,7 @@ def test_a_kill_in_the_middle_of_an_inspection_loses_nothing_and_doubles_nothing
         answers = {trigger: send(address, trigger) for trigger in cut}  # the line sends again what got no answer
         assert {answer.status_code for answer in answers.values()} == {200}
         assert {answer.json()["verdict"] for answer in answers.values()} == {"ng"}
-        assert send(address, "T-new").status_code == 201
+        assert send(address, "T-3").status_code == 201
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
 
@@ -138,7 +139,7 @@ def test_a_kill_in_the_middle_of_an_inspection_loses_nothing_and_doubles_nothing
     assert checked.stdout.startswith(f"{audited} entries")
 
 
-def test_open_event_streams_do_not_keep_the_server_from_ending(tmp_path, picture):
+def test_open_event_streams_do_not_keep_the_server_from_ending(tmp_path):
     home = tmp_path / "home"
     key = qc(home, "key", "create", "--role", "operator").stdout.splitlines()[-1]
     with running(home) as (process, address):
@@ -153,7 +154,7 @@ def test_open_event_streams_do_not_keep_the_server_from_ending(tmp_path, picture
         assert time.monotonic() - began < 20
 
 
-def test_two_servers_do_not_share_a_data_folder_and_a_taken_port_is_said_so(tmp_path, picture):
+def test_two_servers_do_not_share_a_data_folder_and_a_taken_port_is_said_so(tmp_path):
     home = tmp_path / "home"
     with running(home) as (_, address):
         second = qc(home, "up")
@@ -166,7 +167,7 @@ def test_two_servers_do_not_share_a_data_folder_and_a_taken_port_is_said_so(tmp_
         assert "cannot be used" in third.stderr
 
 
-def test_the_log_is_json_carries_the_requests_id_and_tells_no_secret(tmp_path, picture):
+def test_the_log_is_json_carries_the_requests_id_and_tells_no_secret(tmp_path):
     home = tmp_path / "home"
     key = qc(home, "key", "create", "--role", "machine").stdout.splitlines()[-1]
     with running(home) as (_, address):
