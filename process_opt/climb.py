@@ -2,11 +2,14 @@
 
 EM needs hundreds of passes wherever a state is not read for some steps: it has to move the effect of a setting and
 everything that carries it to the next reading together. Scoring steps with the joint information of all weights do
-that. The information is the sum of outer products of each part's score (Berndt, Hall, Hall, Hausman 1974): what the unseen
+that. The information is the sum of outer products of each part's score (Berndt, Hall, Hall, Hausman 1974): what unseen
 states hide is taken off, and the tie between one step's error and the next is kept. With a few parts for each weight
 that sum is far too small in some directions; a little of the information that complete data would have (never smaller
 than the true one) is mixed in, as much as it takes for the likelihood to rise as the parabola says (Levenberg,
 Marquardt).
+
+The size of every step's chance is climbed to in the same way: `x' - A x - b ~ N(0, D Q D)`, `D = diag(exp(s / 2))`, an
+`s` for each coordinate, 0 at the estimate. EM is slowest just there where the gauge's error is larger than the chance.
 """
 
 from __future__ import annotations
@@ -26,6 +29,11 @@ DAMPING = 0.03
 LEAST, MOST = 0.01, 1.0
 TRACE = 0.002
 """Share of it in the posterior: enough to hold the matrix together, too little to feign knowledge."""
+LONGEST = 1.0
+"""Most that the logarithm of a variance moves in one round."""
+UNSURE = 0.7
+"""Prior standard deviation of the logarithm of a variance around the estimate: between two readings only the sum of the
+steps' chances is known, not which step's it is."""
 NEAR = 0.02
 """Squared distance from the top, in posterior standard deviations, for each weight, at which climbing ends: a seventh
 of a standard deviation off is nothing beside the uncertainty that every prediction carries."""
@@ -33,7 +41,7 @@ of a standard deviation off is nothing beside the uncertainty that every predict
 
 @dataclass(frozen=True)
 class Hill:
-    """The penalised log likelihood around an estimate, `P` weights."""
+    """The penalised log likelihood around an estimate: `P` parameters, first all weights, then each step's `s`."""
 
     height: float
     """In nats."""
@@ -42,10 +50,12 @@ class Hill:
     outer: Floats
     """`P x P`, sum of outer products of the scores."""
     complete: tuple[Floats, ...]
-    """For each step, its block of the information that complete data would have."""
+    """For each step, its block of the information that complete data would have; last that of all `s`."""
     penalty: Floats
     """`P`: prior precision."""
     parts: int
+    weights: int
+    """How many of the parameters are weights."""
 
     def information(self, damping: float, scale: float = 1.0) -> Floats:
         """`P x P`: `scale` times the outer products, with a share of complete data's information, and the prior's."""
@@ -79,7 +89,7 @@ def climb(
     A step that lowers the likelihood is taken back and tried again with more damping.
 
     Returns:
-        The estimate, and the covariance of its weights, `P x P`.
+        The estimate, and the covariance of its parameters as in `Hill`, `P x P`.
     """
     damping = DAMPING
     before: tuple[Estimate, Hill, float] | None = None
@@ -95,7 +105,8 @@ def climb(
         step = np.linalg.solve(here.information(damping), here.slope)
         rise = float(here.slope @ step) / 2
         before = (estimate, here, rise)
-        estimate = em(estimate.with_weights(estimate.flat() + step), data, passes=1)
+        moved = estimate.with_weights(estimate.flat() + step[: here.weights])
+        estimate = em(moved.with_chance(np.clip(step[here.weights :], -LONGEST, LONGEST)), data, passes=1)
         here = hill(estimate, data)
         if progress is not None:
             progress((i + 1) / rounds)
@@ -108,34 +119,45 @@ def climb(
 
 def hill(estimate: Estimate, data: Data) -> Hill:
     """The likelihood around an estimate."""
-    size = estimate.flat().size
+    d, weights = estimate.layout.d, estimate.flat().size
+    size = weights + d * len(estimate.motions)
     outer: Floats = np.zeros((size, size))
     slope: Floats = np.zeros(size)
     squares: list[Floats] = [np.zeros((len(m.terms), len(m.terms))) for m in estimate.motions]
+    chances: Floats = np.zeros(size - weights)
     height = 0.0
     for part in data.chunks():
-        scores, likelihood = _scores(estimate, part, squares)
+        scores, likelihood = _scores(estimate, part, squares, chances)
         outer += scores @ scores.T
         slope += scores.sum(axis=1)
         height += likelihood
-    penalty = np.concatenate([p.ravel() for p in estimate.penalty])
     off = estimate.flat() - np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
+    penalty = np.concatenate([*(p.ravel() for p in estimate.penalty), np.full(size - weights, 1 / UNSURE**2)])
+    slope[:weights] -= penalty[:weights] * off
+    blocks = [np.kron(np.linalg.inv(m.noise), s) for m, s in zip(estimate.motions, squares, strict=True)]
     return Hill(
-        height=height - 0.5 * float((penalty * off * off).sum()),
-        slope=slope - penalty * off,
+        height=height - 0.5 * float((penalty[:weights] * off * off).sum()),
+        slope=slope,
         outer=outer,
-        complete=tuple(np.kron(np.linalg.inv(m.noise), s) for m, s in zip(estimate.motions, squares, strict=True)),
+        complete=(*blocks, np.diag(chances)),
         penalty=penalty,
         parts=data.size,
+        weights=weights,
     )
 
 
-def _scores(estimate: Estimate, data: Data, squares: list[Floats]) -> tuple[Floats, float]:
-    """`P x N`: derivative of each part's log likelihood with respect to the weights (Fisher's identity), and the sum
-    of the log likelihoods. The expected squares of the features are added to `squares`, `F x F` for each step."""
+def _scores(estimate: Estimate, data: Data, squares: list[Floats], chances: Floats) -> tuple[Floats, float]:
+    """`P x N`: derivative of each part's log likelihood with respect to the parameters (Fisher's identity), and the sum
+    of the log likelihoods.
+
+    Args:
+        squares: `F x F` for each step; the expected squares of the features are added.
+        chances: the information of complete data on every `s` is added.
+    """
     path = estimate.path(data)
+    d = estimate.layout.d
     x0, p0 = path.start, path.start_cov
-    out = []
+    out, sizes = [], []
     for k, motion in enumerate(estimate.motions):
         use = usable(estimate, data, k)
         x1 = path.mean[k]
@@ -145,24 +167,34 @@ def _scores(estimate: Estimate, data: Data, squares: list[Floats]) -> tuple[Floa
         precision = np.linalg.inv(motion.noise)
         r = (x1 - motion.weights @ phi) * use
         a, _ = motion.map(v)
-        plain = all(not (levers and c >= 0) for levers, c in motion.terms)
-        moved = np.tensordot(a[:, :, 0], p0, axes=1) if plain else np.einsum("ijn,jkn->ikn", a, p0)
-        tie = (path.cross[k] - moved) * use  # covariance of the residual with the state before, d x d x N
+        a = a if motion.joint else a[:, :, :1]
+        tie = (path.cross[k] - _times(p0, a).transpose(1, 0, 2)) * use  # of the residual with the state before
         s = np.einsum("in,fn->ifn", r, phi)
         for f, (_, c) in enumerate(motion.terms):
             if c >= 0:
                 s[:, f] += tie[:, c] * g[f]
         s = np.tensordot(precision, s, axes=1)
         out.append(s.reshape(-1, s.shape[2]))
+        spread = path.cov[k] - _times(path.cross[k], a).transpose(1, 0, 2) - _times(tie, a)  # of the residual itself
+        both = r * (precision @ r) + np.einsum("ij,jin->in", precision, spread)
+        sizes.append(0.5 * (both - 1.0) * use)
+        chances[k * d : (k + 1) * d] += 0.25 * (1.0 + np.diag(motion.noise) * np.diag(precision)) * use.sum()
         squares[k] += (phi * use) @ phi.T
         state = [f for f, (_, c) in enumerate(motion.terms) if c >= 0]
         cs = [motion.terms[f][1] for f in state]
-        if plain:
-            squares[k][np.ix_(state, state)] += (p0 @ use)[np.ix_(cs, cs)]
-        else:
+        if motion.joint:
             gs = g[state]
             squares[k][np.ix_(state, state)] += np.einsum(
                 "fn,gn,fgn->fg", gs * use, gs, p0[np.ix_(cs, cs)], optimize=True
             )
+        else:
+            squares[k][np.ix_(state, state)] += (p0 @ use)[np.ix_(cs, cs)]
         x0, p0 = x1, path.cov[k]
-    return np.concatenate(out), path.log_likelihood
+    return np.concatenate([*out, *sizes]), path.log_likelihood
+
+
+def _times(left: Floats, a: Floats) -> Floats:
+    """`left A'` for each of the many, `d x d x N`; `a` may be the same for all (`d x d x 1`)."""
+    if a.shape[2] == 1:
+        return np.asarray(np.matmul(a[:, :, 0], left))
+    return np.asarray(np.einsum("ijn,kjn->ikn", left, a))

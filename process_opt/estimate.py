@@ -114,6 +114,17 @@ class Estimate:
             self, motions=tuple(replace(m, weights=w[:, :, 0]) for m, w in zip(self.motions, parts, strict=True))
         )
 
+    def with_chance(self, log_factors: Floats) -> Estimate:
+        """The same with every step's variances multiplied by `exp(log_factors)`, `d` for each step in one vector."""
+        d = self.layout.d
+        root = np.exp(log_factors.reshape(len(self.motions), d) / 2)
+        return replace(
+            self,
+            motions=tuple(
+                replace(m, noise=m.noise * r[:, None] * r[None, :]) for m, r in zip(self.motions, root, strict=True)
+            ),
+        )
+
     def with_penalty(self, penalty: tuple[Floats, ...]) -> Estimate:
         """The same under another prior."""
         return replace(self, penalty=penalty)

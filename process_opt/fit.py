@@ -97,6 +97,5 @@ def _draw(estimate: Estimate, means: Floats, covariance: Floats, rng: np.random.
     """For each step `d x F x DRAWS` weights, antithetic, so that their mean is the estimate."""
     root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
     z = rng.standard_normal((len(covariance), DRAWS // 2))
-    flat = means[:, None] + root @ np.hstack([z, -z])
-    flat = flat[:, rng.permutation(DRAWS)]
-    return estimate.split(flat)
+    off = root @ np.hstack([z, -z])[:, rng.permutation(DRAWS)]
+    return estimate.split(means[:, None] + off[: means.size])

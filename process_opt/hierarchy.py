@@ -24,13 +24,14 @@ def scales(estimate: Estimate, mean: Floats, covariance: Floats, *, seed: int) -
     """Prior precision `d x F` of every step's weights, from the estimates of all.
 
     Args:
-        mean, covariance: of all weights, as `estimate.posterior` gives them.
+        mean: of all weights.
+        covariance: as `climb` gives it; the weights' part of it counts.
     """
     kind, partner = _labels(estimate)
     prior = np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
     penalty = np.concatenate([p.ravel() for p in estimate.penalty])
     # take the old prior back out: what the data alone say of a weight
-    spread = np.maximum(np.diag(covariance), 1e-12)
+    spread = np.maximum(np.diag(covariance)[: mean.size], 1e-12)
     told = np.maximum(1 / spread - penalty, 1e-3)
     value = (mean - prior) / spread / told
     tau = _svi(value, 1 / np.sqrt(told), kind, partner, seed)

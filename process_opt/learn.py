@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.calibration import since_fit, weigh_misfit
 from process_opt.model import ProcessModel
 from process_opt.request import check_observed
 from process_opt.state_space import smooth
@@ -16,16 +17,13 @@ from qc.errors import InvalidInput
 
 REMEMBERED = 5000
 """Names of parts whose outcome was taken in, so that a second telling changes nothing."""
-STEADY = 40.0
-"""Outcomes' worth of trust in the fit: the widening moves half way after this many."""
 
 
 def update(model: ProcessModel, outcomes: list[dict[str, Any]]) -> ProcessModel:
     """The model after some outcomes (contracts, section 4); a part told before is passed over.
 
     Each finished part's deciding readings are predicted from the half-way point of the part and compared; errors
-    larger than
-    promised widen every later prediction, smaller ones slowly narrow it again, never below what the fit found.
+    larger than promised widen every later prediction, smaller ones narrow it again.
 
     Raises:
         InvalidInput: an outcome names what does not exist; nothing is learnt then.
@@ -45,6 +43,7 @@ def update(model: ProcessModel, outcomes: list[dict[str, Any]]) -> ProcessModel:
     learnt = dict(model.learnt)
     check = dict(model.check)
     base = np.asarray(learnt.get("fitted_widen", check.get("widen", [1.0] * len(model.process.conformance))))
+    sure = np.asarray(learnt.get("fitted_widen_sd", check.get("widen_sd", [0.0] * base.size)))
     squares = np.asarray(learnt.get("squares", np.zeros(base.size)))
     counts = np.asarray(learnt.get("counts", np.zeros(base.size)))
     for outcome, observed in rows:
@@ -53,15 +52,18 @@ def update(model: ProcessModel, outcomes: list[dict[str, Any]]) -> ProcessModel:
             use = np.isfinite(z2)
             squares = squares + np.where(use, np.minimum(z2, 25.0), 0.0)
             counts = counts + use
-    widen = np.maximum(base, (STEADY * base + squares) / (STEADY + counts))
+    mean = np.where(counts > 0, squares / np.maximum(counts, 1.0), 1.0)
+    error = np.where(counts > 0, np.sqrt(2.0 / np.maximum(counts, 1.0)), np.inf)  # of a mean of chi-squares
+    widen, sd = weigh_misfit(np.log(base), since_fit(sure), np.log(np.maximum(mean, 0.1)), error)
     learnt |= {
         "parts": told[-REMEMBERED:],
         "outcomes": int(model.learnt.get("outcomes", 0)) + len(rows),
         "fitted_widen": base.tolist(),
+        "fitted_widen_sd": sure.tolist(),
         "squares": squares.tolist(),
         "counts": counts.tolist(),
     }
-    check["widen"] = widen.tolist()
+    check |= {"widen": np.exp(widen).tolist(), "widen_sd": sd.tolist()}
     return replace(model, learnt=learnt, check=check)
 
 

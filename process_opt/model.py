@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from process_opt.layout import Layout, lay_out
 from process_opt.process import Process, parse_process
@@ -51,7 +52,7 @@ class ProcessModel:
     identified: Mapping[str, bool]
     """For each setting: can its effect be told from the operators' habits?"""
     check: Mapping[str, Any] = field(default_factory=dict)
-    """How predictions did on held-out parts; `widen` is applied to every prediction."""
+    """How predictions did on held-out parts; `widen` and `widen_sd` go into every prediction (`calibration.py`)."""
     learnt: Mapping[str, Any] = field(default_factory=dict)
     """What outcomes taught since the fit."""
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +78,19 @@ class ProcessModel:
     def bent(self) -> tuple[bool, ...]:
         """For each step: do its settings act other than in proportion?"""
         return tuple(any(len(levers) + (c >= 0) > 1 for levers, c in m.terms if levers) for m in self.motions)
+
+    @cached_property
+    def widening(self) -> Floats:
+        """`m x D`: factor for the predicted standard deviation of each deciding reading, in each draw.
+
+        How right the fit is, is itself only known so well (`calibration.py`): every draw has its own opinion, so that
+        the interval of a promise holds this too. Quantiles, in an order without meaning, the same for all readings.
+        """
+        variance = np.asarray(self.check.get("widen", np.ones(len(self.process.conformance))), dtype=float)
+        sd = np.asarray(self.check.get("widen_sd", np.zeros(variance.size)), dtype=float)
+        order = np.random.default_rng(3).permutation(self.size)
+        z = ndtri((order + 0.5) / self.size)
+        return np.asarray(np.sqrt(variance)[:, None] * np.exp(sd[:, None] * z / 2 - sd[:, None] ** 2 / 4))
 
     @cached_property
     def _by_batch(self) -> dict[str, ProcessModel]:

@@ -98,14 +98,14 @@ def look_ahead_each(
     cov += np.einsum("ripn,ispn->prsn", response, _spread(belief.cov, response))
     first = int(np.searchsorted(t.step_of, at))
     gain = _gain(model, at, first, v, states, after, ran)
-    widen = np.asarray(model.check.get("widen", np.ones(len(deciding))))[open_]
+    widen = model.widening[open_]
     out = []
     for p in range(plans):
         mine = cov[p]
         if replanned and rows:
             less = corrected_later(model, belief, carry[:, :, :, p], after[:, :, :, p], gain[:, :, p], ran[:, p], mine)
             mine = mine - less
-        mine = mine * np.sqrt(np.outer(widen, widen))[:, :, None]
+        mine = mine * widen[:, None] * widen[None, :]
         mine[np.arange(rows), np.arange(rows)] += model.gauge[np.array(deciding)[open_]][:, None] + 1e-9
         out.append(
             Outlook(

@@ -188,7 +188,7 @@ def report(title: str, promises: list[Promise]) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lines", nargs="+", choices=list(LINES))
+    parser.add_argument("lines", nargs="+", choices=[*LINES])
     parser.add_argument("--parts", type=int, default=60)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=1)
