@@ -60,10 +60,19 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/models"): ANYBODY,
     ("POST", "/models/{id}/promote"): ENGINEERS,
     ("POST", "/models/rollback"): ENGINEERS,
+    ("GET", "/models/shadow"): ANYBODY,
+    ("GET", "/models/shadow/disagreements"): ANYBODY,
+    ("POST", "/models/{id}/challenge"): ENGINEERS,
     ("GET", "/jobs"): ANYBODY,
     ("GET", "/jobs/{id}"): ANYBODY,
     ("POST", "/jobs/retrain"): ENGINEERS,
     ("POST", "/label-studio/webhook"): PUBLIC,  # proves itself by a shared secret
+    ("GET", "/ml/health"): PUBLIC,  # these too (OWN_SECRET)
+    ("GET", "/ml/versions"): PUBLIC,
+    ("POST", "/ml/setup"): PUBLIC,
+    ("POST", "/ml/predict"): PUBLIC,
+    ("POST", "/ml/webhook"): PUBLIC,
+    ("POST", "/ml/train"): PUBLIC,
     ("GET", "/processes"): ANYBODY,
     ("GET", "/processes/{name}"): ANYBODY,
     ("POST", "/processes/{name}/recommendations"): SENDS,
@@ -72,6 +81,9 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/processes/{name}/summary"): ANYBODY,
 }
 """(method, path below /api/v1) -> who may. Names in braces stand for one piece of the path."""
+
+OWN_SECRET = "/ml/"
+"""Calls below this prove themselves by a secret of their own, in an Authorization header that is no key of ours."""
 
 
 @cache

@@ -7,7 +7,7 @@ from sqlmodel import Session
 from qc.errors import Conflict
 from qc.records import Decision, Progress
 from qc.verdict import Verdict
-from server import audit
+from server import audit, gate
 from server.context import Context
 from server.inspections import exposures_of, get_inspection, newest_decision
 
@@ -36,6 +36,7 @@ def decide(
     audit.record(session, "decision", decision.id, decision_body(decision), by=by, at=now)
     for hook in context.after_decision:
         hook(session, inspection, exposures_of(session, inspection_id), decision)
+    gate.after_decision(context, session, inspection_id)
     context.events.on_commit(
         session,
         "decision",

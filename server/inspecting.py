@@ -155,6 +155,11 @@ class Inspector:
                 f"inspection {inspection_id} is stored, but its verdict could not be ({error}); it is tried again"
             ) from error
 
+    @property
+    def busy(self) -> bool:
+        """Does a part wait for its verdict, or is one being taken in?"""
+        return bool(self._waiting) or self._taking > 0
+
     def state(self) -> dict[str, Any]:
         """For /health."""
         return {"state": "ok", "waiting": len(self._waiting)}

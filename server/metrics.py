@@ -29,6 +29,8 @@ class Metrics:
         self.camera_faults = Counter(
             "qc_camera_faults", "Pictures at fault.", ["station", "view", "fault"], registry=self.registry
         )
+        self.shadow_seen = Counter("qc_shadow_parts", "Parts a challenger looked at.", registry=self.registry)
+        self.shadow_shed = Counter("qc_shadow_shed", "Parts a challenger had no time for.", registry=self.registry)
         self.waiting = Gauge("qc_inspections_waiting", "Parts received and not yet judged.", registry=self.registry)
         self.listeners = Gauge("qc_event_listeners", "Clients that listen to events.", registry=self.registry)
         self.disk_free = Gauge("qc_disk_free_bytes", "Free disk where the data lie.", registry=self.registry)

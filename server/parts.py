@@ -69,6 +69,13 @@ def start_cameras(context: Context) -> Part | None:
     return camera_health.start(context)
 
 
+def start_shadow(context: Context) -> Part | None:
+    """The challenger, which looks on."""
+    from server import shadow
+
+    return shadow.start(context)
+
+
 def start_folder(context: Context) -> Part:
     """The watched folder."""
     from server.ingest import folder
@@ -90,6 +97,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("cameras", start_cameras),
     # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
     ("inspector", start_inspector),
+    ("shadow", start_shadow),
     ("folder", start_folder),
     ("demonstration", start_demonstration),
 )

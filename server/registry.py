@@ -29,6 +29,11 @@ def champion(session: Session) -> ModelVersion | None:
     return session.exec(select(ModelVersion).where(ModelVersion.alias == CHAMPION)).first()
 
 
+def challenger(session: Session) -> ModelVersion | None:
+    """The model that looks on beside the champion; None where there is none."""
+    return session.exec(select(ModelVersion).where(ModelVersion.alias == CHALLENGER)).first()
+
+
 def get(session: Session, model_id: str) -> ModelVersion:
     """One model; raises NotFound."""
     if row := session.get(ModelVersion, model_id):
@@ -108,13 +113,21 @@ def reject(session: Session, events: EventBus, model_id: str) -> ModelVersion:
 
 
 def challenge(session: Session, events: EventBus, model_id: str) -> ModelVersion:
-    """Note that a candidate won against the champion and waits for a person's word."""
+    """Let a candidate look on beside the champion, until it has proved itself or a person promotes it.
+
+    Raises:
+        Conflict: it is the champion.
+    """
     row = get(session, model_id)
+    if row.alias == CHAMPION:
+        raise Conflict(f"{model_id} serves already; a challenger must be another model")
     for other in session.exec(select(ModelVersion).where(ModelVersion.alias == CHALLENGER)):
         other.alias = None
         session.add(other)
     session.flush()
-    row.state, row.alias = ModelState.CANDIDATE, CHALLENGER
+    if row.state != ModelState.RETIRED:  # who served before may still be rolled back to
+        row.state = ModelState.CANDIDATE
+    row.alias = CHALLENGER
     session.add(row)
     session.flush()
     events.on_commit(session, "model", as_json(row))

@@ -100,12 +100,14 @@ def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[st
             )
             if not decision["promote"]:
                 registry.reject(session, context.events, model_id)
-            elif context.settings.auto_promote:
+            elif context.settings.auto_promote and context.settings.gate == "held-back":
                 why = str(decision["reason"])
                 registry.promote(session, context.events, model_id, by="server", at=now, reason=why)
             else:
                 registry.challenge(session, context.events, model_id)
-        told = {"model": model_id, "promoted": decision["promote"], "reason": decision["reason"]}
+        now_serving = registry.champion(session)
+        promoted = now_serving is not None and now_serving.id == model_id != champion.id
+        told = {"model": model_id, "promoted": promoted, "reason": decision["reason"]}
         run.finish(session, told)
         session.commit()
     return told

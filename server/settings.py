@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -109,6 +110,12 @@ class Settings(BaseSettings):
         default="0 2 * * *", description="When to retrain besides (cron, local time); empty: never."
     )
     retrain_minutes: float = Field(default=10.0, gt=0, description="Longest training of a challenger, in minutes.")
+    gate: Literal["held-back", "production"] = Field(
+        default="held-back",
+        description="What a challenger must prove before it serves: held-back, better on labelled parts that neither "
+        "was trained on; production, besides that better beside the champion on production parts that people decided.",
+    )
+    shadow: bool = Field(default=True, description="A challenger looks at production parts too, on spare capacity.")
     auto_promote: bool = Field(
         default=True, description="A challenger that beats the champion serves without being asked."
     )

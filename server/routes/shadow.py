@@ -1,0 +1,94 @@
+"""The challenger beside the line: where it stands, and the parts that people should decide."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from server import audit, gate, registry
+from server.auth import IdentityDep
+from server.context import ContextDep
+from server.db import SessionDep
+from server.routes.models import ModelJson
+
+router = APIRouter(tags=["models"])
+
+Word = Literal["ok", "review", "ng"]
+
+
+class StandingJson(BaseModel):
+    """Champion and challenger on the same production parts."""
+
+    champion: str
+    challenger: str
+    shadowed: int = Field(description="Parts that both looked at.")
+    disagreements: int = Field(description="On which one would pass the part and the other would not.")
+    answered: int = Field(description="Of these, those that a person decided.")
+    defective: int = Field(description="Parts that people called not good.")
+    champion_escapes: int
+    challenger_escapes: int
+    e_better: float = Field(description="Evidence that the challenger is right more often; it never falls.")
+    e_escapes: float = Field(description="Evidence that it does not let more defective parts pass.")
+    needed: float = Field(description="Both must reach this.")
+    open: bool = Field(description="The challenger has proved itself.")
+    words: str
+
+
+class Disagreement(BaseModel):
+    """A part on which champion and challenger disagree."""
+
+    inspection_id: str
+    part: str
+    station: str
+    champion: Word
+    challenger: Word
+    challenger_score: float
+    at: datetime
+    decision: Literal["ok", "ng"] | None = Field(description="A person's word; null: nobody has decided yet.")
+
+
+class Disagreements(BaseModel):
+    """Disagreements, newest first."""
+
+    items: list[Disagreement]
+
+
+@router.get("/models/shadow")
+def shadow(session: SessionDep) -> StandingJson:
+    """Where the challenger stands; 409 where there is none."""
+    return StandingJson(**gate.standing(session).as_json())
+
+
+@router.get("/models/shadow/disagreements")
+def disagreements(
+    session: SessionDep, unanswered: bool = False, limit: Annotated[int, Query(ge=1, le=500)] = 100
+) -> Disagreements:
+    """Parts that tell which of the two is better, once a person decides them."""
+    rows = gate.disagreements(session, unanswered=unanswered, limit=limit)
+    return Disagreements(
+        items=[
+            Disagreement(
+                inspection_id=row.inspection_id,
+                part=inspection.part,
+                station=inspection.station,
+                champion=row.champion_verdict.value,
+                challenger=row.verdict.value,
+                challenger_score=row.score,
+                at=row.at,
+                decision=word.verdict.value if word else None,  # type: ignore[arg-type]
+            )
+            for row, inspection, word in rows
+        ]
+    )
+
+
+@router.post("/models/{id}/challenge")
+def challenge(id: str, who: IdentityDep, session: SessionDep, context: ContextDep) -> ModelJson:
+    """This model looks on beside the champion from now on."""
+    row = registry.challenge(session, context.events, id)
+    audit.record(session, "challenge", row.id, {"model": row.id}, by=who.name, at=context.now())
+    session.commit()
+    return ModelJson(**registry.as_json(row))
