@@ -65,13 +65,27 @@ def raise_once(
     return alarm
 
 
-def close(session: Session, events: EventBus, alarm: Alarm, *, by: str, reason: str, now: datetime) -> None:
-    """Close an alarm; the caller commits. Raises Conflict when it is closed."""
+def close(
+    session: Session,
+    events: EventBus,
+    alarm: Alarm,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    relearn: bool = False,
+) -> None:
+    """Close an alarm; the caller commits. Raises Conflict when it is closed.
+
+    Args:
+        relearn: it is right as it is now: what is usual shall be learnt anew.
+    """
     if alarm.closed_at is not None:
         raise Conflict(f"this alarm of {alarm.station} was closed by {alarm.closed_by}")
     alarm.closed_at, alarm.closed_by, alarm.reason = now, by, reason
+    alarm.figures = {**alarm.figures, "relearn": relearn}
     session.add(alarm)
-    audit.record(session, "alarm closed", alarm.id, {"reason": reason}, by=by, at=now)
+    audit.record(session, "alarm closed", alarm.id, {"reason": reason, "relearn": relearn}, by=by, at=now)
     events.on_commit(session, "alarm", as_json(alarm))
 
 

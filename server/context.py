@@ -21,6 +21,7 @@ from server.settings import Settings
 
 if TYPE_CHECKING:
     from server.camera_health import Cameras
+    from server.drift import Drift
     from server.inspecting import Inspector
     from server.models_in_use import Champion
 
@@ -71,6 +72,7 @@ class Context:
     inspector: Inspector | None = None
     cameras: Cameras | None = None
     """Watches over cameras; None where the settings switch that off."""
+    drift: Drift | None = None
 
     def need_champion(self) -> Champion:
         """The serving model's holder; raises Unavailable before start-up is through."""

@@ -69,6 +69,13 @@ def start_cameras(context: Context) -> Part | None:
     return camera_health.start(context)
 
 
+def start_drift(context: Context) -> Part:
+    """Watches over verdicts."""
+    from server import drift
+
+    return drift.start(context)
+
+
 def start_shadow(context: Context) -> Part | None:
     """The challenger, which looks on."""
     from server import shadow
@@ -95,6 +102,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("label-studio", start_label_studio),
     ("jobs", start_loop),
     ("cameras", start_cameras),
+    ("drift", start_drift),
     # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
     ("inspector", start_inspector),
     ("shadow", start_shadow),

@@ -46,6 +46,7 @@ class AlarmWord(BaseModel):
     """Why an alarm is closed."""
 
     reason: str = Field(min_length=1, max_length=500)
+    relearn: bool = Field(default=False, description="It is right as it is now: learn anew what is usual.")
 
 
 class CameraJson(BaseModel):
@@ -89,13 +90,21 @@ def list_alarms(
 
 @router.post("/alarms/{id}/close")
 def close_alarm(id: str, word: AlarmWord, session: SessionDep, who: IdentityDep, context: ContextDep) -> AlarmJson:
-    """A person has seen to it."""
+    """A person has seen to it. The charts of the station begin anew; what is usual stays, unless `relearn` is said."""
     alarm = alarms.get(session, id)
-    alarms.close(session, context.events, alarm, by=who.name, reason=word.reason, now=context.now())
+    alarms.close(
+        session, context.events, alarm, by=who.name, reason=word.reason, now=context.now(), relearn=word.relearn
+    )
+    if alarm.kind == "camera" and word.relearn:
+        _cameras(context).accept(session, alarm.station, view=alarm.figures["view"], by=who.name, at=context.now())
     answer = AlarmJson(**alarms.as_json(alarm))
     session.commit()
     if alarm.kind == "camera" and context.cameras is not None:
+        if word.relearn:
+            context.cameras.forget(alarm.station, view=alarm.figures["view"])
         context.cameras.begin_charts(alarm.station)
+    elif context.drift is not None:
+        context.drift.answered(alarm)
     return answer
 
 

@@ -1,0 +1,84 @@
+"""A model must not decay in silence: an alarm says since when, where, and shows parts before and after."""
+
+from __future__ import annotations
+
+import pytest
+
+from qc.drift import LEARN
+from qc.records import Inspection, Progress
+from qc.verdict import Verdict
+from server.access import Role
+
+
+def parts(line, number: int, *, every: int, model: str = "sha256:dark-spots", station: str = "S-1") -> list[str]:
+    """So many judged parts, every so-many-th of them not good, told to whoever watches verdicts."""
+    ids = []
+    with line.context.database.write() as session:
+        for n in range(number):
+            bad = n % every == 0
+            row = Inspection(
+                part=f"P-{n}",
+                station=station,
+                product="default",
+                progress=Progress.DONE,
+                verdict=Verdict.NG if bad else Verdict.OK,
+                score=0.9 if bad else 0.01 + 0.001 * (n * 7 % 50),
+                model=model,
+                received_at=line.context.now(),
+            )
+            session.add(row)
+            session.flush()
+            line.context.drift.after_inspection(session, row, [])
+            ids.append(row.id)
+        session.commit()
+    return ids
+
+
+def alarms(line, **wanted) -> list[dict]:
+    return line.get("/alarms", params={"only_open": True, **wanted}).json()["items"]
+
+
+def test_a_rate_that_rises_raises_one_alarm_with_parts_before_and_after(line):
+    steady = parts(line, LEARN + 100, every=10)
+    assert alarms(line) == []
+    wrong = parts(line, 100, every=3)
+    (alarm,) = alarms(line, kind="rate")
+    assert (alarm["station"], alarm["figures"]["product"]) == ("S-1", "default")
+    assert "more parts than usual are not ok" in alarm["message"]
+    assert len(alarm["before"]) == len(alarm["after"]) == 8
+    began = (steady + wrong).index(alarm["after"][0])
+    assert abs(began - len(steady)) <= 20, "the alarm says since when, to within a few parts"
+    assert alarm["before"][-1] == (steady + wrong)[began - 1]
+    health = line.get("/health").json()["components"]["drift"]
+    assert health["state"] == "degraded"
+    assert "S-1" in health["message"]
+
+
+def test_the_charts_go_on_where_they_were_after_a_restart(run_line, tmp_path):
+    with run_line(tmp_path) as line:
+        parts(line, LEARN, every=10)
+        parts(line, 30, every=3)
+        assert alarms(line) == []
+    with run_line(tmp_path) as line:
+        parts(line, 69, every=3)  # too few without those before the restart
+        assert len(alarms(line, kind="rate")) == 1
+
+
+@pytest.mark.parametrize("relearn", [False, True])
+def test_a_person_says_whether_a_shift_was_mended_or_is_how_it_should_be(line, relearn):
+    parts(line, LEARN, every=10)
+    parts(line, 100, every=3)
+    for alarm in alarms(line):
+        path = f"/alarms/{alarm['id']}/close"
+        assert line.post(path, Role.OPERATOR, json={"reason": "x"}).status_code == 403
+        assert line.post(path, json={"reason": "a new supplier", "relearn": relearn}).status_code == 200
+    assert line.get("/health").json()["components"]["drift"]["state"] == "ok"
+    parts(line, LEARN + 60, every=3)
+    assert bool(alarms(line, kind="rate")) is not relearn
+
+
+def test_another_model_or_station_has_charts_of_its_own(line):
+    parts(line, LEARN, every=10)
+    parts(line, 100, every=2, model="sha256:another")
+    parts(line, 100, every=2, station="S-2")
+    assert alarms(line) == []
