@@ -21,9 +21,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     train = commands.add_parser("train", help="learn from a data set", description="DATASET -> model folder")
     train.add_argument("dataset", type=Path, metavar="DATASET")
     train.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
-    train.add_argument(
-        "--minutes", type=_positive, help="never take longer; default: until validation stops improving"
-    )
+    train.add_argument("--minutes", type=_positive, help="never take longer; default: until validation stops improving")
     train.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--steps", type=_count, help="exactly so many steps: repeatable to the bit on one machine")
@@ -35,9 +33,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     predict.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files or folders of images")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR")
     predict.add_argument("--scores", action="store_true", help="also write NAME.score.png, 255 times the probability")
-    predict.add_argument(
-        "--policy", type=Path, metavar="FILE", help="the product's rules; default: every defect is ng"
-    )
+    predict.add_argument("--policy", type=Path, metavar="FILE", help="the product's rules; default: every defect is ng")
     predict.add_argument("--mm-per-px", type=_positive, help="calibration, where the policy has none")
     predict.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     predict.set_defaults(run=_predict)
@@ -48,6 +44,18 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
     evaluate.add_argument("--out", type=Path, required=True, metavar="REPORT.json")
     evaluate.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    money = evaluate.add_argument_group("money", "thresholds of ok, review and ng from what mistakes cost")
+    money.add_argument(
+        "--costs",
+        type=_amount,
+        nargs=3,
+        metavar=("ESCAPE", "REJECT", "REVIEW"),
+        help="of a defective part that passes, a clean part that is rejected, and a part that a person looks at",
+    )
+    money.add_argument("--currency", default="EUR")
+    money.add_argument("--alpha", type=_share, default=0.05, help="share of defective parts that may pass; 0.05")
+    money.add_argument("--level", type=_share, help="how sure that bound must be; default: it holds on average")
+    money.add_argument("--prevalence", type=_share, help="share of defective parts in production")
     evaluate.set_defaults(run=_evaluate)
 
     export = commands.add_parser("export", help="write a model for other runtimes")
@@ -108,20 +116,42 @@ def _predict(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from qc.dataset import open_dataset
-    from segmentation.evaluate import evaluate
+    from qc.errors import InvalidInput
+    from segmentation.evaluate import RiskChoice, all_classes, evaluation
     from segmentation.model import load_segmenter
+    from segmentation.page import page, worst_crops
+    from segmentation.risk import Costs
 
+    html = args.out.with_suffix(".html")
+    if html == args.out:
+        raise InvalidInput(f"{args.out} is to be JSON; the page beside it is called {html.name}; choose another --out")
+    risk = None
+    if args.costs:
+        escape, reject, review = args.costs
+        costs = Costs(escape, reject, review, args.currency)
+        risk = RiskChoice(costs, args.alpha, args.level, args.prevalence)
     dataset = open_dataset(args.dataset)
     segmenter = load_segmenter(args.model, device=args.device)
     with _bar("evaluate") as progress:
-        report = evaluate(segmenter, dataset, split=args.split, progress=progress)
+        done = evaluation(segmenter, dataset, split=args.split, risk=risk, progress=progress)
+    report, classes = done.report, all_classes(segmenter, dataset)
+    crops = worst_crops(done.facts, dataset, classes, threshold=segmenter.threshold)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    working = args.out.with_name(f".{args.out.name}.{os.getpid()}")
-    working.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    os.replace(working, args.out)
+    _write(html, page(report, crops))
+    _write(args.out, json.dumps(report, indent=1) + "\n")
     print(f"{report['images']} images of {report['parts']} parts: {_in_words(report)}")
-    print(f"the whole report is in {args.out}")
+    print(f"the whole report is in {args.out}, with pictures in {html.name}")
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing."""
+    working = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        working.write_text(text, encoding="utf-8")
+        os.replace(working, path)
+    finally:
+        working.unlink(missing_ok=True)
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -194,6 +224,20 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
+    return value
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
     return value
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from qc.dataset import DataSet
 from qc.errors import InvalidInput
 from qc.ports import Segmenter
+from segmentation import sections
 from segmentation.matching import ImageFacts, facts
-from segmentation.metrics import report
+from segmentation.metrics import collect, report
+from segmentation.risk import Costs
 
 Progress = Callable[[float, str], None]
 """Called with the share done, in [0, 1], and a few words."""
@@ -60,26 +63,108 @@ def all_classes(segmenter: Segmenter, dataset: DataSet) -> dict[int, str]:
     return dict(sorted({**segmenter.classes, **dataset.classes}.items()))
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was seen, and the report of it."""
+
+    report: dict[str, Any]
+    """JSON values only."""
+    facts: tuple[ImageFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RiskChoice:
+    """How thresholds are to be chosen from money and a bound on escapes."""
+
+    costs: Costs
+    alpha: float = 0.05
+    """The share of defective parts that may pass."""
+    level: float | None = None
+    """How sure the bound is; None: on average."""
+    prevalence: float | None = None
+    """Share of defective parts in production; None: as among the calibration parts."""
+
+
 def evaluate(
     segmenter: Segmenter, dataset: DataSet, *, split: str = "test", progress: Progress | None = None
 ) -> dict[str, Any]:
     """The report of `qc evaluate`: JSON values only. See the README for the meaning of every figure."""
-    found = image_facts(segmenter, dataset, split=split, progress=progress)
-    return {
+    return evaluation(segmenter, dataset, split=split, progress=progress).report
+
+
+def evaluation(
+    segmenter: Segmenter,
+    dataset: DataSet,
+    *,
+    split: str = "test",
+    risk: RiskChoice | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Look at a split and report.
+
+    Args:
+        risk: also choose thresholds from money, on the `val` parts (on those of the split itself where it is `val`
+            or no `val` image is labelled), and say what becomes of the split's parts under them.
+
+    Raises:
+        InvalidInput: as `image_facts`.
+    """
+    elsewhere = risk is not None and split != "val" and bool(dataset.split("val"))
+
+    def share(start: float, size: float) -> Progress | None:
+        return (lambda done, words: progress(start + done * size, words)) if progress else None
+
+    first = 0.5 if elsewhere else 1.0
+    found = image_facts(segmenter, dataset, split=split, progress=share(0.0, first))
+    classes = all_classes(segmenter, dataset)
+    figures = collect(found)
+    draws = sections.Resamples(figures)
+    threshold = segmenter.threshold
+    about: dict[str, Any] = {
         "model": segmenter.model_id,
         "dataset": dataset.name,
         "split": split,
-        "threshold": segmenter.threshold,
-        **report(found, all_classes(segmenter, dataset)),
-        "per_image": [
-            {
-                "image": f.image,
-                "part": f.part,
-                "score": round(f.score, 6),
-                "defective": f.defective,
-                "missed": sum(d.found_at is None for d in f.defects),
-                "false_alarms": len(f.alarms),
-            }
-            for f in found
-        ],
+        "threshold": threshold,
+        **report(found, classes),
+        "aupro": sections.overlap(found, figures, draws),
+        "by_size": sections.by_size(figures, draws, dataset.mm_per_px),
+        "detection": sections.detection(figures, classes, threshold, dataset.mm_per_px),
+        "decisions": sections.decisions(
+            figures,
+            draws,
+            ok_below=threshold,
+            ng_from=threshold,
+            costs=risk.costs if risk else None,
+            prevalence=risk.prevalence if risk else None,
+        ),
+        "risk": None,
+        "inspectors": sections.people(dataset.split(split), figures, draws, threshold),
+        "curves": sections.curves(found, figures),
     }
+    if risk is not None:
+        calibration = found
+        if elsewhere:
+            calibration = image_facts(segmenter, dataset, split="val", progress=share(first, 1 - first))
+        about["risk"] = sections.risk(
+            found,
+            figures,
+            draws,
+            calibration,
+            calibrated_on="the val parts" if elsewhere else "the parts of this split themselves",
+            costs=risk.costs,
+            alpha=risk.alpha,
+            level=risk.level,
+            prevalence=risk.prevalence,
+        )
+    about["per_image"] = [
+        {
+            "image": f.image,
+            "part": f.part,
+            "score": round(f.score, 6),
+            "defective": f.defective,
+            "missed": sum(d.found_at is None for d in f.defects),
+            "false_alarms": len(f.alarms),
+        }
+        for f in found
+    ]
+    return Evaluation(about, tuple(found))

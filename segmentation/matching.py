@@ -17,14 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qc.dataset import IGNORE
-from qc.defects import find_blobs, frame_score
+from qc.defects import find_blobs, frame_score, outline
+from qc.geometry import Box
+from qc.measuring import course
 from qc.ports import Segmentation
+from segmentation.curves import OverlapCounts, overlap_counts
 
 SHARE = 0.1
 """Thin defects are drawn a pixel or two beside where they are; a tenth in common is the same defect, not chance."""
 
 SPECK_PX = 4
 """Drawn regions of fewer pixels are slips of a brush, not defects; finding them is neither right nor wrong."""
+
+KEPT_ALARMS = 3
+"""Of every image so many false alarms can be shown; a bad model would fill the memory with outlines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,12 @@ class TrueDefect:
     area_px: int
     found_at: float | None
     """The highest score at which predictions find it; None: never."""
+    box: Box
+    length_px: float
+    """Along its curve (`qc.measuring`)."""
+
+
+Rings = tuple[tuple[tuple[int, int], ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,11 @@ class ImageFacts:
     """Scores of the false alarms."""
     confusion: NDArray[np.int64]
     """`K x K` pixels: truth by answer at the model's threshold; index 0 background, then classes by ascending id."""
+    hits: tuple[float, ...]
+    """Scores of the predictions that are right."""
+    worst_alarms: tuple[tuple[float, Rings], ...]
+    """Score and outline of the surest false alarms, at most `KEPT_ALARMS`."""
+    overlap: OverlapCounts
 
 
 def facts(
@@ -67,7 +84,7 @@ def facts(
     known = truth != IGNORE
     drawn = known & (truth > 0)
     answer = np.zeros(truth.shape, np.uint8)
-    right, alarms = [], []
+    right, wrong = [], []
     for blob in blobs:
         if blob.counts:
             answer[blob.place][blob.pixels] = blob.class_id
@@ -77,14 +94,13 @@ def facts(
         if (blob.pixels & drawn[blob.place]).sum() >= SHARE * area:
             right.append(blob)
         else:
-            alarms.append(blob.score)
+            wrong.append(blob)
     right.sort(key=lambda b: -b.score)
+    wrong.sort(key=lambda b: -b.score)
 
-    defects = []
+    defects, shares = [], []
     for class_id in classes:
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(
-            (truth == class_id).astype(np.uint8), connectivity=8
-        )
+        count, labels, stats, _ = cv2.connectedComponentsWithStats((truth == class_id).astype(np.uint8), connectivity=8)
         covered, found_at = np.zeros(count, np.int64), dict[int, float]()
         for blob in right:
             covered += np.bincount(labels[blob.place][blob.pixels], minlength=count)
@@ -92,8 +108,12 @@ def facts(
                 if covered[k]:
                     found_at.setdefault(k, blob.score)
         for k in range(1, count):
-            if (area := int(stats[k, cv2.CC_STAT_AREA])) >= SPECK_PX:
-                defects.append(TrueDefect(class_id, area, found_at.get(k)))
+            x, y, width, height, area = (int(v) for v in stats[k])
+            if area >= SPECK_PX:
+                own = labels[y : y + height, x : x + width] == k
+                box = Box(x, y, width, height)
+                defects.append(TrueDefect(class_id, area, found_at.get(k), box, course(own).length_px))
+                shares.append(seen.log_odds[y : y + height, x : x + width][own])
 
     return ImageFacts(
         image=image,
@@ -101,8 +121,11 @@ def facts(
         score=frame_score(seen),
         defective=bool(drawn.any()),
         defects=tuple(defects),
-        alarms=tuple(alarms),
+        alarms=tuple(b.score for b in wrong),
         confusion=confusion(truth[known], answer[known], classes),
+        hits=tuple(b.score for b in right),
+        worst_alarms=tuple((b.score, outline(b.pixels, dx=b.box.x, dy=b.box.y)) for b in wrong[:KEPT_ALARMS]),
+        overlap=overlap_counts(seen.log_odds[known & ~drawn], shares),
     )
 
 

@@ -32,6 +32,7 @@ class Figures:
     defect_class: NDArray[np.int64]
     defect_found_at: Floats
     """-1 where it was never found."""
+    defect_length_px: Floats
     alarm_part: NDArray[np.int64]
     alarm_score: Floats
     """Highest first, and only the highest four an image."""
@@ -45,7 +46,9 @@ def collect(facts: Sequence[ImageFacts]) -> Figures:
         raise InvalidInput("there is no labelled image to evaluate; add masks, or choose another --split")
     names = {name: i for i, name in enumerate(dict.fromkeys(f.part for f in facts))}
     defects = [
-        (names[f.part], d.class_id, -1.0 if d.found_at is None else d.found_at) for f in facts for d in f.defects
+        (names[f.part], d.class_id, -1.0 if d.found_at is None else d.found_at, d.length_px)
+        for f in facts
+        for d in f.defects
     ]
     # More than one alarm an image is never asked for; four leave room for resampling.
     alarms = sorted(((names[f.part], a) for f in facts for a in f.alarms), key=lambda a: -a[1])[: 4 * len(facts) + 50]
@@ -57,6 +60,7 @@ def collect(facts: Sequence[ImageFacts]) -> Figures:
         defect_part=np.array([d[0] for d in defects], np.int64),
         defect_class=np.array([d[1] for d in defects], np.int64),
         defect_found_at=np.array([d[2] for d in defects], np.float64),
+        defect_length_px=np.array([d[3] for d in defects], np.float64),
         alarm_part=np.array([a[0] for a in alarms], np.int64),
         alarm_score=np.array([a[1] for a in alarms], np.float64),
         confusion=np.stack([f.confusion for f in facts]),
@@ -93,19 +97,20 @@ def _cumulated(score: Floats, positive: NDArray[np.bool_], weight: Floats) -> tu
 
 
 def recall_at(
-    figures: Figures, part_weight: Floats, alarms_per_image: float, *, class_id: int | None = None
+    figures: Figures, part_weight: Floats, alarms_per_image: float, *, of: NDArray[np.bool_] | None = None
 ) -> float:
     """Share of drawn defects found at the lowest score that has at most `alarms_per_image` false alarms an image.
 
-    Scores are swept over what is reported, down to 0.05 (`qc.defects.DOUBT`). NaN without a defect.
+    Scores are swept over what is reported, down to 0.05 (`qc.defects.DOUBT`). NaN without a defect. `of` asks about
+    some of the defects only; the false alarms are those of all.
     """
     allowed = alarms_per_image * part_weight[figures.image_part].sum()
     made = np.cumsum(part_weight[figures.alarm_part])
     too_many = np.flatnonzero(made > allowed + 1e-9)
     limit = figures.alarm_score[too_many[0]] if len(too_many) else -0.5
     weight = part_weight[figures.defect_part]
-    if class_id is not None:
-        weight = weight * (figures.defect_class == class_id)
+    if of is not None:
+        weight = weight * of
     total = weight.sum()
     return float((weight * (figures.defect_found_at > limit)).sum() / total) if total else float("nan")
 
@@ -145,26 +150,29 @@ def report(facts: Sequence[ImageFacts], classes: Mapping[int, str], *, seed: int
         "image_ap": lambda w: average_precision(f.image_score, f.image_defective, w[f.image_part]),
         "image_auroc": lambda w: auroc(f.image_score, f.image_defective, w[f.image_part]),
         "part_ap": lambda w: average_precision(part_score, part_defective, w),
-        "defect_recall_at_0.1": lambda w: recall_at(f, w, 0.1),
-        "defect_recall_at_1": lambda w: recall_at(f, w, 1.0),
     }
     weights = np.random.default_rng(seed).multinomial(f.parts, np.full(f.parts, 1 / f.parts), size=RESAMPLES)
     weights = np.concatenate([np.ones((1, f.parts)), weights])  # the first is the split as it is
     confusions = np.tensordot(weights, by_part, axes=1)  # (1 + RESAMPLES) x K x K
     ious = np.array([intersection_over_union(c) for c in confusions])
     ids = sorted(classes)
-    per_class: dict[str, Any] = {"background": {"iou": _interval(ious[:, 0])}}
+    defective_parts = len(np.unique(f.defect_part))
+    per_class: dict[str, Any] = {"background": {"iou": interval(ious[:, 0])}}
     for place, class_id in enumerate(ids, start=1):
+        own = f.defect_class == class_id
+        units = len(np.unique(f.defect_part[own]))
         per_class[classes[class_id]] = {
-            "iou": _interval(ious[:, place]),
-            "defect_recall_at_0.1": _interval([recall_at(f, w, 0.1, class_id=class_id) for w in weights]),
-            "defect_recall_at_1": _interval([recall_at(f, w, 1.0, class_id=class_id) for w in weights]),
-            "defects": int((f.defect_class == class_id).sum()),
+            "iou": interval(ious[:, place]),
+            "defect_recall_at_0.1": share_interval([recall_at(f, w, 0.1, of=own) for w in weights], units),
+            "defect_recall_at_1": share_interval([recall_at(f, w, 1.0, of=own) for w in weights], units),
+            "defects": int(own.sum()),
         }
     return {
-        **{name: _interval([figure(w) for w in weights]) for name, figure in wanted.items()},
-        "pixel_f1": _interval([pixel_f1(c) for c in confusions]),
-        "mean_iou": _interval([float(np.nanmean(iou)) for iou in ious]),  # background is always there
+        **{name: interval([figure(w) for w in weights]) for name, figure in wanted.items()},
+        "defect_recall_at_0.1": share_interval([recall_at(f, w, 0.1) for w in weights], defective_parts),
+        "defect_recall_at_1": share_interval([recall_at(f, w, 1.0) for w in weights], defective_parts),
+        "pixel_f1": interval([pixel_f1(c) for c in confusions]),
+        "mean_iou": interval([float(np.nanmean(iou)) for iou in ious]),  # background is always there
         "classes": per_class,
         "images": len(facts),
         "defective_images": int(f.image_defective.sum()),
@@ -174,7 +182,25 @@ def report(facts: Sequence[ImageFacts], classes: Mapping[int, str], *, seed: int
     }
 
 
-def _interval(drawn: Sequence[float] | Floats) -> dict[str, float | None]:
+def share_interval(drawn: Sequence[float] | Floats, units: int) -> dict[str, float | None]:
+    """`interval` of a share; the exact binomial one where all or nothing was found, as resampling shows no doubt there.
+
+    Args:
+        drawn: as in `interval`.
+        units: parts that could have shown otherwise; `0.025^(1/units)` is the lower end of "all".
+
+    Source:
+        Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404, with parts as the independent trials.
+    """
+    found = interval(drawn)
+    if units and found["value"] == 1.0 == found["low"]:
+        found["low"] = round(0.025 ** (1 / units), 5)
+    if units and found["value"] == 0.0 == found["high"]:
+        found["high"] = round(1 - 0.025 ** (1 / units), 5)
+    return found
+
+
+def interval(drawn: Sequence[float] | Floats) -> dict[str, float | None]:
     """The first value, and the 95 % interval of the others; null where there is none."""
     values = np.asarray(drawn, np.float64)
     known = values[1:][np.isfinite(values[1:])]

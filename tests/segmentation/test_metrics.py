@@ -84,7 +84,7 @@ def test_recall_at_a_number_of_false_alarms():
     once = np.ones(2)
     assert recall_at(figures, once, 0.1) == 0.5  # the alarm at 0.6 may not happen, so 0.3 is out of reach
     assert recall_at(figures, once, 1.0) == 1.0
-    assert np.isnan(recall_at(figures, once, 1.0, class_id=4))
+    assert np.isnan(recall_at(figures, once, 1.0, of=figures.defect_class == 4))
 
 
 def test_average_precision_and_auroc_against_their_definitions():

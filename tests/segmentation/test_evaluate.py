@@ -1,0 +1,189 @@
+"""The report of a split: sizes, detection, decisions, money, people, and a page that shows the worst."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+from qc.dataset import open_dataset
+from qc.defects import logit
+from qc.ports import Segmentation
+from segmentation.evaluate import RiskChoice, evaluate, evaluation
+from segmentation.metrics import share_interval
+from segmentation.page import page, worst_crops
+from segmentation.page.svg import Axis, stairs
+from segmentation.risk import Costs
+from segmentation.sections import binomial
+from server.cli import main
+
+COSTS = Costs(escape=120.0, reject=40.0, review=4.0)
+
+
+class Eyes:
+    """Sees what is brighter than 200, and, below the row 150, marks that are none."""
+
+    model_id, classes, threshold = "sha256:eyes", {1: "scratch"}, 0.5
+
+    def segment(self, pixels):
+        score = np.where(pixels > 200, 0.9, 0.01)
+        score[(pixels > 150) & (pixels <= 200)] = 0.3  # doubtful
+        return Segmentation(np.vectorize(logit)(score).astype(np.float16), np.ones(pixels.shape, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory):
+    """Parts with scratches of 4 to 64 px: the longer, the brighter; short ones stay dark; and one false alarm."""
+    root = tmp_path_factory.mktemp("plant")
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    rows = ["file,split,part,inspector:anna,inspector:ben"]
+    random = np.random.default_rng(3)
+    for part in range(60):
+        picture, mask = np.full((90, 100), 100, np.uint8), np.zeros((90, 100), np.uint8)
+        bad = part % 2 == 0
+        if bad:
+            length = int(4 * 16 ** random.random())
+            seen = random.random() < 1 / (1 + (9 / length) ** 4)
+            picture[40:43, 10 : 10 + length] = 250 if seen else 110
+            mask[40:43, 10 : 10 + length] = 1
+        elif part % 20 == 1:
+            picture[70:74, 60:70] = 240
+        cv2.imwrite(str(root / "images" / f"p{part:02d}.png"), picture)
+        cv2.imwrite(str(root / "masks" / f"p{part:02d}.png"), mask)
+        split = "val" if part >= 30 else "test"
+        said = "ng" if bad else "ok"
+        rows.append(f"p{part:02d}.png,{split},p{part:02d},{said},{said if part % 7 else 'ng'}")
+    (root / "split.csv").write_text("\n".join(rows) + "\n")
+    (root / "dataset.yaml").write_text("name: <plant> & co\nclasses: {1: scratch}\nmm_per_px: 0.1\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def seen(plant):
+    return evaluation(Eyes(), open_dataset(plant), split="test", risk=RiskChoice(COSTS, alpha=0.2, prevalence=0.01))
+
+
+def test_every_figure_stands_with_its_interval(seen):
+    report = json.loads(json.dumps(seen.report, allow_nan=False))
+    for name in ("image_ap", "part_ap", "mean_iou", "pixel_f1", "aupro", "defect_recall_at_0.1", "defect_recall_at_1"):
+        figure = report[name]
+        assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+def test_recall_by_size_shows_what_the_mean_hides(seen):
+    rows = {row["from_px"]: row for row in seen.report["by_size"]}
+    assert sum(row["defects"] for row in rows.values()) == 15
+    small, large = rows[0.0]["defect_recall_at_1"], rows[25.0]["defect_recall_at_1"]
+    assert small["value"] < large["value"]
+    assert large["low"] < 1  # a handful of parts prove little, even if all were found
+    assert rows[6.0]["from_mm"] == pytest.approx(0.6)
+
+
+def test_detection_is_measured_in_millimetres_where_the_view_is_calibrated(seen):
+    detection = seen.report["detection"]
+    assert detection["unit"] == "mm"
+    assert detection["all"]["defects"] == 15
+    assert detection["all"] == detection["classes"]["scratch"]
+    assert detection["all"]["a50"] is None or 0.3 < detection["all"]["a50"] < 3
+    assert "should have 60" in detection["all"]["note"]
+
+
+def test_escapes_and_overkill_are_counted_by_part_and_cost_money(seen):
+    decisions = seen.report["decisions"]
+    scores = {f.part: (f.score, f.defective) for f in seen.facts}
+    escaped = np.mean([score < 0.5 for score, bad in scores.values() if bad])
+    rejected = np.mean([score >= 0.5 for score, bad in scores.values() if not bad])
+    assert decisions["escape_rate"]["value"] == pytest.approx(escaped, abs=1e-5)
+    assert decisions["overkill_rate"]["value"] == pytest.approx(rejected, abs=1e-5)
+    assert decisions["cost_per_1000_parts"]["value"] == pytest.approx(
+        1000 * (0.01 * escaped * 120 + 0.99 * rejected * 40), abs=0.1
+    )
+
+
+def test_thresholds_from_money_are_settled_on_other_parts_and_say_what_they_promise(seen, plant):
+    risk = seen.report["risk"]
+    assert risk["calibrated_on"] == "the val parts"
+    assert risk["calibration_defective_parts"] == 15
+    assert risk["on_this_split"]["ok_below"] <= risk["highest_ok_below"]
+    assert re.search(r"nothing escapes|at most 20 % pass unseen", risk["guarantee"])
+    assert evaluate(Eyes(), open_dataset(plant), split="test")["risk"] is None
+
+
+def test_the_model_stands_beside_the_inspectors(seen):
+    people = seen.report["inspectors"]
+    assert people["inspectors"]["anna"]["kappa_with_truth"]["value"] == 1
+    assert people["inspectors_with_each_other"]["value"] > people["model_with_inspectors"]["value"]
+
+
+class Reader(HTMLParser):
+    """Every tag that is opened is closed, and what the page refers to."""
+
+    EMPTY = frozenset({"meta", "image", "path", "polyline", "polygon"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.links, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [v for k, v in attributes if k in ("href", "src")]
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(seen, plant):
+    crops = worst_crops(seen.facts, open_dataset(plant), {1: "scratch"}, threshold=0.5)
+    kinds = [c.kind for c in crops]
+    assert kinds.count("alarm") == 2
+    assert kinds.count("miss") == sum(d.found_at is None for f in seen.facts for d in f.defects)
+    assert all(0 <= x < c.width and 0 <= y < c.height for c in crops for ring in c.rings for x, y in ring)
+    text = page(seen.report, crops)
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+    assert len(reader.links) == len(crops)
+    assert all(link.startswith("data:image/jpeg;base64,") for link in reader.links)
+    assert "<plant>" not in text
+    assert "&lt;plant&gt; &amp; co" in text
+
+
+def test_the_command_writes_the_page_beside_the_report(model, scratches, tmp_path, capsys):
+    out = tmp_path / "reports" / "r.json"
+    costs = ["--costs", "120", "40", "4", "--alpha", "0.1", "--level", "0.95"]
+    assert main(["evaluate", str(model), str(scratches), "--split", "val", "--out", str(out), *costs]) == 0
+    assert json.loads(out.read_text())["risk"]["level"] == 0.95
+    assert "<svg" in out.with_suffix(".html").read_text()
+    assert sorted(p.name for p in out.parent.iterdir()) == ["r.html", "r.json"]
+    assert "r.html" in capsys.readouterr().out
+    assert main(["evaluate", str(model), str(scratches), "--split", "val", "--out", str(tmp_path / "r.html")]) == 1
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_wrong_word_of_an_inspector_is_named(model, scratches, tmp_path, capsys):
+    root = shutil.copytree(scratches, tmp_path / "data")
+    lines = (root / "split.csv").read_text().splitlines()
+    (root / "split.csv").write_text("\n".join([lines[0] + ",inspector:a", *(line + ",maybe" for line in lines[1:])]))
+    assert main(["evaluate", str(model), str(root), "--split", "val", "--out", str(tmp_path / "r.json")]) == 1
+    assert "must be ok, ng or empty, not 'maybe'" in capsys.readouterr().err
+
+
+def test_a_share_of_all_or_nothing_still_says_how_many_parts_showed_it():
+    assert share_interval([1.0, 1.0, 1.0], 10)["low"] == pytest.approx(0.025**0.1, abs=1e-5)
+    assert share_interval([0.0, 0.0, 0.0], 10)["high"] == pytest.approx(1 - 0.025**0.1, abs=1e-5)
+    assert binomial(0, 10)["high"] == pytest.approx(0.30850, abs=1e-4)  # the textbook's value
+    assert binomial(3, 10)["low"] == pytest.approx(0.06674, abs=1e-4)
+    assert binomial(0, 0)["value"] is None
+
+
+def test_axes_have_round_ticks_and_stairs_rise_upright():
+    assert Axis("", 0.0, 1.0).ticks() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert Axis("", 1.5, 60.0, logarithmic=True).ticks() == pytest.approx([2, 5, 10, 20, 50])
+    assert stairs([(0, 0), (1, 0.5)]) == [(0, 0), (1, 0), (1, 0.5)]
