@@ -8,6 +8,9 @@ from xml.etree import ElementTree
 IMAGE, BRUSH, POLYGON, BOX, CLEAN = "image", "mask", "polygon", "box", "clean"
 """Names of the controls; results refer to them."""
 
+CLICK, FRAME = "click", "frame"
+"""The two smart tools: a click on a defect, or a frame around it, asks the model for its mask."""
+
 NOTHING = "Nothing here is a defect"
 """The choice of a person who sees only harmless things."""
 
@@ -48,10 +51,23 @@ def label_config(labels: Iterable[str]) -> str:
         for place, label in enumerate(labels):
             ElementTree.SubElement(tool, "Label", value=label, background=COLOURS[place % len(COLOURS)])
         ElementTree.SubElement(tool, "Label", value=UNSURE, background=GREY)
+    for tag, name in (("KeyPointLabels", CLICK), ("RectangleLabels", FRAME)):
+        tool = ElementTree.SubElement(view, tag, {"name": name, "toName": IMAGE, "smart": "true", "smartOnly": "true"})
+        for place, label in enumerate(labels):
+            ElementTree.SubElement(tool, "Label", value=label, background=COLOURS[place % len(COLOURS)], smart="true")
     choices = ElementTree.SubElement(view, "Choices", name=CLEAN, toName=IMAGE, choice="multiple", showInline="true")
     ElementTree.SubElement(choices, "Choice", value=NOTHING)
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
+
+
+def has_smart_tools(config: str) -> bool:
+    """Does a project's configuration offer the tools that ask the model?"""
+    try:
+        root = ElementTree.fromstring(config)
+    except ElementTree.ParseError:
+        return False
+    return {CLICK, FRAME} <= {tool.get("name") for tool in root}
 
 
 def labels_of(config: str) -> list[str]:

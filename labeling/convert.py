@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import polygon
 
-from labeling.config import BOX, BRUSH, CLEAN, IMAGE, NOTHING, POLYGON, UNSURE
+from labeling.config import BOX, BRUSH, CLEAN, CLICK, FRAME, IMAGE, NOTHING, POLYGON, UNSURE
 from qc.dataset import IGNORE
 from qc.errors import InvalidInput
 
@@ -130,6 +130,8 @@ def from_results(
         if result.get("type") == "choices":
             nothing = nothing or NOTHING in _list(result, "choices")
             continue
+        if result.get("from_name") in (CLICK, FRAME):
+            continue  # a question to the model that the page left behind; its answer is a region of its own
         _check_size(result, height=height, width=width)
         class_id = _class_id(result, ids)
         blob, stray = _blob(result, height=height, width=width)

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from labeling.config import label_config, labels_of
+from labeling.config import has_smart_tools, label_config, labels_of
 from qc.errors import InvalidInput, NotFound, Unavailable
 
 TITLE = "Defects to outline"
@@ -24,6 +24,9 @@ URGENT_FIRST = "Most urgent first"
 
 KEY = "label_task"
 """The field of a task's data that holds our id; by it a task is found again after a crash."""
+
+MODEL = "inspection model"
+"""Title of our model there; also the model version that the project shows, which then means: whatever it says now."""
 
 EVENTS = (
     "ANNOTATION_CREATED",
@@ -122,7 +125,7 @@ class Studio:
             there = labels_of(made["label_config"])
             all_labels = labels + [label for label in there if label not in labels]
             changes = {k: v for k, v in wanted.items() if made.get(k) != v}
-            if set(there) != set(all_labels):
+            if set(there) != set(all_labels) or not has_smart_tools(made["label_config"]):
                 changes["label_config"] = label_config(all_labels)
             if changes:
                 self.call("PATCH", f"api/projects/{made['id']}/", json=changes)
@@ -153,6 +156,62 @@ class Studio:
         ):
             self.call("PATCH", f"api/webhooks/{mine[0]['id']}/", json=wanted)
         return int(mine[0]["id"])
+
+    def ensure_model(self, url: str, *, user: str, password: str) -> int:
+        """Have Label Studio ask the model at `url` for proposals, and for the mask of a click; its number there.
+
+        Proposals are then always those of the model that serves: without it, Label Studio shows only those of the model
+        that was first pushed.
+
+        Raises:
+            InvalidInput: Label Studio does not reach `url`, or the secret is wrong.
+        """
+        wanted = {
+            "project": self.project,
+            "title": MODEL,
+            "description": "The model that inspects now",
+            "url": url,
+            "is_interactive": True,
+            "auth_method": "BASIC_AUTH",
+            "basic_auth_user": user,
+            "basic_auth_pass": password,
+        }
+        listed = self.call("GET", "api/ml/", params={"project": self.project})
+        mine = [m for m in listed if m["title"] == MODEL or _path(m["url"]) == _path(url)]
+        for surplus in mine[1:]:
+            self.call("DELETE", f"api/ml/{surplus['id']}")
+        made = self.call("PATCH", f"api/ml/{mine[0]['id']}", json=wanted) if mine else None
+        if made is None:
+            made = self.call("POST", "api/ml/", json=wanted)
+        self.call("PATCH", f"api/projects/{self.project}/", json={"model_version": MODEL})
+        told = f"{_path(url)}/webhook"  # Label Studio adds a webhook without the secret; ours tells the same
+        for webhook in self.call("GET", "api/webhooks/", params={"project": self.project}):
+            if _path(webhook["url"]) == told:
+                self.call("DELETE", f"api/webhooks/{webhook['id']}/")
+        return int(made["id"])
+
+    def ask_people(self, number: int, people: int) -> None:
+        """Have so many people label a task; Label Studio offers it to each of them once."""
+        self.call("PATCH", f"api/tasks/{number}/", json={"overlap": people})
+
+    def fetch(self, address: str) -> bytes:
+        """A file that Label Studio keeps, by its address there (`/data/…`).
+
+        Raises:
+            InvalidInput: the address leads elsewhere.
+        """
+        path = httpx.URL(address)
+        if path.host or not path.path.startswith("/data/") or ".." in path.path:
+            raise InvalidInput(f"the picture {address!r} is not kept by Label Studio; only its own files are read")
+        try:
+            answer = self._sdk._client_wrapper.httpx_client.request(
+                address.lstrip("/"), method="GET", request_options={"max_retries": 0}
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable(f"Label Studio on {self.url} does not answer ({type(error).__name__})") from error
+        if answer.status_code != 200:
+            raise NotFound(f"Label Studio on {self.url} has no {address} ({answer.status_code})")
+        return bytes(answer.content)
 
     def find_task(self, key: str) -> Listed | None:
         """The task with our id; the oldest if a crash made two."""

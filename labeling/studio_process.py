@@ -168,6 +168,7 @@ class StudioProcess:
             "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
             "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.data / "files"),
             "SSRF_PROTECTION_ENABLED": "false",  # or it refuses to call the webhook on this machine
+            "ML_BLOCK_LOCAL_IP": "false",  # likewise our model
             "SENTRY_DSN": "",
             "FRONTEND_SENTRY_DSN": "",
             "COLLECT_ANALYTICS": "0",

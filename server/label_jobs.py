@@ -79,7 +79,9 @@ def collect(context: Context, run: JobRun) -> dict[str, Any]:
 def sweep(context: Context, run: JobRun) -> dict[str, Any]:
     """What the webhook lost comes home; what was not pushed is asked to be pushed."""
     try:
-        studio = service(context).studio()
+        studio_service = service(context)
+        studio = studio_service.studio()
+        studio_service.register_model()
     except Unavailable as error:
         return {"waits": error.message}
     with context.database.patient() as session:

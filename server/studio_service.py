@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
+
 from labeling.records import LabelTask
 from labeling.studio import Studio
 from labeling.studio_process import StudioProcess, account
-from qc.errors import Unavailable
+from qc.errors import InvalidInput, Unavailable
 from server.context import Context
 from server.jobs import queue
 from server.supervisor import Child, Supervisor
+
+log = structlog.get_logger(__name__)
 
 PART = "label-studio"
 """Its name in /health and in `Context.parts`."""
@@ -29,6 +33,10 @@ PUSH, SWEEP = "push_label_tasks", "sweep_labels"
 """Jobs that are due whenever Label Studio has come up (see `server.label_jobs`)."""
 WEBHOOK_PATH = "/api/v1/label-studio/webhook"
 SECRET_HEADER = "X-QC-Webhook-Secret"
+ML_PATH = "/api/v1/ml"
+"""Where Label Studio asks our model; it appends `/predict`, `/setup`, …"""
+ML_USER = "inspection"
+"""Name for HTTP basic authentication there; the password is the webhook's secret."""
 
 
 class StudioService:
@@ -39,6 +47,8 @@ class StudioService:
         self._connecting: Studio | None = None
         self._connected: Studio | None = None
         """The same, once its project and webhook are set up."""
+        self._model_problem: str | None = "not yet registered"
+        """Why Label Studio cannot ask our model; None when it can."""
         self._supervisor = Supervisor("Label Studio", self._start, ready=self._ready)
 
     def begin(self) -> None:
@@ -56,6 +66,8 @@ class StudioService:
         state = self._supervisor.state()
         if state["state"] == "failed":
             state["state"] = "degraded"
+        if state["state"] == "ok" and self._model_problem:
+            state |= {"state": "degraded", "message": f"no live proposals in Label Studio: {self._model_problem}"}
         return state | {"url": self._context.settings.studio_url}
 
     def stop(self) -> None:
@@ -69,6 +81,23 @@ class StudioService:
         studio = self.studio()
         if dict(studio.classes) != classes:
             studio.ensure_project(classes)
+
+    def register_model(self) -> None:
+        """Have Label Studio ask our model for proposals, unless it does so already.
+
+        It asks back at once, so that this may fail while the server starts or is very busy: the next sweep tries again.
+        Labelling goes on without it. Raises Unavailable while Label Studio does not answer.
+        """
+        if self._model_problem is None:
+            return
+        secret = webhook_secret(self._context.settings.home.resolve())
+        try:
+            self.studio().ensure_model(self._context.settings.url + ML_PATH, user=ML_USER, password=secret)
+        except InvalidInput as error:
+            self._model_problem = error.message
+            log.warning("model not registered with Label Studio", problem=error.message)
+        else:
+            self._model_problem = None
 
     def _start(self, stop: threading.Event) -> Child:
         settings = self._context.settings
@@ -105,6 +134,8 @@ class StudioService:
         studio.ensure_project(self._classes())
         studio.ensure_webhook(settings.url + WEBHOOK_PATH, {SECRET_HEADER: webhook_secret(home)})
         self._connected = studio
+        self._model_problem = "not yet registered"
+        self.register_model()
         with context.database.write() as session:
             for kind in (PUSH, SWEEP):
                 queue.enqueue(session, kind, now=context.now(), key=kind, again=True)
