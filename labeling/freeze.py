@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -22,6 +21,7 @@ import yaml
 from numpy.typing import NDArray
 from sqlmodel import Session, col, select
 
+from labeling.manifest import write_manifest
 from labeling.push import png
 from labeling.records import Annotation, LabelTask, TaskState
 from qc.dataset import IGNORE, SPLITS, Sample, open_dataset
@@ -114,7 +114,7 @@ def freeze(
                     rows.append(_take_over(work, sample, ids, mixed_in.name))
         _check_sides(work, rows, least_parts)
         _write_index(work, rows, classes, name=name or out.name, base=None if mixed_in is None else mixed_in.name)
-        _write_manifest(work, frames, now=now)
+        write_manifest(work, now=now, frames=frames)
         open_dataset(work)
         os.rename(work, out)
     except FileExistsError as error:
@@ -261,15 +261,3 @@ def _write_index(work: Path, rows: list[Row], classes: Mapping[int, str], *, nam
     source = "labels from Label Studio" if base is None else f"labels from Label Studio, mixed with {base}"
     about = {"name": name, "classes": dict(sorted(classes.items())), "source": source}
     (work / "dataset.yaml").write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def _write_manifest(work: Path, frames: list[dict[str, Any]], *, now: datetime) -> None:
-    """The hash of every file, and where each label comes from; `id` is the hash of all that but the time."""
-    files = {}
-    for path in sorted(p for p in work.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            files[path.relative_to(work).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    content = {"files": files, "frames": frames}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    manifest = {"id": f"sha256:{digest}", "frozen_at": now.isoformat(), **content}
-    (work / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
