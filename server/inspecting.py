@@ -26,7 +26,7 @@ from qc.frame import Frame, decode, picture_format
 from qc.records import Exposure, Inspection, Progress
 from server import camera_health, judging
 from server.context import Context
-from server.errors import TooMany
+from server.deadlines import Deadlines, Late
 from server.inspections import exposures_of
 from server.policies import check_product
 from server.thumbnails import keep_thumbnail
@@ -79,6 +79,7 @@ class Inspector:
         self._workers = ThreadPoolExecutor(context.settings.inspection_workers, thread_name_prefix="inspect")
         self._waiting: dict[str, Future[None]] = {}
         self._taking = 0
+        self._deadlines = Deadlines(context, self._count)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._again = threading.Event()
@@ -90,8 +91,8 @@ class Inspector:
 
         Raises:
             InvalidInput: the order or a picture makes no sense; nothing is stored.
-            Unavailable: no model serves yet, the disk refuses, or it takes longer than the settings allow.
-            TooMany: too many parts wait already.
+            Unavailable: no model serves yet, too many parts wait already, the disk refuses, or it takes longer than the
+                settings allow. What is late by the station's decide-by time is no error here: it is judged, `ng`.
         """
         started = time.perf_counter()
         taken = self.take(order, started=started)
@@ -127,6 +128,7 @@ class Inspector:
                 session.add_all(exposures)
                 # queued before the commit, so that a repeated trigger that sees the row also finds it in the queue
                 go = threading.Event()
+                self._deadlines.watch(inspection.id, inspection.station, started)
                 self._queue(inspection.id, frames, started, go)
                 try:
                     session.commit()
@@ -135,14 +137,18 @@ class Inspector:
         return Taken(inspection.id, new=True)
 
     def wait(self, inspection_id: str) -> None:
-        """Wait until an inspection is judged; raises Unavailable when that takes too long."""
+        """Wait until an inspection is judged, or late; raises Unavailable when that takes too long."""
         with self._lock:
             future = self._waiting.get(inspection_id)
         if future is None:
             return
+        left, patience = self._deadlines.left(inspection_id), self._context.settings.inspection_wait_s
         try:
-            future.result(self._context.settings.inspection_wait_s)
+            future.result(patience if left is None else max(min(left, patience), 0.0))
         except TookTooLong as error:
+            if left is not None and left <= patience:
+                self._deadlines.give_up(inspection_id)
+                return
             raise Unavailable(
                 f"inspection {inspection_id} is stored but not judged yet; ask for it again later"
             ) from error
@@ -167,6 +173,7 @@ class Inspector:
     def stop(self) -> None:
         """Finish the part at hand; what waits is judged after the next start."""
         self._stop.set()
+        self._deadlines.stop()
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._recovery.join(timeout=5)
 
@@ -198,7 +205,8 @@ class Inspector:
             key = f"originals/{frame.sha256[:2]}/{frame.sha256}.{ENDINGS[kind]}"
             if not self._context.blobs.exists(key):
                 self._context.blobs.put(key, picture.data)
-            keep_thumbnail(self._context.cache, frame)
+            if len(self._waiting) < self._context.settings.max_waiting / 2:  # under load it is made when asked for
+                keep_thumbnail(self._context.cache, frame)
             exposures.append(
                 Exposure(
                     inspection_id=inspection.id,
@@ -227,6 +235,7 @@ class Inspector:
         future.add_done_callback(lambda _: self._done(inspection_id))
 
     def _done(self, inspection_id: str) -> None:
+        self._deadlines.forget(inspection_id)
         with self._lock:
             self._waiting.pop(inspection_id, None)
             self._metrics.waiting.set(len(self._waiting))
@@ -248,6 +257,7 @@ class Inspector:
 
         looks: list[CameraLook] = []
         try:
+            self._check_time(inspection, elapsed_ms())
             segmenter, policy = self._champion.serving(), self._context.policies.get(inspection.product)
             frames = frames or judging.frames_of(exposures, self._context.blobs)
             looks = self._context.cameras.check(inspection, frames) if self._context.cameras else []
@@ -268,15 +278,27 @@ class Inspector:
             log.error("inspection failed", inspection=inspection_id, exc_info=error)
             done = self._set_aside(inspection_id, error, elapsed_ms(), looks)
         if done is not None:
-            self._metrics.inspected(done.station, str(done.verdict), (done.elapsed_ms or 0) / 1000)
-            log.info(
-                "inspected",
-                inspection=inspection_id,
-                part=done.part,
-                station=done.station,
-                verdict=str(done.verdict),
-                ms=done.elapsed_ms,
+            self._count(done)
+
+    def _check_time(self, inspection: Inspection, elapsed_ms: float) -> None:
+        """Raises Late for what has waited beyond its decide-by time, such as over a stop of the server."""
+        seconds = self._context.settings.decide_by_of(inspection.station)
+        if seconds is not None and elapsed_ms > 1000 * seconds:
+            self._metrics.late.labels(inspection.station).inc()
+            raise Late(
+                f"no verdict within {seconds:g} s, the decide-by time of {inspection.station}; it is too late now"
             )
+
+    def _count(self, done: Inspection) -> None:
+        self._metrics.inspected(done.station, str(done.verdict), (done.elapsed_ms or 0) / 1000)
+        log.info(
+            "inspected",
+            inspection=done.id,
+            part=done.part,
+            station=done.station,
+            verdict=str(done.verdict),
+            ms=done.elapsed_ms,
+        )
 
     def _set_aside(
         self, inspection_id: str, problem: Exception, elapsed_ms: float, looks: list[CameraLook]
@@ -312,7 +334,7 @@ class Inspector:
 
 
 class _Place:
-    """A place in the queue of parts; raises TooMany when it is full."""
+    """A place in the queue of parts; raises Unavailable, with the seconds to wait, when it is full."""
 
     def __init__(self, inspector: Inspector) -> None:
         self._inspector = inspector
@@ -322,7 +344,8 @@ class _Place:
         limit = inspector._context.settings.max_waiting
         with inspector._lock:
             if inspector._taking + len(inspector._waiting) >= limit:
-                raise TooMany(f"{limit} parts wait already; send this one again in a moment", retry_after_s=1)
+                inspector._metrics.refused.inc()
+                raise Unavailable(f"{limit} parts wait already; send this one again in a moment", retry_after_s=1)
             inspector._taking += 1
 
     def __exit__(self, *_: object) -> None:

@@ -120,6 +120,8 @@ def record_failure(
 ) -> Inspection | None:
     """It could not be inspected: a person should look, so the verdict is `review`. None: it was already judged.
 
+    A station with a decide-by time has a line that waits for nobody: there it is `ng`, but for a camera's fault.
+
     Args:
         error: why; a camera fault is told as `CameraFault`.
         looks: what its pictures told about their cameras.
@@ -130,7 +132,9 @@ def record_failure(
         if inspection.progress != Progress.RECEIVED:
             return None
         inspection.progress, inspection.problem = Progress.FAILED, problem[:1000]
-        inspection.verdict, inspection.elapsed_ms = Verdict.REVIEW, round(elapsed_ms, 1)
+        inspection.elapsed_ms = round(elapsed_ms, 1)
+        in_time = context.settings.decide_by_of(inspection.station) is not None and not isinstance(error, CameraFault)
+        inspection.verdict = Verdict.NG if in_time else Verdict.REVIEW
         session.add(inspection)
         session.add_all(looks)
         exposures = exposures_of(session, inspection_id)

@@ -50,13 +50,23 @@ class Settings(BaseSettings):
         description="Let the fastest runtime that gives the same verdicts compute the champion; if not, torch.",
     )
     max_waiting: int = Field(
-        default=32, ge=1, le=1000, description="Parts that may wait for their verdict; more get 429."
+        default=32, ge=1, le=1000, description="Parts that may wait for their verdict; more get 503."
     )
     max_images: int = Field(default=64, ge=1, le=999, description="Images of one inspection, at most.")
     max_upload_mb: int = Field(default=2600, ge=1, description="Size of one POST /inspections, in 10^6 bytes, at most.")
     max_request_mb: int = Field(default=16, ge=1, description="Size of any other request, in 10^6 bytes, at most.")
     inspection_wait_s: float = Field(
         default=300.0, gt=0, description="How long a repeated trigger waits for the first one's answer, in seconds."
+    )
+    decide_by_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Verdict within so many seconds of a picture's last byte, or the part is late: an error, and ng. "
+        "0: no limit.",
+    )
+    decide_by: dict[str, float] = Field(
+        default={},
+        description='Stations with a decide-by time of their own, in seconds: {"brush-1": 2.0}; 0: no limit.',
     )
     camera_checks: bool = Field(
         default=True,
@@ -126,6 +136,10 @@ class Settings(BaseSettings):
     def threads(self) -> int:
         """Processor threads of one inspection."""
         return self.torch_threads or max(1, (os.cpu_count() or 2) // 2)
+
+    def decide_by_of(self, station: str) -> float | None:
+        """Seconds within which a station must have its verdict; None: no limit."""
+        return self.decide_by.get(station, self.decide_by_s) or None
 
     @property
     def url(self) -> str:

@@ -99,8 +99,8 @@ def test_a_part_too_many_is_turned_away_and_nothing_of_it_is_kept(run_line, tmp_
         refused = line.send(line.picture(), part="second")
         slow.go.set()
         first.join()
-        assert refused.status_code == 429
-        assert refused.json()["error"]["code"] == "too_many"
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "unavailable"
         assert refused.headers["retry-after"] == "1"
         assert [item["part"] for item in line.get("/inspections").json()["items"]] == ["first"]
 
