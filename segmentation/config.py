@@ -44,6 +44,8 @@ class TrainConfig:
     """Crops a step."""
     defect_share: float = 0.6
     """Share of crops that are placed on a defect; the others fall anywhere, half of them on clean frames."""
+    hard_share: float = 0.3
+    """Of the crops not placed on a defect, the share placed on a confirmed false alarm, where any is named."""
     learning_rate: float = 2e-3
     """Of AdamW, at its highest, for the decoder."""
     encoder_rate: float = 0.35
@@ -71,6 +73,8 @@ class TrainConfig:
             raise InvalidInput(f"batch must be at least 2, not {self.batch}")
         if not 0 <= self.defect_share <= 1:
             raise InvalidInput(f"defect_share must lie in [0, 1], not {self.defect_share}")
+        if not 0 <= self.hard_share <= 1:
+            raise InvalidInput(f"hard_share must lie in [0, 1], not {self.hard_share}")
         if self.focal_gamma < 0 or 0 < self.focal_gamma < 1:
             raise InvalidInput(f"focal_gamma must be 0 or at least 1, not {self.focal_gamma}")
         if self.ignore_band_px < 0:

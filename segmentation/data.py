@@ -15,6 +15,7 @@ from qc.errors import InvalidInput
 from qc.frame import to_8bit
 from qc.geometry import Box
 from segmentation.augment import augment, augmenter
+from segmentation.columns import false_alarms, label_quality
 
 CACHE_BYTES = 3_000_000_000
 """Decoded pictures that are kept; a small data set is decoded once, a large one streams."""
@@ -43,11 +44,16 @@ class Index:
     """Indices of the labelled images without a defect."""
     pixels: Mapping[int, int]
     """Class id to its number of pixels; 0 for a class that nobody drew."""
+    false_alarms: tuple[tuple[int, Box], ...] = ()
+    """Index of the image, and where on it a model saw what people said is none."""
 
 
 def index(samples: Sequence[Sample], classes: Mapping[int, str]) -> Index:
-    """Look through the masks of `samples` once; raises InvalidInput naming a mask that does not fit."""
-    blemishes, clean, pixels = [], [], dict.fromkeys(classes, 0)
+    """Look through the masks of `samples` once; raises InvalidInput naming a mask or a field that does not fit.
+
+    A false alarm on which somebody drew a defect after all is none.
+    """
+    blemishes, clean, pixels, alarms = [], [], dict.fromkeys(classes, 0), []
     for number, sample in enumerate(samples):
         mask = sample.labels(classes)
         present = [c for c in classes if (mask == c).any()]
@@ -59,7 +65,16 @@ def index(samples: Sequence[Sample], classes: Mapping[int, str]) -> Index:
             count, _, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
             for x, y, width, height, area in stats[1:count].tolist():
                 blemishes.append(Blemish(number, class_id, Box(x, y, width, height), area))
-    return Index(tuple(blemishes), tuple(clean), pixels)
+        height, width = mask.shape
+        for box in false_alarms(sample):
+            if not (min(box.x, box.y) >= 0 and box.right <= width and box.bottom <= height):
+                raise InvalidInput(
+                    f"{sample.image.name}: the false alarm {box.as_list()} lies outside of its {width} x {height} px"
+                )
+            seen = mask[box.y : box.bottom, box.x : box.right]
+            if not ((seen > 0) & (seen != IGNORE)).any():
+                alarms.append((number, box))
+    return Index(tuple(blemishes), tuple(clean), pixels, tuple(alarms))
 
 
 def rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -81,11 +96,14 @@ class Crops:
         batch: int,
         defect_share: float,
         seed: int,
+        hard_share: float = 0.0,
     ) -> None:
         if not samples:
             raise InvalidInput("there is no labelled image to learn from")
         self._samples, self._classes, self._index = samples, classes, found
         self._crop, self._batch, self._share, self._seed = crop_px, batch, defect_share, seed
+        self._hard_share = hard_share if found.false_alarms else 0.0
+        self._quality = [label_quality(s) for s in samples]
         self._cache: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()
         self._cached_bytes = 0
         self._change = augmenter()
@@ -96,36 +114,47 @@ class Crops:
         # Rare classes are drawn more often than they occur, though not as often as the frequent ones.
         self._class_weight = _normalised([len(bs) ** 0.5 for bs in self._by_class.values()])
 
-    def draw(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Batch `number`: `B x C x C x 3` pixels and `B x C x C` class ids (IGNORE outside of the image)."""
+    def draw(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+        """Batch `number`: `B x C x C x 3` pixels, `B x C x C` class ids (IGNORE outside of the image), `B` trust."""
         random = np.random.default_rng([self._seed, number])
         pixels = np.empty((self._batch, self._crop, self._crop, 3), np.uint8)
         masks = np.empty((self._batch, self._crop, self._crop), np.uint8)
+        quality = np.empty(self._batch, np.float32)
         for place in range(self._batch):
-            crop, mask = self._one(random, on_defect=(place + 0.5) / self._batch < self._share)
+            crop, mask, sample = self._one(random, on_defect=(place + 0.5) / self._batch < self._share)
+            quality[place] = self._quality[sample]
             pixels[place], masks[place] = augment(self._change, crop, mask, int(random.integers(1 << 31)))
-        return pixels, masks
+        return pixels, masks, quality
 
-    def _one(self, random: np.random.Generator, *, on_defect: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _one(self, random: np.random.Generator, *, on_defect: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
+        """A crop, its class ids, and the index of its image."""
         if on_defect and self._by_class:
             class_id = int(random.choice(list(self._by_class), p=self._class_weight))
             blemish = self._by_class[class_id][
                 int(random.choice(len(self._weight[class_id]), p=self._weight[class_id]))
             ]
-            pixels, mask = self._open(blemish.sample)
-            # The crop holds a random pixel of the blemish's box at a random place: nothing is learnt about the middle.
-            x = int(random.integers(blemish.box.x, blemish.box.right)) - int(random.integers(self._crop))
-            y = int(random.integers(blemish.box.y, blemish.box.bottom)) - int(random.integers(self._crop))
+            sample = blemish.sample
+            x, y = self._around(random, blemish.box)
+        elif self._hard_share and random.random() < self._hard_share:
+            sample, box = self._index.false_alarms[int(random.integers(len(self._index.false_alarms)))]
+            x, y = self._around(random, box)
         else:
             clean = self._index.clean
             if clean and random.random() < 0.5:
-                pixels, mask = self._open(clean[int(random.integers(len(clean)))])
+                sample = clean[int(random.integers(len(clean)))]
             else:
-                pixels, mask = self._open(int(random.integers(len(self._samples))))
-            height, width = mask.shape
+                sample = int(random.integers(len(self._samples)))
+            height, width = self._open(sample)[1].shape
             x = int(random.integers(min(0, width - self._crop), max(1, width - self._crop + 1)))
             y = int(random.integers(min(0, height - self._crop), max(1, height - self._crop + 1)))
-        return cut(pixels, mask, x, y, self._crop)
+        pixels, mask = self._open(sample)
+        return *cut(pixels, mask, x, y, self._crop), sample
+
+    def _around(self, random: np.random.Generator, box: Box) -> tuple[int, int]:
+        """Where a crop begins that holds a random pixel of the box at a random place: the middle teaches nothing."""
+        x = int(random.integers(box.x, box.right)) - int(random.integers(self._crop))
+        y = int(random.integers(box.y, box.bottom)) - int(random.integers(self._crop))
+        return x, y
 
     def _open(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         kept = self._cache.get(number)

@@ -125,6 +125,7 @@ def train(
         batch=plan.config.batch,
         defect_share=plan.config.defect_share,
         seed=seed,
+        hard_share=plan.config.hard_share,
     )
     step = _loop(net, average, optimiser, crops, budget, plan, validator, state, folder, device, progress)
 
@@ -191,9 +192,9 @@ def _loop(
         batch = ahead.submit(crops.draw, step)
         while budget.share(step) < 1.0 and not budget.too_late(longest):
             began = time.monotonic()
-            pixels, target = batch.result()
+            pixels, target, quality = batch.result()
             batch = ahead.submit(crops.draw, step + 1)
-            loss = _step(net, optimiser, pixels, target, budget.rate(step), plan.config, device)
+            loss = _step(net, optimiser, pixels, target, quality, budget.rate(step), plan.config, device)
             step += 1
             longest = max(0.9 * longest, time.monotonic() - began)
             _follow(average, net, plan.config.ema_steps, step)
@@ -219,6 +220,7 @@ def _step(
     optimiser: torch.optim.Optimizer,
     pixels: NDArray[np.uint8],
     target: NDArray[np.uint8],
+    quality: NDArray[np.float32],
     rate: float,
     config: TrainConfig,
     device: str,
@@ -236,7 +238,8 @@ def _step(
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         logits = net(x.float() / 127.5 - 1.0)
     logits = logits.float()
-    loss = training_loss(logits, wanted, config)
+    trusted = None if (quality == 1).all() else torch.from_numpy(quality).to(device)
+    loss = training_loss(logits, wanted, config, trusted)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)

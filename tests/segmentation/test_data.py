@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qc.dataset import IGNORE, open_dataset
+from qc.errors import InvalidInput
 from segmentation.data import Crops, cut, index, rgb
 
 
@@ -85,3 +86,69 @@ def test_a_mask_of_another_size_is_named(scratches, tmp_path):
     drawn = crops(open_dataset(root))
     with pytest.raises(InvalidInput, match=r"p00_left\.png"):
         [drawn.draw(n) for n in range(20)]
+
+
+@pytest.fixture
+def with_columns(drawn_dataset, tmp_path):
+    """A data set to whose split the named columns can be added: file name to field."""
+    root = drawn_dataset(tmp_path / "data", parts=6, val=1)
+
+    def add(column, fields):
+        lines = (root / "split.csv").read_text().splitlines()
+        named = [f"{line},{fields.get(line.split(',')[0], '')}" for line in lines[1:]]
+        (root / "split.csv").write_text("\n".join([f"{lines[0]},{column}", *named]) + "\n")
+        return open_dataset(root)
+
+    return add
+
+
+def test_confirmed_false_alarms_are_drawn_as_negatives(with_columns):
+    dataset = with_columns("false_alarms", {"p01_left.png": "10 20 5 5; 150 100 6 6"})
+    assert [box.as_list() for _, box in index(dataset.split("train"), dataset.classes).false_alarms] == [
+        [10, 20, 5, 5],
+        [150, 100, 6, 6],
+    ]
+    marked = dataset.split("train")[2]
+    assert marked.image.name == "p01_left.png"
+    pixels = cv2.imread(str(marked.image), cv2.IMREAD_UNCHANGED)
+    pixels[20:25, 10:15] = pixels[100:106, 150:156] = 1  # a mark that augmentation keeps dark
+    cv2.imwrite(str(marked.image), pixels)
+
+    def share_with_the_mark(hard_share):
+        drawn = crops(dataset, defect_share=0.0, hard_share=hard_share)
+        seen = np.concatenate([drawn.draw(n)[0].min(axis=(1, 2, 3)) for n in range(12)])
+        return (seen < 25).mean()
+
+    assert share_with_the_mark(1.0) > 0.75  # a crop may hold one pixel of it, and light may change
+    assert share_with_the_mark(0.0) < 0.3
+
+
+def test_a_false_alarm_on_which_a_defect_is_drawn_after_all_is_none(with_columns):
+    dataset = with_columns("false_alarms", {"p00_left.png": "0 0 200 160"})
+    assert index(dataset.split("train"), dataset.classes).false_alarms == ()
+
+
+def test_without_false_alarms_nothing_changes(scratches):
+    dataset = open_dataset(scratches)
+    for a, b in zip(crops(dataset).draw(3), crops(dataset, hard_share=0.5).draw(3), strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("field", ["1 2 3", "1 2 3 x", "5 5 0 4", "190 10 20 5", "-1 0 5 5"])
+def test_a_box_that_is_none_is_named(with_columns, field):
+    dataset = with_columns("false_alarms", {"p01_left.png": field})
+    with pytest.raises(InvalidInput, match=r"p01_left\.png.*false"):
+        index(dataset.split("train"), dataset.classes)
+
+
+def test_a_crop_carries_how_far_its_labels_are_trusted(with_columns):
+    dataset = with_columns("label_quality", {"p00_left.png": "0.25", "p02_left.png": "0.5"})
+    quality = np.concatenate([crops(dataset).draw(n)[2] for n in range(8)])
+    assert set(np.unique(quality)) == {0.25, 0.5, 1.0}
+
+
+@pytest.mark.parametrize("field", ["good", "1.2", "nan"])
+def test_a_quality_that_is_none_is_named(with_columns, field):
+    dataset = with_columns("label_quality", {"p00_left.png": field})
+    with pytest.raises(InvalidInput, match=r"p00_left\.png: label_quality"):
+        crops(dataset)
