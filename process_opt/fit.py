@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from process_opt.batches import batch_shifts
 from process_opt.calibration import held_out_check
 from process_opt.climb import climb
+from process_opt.drift import follow
 from process_opt.estimate import Data, Estimate, em, prepare, start_estimate
 from process_opt.hierarchy import scales
 from process_opt.history import History
@@ -79,8 +80,9 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     say("check on held-out parts", 0.9)
     model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
     checked = held_out_check(model, data.rows(np.flatnonzero(held)))
-    say("batches", 0.95)
+    say("batches and drift", 0.95)
     model = model.with_check(checked).with_batches(*batch_shifts(estimate, data, history.batches))
+    model = model.moved_on(follow(estimate, data), rng)
     say("done", 1.0)
     return model
 

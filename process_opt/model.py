@@ -25,12 +25,15 @@ from process_opt.tables import Tables, tables
 from qc.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from process_opt.drift import Drift
     from process_opt.estimate import Estimate
     from process_opt.history import History
 
 Floats = NDArray[np.float64]
 
 FORMAT = 1
+WORTH_TELLING = 0.95
+"""Probability from which on a step is said to drift."""
 BATCHES_AT_HAND = 16
 """Batches whose shifted model is kept in memory."""
 
@@ -123,6 +126,33 @@ class ProcessModel:
     def with_batches(self, names: tuple[str, ...], shifts: Floats) -> ProcessModel:
         """The same, knowing what the parts of these batches have in common."""
         return replace(self, about={**self.about, "batches": list(names)}, shifts=shifts)
+
+    def moved_on(self, drift: Drift, rng: np.random.Generator) -> ProcessModel:
+        """The same with every step where drift has brought it, for the parts to come; how surely, in the draws."""
+        if not drift.level.any():
+            return self
+        z = rng.standard_normal((*drift.level.shape, self.size // 2))
+        off = drift.level[:, :, None] + np.sqrt(drift.variance)[:, :, None] * np.concatenate([z, -z], axis=2)
+        motions, draws = [], []
+        for k, motion in enumerate(self.motions):
+            weights, drawn = motion.weights.copy(), self.draws[k].copy()
+            weights[:, 0] += drift.level[k]
+            drawn[:, 0] += off[k]
+            motions.append(replace(motion, weights=weights))
+            draws.append(drawn.astype(np.float32).astype(np.float64))
+        shifts = self.shifts
+        if shifts.size:  # a batch's shift holds the drift of its time: it is kept against where the steps are now
+            shifts = np.where(shifts.any(axis=0), shifts - drift.level, 0.0)
+        scale = self.layout.scale
+        told = {
+            self.process.steps[k].name: {
+                self.layout.coordinates[c]: round(float(drift.level[k, c] * scale[c]), 8)
+                for c in np.flatnonzero(drift.sure[k] > WORTH_TELLING)
+            }
+            for k in np.flatnonzero((drift.sure > WORTH_TELLING).any(axis=1))
+        }
+        about = {**self.about, "drift": told}
+        return replace(self, motions=tuple(motions), draws=tuple(draws), shifts=shifts, about=about)
 
     def with_check(self, check: Mapping[str, Any]) -> ProcessModel:
         """The same, knowing how well it predicts."""

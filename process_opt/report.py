@@ -68,6 +68,13 @@ def as_html(report: dict[str, Any]) -> str:
             )
     notes = "".join(f"<li>{esc(n)}</li>" for n in report["history"].get("notes", []))
     lost = "".join(f"<li>{esc(n)}</li>" for n in report["not_identified"]) or "<li>none</li>"
+    drift = (
+        "".join(
+            f"<li>{esc(step)}: {esc(', '.join(f'{name} {value:+g}' for name, value in moved.items()))}</li>"
+            for step, moved in report["history"].get("drift", {}).items()
+        )
+        or "<li>none</li>"
+    )
     cover = report["check"].get("coverage90", {})
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
@@ -79,6 +86,7 @@ def as_html(report: dict[str, Any]) -> str:
         f"<h2>Predictions on {report['check'].get('parts')} held-out parts</h2><p>The 90 % interval held "
         f"{cover.get('as_fitted')} of the final readings as fitted, {cover.get('widened')} after widening.</p>"
         f"<h2>Settings whose effect is not identified</h2><ul>{lost}</ul>"
+        f"<h2>Steps that drift, against their average over the history</h2><ul>{drift}</ul>"
         f"<h2>Notes</h2><ul>{notes}</ul>"
         "<h2>What each setting does</h2><p>Moved from nominal to its upper limit, with 90 % intervals.</p>"
         "<table><tr><th>step</th><th>setting</th><th>acts on</th><th>effect</th><th>90 %</th><th></th></tr>"
