@@ -17,6 +17,7 @@ COMMANDS = (
     "process_opt.cli",
     "server.up_cli",
     "server.people_cli",
+    "server.model_cli",
     "server.demo.cli",
 )
 """Modules with `register(commands)`, in the order in which `qc --help` lists their commands."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+import segmentation
 from server import cli
 
 
@@ -104,3 +106,19 @@ def test_importing_the_command_line_loads_nothing_heavy():
     heavy = "{'torch', 'fastapi', 'pyro', 'scipy'}"
     code = f"import sys; from server import cli; cli.parser(); print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_model_that_was_trained_elsewhere_is_taken_in_and_serves_when_it_is_promoted(qc, tmp_path):
+    starter = Path(segmentation.__file__).parent / "starter"
+    model_id = json.loads((starter / "model.json").read_text())["id"]
+    status, out, _ = qc("model", "add", str(starter))
+    assert (status, out.split()[0]) == (0, model_id)
+    assert qc("model", "list")[1].split()[:2] == [model_id, "candidate"]
+    assert qc("model", "add", str(starter), "--promote")[0] == 0
+    assert qc("model", "list")[1].split()[:2] == [model_id, "champion"]
+    assert qc("audit", "verify")[0] == 0
+    assert (tmp_path / "home" / "models" / model_id.removeprefix("sha256:") / "weights.safetensors").is_file()
+
+    status, _, err = qc("model", "add", str(tmp_path))
+    assert status == 1
+    assert "holds no model" in err

@@ -1,0 +1,143 @@
+"""Megapixels per CPU second of one network, computed our way and others', on the same frame in the same run::
+
+    OMP_NUM_THREADS=1 .venv/bin/python tests/bench/inference_speed.py [MODEL] --mpx 24 --samples DATASET
+
+Ours: whole frames tiled with an exact halo, by every runtime that passes the parity gate on the data set's validation
+images. Others, in torch: MONAI's sliding window (gaussian, overlap 0.5), and a loop over tiles without overlap, which
+is fast and wrong at every seam. `peak` is the share of what a large convolution reaches on this machine in float32.
+"""
+
+from __future__ import annotations
+
+import segmentation  # isort: skip - first, it lets smp import torchvision beside a CPU torch
+
+import argparse
+import resource
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from torch.utils.flop_counter import FlopCounterMode
+
+from qc.dataset import open_dataset
+from segmentation.model import load_network, load_segmenter
+from segmentation.parity import compare_verdicts, refusal
+from segmentation.ready import FRAMES_FOR_ROUNDING
+from segmentation.render import render_part
+from segmentation.runtimes import EXACT, RUNTIMES, open_look, write
+from segmentation.samples import carried
+from segmentation.segmenter import FrameSegmenter, from_card
+from segmentation.tiled import look_at, window_inside
+
+WINDOW = 512
+"""Side of the others' tiles, in pixels."""
+
+
+def frame(mpx: float) -> np.ndarray:
+    """A grey frame of rendered metal, three wide by two high."""
+    height = int((mpx * 1e6 / 1.5) ** 0.5)
+    (view, *_) = render_part(1, width=1536, height=1024, defects=("scratch", "pit")).views
+    grey = view.pixels if view.pixels.ndim == 2 else view.pixels[..., 0]
+    return np.tile(grey, (height // 1024 + 1, height * 3 // 2 // 1536 + 1))[:height, : height * 3 // 2].copy()
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def as_batch(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.repeat(pixels[None, None], 3, axis=1)).float() / 127.5 - 1
+
+
+def naive(network: torch.nn.Module, pixels: np.ndarray) -> None:
+    """Tiles side by side; what lies beyond each is unknown to it."""
+    for y in range(0, pixels.shape[0] - WINDOW + 1, WINDOW):
+        for x in range(0, pixels.shape[1] - WINDOW + 1, WINDOW):
+            network(as_batch(pixels[y : y + WINDOW, x : x + WINDOW]).to(memory_format=torch.channels_last))
+
+
+def flops_per_mpx(network: torch.nn.Module) -> float:
+    """Of the network on a square of 512 px, scaled to a megapixel; a multiplication and an addition are two."""
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, WINDOW, WINDOW))
+    return counter.get_total_flops() / (WINDOW * WINDOW / 1e6)
+
+
+def peak_flops() -> float:
+    """What a large convolution reaches here in float32, per CPU second."""
+    layer = torch.nn.Conv2d(256, 256, 3, padding=1).to(memory_format=torch.channels_last)
+    x = torch.zeros(1, 256, 128, 128).to(memory_format=torch.channels_last)
+    layer(x)
+    return 5 * 2 * 9 * 256 * 256 * 128 * 128 / cpu_seconds(lambda: [layer(x) for _ in range(5)])
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, nargs="?", default=Path(segmentation.__file__).parent / "starter")
+    parser.add_argument("--mpx", type=float, default=24.0)
+    parser.add_argument("--samples", type=Path, help="a data set whose val images the verdicts are compared on")
+    parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    pixels = frame(arguments.mpx)
+    mpx = pixels.size / 1e6
+    card, network = load_network(arguments.model)
+    network = network.eval().to(memory_format=torch.channels_last)
+    own = load_segmenter(arguments.model, threads=1)
+    frames = open_dataset(arguments.samples).split("val") if arguments.samples else carried(arguments.model)
+    with torch.inference_mode():
+        work, peak = flops_per_mpx(network), peak_flops()
+        print(f"{mpx:.1f} Mpx; {work / 1e9:.1f} GFLOP a Mpx; a large convolution reaches {peak / 1e9:.0f} GFLOP/s")
+        others = {
+            "MONAI sliding window": lambda: sliding_window_inference(
+                as_batch(pixels), (WINDOW, WINDOW), 4, network, overlap=0.5, mode="gaussian"
+            ),
+            "loop without overlap": lambda: naive(network, pixels),
+        }
+        seconds = {name: cpu_seconds(run) for name, run in others.items()}
+    monai = seconds["MONAI sliding window"]
+
+    def say(name: str, taken: float, gate: str) -> None:
+        share = work * mpx / taken / peak
+        print(
+            f"{name:24} {mpx / taken:7.2f} Mpx/s  {monai / taken:6.2f} x MONAI  {share:5.2f} of peak  {gate}",
+            flush=True,
+        )
+
+    for name, taken in seconds.items():
+        say(name, taken, "")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.runtimes:
+            eyes, gate = ready(name, card, network, own, Path(folder), frames)
+            eyes.segment(pixels[: pixels.shape[0] // 4])
+            say(f"ours, {name}", cpu_seconds(lambda eyes=eyes: eyes.segment(pixels)), gate)
+    print(f"largest memory of the run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+
+
+def ready(
+    name: str, card: dict, network: torch.nn.Module, own: FrameSegmenter, folder: Path, frames: list
+) -> tuple[FrameSegmenter, str]:
+    """A runtime at work, and what the parity gate says of it."""
+    if name == "torch":
+        return own, ""
+    pixels = [f if isinstance(f, np.ndarray) else f.pixels() for f in frames[:64]]
+    windows = [look_at(p, window_inside(p.shape, 512, own.stride), bits=8, stride=own.stride) for p in pixels]
+    write(name, network, own.stride, folder, windows)
+    eyes = from_card(card, open_look(name, folder, threads=1), runtime=name)
+    parity = compare_verdicts(own, eyes, frames)
+    why = refusal(parity, exact=name in EXACT)
+    few = f" ({FRAMES_FOR_ROUNDING} are asked for)" if name not in EXACT and len(frames) < FRAMES_FOR_ROUNDING else ""
+    return eyes, f"gate on {len(frames)} frames{few}: {why or 'same verdicts'}"
+
+
+if __name__ == "__main__":
+    main()
