@@ -15,14 +15,16 @@ from qc.errors import QcError
 COMMANDS = (
     "segmentation.cli",
     "process_opt.cli",
+    "labeling.cli",
     "server.up_cli",
     "server.people_cli",
     "server.model_cli",
+    "server.backup_cli",
     "server.demo.cli",
 )
 """Modules with `register(commands)`, in the order in which `qc --help` lists their commands."""
 
-BELOW = {"process": ("server.process_cli",)}
+BELOW = {"process": ("server.process_cli",), "data": ("server.labels_cli",)}
 """Modules whose commands stand below another command: `qc process register`."""
 
 
