@@ -1,6 +1,6 @@
 """Labels spoilt on purpose, found again: our queue beside cleanlab's, from the same models in the same run::
 
-    python tests/bench/label_errors.py ../shared/data/magnetic_tile --folds 3 --minutes 6 --out var/label_errors.json
+    OMP_NUM_THREADS=1 python tests/bench/label_errors.py ../shared/data/magnetic_tile --folds 3 --minutes 10
 
 The labels of the train split are spoilt (10 % of the defects: dropped, added, shifted, merged, renamed). The models
 learn from the spoilt labels, each from the parts of the other folds only, `--minutes` each. Reported, for each queue:
@@ -18,46 +18,22 @@ import segmentation  # noqa: F401  # isort: skip - first, it lets smp import tor
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-import yaml
 from cleanlab.segmentation.rank import get_label_quality_scores
 
-from labeling.errors import find_errors
-from labeling.evidence import measure, shapes
-from labeling.folds import folds
 from labeling.questions import Question
 from labeling.seed_errors import Seeded, seed_errors
-from qc.dataset import DataSet, Sample, open_dataset
-from qc.ports import Segmentation
-from segmentation.model import load_segmenter
-from segmentation.segmenter import FrameSegmenter
-from segmentation.train import train
+from qc.dataset import Sample, open_dataset
+from qc.ports import Segmentation, Segmenter
+from server.label_check import cross_check
 
 
-def fold_dataset(root: Path, data: DataSet, samples: Sequence[Sample], masks: dict, held_out: set[str]) -> Path:
-    """The parts of the other folds with their spoilt labels, as a data set."""
-    (root / "images").mkdir(parents=True)
-    (root / "masks").mkdir()
-    rows = ["file,split,part,view,group"]
-    for sample in samples:
-        if sample.group in held_out:
-            continue
-        (root / "images" / sample.image.name).symlink_to(sample.image.resolve())
-        cv2.imwrite(str(root / "masks" / f"{sample.name}.png"), masks[sample.name])
-        rows.append(f"{sample.image.name},train,{sample.part},{sample.view},{sample.group}")
-    (root / "split.csv").write_text("\n".join(rows) + "\n")
-    (root / "dataset.yaml").write_text(yaml.safe_dump({"name": data.name, "classes": dict(data.classes)}))
-    return root
-
-
-def softmax(segmenter: FrameSegmenter, seen: Segmentation) -> np.ndarray:
+def softmax(segmenter: Segmenter, seen: Segmentation) -> np.ndarray:
     """`K x H x W` probabilities for cleanlab: the calibrated chance of a defect, shared among classes as voted.
 
     With one class this is the whole softmax. With several, the class map names the winner; it gets the chance.
@@ -120,35 +96,26 @@ def main() -> None:
         samples = [samples[k] for k in np.random.default_rng(args.seed).permutation(len(samples))[: args.most]]
         truth = {s.name: truth[s.name] for s in samples}
     masks, seeded = seed_errors(truth, share=args.share, random=np.random.default_rng(args.seed))
-    side = folds(samples, count=args.folds, defective=[bool((masks[s.name] > 0).any()) for s in samples])
-    library = shapes(list(masks.values()))
-    random, measured, quality = np.random.default_rng(args.seed + 1), [], {}
-    for fold in range(args.folds):
-        began = time.monotonic()
-        ours = [s for s, k in zip(samples, side, strict=True) if k == fold]
-        with tempfile.TemporaryDirectory() as folder:
-            root = fold_dataset(Path(folder) / "data", data, samples, masks, {s.group for s in ours})
-            model = Path(folder) / "model"
-            train(root, model, minutes=args.minutes, seed=args.seed, device=args.device)
-            segmenter = load_segmenter(model, device=args.device, threads=args.threads)
-        for sample in ours:
-            seen = segmenter.segment(sample.pixels())
-            mask = masks[sample.name]
-            measured.append(
-                measure(
-                    seen,
-                    mask,
-                    image=sample.name,
-                    part=sample.part,
-                    library=library,
-                    random=random,
-                    threshold=segmenter.threshold,
-                )
-            )
-            quality[sample.name] = cleanlab_scores(mask, softmax(segmenter, seen), list(data.classes))
-        print(f"fold {fold}: {len(ours)} images, {time.monotonic() - began:.0f} s", flush=True)
+    quality: dict[str, tuple[float, float]] = {}
 
-    doubts = find_errors(measured)
+    def look(sample: Sample, segmenter: Segmenter, seen: Segmentation) -> None:
+        quality[sample.name] = cleanlab_scores(masks[sample.name], softmax(segmenter, seen), list(data.classes))
+
+    began = time.monotonic()
+    doubts = cross_check(
+        data,
+        samples,
+        masks,
+        count=args.folds,
+        minutes=args.minutes,
+        seed=args.seed,
+        device=args.device,
+        threads=args.threads,
+        look=look,
+        progress=lambda share, words: (
+            print(f"{time.monotonic() - began:6.0f} s  {words}", flush=True) if "learns" in words else None
+        ),
+    )
     first = doubts.questions[: round(0.1 * len(doubts.questions))]
     rest = [s.name for s in samples if s.name not in {q.image for q in doubts.questions}]
     report = {

@@ -1,0 +1,153 @@
+"""Wrong labels of a data set: models that learn from some parts judge the labels of the others."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from labeling.errors import Doubts, find_errors
+from labeling.evidence import Mask, Measured, measure, shapes
+from labeling.folds import folds
+from labeling.formats.common import link
+from labeling.push import png
+from labeling.questions import Question
+from qc.dataset import DataSet, Sample
+from qc.frame import to_8bit
+from qc.ports import Segmentation, Segmenter
+
+Progress = Callable[[float, str], None]
+Look = Callable[[Sample, Segmenter, Segmentation], None]
+
+AROUND_PX = 96
+"""Shown around a doubt on every side."""
+
+
+def cross_check(
+    data: DataSet,
+    samples: Sequence[Sample],
+    masks: Mapping[str, Mask],
+    *,
+    count: int,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int | None = None,
+    look: Look | None = None,
+    progress: Progress | None = None,
+) -> Doubts:
+    """Train `count` models, each without a share of the parts, and question the labels of that share.
+
+    Args:
+        samples: the labelled images to look at.
+        masks: image name to `H x W` class ids: the labels that are learnt from and questioned.
+        minutes, steps: of each model's training; neither: until it learns no more.
+        look: is shown every answer, for comparisons.
+        progress: told how far it is.
+
+    Raises:
+        InvalidInput: too few parts with defects for so many models.
+    """
+    from segmentation.model import load_segmenter
+    from segmentation.train import train
+
+    side = folds(samples, count=count, defective=[_defective(masks[s.name]) for s in samples])
+    library = shapes([masks[s.name] for s in samples])
+    random, measured = np.random.default_rng(seed), list[Measured]()
+    for fold in range(count):
+        ours = [s for s, k in zip(samples, side, strict=True) if k == fold]
+        others = [s for s, k in zip(samples, side, strict=True) if k != fold]
+        if progress is not None:
+            progress(fold / count, f"model {fold + 1} of {count} learns")
+        with tempfile.TemporaryDirectory() as folder:
+            root, model = Path(folder) / "data", Path(folder) / "model"
+            _write(root, data, others, masks)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of data that are fewer than the whole set
+                train(root, model, minutes=minutes, steps=steps, seed=seed, device=device)
+            segmenter = load_segmenter(model, device=device, threads=threads)
+        for number, sample in enumerate(ours):
+            if progress is not None:
+                progress((fold + number / len(ours)) / count, f"model {fold + 1} of {count} looks at {sample.name}")
+            seen = segmenter.segment(sample.pixels())
+            measured.append(
+                measure(
+                    seen,
+                    masks[sample.name],
+                    image=sample.name,
+                    part=sample.part,
+                    library=library,
+                    random=random,
+                    threshold=segmenter.threshold,
+                )
+            )
+            if look is not None:
+                look(sample, segmenter, seen)
+    return find_errors(measured)
+
+
+def _defective(mask: Mask) -> bool:
+    return bool(((mask > 0) & (mask != 255)).any())
+
+
+def _write(root: Path, data: DataSet, samples: Sequence[Sample], masks: Mapping[str, Mask]) -> None:
+    """A data set to learn from; the learning holds back parts of its own to judge itself by."""
+    (root / "masks").mkdir(parents=True)
+    rows = ["file,split,part,view,group"]
+    for sample in samples:
+        link(sample.image, root / "images" / sample.image.name)
+        (root / "masks" / f"{sample.name}.png").write_bytes(png(masks[sample.name]))
+        rows.append(f"{sample.image.name},train,{sample.part},{sample.view},{sample.group}")
+    (root / "split.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    about = {"name": data.name, "classes": dict(data.classes)}
+    (root / "dataset.yaml").write_text(yaml.safe_dump(about, allow_unicode=True), encoding="utf-8")
+
+
+def as_json(question: Question, classes: Mapping[int, str]) -> dict[str, Any]:
+    """A question as one line of a file."""
+    named = {None: None} | dict(classes)
+    return {
+        "image": question.image,
+        "part": question.part,
+        "kind": question.kind.value,
+        "bbox": question.box.as_list(),
+        "drawn": named.get(question.drawn_class),
+        "proposed": named.get(question.proposed_class),
+        "certainty": round(question.certainty, 4),
+        "harm": round(question.harm, 4),
+        "priority": round(question.priority, 4),
+        "also": [kind.value for kind in question.also],
+        "question": question.sentence(dict(classes)),
+    }
+
+
+def lines(doubts: Doubts, classes: Mapping[int, str], *, most: int | None = None) -> list[str]:
+    """The questions as lines of JSON, most worth asking first."""
+    return [json.dumps(as_json(q, classes)) for q in doubts.questions[:most]]
+
+
+def picture(sample: Sample, mask: Mask, question: Question) -> NDArray[np.uint8]:
+    """The place of a question, RGB: what is drawn outlined in orange, what the model would draw in blue."""
+    pixels = to_8bit(sample.pixels())
+    height, width = pixels.shape[:2]
+    window = question.box.grown(AROUND_PX, width=width, height=height)
+    place = np.s_[window.y : window.bottom, window.x : window.right]
+    shown = np.ascontiguousarray(pixels[place] if pixels.ndim == 3 else np.repeat(pixels[place][..., None], 3, axis=2))
+    proposed = np.zeros((height, width), np.uint8)
+    if question.proposal is not None:
+        box = question.box
+        proposed[box.y : box.bottom, box.x : box.right] = question.proposal
+    drawn = ((mask[place] > 0) & (mask[place] != 255)).astype(np.uint8)
+    for region, colour in ((drawn, (213, 94, 0)), (proposed[place], (0, 114, 178))):
+        rings, _ = cv2.findContours(region, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(shown, rings, -1, colour, 1)
+    return shown
