@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ class Belief:
     """`d x d x D`"""
     readings: Floats
     """`M`: what was read, standardised; NaN where nothing was."""
+    often: Mapping[int, int] = field(default_factory=dict)
+    """Places of readings that were taken more than once, and how often."""
 
 
 def standardised(model: ProcessModel, observed: dict[str, float]) -> tuple[Floats, Floats]:
@@ -34,10 +37,15 @@ def standardised(model: ProcessModel, observed: dict[str, float]) -> tuple[Float
     return layout.settings(u), layout.readings(y)
 
 
-def believe(model: ProcessModel, observed: dict[str, float], at: int) -> Belief:
-    """Filter what was observed before step `at` (a place), in every draw."""
+def believe(model: ProcessModel, observed: dict[str, float], at: int, times: Mapping[str, int] | None = None) -> Belief:
+    """Filter what was observed before step `at` (a place), in every draw.
+
+    Args:
+        times: how often a reading was taken, where more than once: a mean of `n` has an `n`-th of the gauge's variance.
+    """
     v, y = standardised(model, observed)
     size = model.size
+    often = {i: times[name] for i, name in enumerate(model.process.measurements) if name in times} if times else {}
     m = np.repeat(model.start[0][:, None], size, axis=1)
     p = np.repeat(model.start[1][:, :, None], size, axis=2)
     eye = np.eye(model.layout.d)
@@ -58,8 +66,9 @@ def believe(model: ProcessModel, observed: dict[str, float], at: int) -> Belief:
         m, p = predict(m, p, a, b, noise)
         for place, c in model.layout.reads[k]:
             if np.isfinite(y[place]):
-                look(m, p, eye[c], y[place] - m[c], model.gauge[place], np.ones(size, dtype=bool))
-    return Belief(at, m, p, y)
+                gauge = float(model.gauge[place]) / often.get(place, 1)
+                look(m, p, eye[c], y[place] - m[c], gauge, np.ones(size, dtype=bool))
+    return Belief(at, m, p, y, often)
 
 
 def _was_run(settings: Floats, y: Floats, reads: tuple[tuple[int, int], ...]) -> bool:

@@ -1,63 +1,107 @@
-"""Is one more reading worth its cost before deciding?"""
+"""Is one more reading worth its cost before deciding: one that is missing, or one taken again?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from process_opt.belief import Belief
 from process_opt.model import ProcessModel
-from process_opt.outlook import Outlook, look_ahead, probabilities
+from process_opt.outlook import Outlook, look_ahead_each, probabilities
 from process_opt.plan import Plan, cost_of, worth
+
+Floats = NDArray[np.float64]
 
 OUTCOMES = 5
 """Possible results of a reading that are looked at: quantiles of what is expected."""
+AIMED = 0.8
+"""Share of what a reading shows that a plan's settings can be aimed anew at: not all levers reach or are known."""
+TELLING = 0.15
+"""A reading that is expected to move the end by less than this share of its spread cannot turn a decision."""
+OFTENEST = 3
+"""A reading is taken so often at most: by then the gauge's error is nearly halved, and people wait."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A reading of an earlier step that was not taken."""
+    """A reading of an earlier step that was not taken, or could be taken again."""
 
     name: str
     cost: float
     gain: float
     """Expected money it adds, its cost taken off."""
+    again: bool = False
 
 
-def readings_worth_taking(model: ProcessModel, belief: Belief, best: Plan, nothing: Plan) -> Reading | None:
-    """The missing reading that adds most, or None where none adds anything.
+def readings_worth_taking(
+    model: ProcessModel, belief: Belief, best: Plan, nothing: Plan, *, least: float = 0.0
+) -> Reading | None:
+    """The reading that adds most, or None where none adds `least` or more.
 
     Only the latest step that measures a coordinate is considered, and the state is taken to have moved on by chance
-    alone since:
-    an older look is a noisier look at the state of now. After each possible result the part is scrapped, continued,
-    or taken
-    the planned way, whichever is then worth most.
+    alone since: an older look is a noisier look at the state of now. After each possible result the part is scrapped,
+    continued, or taken the planned way, aimed anew at what was seen, whichever is then worth most.
+
+    Args:
+        least: money that a reading must add; with perfect knowledge a part that is nearly sure either way cannot gain
+            that much, and nothing is worked out.
     """
-    found: list[Reading] = []
-    coordinates: set[int] = set()
+    if _nearly_sure(model, best, nothing, least):
+        return None
     plans = [nothing] if best is nothing else [nothing, best]
     outlooks: list[Outlook] = []
+    found: list[Reading] = []
+    for name, c, again in _candidates(model, belief):
+        outlooks = outlooks or look_ahead_each(model, belief, [p.v for p in plans], [p.run for p in plans])
+        k, _ = model.process.measurements[name]
+        place = list(model.process.measurements).index(name)
+        moved_on = sum(float(model.motions[j].noise[c, c]) for j in range(k + 1, belief.at))
+        noise = float(model.gauge[place]) + moved_on
+        if not any(_tells(belief, ahead, c, noise) for ahead in outlooks):
+            continue
+        cost = model.process.steps[k].cost
+        found.append(Reading(name, cost, _gain(model, belief, c, noise, plans, outlooks) - cost, again))
+    top = max(found, key=lambda r: r.gain, default=None)
+    return top if top is not None and top.gain >= least else None
+
+
+def _candidates(model: ProcessModel, belief: Belief) -> list[tuple[str, int, bool]]:
+    """Name, coordinate and whether it was taken before: the latest reading of each coordinate."""
+    out, coordinates = [], set()
+    places = {name: i for i, name in enumerate(model.process.measurements)}
     for k in range(belief.at - 1, -1, -1):
         step = model.process.steps[k]
         if step.optional:
             continue
         for m in step.measurements:
-            place = list(model.process.measurements).index(m.name)
+            place = places[m.name]
             c = int(model.layout.coordinate[place])
-            if c in coordinates or np.isfinite(belief.readings[place]):
-                coordinates.add(c)
+            if c in coordinates:
                 continue
             coordinates.add(c)
-            drift = sum(float(model.motions[j].noise[c, c]) for j in range(k + 1, belief.at))
-            noise = float(model.gauge[place]) + drift
-            if float(belief.cov[c, c].mean()) < noise:
-                continue
-            outlooks = outlooks or [look_ahead(model, belief, plan.v, plan.run) for plan in plans]
-            worthwhile = _gain(model, belief, c, noise, plans, outlooks)
-            found.append(Reading(m.name, step.cost, worthwhile - step.cost))
-    return max(found, key=lambda r: r.gain, default=None)
+            again = bool(np.isfinite(belief.readings[place]))
+            if not again or belief.often.get(place, 1) < OFTENEST:
+                out.append((m.name, c, again))
+    return out
+
+
+def _nearly_sure(model: ProcessModel, best: Plan, nothing: Plan, least: float) -> bool:
+    """Could perfect knowledge of the part's fate not add `least`?"""
+    process = model.process
+    if best.value >= process.scrap:
+        return (1 - best.chance) * (process.value - process.escape) < least
+    hope = max(best.chance, nothing.chance)
+    return hope * (process.value - process.scrap) < least
+
+
+def _tells(belief: Belief, ahead: Outlook, c: int, noise: float) -> bool:
+    variance = belief.cov[c, c] + noise
+    moved = np.einsum("rin,in->rn", ahead.response, belief.cov[:, c]) / np.sqrt(variance)
+    own = ahead.cov[np.arange(len(ahead.cov)), np.arange(len(ahead.cov))]
+    return bool((np.abs(moved) / np.sqrt(own)).mean(axis=1).max(initial=0.0) > TELLING)
 
 
 def _gain(
@@ -80,7 +124,10 @@ def _gain(
         for plan, ahead in zip(plans, outlooks, strict=True):
             moved = np.einsum("rin,in->rn", ahead.response, pull)
             after = replace(ahead, cov=ahead.cov - moved[:, None] * moved[None, :] * variance)
-            chances = probabilities(after, ahead.mean + moved * (result - belief.mean[c]))
+            shift = moved * (result - belief.mean[c])
+            if plan.v.any():
+                shift = shift - AIMED * shift.mean(axis=1, keepdims=True)
+            chances = probabilities(after, ahead.mean + shift)
             options.append(worth(model, float(chances.mean()), cost_of(model, plan.v, belief.at, plan.run)))
         values[o] = max(options)
     return float(values.mean() - now)

@@ -20,7 +20,9 @@ from process_opt.routes import best_route
 GAIN_WORTH_A_CHANGE = 0.002
 """Share of what is at stake (value - escape) that a correction must gain over doing nothing to be
 worth asking people for."""
-GAIN_WORTH_A_READING = 0.02
+GAIN_WORTH_ABSTAINING = 0.02
+"""Likewise for a setting that is not identified: below it, saying that it would help leads nowhere."""
+GAIN_WORTH_A_READING = 0.01
 """Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
 
 
@@ -57,7 +59,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     question = parse_question(request, model.process)
     name = model.id
     model = model.of_batch(question.batch)
-    belief = believe(model, question.observed, question.at)
+    belief = believe(model, question.observed, question.at, question.times)
     options = weigh(model, belief)
     decision = decide(model, options)
     chosen = options.nothing if decision == "abstain" else options.best
@@ -101,9 +103,9 @@ def weigh(model: ProcessModel, belief: Belief) -> Options:
     beyond = None
     if bool((later & ~known).any()):
         wider = max(make_plan(model, belief, allowed=later, rounds=0), key=lambda p: p.value)
-        if wider.value > max(best.value, model.process.scrap) + GAIN_WORTH_A_READING * stake:
+        if wider.value > max(best.value, model.process.scrap) + GAIN_WORTH_ABSTAINING * stake:
             beyond = wider
-    reading = readings_worth_taking(model, belief, best, nothing)
+    reading = readings_worth_taking(model, belief, best, nothing, least=GAIN_WORTH_A_READING * stake)
     return Options(nothing, best, model.process.scrap, beyond, reading, patient)
 
 
@@ -191,9 +193,11 @@ def _reason(model: ProcessModel, options: Options, decision: str) -> str:
     if decision == "measure":
         reading = options.reading
         assert reading is not None
+        again = " again" if reading.again else ""
+        why = "a second look tells the part from its gauge's error" if reading.again else "it can change the decision"
         return (
-            f"Taking {reading.name} first costs {money(reading.cost)} and is worth "
-            f"{money(reading.gain + reading.cost)}, because it can change the decision."
+            f"Taking {reading.name}{again} first costs {money(reading.cost)} and is worth "
+            f"{money(reading.gain + reading.cost)}, because {why}."
         )
     if decision == "scrap":
         return (

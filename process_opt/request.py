@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from process_opt.process import Process
 from qc.errors import InvalidInput
+
+MOST_READINGS = 100
+"""Of the same thing, in one request."""
 
 _KNOWN = {"part", "at", "batch", "observed"}
 
@@ -22,6 +25,8 @@ class Question:
     """Place of the next step."""
     batch: str | None
     observed: dict[str, float]
+    times: dict[str, int] = field(default_factory=dict)
+    """Readings that were taken more than once, and how often; `observed` has their mean."""
 
 
 def parse_question(request: Any, process: Process) -> Question:
@@ -51,16 +56,25 @@ def parse_question(request: Any, process: Process) -> Question:
             raise InvalidInput(
                 f"part {part}: observed holds {name}, but the part has not been through that step; at is {at}"
             )
-    return Question(part, process.place[at], batch, checked)
+    times = {n: len(v) for n, v in observed.items() if isinstance(v, list) and len(v) > 1}
+    return Question(part, process.place[at], batch, checked, times)
 
 
 def check_observed(observed: Mapping[str, Any], process: Process, part: str) -> dict[str, float]:
-    """Known names with finite numbers the machines allow; a null is a gap."""
+    """Known names with finite numbers the machines allow; a null is a gap, a list of numbers a reading taken again."""
     out = {}
     for name, value in observed.items():
         if name not in process.settings and name not in process.measurements:
             raise InvalidInput(f"part {part}: {name} is neither a setting nor a measurement of {process.name}")
-        if value is None:
+        if value is None or (isinstance(value, list) and not value):
+            continue
+        if isinstance(value, list) and name in process.measurements:
+            if len(value) > MOST_READINGS:
+                raise InvalidInput(f"part {part}: {name} has {len(value)} readings; send at most {MOST_READINGS}")
+            each = [check_observed({name: v}, process, part).get(name) for v in value if not isinstance(v, list)]
+            if None in each or len(each) < len(value):
+                raise InvalidInput(f"part {part}: {name} must be a number or a list of numbers, not {value!r:.80}")
+            out[name] = math.fsum(v for v in each if v is not None) / len(each)
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidInput(f"part {part}: {name} must be a finite number, not {value!r}")

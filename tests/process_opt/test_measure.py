@@ -1,0 +1,98 @@
+"""Readings taken again: what they are worth, and what a request says about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from process_opt.belief import believe
+from process_opt.fit import fit
+from process_opt.history import parse_history
+from process_opt.measure import OFTENEST, readings_worth_taking
+from process_opt.model import ProcessModel
+from process_opt.plan import make_plan
+from process_opt.recommend import recommend
+from process_opt.simulate import Line, linear_line
+from qc.errors import InvalidInput
+
+
+@pytest.fixture(scope="module")
+def line() -> Line:
+    return linear_line(6, 3)
+
+
+@pytest.fixture(scope="module")
+def model(line: Line) -> ProcessModel:
+    return fit(line.process, parse_history(line.history(900, 1), line.process))
+
+
+def coarse(model: ProcessModel, factor: float) -> ProcessModel:
+    """The same process looked at through a worse gauge on the way; the last look stays as it is."""
+    last = [p for p, _ in model.layout.reads[-1]]
+    gauge = model.gauge * factor
+    gauge[last] = model.gauge[last]
+    return replace(model, gauge=gauge)
+
+
+def halfway(line: Line, seed: int) -> dict[str, float]:
+    part = line.start(seed)
+    for _ in range(4):
+        part.run_step(part.at or "")
+    return part.observed
+
+
+def worth_taking(model: ProcessModel, observed: dict[str, float], times: dict[str, int] | None = None):
+    belief = believe(model, observed, 4, times)
+    plans = make_plan(model, belief, allowed=np.ones(len(model.identified), dtype=bool))
+    return readings_worth_taking(model, belief, plans[0], next(p for p in plans if not p.v.any()))
+
+
+def test_a_reading_through_a_coarse_gauge_is_worth_taking_again_through_a_fine_one_not(line, model) -> None:
+    rough, fine = (np.array([gain(coarse(model, f), halfway(line, s)) for s in range(8)]) for f in (25.0, 0.1))
+    assert rough.max() > 0.5
+    assert fine.max() < 0.1
+
+
+def gain(model: ProcessModel, observed: dict[str, float]) -> float:
+    found = worth_taking(model, observed)
+    assert found is None or found.again
+    return found.gain if found is not None else 0.0
+
+
+def test_nobody_is_sent_to_take_the_same_reading_for_ever(line, model) -> None:
+    rough, observed = coarse(model, 25.0), halfway(line, 1)
+    first = worth_taking(rough, observed)
+    assert first is not None
+    often = {name: OFTENEST for name in observed}
+    assert worth_taking(rough, observed, often) is None
+
+
+def test_several_readings_of_one_thing_count_as_their_mean_through_a_better_gauge(line, model) -> None:
+    observed = halfway(line, 2)
+    name = "s04-op.length"
+    once = believe(model, observed, 4)
+    four = believe(model, observed, 4, {name: 4})
+    c = model.layout.coordinates.index("length")
+    assert (four.cov[c, c] < once.cov[c, c]).all()
+    at = line.process.steps[4].name
+    value = observed[name]
+    listed = {**observed, name: [value - 0.01, value + 0.01]}
+    answer = recommend(model, {"part": "P", "at": at, "observed": listed})
+    assert answer["p_conform"] == pytest.approx(
+        recommend(model, {"part": "P", "at": at, "observed": observed})["p_conform"], abs=0.1
+    )
+    with pytest.raises(InvalidInput, match=name.replace(".", r"\.")):
+        recommend(model, {"part": "P", "at": at, "observed": {**observed, name: [value, None]}})
+
+
+def test_the_answer_says_that_a_reading_is_to_be_taken_again(line, model) -> None:
+    rough = coarse(model, 40.0)
+    at = line.process.steps[4].name
+    answers = [recommend(rough, {"part": "P", "at": at, "observed": halfway(line, s)}) for s in range(6)]
+    wished = [a for a in answers if a["decision"] == "measure"]
+    assert wished
+    for answer in wished:
+        assert answer["measure"][0] in halfway(line, 0)
+        assert "again" in answer["reason"]
