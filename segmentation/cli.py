@@ -1,4 +1,4 @@
-"""`qc train`, `qc predict`, `qc evaluate`, `qc export`. What is heavy is imported when it runs."""
+"""`qc train`, `qc tune`, `qc predict`, `qc evaluate`, `qc export`. What is heavy is imported when it runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from segmentation.config import NetworkConfig, TrainConfig
 
 Progress = Callable[[float, str], None]
 
@@ -26,7 +30,24 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--steps", type=_count, help="exactly so many steps: repeatable to the bit on one machine")
     train.add_argument("--start-from", type=Path, metavar="MODEL", help="continue from this model's weights")
+    train.add_argument("--config", type=Path, metavar="FILE", help="settings, such as the best.json of qc tune")
     train.set_defaults(run=_train)
+
+    tune = commands.add_parser(
+        "tune", help="search for better settings", description="DATASET -> settings for qc train"
+    )
+    tune.add_argument("dataset", type=Path, metavar="DATASET")
+    tune.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the study; the same DIR again continues it"
+    )
+    tune.add_argument("--trials", type=_count, default=30, help="in the whole study; 30")
+    budget = tune.add_mutually_exclusive_group()
+    budget.add_argument("--minutes-per-trial", type=_positive, default=5.0, help="of training; 5")
+    budget.add_argument("--steps-per-trial", type=_count, help="instead of minutes: repeatable")
+    tune.add_argument("--minutes", type=_positive, help="begin no trial that would not end within so many")
+    tune.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    tune.add_argument("--seed", type=int, default=0)
+    tune.set_defaults(run=_tune)
 
     predict = commands.add_parser("predict", help="look at images", description="images -> masks and defects as JSON")
     predict.add_argument("model", type=Path, metavar="MODEL")
@@ -75,6 +96,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _train(args: argparse.Namespace) -> int:
     from segmentation.train import train
 
+    config, network = _settings(args.config) if args.config else (None, None)
     with _bar("train") as progress, _warnings_as_lines():
         card = train(
             args.dataset,
@@ -84,10 +106,50 @@ def _train(args: argparse.Namespace) -> int:
             device=args.device,
             seed=args.seed,
             start_from=args.start_from,
+            config=config,
+            network=network,
             progress=progress,
         )
     print(f"{args.out}: {card['id']}")
     print(f"on {card['figures']['images']} validation images: {_in_words(card['figures'])}")
+    return 0
+
+
+def _settings(path: Path) -> tuple[TrainConfig | None, NetworkConfig | None]:
+    """`{"train": {...}, "network": {...}}`, either optional."""
+    from qc.errors import InvalidInput
+    from segmentation.config import network_config, train_config
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as settings: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(k, {}), dict) for k in ("train", "network")):
+        raise InvalidInput(f'{path} must hold {{"train": {{...}}, "network": {{...}}}}, as qc tune writes it')
+    return (
+        train_config(content["train"]) if "train" in content else None,
+        network_config(content["network"]) if "network" in content else None,
+    )
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from segmentation.tune import Budget, tune
+
+    steps = args.steps_per_trial
+    with _bar("tune") as progress:
+        report = tune(
+            args.dataset,
+            args.out,
+            trials=args.trials,
+            budget=Budget(steps=steps) if steps else Budget(minutes=args.minutes_per_trial),
+            minutes=args.minutes,
+            device=args.device,
+            seed=args.seed,
+            progress=progress,
+        )
+    default = "not finished" if report["default"] is None else f"{report['default']:.3f}"
+    print(f"{len(report['trials'])} trials: best {report['best']['value']:.3f}, the default {default}")
+    print(f"train with it: qc train {args.dataset} --out MODEL --config {args.out / 'best.json'}")
     return 0
 
 

@@ -92,6 +92,18 @@ def network_config(values: dict[str, Any]) -> NetworkConfig:
     return NetworkConfig(**values)
 
 
+def train_config(values: dict[str, Any]) -> TrainConfig:
+    """From JSON, such as `qc tune` writes; raises InvalidInput for an unknown name or a value that makes no sense."""
+    if unknown := set(values) - {f.name for f in fields(TrainConfig)}:
+        raise InvalidInput(
+            f"training has no settings {sorted(unknown)}; it has {[f.name for f in fields(TrainConfig)]}"
+        )
+    try:
+        return TrainConfig(**values)
+    except TypeError as error:
+        raise InvalidInput(f"a setting of training has the wrong type: {error}") from error
+
+
 def as_json(config: NetworkConfig | TrainConfig) -> dict[str, Any]:
     """The plain values of a configuration."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}

@@ -52,7 +52,7 @@ def page(report: Mapping[str, Any], crops: Sequence[Crop]) -> str:
         f"threshold {report['threshold']:g}; model {escape(str(report['model']))}. Intervals: "
         f"{escape(str(report['interval']))}.</p>",
         "<h2>Figures</h2>",
-        _table(("figure", "value", "95 %"), [(NAMES[key], *_cells(report[key])) for key in NAMES]),
+        table(("figure", "value", "95 %"), [(NAMES[key], *_cells(report[key])) for key in NAMES]),
         "<h2>Curves</h2>",
         f'<div class="row">{_curves(report["curves"])}{_detection_chart(report["detection"])}</div>',
         "<h2>By class and by size</h2>",
@@ -66,10 +66,15 @@ def page(report: Mapping[str, Any], crops: Sequence[Crop]) -> str:
         _crops("The longest misses", [c for c in crops if c.kind == "miss"], "Nothing was missed."),
         _crops("The surest false alarms", [c for c in crops if c.kind == "alarm"], "There is no false alarm."),
     ]
+    return document(name, "".join(body))
+
+
+def document(title: str, body: str) -> str:
+    """A whole page; `body` is HTML, the title is escaped."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(name)}</title><style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
     )
 
 
@@ -83,7 +88,8 @@ def _cells(figure: Mapping[str, float | None] | None) -> tuple[str, str]:
     return _number(figure["value"]), f"{_number(figure['low'])} to {_number(figure['high'])}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table; all cells are escaped."""
     top = "".join(f"<th>{escape(h)}</th>" for h in head)
     lines = ("".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(f'<tr>{r}</tr>' for r in lines)}</tbody></table>"
@@ -151,7 +157,7 @@ def _by_class(classes: Mapping[str, Any]) -> str:
         )
         for name, figures in classes.items()
     ]
-    return _table(("class", "defects", "IoU", "found at 0.1", "found at 1 false alarm an image"), rows)
+    return table(("class", "defects", "IoU", "found at 0.1", "found at 1 false alarm an image"), rows)
 
 
 def _with_interval(figure: Mapping[str, float | None] | None) -> str:
@@ -170,7 +176,7 @@ def _by_size(sizes: Sequence[Mapping[str, Any]]) -> str:
         )
         for s in sizes
     ]
-    return "<p></p>" + _table(("length", "defects", "found at 0.1", "found at 1 false alarm an image"), rows)
+    return "<p></p>" + table(("length", "defects", "found at 0.1", "found at 1 false alarm an image"), rows)
 
 
 def _detection_table(detection: Mapping[str, Any]) -> str:
@@ -184,7 +190,7 @@ def _detection_table(detection: Mapping[str, Any]) -> str:
         )
         for name, pod in (("all", detection["all"]), *detection["classes"].items())
     ]
-    return _table(("class", "found", f"a50, {unit}", f"a90, {unit}", f"a90/95, {unit}", "note"), rows)
+    return table(("class", "found", f"a50, {unit}", f"a90, {unit}", f"a90/95, {unit}", "note"), rows)
 
 
 def _decisions(report: Mapping[str, Any]) -> str:
@@ -211,7 +217,7 @@ def _decisions(report: Mapping[str, Any]) -> str:
         return _with_interval(value) if isinstance(value, Mapping) else _number(value)
 
     rows = [(words, *(cell(c.get(key)) for _, c in columns)) for key, words in names.items()]
-    return text + _table(("", *(name for name, _ in columns)), rows)
+    return text + table(("", *(name for name, _ in columns)), rows)
 
 
 def _people(inspectors: Mapping[str, Any] | None) -> str:
@@ -230,7 +236,7 @@ def _people(inspectors: Mapping[str, Any] | None) -> str:
         "<h2>Model and inspectors</h2>"
         f"<p>Kappa of the model with the inspectors: {_with_interval(inspectors['model_with_inspectors'])}; of the "
         f"inspectors with each other: {_with_interval(inspectors['inspectors_with_each_other'])}.</p>"
-        + _table(("", "images", "with the truth", "with the model", "with oneself"), rows)
+        + table(("", "images", "with the truth", "with the model", "with oneself"), rows)
     )
 
 
