@@ -11,6 +11,7 @@ from types import FrameType
 
 import uvicorn
 
+from labeling.studio_process import account
 from qc.errors import Conflict, Unavailable
 from server import first_login, logs
 from server.app import create_app
@@ -70,6 +71,9 @@ def greeting(context: Context) -> str:
         lines.append("  Log in with your account (qc user add makes one, qc user password changes a password)")
     if settings.label_studio:
         lines.append(f"  Label Studio   {settings.studio_url}")
+        if not settings.label_studio_url:  # our own; somebody else's has accounts of its own
+            file = settings.folder("label-studio") / "account.json"
+            lines.append(f"                 as {account(file).email}, password in {file}")
     if "demonstration" in context.parts:
         lines.append("  The demonstration line starts as soon as the model is loaded.")
     return "\n".join([*lines, "  Ctrl-C ends it.", ""])
