@@ -8,8 +8,9 @@ A policy is a file for each product that a user edits::
     classes:
       scratch: {ng: {length_mm: 1.0}, review: {score: 0.2}}
       stain: {ng: never, review: never}         # harmless
-    zones:                           # optional; the first zone that a defect touches decides
+    zones:                           # optional; the first zone that a pixel of a defect touches decides
       - {name: edge, view: top, box: [0, 0, 4000, 120], classes: {scratch: {ng: never, review: {}}}}
+      - {name: seat, view: top, polygon: [[900, 300], [1500, 420], [880, 700]], classes: {scratch: {ng: {}}}}
 
 A rule such as `{length_mm: 1.0}` holds when every size named is reached (`score`, `area_px`, `length_px`, `width_px`,
 `area_mm2`, `length_mm`, `width_mm`); `{}` always holds, `never` never does. `ng` needs a defect that counts (at or
@@ -24,6 +25,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import yaml
 
 from qc.defects import Defect
@@ -99,6 +102,26 @@ class Zone:
     classes: Mapping[str, ClassRule]
     view: str | None = None
     """The view it lies on; None: on every view."""
+    polygon: tuple[tuple[int, int], ...] = ()
+    """Corners `(x, y)` of a zone that is no upright rectangle; `box` then holds it."""
+
+    def touches(self, defect: Defect) -> bool:
+        """Does a pixel of the defect lie in the zone? Its box decides where its outline is not known."""
+        if not self.box.touches(defect.box):
+            return False
+        if not defect.outline:
+            return True
+        window = np.zeros((defect.box.height, defect.box.width), np.uint8)
+        own, zone = window.copy(), window
+        corner = -defect.box.x, -defect.box.y
+        rings = [np.array(ring, np.int32)[:, None] for ring in defect.outline]
+        cv2.drawContours(own, rings, -1, 1, cv2.FILLED, offset=corner)
+        if self.polygon:
+            cv2.fillPoly(zone, [np.array(self.polygon, np.int32)], 1, offset=corner)
+        else:
+            left, top = max(self.box.x - defect.box.x, 0), max(self.box.y - defect.box.y, 0)
+            zone[top : self.box.bottom - defect.box.y, left : self.box.right - defect.box.x] = 1
+        return bool((own & zone).any())
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +146,7 @@ class Policy:
 
     def _rule(self, defect: Defect, view: str) -> ClassRule:
         for zone in self.zones:
-            if zone.view in (None, view) and zone.box.touches(defect.box) and defect.class_name in zone.classes:
+            if zone.view in (None, view) and zone.touches(defect) and defect.class_name in zone.classes:
                 return zone.classes[defect.class_name]
         return self.classes.get(defect.class_name, self.default)
 
@@ -196,8 +219,16 @@ def _class_rules(value: Any, where: str) -> dict[str, ClassRule]:
 
 
 def _zone(value: Any, where: str) -> Zone:
-    parts = _mapping(value, where, {"name", "view", "box", "classes"})
-    box = parts.get("box")
+    parts = _mapping(value, where, {"name", "view", "box", "polygon", "classes"})
+    if ("box" in parts) == ("polygon" in parts):
+        raise InvalidInput(f"{where} must have either a box or a polygon")
+    polygon: tuple[tuple[int, int], ...] = ()
+    if "polygon" in parts:
+        polygon = _polygon(parts["polygon"], f"{where}.polygon")
+        (left, right), (top, bottom) = ((min(c), max(c)) for c in zip(*polygon, strict=True))
+        box = [left, top, right - left + 1, bottom - top + 1]
+    else:
+        box = parts["box"]
     if not (isinstance(box, list) and len(box) == 4 and all(isinstance(n, int) for n in box)):
         raise InvalidInput(f"{where}.box must be [x, y, width, height] in whole pixels, not {box!r}")
     view = parts.get("view")
@@ -206,4 +237,14 @@ def _zone(value: Any, where: str) -> Zone:
         box=Box(*box),
         classes=_class_rules(parts.get("classes", {}), f"{where}.classes"),
         view=None if view is None else str(view),
+        polygon=polygon,
     )
+
+
+def _polygon(value: Any, where: str) -> tuple[tuple[int, int], ...]:
+    def is_corner(corner: Any) -> bool:
+        return isinstance(corner, list) and len(corner) == 2 and all(type(n) is int for n in corner)
+
+    if not (isinstance(value, list) and len(value) >= 3 and all(is_corner(c) for c in value)):
+        raise InvalidInput(f"{where} must be at least three corners [x, y] in whole pixels, not {value!r}")
+    return tuple((c[0], c[1]) for c in value)

@@ -66,6 +66,28 @@ def test_a_zone_has_rules_of_its_own_on_its_view(policy):
     assert policy.judge([at_the_edge], view="left") is Verdict.NG
 
 
+def slanted(shift: int = 0) -> Defect:
+    """A scratch from (100 + shift, 100) down to the right, whose box has two empty corners."""
+    ring = tuple((100 + shift + n, 100 + n) for n in range(101))
+    return dataclasses.replace(SCRATCH, box=Box(100 + shift, 100, 101, 101), outline=(ring + ring[-2:0:-1],))
+
+
+def test_a_zone_that_only_the_box_of_a_scratch_touches_is_not_touched():
+    rule = {"classes": {"scratch": {"ng": "never", "review": "never"}}}
+    policy = parse_policy({"zones": [{"box": [180, 90, 40, 20], **rule}]})
+    assert policy.judge([slanted()]) is Verdict.NG
+    assert policy.judge([slanted(80)]) is Verdict.OK
+
+
+def test_a_zone_may_have_any_number_of_corners():
+    harmless = {"classes": {"scratch": {"ng": "never", "review": "never"}}}
+    below = parse_policy({"zones": [{"polygon": [[100, 110], [190, 200], [100, 200]], **harmless}]})
+    across = parse_policy({"zones": [{"polygon": [[190, 100], [210, 110], [110, 210], [100, 190]], **harmless}]})
+    assert below.judge([slanted()]) is Verdict.NG
+    assert across.judge([slanted()]) is Verdict.OK
+    assert across.judge([dataclasses.replace(slanted(), outline=())]) is Verdict.OK  # its box decides
+
+
 def test_a_rule_in_millimetres_on_a_view_without_scale_is_an_error(policy):
     with pytest.raises(InvalidInput, match=r"length_mm.*no mm_per_px"):
         policy.judge([dataclasses.replace(SCRATCH, mm_per_px=None)])
@@ -94,6 +116,9 @@ def test_the_worst_view_decides():
         ("mm_per_px: 0", "positive"),
         ("zones: [{box: [0, 0, 10]}]", r"zones\[0\]\.box"),
         ("zones: [{box: [0, 0, 0, 5]}]", "holds no pixel"),
+        ("zones: [{name: edge}]", "either a box or a polygon"),
+        ("zones: [{polygon: [[0, 0], [5, 5]]}]", "at least three corners"),
+        ("zones: [{polygon: [[0, 0], [5, 5], [1, x]]}]", r"zones\[0\]\.polygon"),
         ("a: [", "cannot be read"),
     ],
 )
