@@ -74,6 +74,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="of a defective part that passes, a clean part that is rejected, and a part that a person looks at",
     )
     money.add_argument("--currency", default="EUR")
+    money.add_argument(
+        "--calibrate-on", choices=("train", "val", "test"), default="val", help="whose parts settle the thresholds; val"
+    )
     money.add_argument("--alpha", type=_share, default=0.05, help="share of defective parts that may pass; 0.05")
     money.add_argument("--level", type=_share, help="how sure that bound must be; default: it holds on average")
     money.add_argument("--prevalence", type=_share, help="share of defective parts in production")
@@ -191,7 +194,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.costs:
         escape, reject, review = args.costs
         costs = Costs(escape, reject, review, args.currency)
-        risk = RiskChoice(costs, args.alpha, args.level, args.prevalence)
+        risk = RiskChoice(costs, args.alpha, args.level, args.prevalence, args.calibrate_on)
     dataset = open_dataset(args.dataset)
     segmenter = load_segmenter(args.model, device=args.device)
     with _bar("evaluate") as progress:

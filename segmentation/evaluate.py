@@ -83,6 +83,8 @@ class RiskChoice:
     """How sure the bound is; None: on average."""
     prevalence: float | None = None
     """Share of defective parts in production; None: as among the calibration parts."""
+    calibrate_on: str = "val"
+    """The split whose parts settle the thresholds; the evaluated one where this one has no labelled image."""
 
 
 def evaluate(
@@ -103,13 +105,12 @@ def evaluation(
     """Look at a split and report.
 
     Args:
-        risk: also choose thresholds from money, on the `val` parts (on those of the split itself where it is `val`
-            or no `val` image is labelled), and say what becomes of the split's parts under them.
+        risk: also choose thresholds from money, and say what becomes of the split's parts under them.
 
     Raises:
         InvalidInput: as `image_facts`.
     """
-    elsewhere = risk is not None and split != "val" and bool(dataset.split("val"))
+    elsewhere = risk is not None and split != risk.calibrate_on and bool(dataset.split(risk.calibrate_on))
 
     def share(start: float, size: float) -> Progress | None:
         return (lambda done, words: progress(start + done * size, words)) if progress else None
@@ -144,13 +145,13 @@ def evaluation(
     if risk is not None:
         calibration = found
         if elsewhere:
-            calibration = image_facts(segmenter, dataset, split="val", progress=share(first, 1 - first))
+            calibration = image_facts(segmenter, dataset, split=risk.calibrate_on, progress=share(first, 1 - first))
         about["risk"] = sections.risk(
             found,
             figures,
             draws,
             calibration,
-            calibrated_on="the val parts" if elsewhere else "the parts of this split themselves",
+            calibrated_on=f"the {risk.calibrate_on} parts" if elsewhere else "the parts of this split themselves",
             costs=risk.costs,
             alpha=risk.alpha,
             level=risk.level,

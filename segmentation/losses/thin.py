@@ -51,7 +51,8 @@ def centre_line_dice_loss(
 
     Source:
         Shit et al. 2021, arXiv:2003.07311, eq. 1 and 2. Limits: knows nothing of width, so never the only loss; for
-        compact defects the centre line is a few pixels and means little.
+        compact defects the centre line is a few pixels and means little; its poolings take some thirty times as long as
+        Dice, 0.8 s a step of 8 crops of 256 px on one core.
     """
     check(logits, target, weight)
     if smooth <= 0:

@@ -113,6 +113,15 @@ def test_thresholds_from_money_are_settled_on_other_parts_and_say_what_they_prom
     assert evaluate(Eyes(), open_dataset(plant), split="test")["risk"] is None
 
 
+def test_the_thresholds_may_be_settled_on_any_split(plant):
+    choice = RiskChoice(COSTS, alpha=0.2, calibrate_on="test")
+    there = evaluation(Eyes(), open_dataset(plant), split="val", risk=choice).report["risk"]
+    itself = evaluation(Eyes(), open_dataset(plant), split="test", risk=choice).report["risk"]
+    assert there["calibrated_on"] == "the test parts"
+    assert itself["calibrated_on"] == "the parts of this split themselves"
+    assert there["highest_ok_below"] == itself["highest_ok_below"]
+
+
 def test_the_model_stands_beside_the_inspectors(seen):
     people = seen.report["inspectors"]
     assert people["inspectors"]["anna"]["kappa_with_truth"]["value"] == 1
