@@ -146,6 +146,21 @@ def hill(estimate: Estimate, data: Data) -> Hill:
     )
 
 
+def slope_of_each(estimate: Estimate, data: Data) -> tuple[Floats, Floats]:
+    """Each part's score of the weights (`P x N`), and its mean squared standardised error of a reading (`N`)."""
+    weights = estimate.flat().size
+    scores, sizes = [], []
+    squares: list[Floats] = [np.zeros((len(m.terms), len(m.terms))) for m in estimate.motions]
+    chances: Floats = np.zeros(estimate.layout.d * len(estimate.motions))
+    for part in data.chunks():
+        scores.append(_scores(estimate, part, squares, chances)[0][:weights])
+        misfit = estimate.path(part).misfit
+        z2 = np.array([innovation**2 / variance for _, innovation, variance in misfit])
+        known = np.isfinite(z2)
+        sizes.append(np.where(known, z2, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    return np.hstack(scores), np.concatenate(sizes)
+
+
 def _scores(estimate: Estimate, data: Data, squares: list[Floats], chances: Floats) -> tuple[Floats, float]:
     """`P x N`: derivative of each part's log likelihood with respect to the parameters (Fisher's identity), and the sum
     of the log likelihoods.

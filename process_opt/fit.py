@@ -21,6 +21,7 @@ from process_opt.estimate import Data, Estimate, em, prepare, start_estimate
 from process_opt.hierarchy import scales
 from process_opt.history import History
 from process_opt.identify import identified_levers
+from process_opt.knowledge import banded
 from process_opt.layout import lay_out
 from process_opt.model import ProcessModel, build_model
 from process_opt.nonlinear import wanted_terms
@@ -79,6 +80,10 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     draws = _draw(estimate, means, covariance, rng)
     say("check on held-out parts", 0.9)
     model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
+    weights = means.size
+    precision = np.linalg.inv(covariance[:weights, :weights])
+    sizes = [m.weights.size for m in estimate.motions]
+    model = model.with_band(banded((precision + precision.T) / 2, sizes), train.size)
     checked = held_out_check(model, data.rows(np.flatnonzero(held)))
     say("batches and drift", 0.95)
     model = model.with_check(checked).with_batches(*batch_shifts(estimate, data, history.batches))

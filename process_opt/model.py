@@ -62,6 +62,9 @@ class ProcessModel:
     """Size of the history, notes on it, seed, names of the batches in `shifts`."""
     shifts: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     """`B x T x d`: what each batch's parts have in common at each step (`batches.py`)."""
+    band: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    """How surely all weights are known (`knowledge.py`); empty in a model of an earlier version, which cannot learn
+    effects from outcomes."""
 
     @cached_property
     def id(self) -> str:
@@ -126,6 +129,21 @@ class ProcessModel:
     def with_batches(self, names: tuple[str, ...], shifts: Floats) -> ProcessModel:
         """The same, knowing what the parts of these batches have in common."""
         return replace(self, about={**self.about, "batches": list(names)}, shifts=shifts)
+
+    def with_band(self, band: Floats, parts: int) -> ProcessModel:
+        """The same, knowing how surely its weights are known together, from so many parts."""
+        rounded = band.astype(np.float32).astype(np.float64)  # as it comes back from the folder
+        return replace(self, band=rounded, about={**self.about, "learnt_from": parts})
+
+    def moved_by(self, off: Floats) -> ProcessModel:
+        """The same with all weights (one vector, step by step), and all draws of them, moved by `off`."""
+        motions, draws, at = [], [], 0
+        for motion, drawn in zip(self.motions, self.draws, strict=True):
+            here = off[at : at + motion.weights.size].reshape(motion.weights.shape)
+            at += motion.weights.size
+            motions.append(replace(motion, weights=motion.weights + here))
+            draws.append((drawn + here[:, :, None]).astype(np.float32).astype(np.float64))
+        return replace(self, motions=tuple(motions), draws=tuple(draws))
 
     def moved_on(self, drift: Drift, rng: np.random.Generator) -> ProcessModel:
         """The same with every step where drift has brought it, for the parts to come; how surely, in the draws."""
@@ -210,6 +228,8 @@ class ProcessModel:
         }
         if self.shifts.size:
             out["shifts"] = self.shifts
+        if self.band.size:
+            out["band"] = self.band.astype(np.float32)
         for k, (motion, draws) in enumerate(zip(self.motions, self.draws, strict=True)):
             out[f"weights_{k}"] = motion.weights
             out[f"noise_{k}"] = motion.noise
@@ -270,6 +290,7 @@ def load_model(folder: Path) -> ProcessModel:
             learnt=words["learnt"],
             about=words["about"],
             shifts=a.get("shifts", np.zeros((0, 0, 0))),
+            band=a.get("band", np.zeros((0, 0))),
         )
     except InvalidInput:
         raise

@@ -121,6 +121,11 @@ def _patient(model: ProcessModel, belief: Belief, best: Plan) -> Plan | None:
     return renewed if gain > GAIN_WORTH_PATIENCE * stake else None
 
 
+def withdrawn(model: ProcessModel) -> bool:
+    """Have outcomes shown the model's promises to be too high (`learn.py`)?"""
+    return bool(model.learnt.get("promises", {}).get("withdrawn", False))
+
+
 def _later(model: ProcessModel, at: int) -> NDArray[np.bool_]:
     return np.array(
         [k >= at and not model.process.steps[k].optional for k, _ in model.process.settings.values()], dtype=bool
@@ -129,6 +134,8 @@ def _later(model: ProcessModel, at: int) -> NDArray[np.bool_]:
 
 def decide(model: ProcessModel, options: Options) -> str:
     """The decision alone."""
+    if withdrawn(model):
+        return "abstain"
     if options.beyond is not None:
         return "abstain"
     top = max(options.best.value, options.scrap)
@@ -183,6 +190,12 @@ def _reason(model: ProcessModel, options: Options, decision: str) -> str:
     def money(amount: float) -> str:
         return f"{amount:.2f} {process.currency}"
 
+    if withdrawn(model):
+        told = model.learnt["promises"]
+        return (
+            f"Advice is withdrawn: of {told['finished']:.0f} parts since the fit, {told['kept']:.0f} conformed where "
+            f"{told['promised']:.0f} were promised, which luck does not explain; fit the process again on newer parts."
+        )
     if decision == "abstain":
         assert options.beyond is not None
         names = [n for n in _settings(model, options.beyond.v) if not model.identified.get(n, False)]

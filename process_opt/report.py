@@ -49,7 +49,27 @@ def account(model: ProcessModel) -> dict[str, Any]:
         "history": dict(model.about),
         "not_identified": [n for n in names if not model.identified.get(n, False)],
         "check": dict(model.check),
+        "promises": _promises(model),
         "steps": steps,
+    }
+
+
+def _kept(promises: dict[str, Any]) -> str:
+    if not promises["finished"]:
+        return "No outcome was told yet."
+    told = f"{promises['finished']} parts: {promises['promised']:.1%} promised, {promises['kept']:.1%} kept."
+    return told + (" Advice is withdrawn: fit the process again on newer parts." if promises["withdrawn"] else "")
+
+
+def _promises(model: ProcessModel) -> dict[str, Any]:
+    """How the promises did on outcomes told since the fit."""
+    told = model.learnt.get("promises", {})
+    count = float(told.get("finished", 0.0))
+    return {
+        "finished": int(count),
+        "promised": round(float(told["promised"]) / count, 4) if count else None,
+        "kept": round(float(told["kept"]) / count, 4) if count else None,
+        "withdrawn": bool(told.get("withdrawn", False)),
     }
 
 
@@ -85,6 +105,7 @@ def as_html(report: dict[str, Any]) -> str:
         f"{esc(report['model'])}.</p>"
         f"<h2>Predictions on {report['check'].get('parts')} held-out parts</h2><p>The 90 % interval held "
         f"{cover.get('as_fitted')} of the final readings as fitted, {cover.get('widened')} after widening.</p>"
+        f"<h2>Promises on parts finished since</h2><p>{_kept(report['promises'])}</p>"
         f"<h2>Settings whose effect is not identified</h2><ul>{lost}</ul>"
         f"<h2>Steps that drift, against their average over the history</h2><ul>{drift}</ul>"
         f"<h2>Notes</h2><ul>{notes}</ul>"
