@@ -180,8 +180,9 @@ def agreement(pairs: Sequence[Pair], classes: Mapping[int, str], *, seed: int = 
     Counts are summed over crops and parts before they are divided, so that a crop with much to draw weighs more.
 
     Returns:
-        Class name to: `mask_iou`; `defect_f1` (a drawing counts as shared if a tenth of it lies on the other's), also
-        by size as `defect_f1_tiny`, `_small`, `_large`; `kappa` and `alpha` of whether the class is on the crop.
+        Class name to: `mask_iou`; `defect_f1` (a drawing is shared if a tenth of it lies on the other's), also
+        by size as `defect_f1_tiny`, `_small`, `_large`; `kappa` and `alpha` of whether the class is on the crop. Nothing at
+        all where there is no pair.
 
     Raises:
         InvalidInput: the two masks of a pair have different sizes.
@@ -190,8 +191,10 @@ def agreement(pairs: Sequence[Pair], classes: Mapping[int, str], *, seed: int = 
         if pair.first.shape != pair.second.shape:
             raise InvalidInput(f"{pair.part}: masks of {pair.first.shape} and {pair.second.shape} cannot be compared")
     parts = sorted({pair.part for pair in pairs})
+    if not parts:
+        return {name: {} for name in classes.values()}
     place = {part: k for k, part in enumerate(parts)}
-    weights = np.random.default_rng(seed).multinomial(len(parts), np.full(len(parts), 1 / max(len(parts), 1)), DRAWS)
+    weights = np.random.default_rng(seed).multinomial(len(parts), np.full(len(parts), 1 / len(parts)), DRAWS)
     report = dict[str, dict[str, Figure]]()
     for class_id, name in classes.items():
         counts: dict[str, Floats] = {}

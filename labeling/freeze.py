@@ -19,11 +19,13 @@ import cv2
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
+from labeling.consensus import consensus
 from labeling.manifest import write_manifest
+from labeling.people import newest_of_each
 from labeling.push import png
-from labeling.records import Annotation, LabelTask, TaskState
+from labeling.records import Annotation, LabelTask
 from qc.dataset import IGNORE, SPLITS, Sample, open_dataset
 from qc.errors import Conflict, InvalidInput
 from qc.frame import FORMATS
@@ -130,16 +132,10 @@ Labels = list[tuple[LabelTask, Annotation]]
 
 
 def _labelled(session: Session) -> list[tuple[Exposure, Labels]]:
-    """Exposures with annotations that stand, oldest annotation first."""
-    standing = (
-        select(LabelTask, Annotation)
-        .join(Annotation, col(Annotation.label_task_id) == col(LabelTask.id))
-        .where(LabelTask.state == TaskState.DONE, ~col(Annotation.superseded), ~col(Annotation.deleted))
-        .order_by(col(Annotation.updated_at), col(Annotation.id))
-    )
+    """Exposures with annotations: of each person the newest on each crop; crops in the order they were finished."""
     by_exposure = dict[tuple[str, int], Labels]()
-    for task, annotation in session.exec(standing).all():
-        by_exposure.setdefault((task.inspection_id, task.n), []).append((task, annotation))
+    for task, rows in newest_of_each(session):
+        by_exposure.setdefault((task.inspection_id, task.n), []).extend((task, row) for row in rows)
     found = [(session.get(Exposure, key), labels) for key, labels in sorted(by_exposure.items(), key=lambda i: i[0])]
     return [(exposure, labels) for exposure, labels in found if exposure is not None]
 
@@ -159,20 +155,46 @@ def _translation(theirs: Mapping[int, str], ours: Mapping[int, str], *, where: s
 
 
 def whole_mask(exposure: Exposure, labels: Labels, blobs: BlobStore, classes: Mapping[int, str]) -> NDArray[np.uint8]:
-    """`H x W` of the frame: class ids where people labelled, 255 where nobody did."""
+    """`H x W` of the frame: class ids where people labelled, 255 where nobody did or people are too much at odds.
+
+    A golden crop's known mask counts. Otherwise what several people drew on one crop becomes their consensus.
+    """
     mask = np.full((exposure.height, exposure.width), IGNORE, np.uint8)
+    by_task: dict[str, tuple[LabelTask, list[Annotation]]] = {}
     for task, annotation in labels:
+        by_task.setdefault(task.id, (task, []))[1].append(annotation)
+    for task, rows in by_task.values():
         crop = task.crop
-        drawn = cv2.imdecode(np.frombuffer(blobs.get(annotation.mask_key), np.uint8), cv2.IMREAD_UNCHANGED)
-        if drawn is None or drawn.shape != (crop.height, crop.width):
-            raise InvalidInput(
-                f"mask {annotation.mask_key} is damaged or has not the size of its crop {crop.as_list()}"
-            )
-        theirs = {int(class_id): label for class_id, label in annotation.classes.items()}
-        used = {class_id: theirs[class_id] for class_id in np.unique(drawn).tolist() if class_id in theirs}
-        table = _translation(used, classes, where=f"annotation {annotation.studio_annotation_id}")
-        mask[crop.y : crop.bottom, crop.x : crop.right] = table[drawn]
+        if task.golden_key is not None:
+            known = drawn_mask(blobs, task, task.golden_key, task.golden_classes, classes)
+        elif len(rows) == 1:
+            known = drawn_mask(blobs, task, rows[0].mask_key, rows[0].classes, classes)
+        else:
+            people = {a.by: drawn_mask(blobs, task, a.mask_key, a.classes, classes) for a in rows}
+            known = consensus(people, sorted(classes)).mask
+        mask[crop.y : crop.bottom, crop.x : crop.right] = known
     return mask
+
+
+def drawn_mask(
+    blobs: BlobStore, task: LabelTask, key: str, named: Mapping[str, str], classes: Mapping[int, str]
+) -> NDArray[np.uint8]:
+    """A stored mask of a task's crop, with the ids of `classes`.
+
+    Args:
+        named: class id (as text) to name in the stored mask.
+
+    Raises:
+        InvalidInput: it is damaged, has not its crop's size, or has a class that is not among `classes`.
+    """
+    crop = task.crop
+    drawn = cv2.imdecode(np.frombuffer(blobs.get(key), np.uint8), cv2.IMREAD_UNCHANGED)
+    if drawn is None or drawn.shape != (crop.height, crop.width):
+        raise InvalidInput(f"mask {key} is damaged or has not the size of its crop {crop.as_list()}")
+    theirs = {int(class_id): label for class_id, label in named.items()}
+    used = {class_id: theirs[class_id] for class_id in np.unique(drawn).tolist() if class_id in theirs}
+    table = _translation(used, classes, where=f"label task {task.id}")
+    return np.asarray(table[drawn], np.uint8)
 
 
 def _write_exposure(

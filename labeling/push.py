@@ -71,6 +71,8 @@ def push_open_tasks(
             else:
                 number = there.id
                 found += 1
+            if task.people > 1:
+                studio.ask_people(number, task.people)
             task.studio_task_id, task.studio_project, task.studio_seen = number, studio.identity, None
             task.state, task.pushed_at, task.problem = TaskState.PUSHED, now, None
         except (InvalidInput, NotFound) as error:

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     """The policy could not decide."""
     OVERRULED = "overruled"
     """The operator said otherwise."""
+    SAMPLE = "sample"
+    """Drawn at random, whatever the model said: only from such parts can one tell how often it is wrong."""
 
 
 class TaskState(StrEnum):
@@ -61,6 +63,14 @@ class LabelTask(SQLModel, table=True):
     crop_height: int
     model: str | None = None
     """`sha256:…` of the model whose masks are shown as a first proposal."""
+    chance: float = 1.0
+    """With which a part like this becomes a task, in (0, 1]; its weight in an estimate is 1 / `chance`."""
+    people: int = 1
+    """How many people are asked to label it: two for a share of the tasks, everybody for a golden one."""
+    golden_key: str | None = None
+    """The mask that is known to be right, in the blob store: a golden task, by which people are judged."""
+    golden_classes: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """Class id (as text) to name in that mask."""
     state: TaskState = Field(default=TaskState.OPEN, index=True)
     studio_task_id: int | None = None
     studio_project: str | None = None

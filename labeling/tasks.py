@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from labeling.priority import drawn_by_chance
 from labeling.records import LabelTask, Reason, TaskState
 from qc.errors import InvalidInput
 from qc.geometry import Box
@@ -43,6 +44,8 @@ def open_task(
     reason: Reason | str,
     urgency: float,
     now: datetime,
+    twice: float = 0.0,
+    chance: float = 1.0,
 ) -> list[LabelTask]:
     """Ask a person to label what is doubtful about an inspection.
 
@@ -54,6 +57,8 @@ def open_task(
     Args:
         exposures: those of the inspection, with `defects` as stored.
         urgency: in [0, 1]; 1 is next.
+        twice: share of the tasks that two people label, in [0, 1]; which ones is settled by a hash of the crop.
+        chance: with which an inspection like this becomes tasks, in (0, 1].
 
     Raises:
         InvalidInput: `urgency` is outside [0, 1], or an exposure belongs to another inspection.
@@ -65,7 +70,12 @@ def open_task(
     reason = Reason(reason)
     missed = reason is Reason.OVERRULED and inspection.verdict is Verdict.OK
     places = _places(exposures, missed=missed)
-    return [_one(session, inspection, e, box, reason=reason, urgency=urgency, now=now) for e, box in places]
+    tasks = []
+    for exposure, box in places:
+        people = 2 if drawn_by_chance(f"twice {inspection.id} {exposure.n} {box.as_list()}", twice) else 1
+        wish = {"reason": reason, "urgency": urgency, "people": people, "chance": chance}
+        tasks.append(_one(session, inspection, exposure, box, wish, now=now))
+    return tasks
 
 
 def _places(exposures: Sequence[Exposure], *, missed: bool) -> list[tuple[Exposure, Box]]:
@@ -153,9 +163,8 @@ def _one(
     inspection: Inspection,
     exposure: Exposure,
     box: Box,
+    wish: Mapping[str, Any],
     *,
-    reason: Reason,
-    urgency: float,
     now: datetime,
 ) -> LabelTask:
     """The task for this crop: the one that is there, or a new one. Two callers at once get the same."""
@@ -175,8 +184,7 @@ def _one(
             part=inspection.part,
             station=inspection.station,
             view=exposure.view,
-            reason=reason,
-            urgency=urgency,
+            **wish,
             crop_x=box.x,
             crop_y=box.y,
             crop_width=box.width,
@@ -190,9 +198,10 @@ def _one(
             return task
         except IntegrityError:
             task = session.exec(same).one()
-    task.urgency = max(task.urgency, urgency)
-    if reason is Reason.OVERRULED:
-        task.reason = reason
+    for name in ("urgency", "people", "chance"):
+        setattr(task, name, max(getattr(task, name), wish[name]))
+    if wish["reason"] is Reason.OVERRULED:
+        task.reason = Reason.OVERRULED
     session.add(task)
     return task
 

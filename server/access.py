@@ -57,6 +57,8 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/cameras"): ANYBODY,
     ("POST", "/cameras/{station}/accept"): ENGINEERS,
     ("GET", "/label-tasks"): ANYBODY,
+    ("POST", "/label-tasks/{id}/golden"): ENGINEERS,
+    ("GET", "/labels/quality"): ENGINEERS,
     ("GET", "/models"): ANYBODY,
     ("POST", "/models/{id}/promote"): ENGINEERS,
     ("POST", "/models/rollback"): ENGINEERS,

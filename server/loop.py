@@ -15,11 +15,12 @@ from typing import Any
 
 from sqlmodel import Session
 
+from labeling.priority import drawn_by_chance
 from labeling.records import Reason
 from labeling.tasks import open_task
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
-from server import label_jobs, process_learning, ready_job, registry, retrain_job
+from server import label_jobs, process_learning, ready_job, registry, retention, retrain_job
 from server.context import Context
 from server.jobs import queue
 from server.jobs.records import Job
@@ -36,7 +37,13 @@ OVERRULED = 1.0
 REVIEW = (0.2, 0.9)
 """Urgency of a doubtful part: from a score that is nearly sure (0 or 1) to one in the middle (0.5)."""
 
+SAMPLED = 0.5
+"""Urgency of a part drawn at random: among the doubtful ones, or it would never be labelled."""
+
 INSTALL = "install_starter"
+
+RETENTION_CRON = "30 3 * * *"
+"""When pictures whose time is over are removed: at night, after the retraining has begun."""
 
 
 class Loop:
@@ -61,6 +68,7 @@ class Loop:
         if settings.label_studio:
             self._schedule.every(settings.sweep_s, SWEEP)
         self._schedule.cron(settings.retrain_cron, retrain_job.KIND, {"why": "by schedule"})
+        self._schedule.cron(RETENTION_CRON, retention.KIND)
         with context.database.write() as session:
             queue.enqueue(session, INSTALL, now=context.now(), key=INSTALL)
             session.commit()
@@ -100,13 +108,21 @@ def kinds(context: Context) -> dict[str, Kind]:
         label_jobs.COLLECT: Kind(partial(label_jobs.collect, context), lane="labels"),
         SWEEP: Kind(partial(label_jobs.sweep, context), lane="labels"),
         process_learning.KIND: Kind(partial(process_learning.job, home, context.database), lane="processes"),
+        retention.KIND: Kind(partial(retention.job, context), lane="erasure"),
         retrain_job.KIND: Kind(partial(retrain_job.job, context), lane="training"),
         ready_job.KIND: Kind(partial(ready_job.job, context), lane="runtimes"),
     }
 
 
 def after_inspection(context: Context, session: Session, inspection: Inspection, exposures: list[Exposure]) -> None:
-    """A part in the review band becomes a label task, in the transaction of its verdict."""
+    """A part in the review band, or drawn at random, becomes a label task in the transaction of its verdict."""
+    share = context.settings.label_at_random
+    if (
+        inspection.verdict is not None
+        and inspection.verdict != Verdict.REVIEW
+        and drawn_by_chance(inspection.id, share)
+    ):
+        _open(context, session, inspection, exposures, reason=Reason.SAMPLE, urgency=SAMPLED, chance=share)
     if inspection.verdict != Verdict.REVIEW or inspection.score is None:
         return
     low, high = REVIEW
@@ -137,9 +153,12 @@ def _open(
     *,
     reason: Reason,
     urgency: float,
+    chance: float = 1.0,
 ) -> None:
-    now = context.now()
-    tasks = open_task(session, inspection, exposures, reason=reason, urgency=urgency, now=now)
+    now, twice = context.now(), context.settings.label_twice
+    tasks = open_task(
+        session, inspection, exposures, reason=reason, urgency=urgency, now=now, twice=twice, chance=chance
+    )
     for task in tasks:
         told = {"id": task.id, "inspection_id": inspection.id, "part": inspection.part, "station": inspection.station}
         context.events.on_commit(session, "label_task", {**told, "reason": str(reason), "state": str(task.state)})

@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     cache_gb: float = Field(
         default=4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."
     )
+    keep_ok_days: float = Field(
+        default=0.0, ge=0, description="Pictures of ok parts are kept for so many days; 0: for ever."
+    )
+    keep_ng_days: float = Field(
+        default=0.0, ge=0, description="Pictures of all other parts are kept for so many days; 0: for ever."
+    )
     min_free_gb: float = Field(default=2.0, ge=0, description="Free disk, in 2^30 bytes, below which /health warns.")
 
     # people
@@ -110,6 +116,17 @@ class Settings(BaseSettings):
     )
     sweep_s: float = Field(
         default=60.0, gt=0, description="How often annotations are looked for that the webhook lost, in seconds."
+    )
+
+    label_twice: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the label tasks that two people label, to compare them."
+    )
+    label_at_random: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the other parts that are labelled whatever the model says: only these tell without bias "
+        "how often it is wrong.",
     )
 
     # learning

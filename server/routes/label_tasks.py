@@ -28,7 +28,7 @@ class LabelTaskJson(BaseModel):
     part: str
     station: str
     view: str
-    reason: Literal["review", "overruled"]
+    reason: Literal["review", "overruled", "sample"]
     urgency: float = Field(description="1 is next, 0 is whenever.")
     state: TaskState
     problem: str | None
@@ -59,9 +59,7 @@ def label_tasks(
         wanted = wanted.where(LabelTask.state == state)
     if cursor:
         urgency, last = _cursor(cursor)
-        later = or_(
-            col(LabelTask.urgency) < urgency, and_(col(LabelTask.urgency) == urgency, col(LabelTask.id) > last)
-        )
+        later = or_(col(LabelTask.urgency) < urgency, and_(col(LabelTask.urgency) == urgency, col(LabelTask.id) > last))
         wanted = wanted.where(later)
     rows = list(session.exec(wanted.limit(limit + 1)))
     shown = rows[:limit]

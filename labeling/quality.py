@@ -1,0 +1,84 @@
+"""How far labels can be trusted: people against each other, and against tasks whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+
+from sqlmodel import Session, col, select
+
+from labeling.agreement import Drift, Pair, drift, golden_score
+from labeling.freeze import drawn_mask
+from labeling.people import newest_of_each
+from labeling.records import Annotation, LabelTask, TaskState
+from qc.errors import Conflict, NotFound
+from qc.ports import BlobStore
+
+EVERYBODY = 100
+"""People asked to label a golden task: more than a plant has labellers."""
+
+
+def pairs(session: Session, blobs: BlobStore, classes: Mapping[int, str]) -> list[Pair]:
+    """Every two people's masks of one crop, in the order of their names."""
+    found = []
+    for task, rows in newest_of_each(session):
+        if len(rows) < 2:
+            continue
+        masks = [drawn_mask(blobs, task, a.mask_key, a.classes, classes) for a in sorted(rows, key=lambda a: a.by)]
+        found += [Pair(task.part, one, two) for one, two in combinations(masks, 2)]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How one person did on golden tasks."""
+
+    person: str
+    times: tuple[datetime, ...]
+    scores: tuple[float, ...]
+    """F1 with the known truth, in [0, 1]; one for each golden task."""
+
+    @property
+    def drift(self) -> Drift | None:
+        """Is the person getting better or worse?"""
+        return drift(self.times, self.scores)
+
+
+def marks(session: Session, blobs: BlobStore, classes: Mapping[int, str]) -> list[Marks]:
+    """Every person's scores on golden tasks, oldest first; what made a task golden is not marked itself."""
+    found: dict[str, list[tuple[datetime, float]]] = {}
+    for task, rows in newest_of_each(session):
+        if task.golden_key is None:
+            continue
+        truth = drawn_mask(blobs, task, task.golden_key, task.golden_classes, classes)
+        for annotation in rows:
+            if annotation.mask_key != task.golden_key:
+                drawn = drawn_mask(blobs, task, annotation.mask_key, annotation.classes, classes)
+                found.setdefault(annotation.by, []).append((annotation.updated_at, golden_score(drawn, truth, classes)))
+    return [
+        Marks(person, tuple(t for t, _ in sorted(seen)), tuple(s for _, s in sorted(seen)))
+        for person, seen in sorted(found.items())
+    ]
+
+
+def make_golden(session: Session, task_id: str) -> LabelTask:
+    """What is drawn on this task is the truth from now on, and everybody is asked to label it. The caller commits.
+
+    Raises:
+        NotFound: there is no such task. Conflict: nobody has labelled it yet.
+    """
+    task = session.get(LabelTask, task_id)
+    if task is None:
+        raise NotFound(f"there is no label task {task_id}")
+    standing = session.exec(
+        select(Annotation).where(
+            Annotation.label_task_id == task_id, ~col(Annotation.superseded), ~col(Annotation.deleted)
+        )
+    ).first()
+    if task.state is not TaskState.DONE or standing is None:
+        raise Conflict(f"label task {task_id} is {task.state}; only a finished one can become golden")
+    task.golden_key, task.golden_classes, task.people = standing.mask_key, dict(standing.classes), EVERYBODY
+    session.add(task)
+    return task
