@@ -181,8 +181,8 @@ def agreement(pairs: Sequence[Pair], classes: Mapping[int, str], *, seed: int = 
 
     Returns:
         Class name to: `mask_iou`; `defect_f1` (a drawing is shared if a tenth of it lies on the other's), also
-        by size as `defect_f1_tiny`, `_small`, `_large`; `kappa` and `alpha` of whether the class is on the crop. Nothing at
-        all where there is no pair.
+        by size as `defect_f1_tiny`, `_small`, `_large`; `kappa` and `alpha` of whether the class is on the crop.
+        Nothing where there is no pair.
 
     Raises:
         InvalidInput: the two masks of a pair have different sizes.
