@@ -17,6 +17,9 @@ EDGES = np.round(np.arange(-20.0, 20.05, 0.1), 1).astype(np.float32)
 HIGHEST_RATE = 0.3
 """The overlap curve is integrated up to this share of false pixels, as its authors do."""
 
+CHUNK_PX = 4_000_000
+"""Pixels counted at once: 32 MB, however large the frame."""
+
 POINTS = 200
 """A curve in a report has at most so many points."""
 
@@ -42,8 +45,11 @@ def overlap_counts(background: NDArray[np.float16], regions: Sequence[NDArray[np
 
 
 def _levels(log_odds: NDArray[np.float16]) -> NDArray[np.int64]:
-    levels = _LEVEL[log_odds.view(np.uint16)]
-    return np.bincount(levels, minlength=len(EDGES) + 1)
+    counts = np.zeros(len(EDGES) + 1, np.int64)
+    for start in range(0, len(log_odds), CHUNK_PX):  # counting widens its input to 8 bytes a pixel
+        levels = _LEVEL[log_odds[start : start + CHUNK_PX].view(np.uint16)]
+        counts += np.bincount(levels, minlength=len(counts))
+    return counts
 
 
 with np.errstate(over="ignore", invalid="ignore"):
