@@ -21,6 +21,8 @@ AIMED = 0.8
 """Share of what a reading shows that a plan's settings can be aimed anew at: not all levers reach or are known."""
 TELLING = 0.15
 """A reading that is expected to move the end by less than this share of its spread cannot turn a decision."""
+LOOKED_AT = 2
+"""Readings worked out: those that are expected to move the end most. The rest could only add less."""
 OFTENEST = 3
 """A reading is taken so often at most: by then the gauge's error is nearly halved, and people wait."""
 
@@ -53,16 +55,19 @@ def readings_worth_taking(
         return None
     plans = [nothing] if best is nothing else [nothing, best]
     outlooks: list[Outlook] = []
-    found: list[Reading] = []
+    telling: list[tuple[float, str, int, bool, float]] = []
     for name, c, again in _candidates(model, belief):
         outlooks = outlooks or look_ahead_each(model, belief, [p.v for p in plans], [p.run for p in plans])
         k, _ = model.process.measurements[name]
         place = list(model.process.measurements).index(name)
         moved_on = sum(float(model.motions[j].noise[c, c]) for j in range(k + 1, belief.at))
         noise = float(model.gauge[place]) + moved_on
-        if not any(_tells(belief, ahead, c, noise) for ahead in outlooks):
-            continue
-        cost = model.process.steps[k].cost
+        tells = max(_tells(belief, ahead, c, noise) for ahead in outlooks)
+        if tells > TELLING:
+            telling.append((tells, name, c, again, noise))
+    found: list[Reading] = []
+    for _, name, c, again, noise in sorted(telling, reverse=True)[:LOOKED_AT]:
+        cost = model.process.steps[model.process.measurements[name][0]].cost
         found.append(Reading(name, cost, _gain(model, belief, c, noise, plans, outlooks) - cost, again))
     top = max(found, key=lambda r: r.gain, default=None)
     return top if top is not None and top.gain >= least else None
@@ -97,11 +102,12 @@ def _nearly_sure(model: ProcessModel, best: Plan, nothing: Plan, least: float) -
     return hope * (process.value - process.scrap) < least
 
 
-def _tells(belief: Belief, ahead: Outlook, c: int, noise: float) -> bool:
+def _tells(belief: Belief, ahead: Outlook, c: int, noise: float) -> float:
+    """How far a reading is expected to move the end, as a share of its spread."""
     variance = belief.cov[c, c] + noise
     moved = np.einsum("rin,in->rn", ahead.response, belief.cov[:, c]) / np.sqrt(variance)
     own = ahead.cov[np.arange(len(ahead.cov)), np.arange(len(ahead.cov))]
-    return bool((np.abs(moved) / np.sqrt(own)).mean(axis=1).max(initial=0.0) > TELLING)
+    return float((np.abs(moved) / np.sqrt(own)).mean(axis=1).max(initial=0.0))
 
 
 def _gain(
