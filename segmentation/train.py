@@ -21,6 +21,7 @@ from qc.dataset import open_dataset
 from qc.errors import InvalidInput
 from segmentation import checkpoint
 from segmentation.card import about_data, about_versions
+from segmentation.columns import FALSE_ALARMS, QUALITY
 from segmentation.config import NetworkConfig, TrainConfig, as_json
 from segmentation.data import Crops
 from segmentation.losses import training_loss
@@ -295,6 +296,7 @@ def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str) -> str:
         "network": as_json(plan.network),
         "classes": {str(k): v for k, v in plan.classes.items()},
         "train": [[s.image.name, s.image.stat().st_size] for s in plan.train],
+        "columns": [[s.columns.get(FALSE_ALARMS, ""), s.columns.get(QUALITY, "")] for s in plan.train],
         "start": plan.start.id if plan.start else None,
         "steps": steps,
         "seed": seed,
