@@ -56,6 +56,8 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/alarms/{id}/close"): ENGINEERS,
     ("GET", "/cameras"): ANYBODY,
     ("POST", "/cameras/{station}/accept"): ENGINEERS,
+    ("POST", "/erasures"): ADMINS,
+    ("GET", "/erasures"): ENGINEERS,
     ("GET", "/label-tasks"): ANYBODY,
     ("POST", "/label-tasks/{id}/golden"): ENGINEERS,
     ("GET", "/labels/quality"): ENGINEERS,

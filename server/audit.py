@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Text, text
+from sqlalchemy import Column, Text, or_, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from qc.records import UtcDateTime
+
+ERASURE = "erasure"
+"""Kind of the entry that says which entries lost their words, and why."""
 
 FIRST = "0" * 64
 """What the first entry names as its predecessor's seal."""
@@ -37,7 +41,7 @@ class AuditEntry(SQLModel, table=True):
     body: str = Field(sa_column=Column(Text, nullable=False))
     """Canonical JSON: sorted names, no blanks."""
     seal: str
-    """SHA-256 over the previous seal and everything above, in hexadecimal."""
+    """SHA-256 over the previous seal, everything above but the body, and the body's own hash; in hexadecimal."""
 
 
 def canonical(body: Mapping[str, Any]) -> str:
@@ -48,8 +52,50 @@ def canonical(body: Mapping[str, Any]) -> str:
 def seal_of(previous: str, entry: AuditEntry) -> str:
     """The seal that an entry must bear after its predecessor's."""
     moment = entry.at.isoformat(timespec="microseconds")
+    told = (previous, str(entry.n), moment, entry.kind, entry.subject, entry.by, body_hash(entry))
+    return hashlib.sha256(canonical({"told": told}).encode()).hexdigest()
+
+
+def old_seal_of(previous: str, entry: AuditEntry) -> str:
+    """The seal as entries bore it before words could be erased: over the body itself."""
+    moment = entry.at.isoformat(timespec="microseconds")
     told = (previous, str(entry.n), moment, entry.kind, entry.subject, entry.by, entry.body)
     return hashlib.sha256(canonical({"told": told}).encode()).hexdigest()
+
+
+def body_hash(entry: AuditEntry) -> str:
+    """SHA-256 of an entry's body; of an entry whose words were erased, the one that they had."""
+    return erased_hash(entry) or hashlib.sha256(entry.body.encode()).hexdigest()
+
+
+def erased_hash(entry: AuditEntry) -> str | None:
+    """The hash that stands for erased words; None where the words are there."""
+    found = re.fullmatch(r'\{"erased":"([0-9a-f]{64})"\}', entry.body)
+    return found[1] if found else None
+
+
+def naming(session: Session, part: str, subjects: Collection[str]) -> list[AuditEntry]:
+    """Entries that tell of one of `subjects` or name the part, but erasures."""
+    quoted = canonical({"": part})[4:-1]  # as it stands in JSON, with its quotes
+    mine = or_(col(AuditEntry.subject).in_(subjects), col(AuditEntry.body).contains(quoted, autoescape=True))
+    return list(session.exec(select(AuditEntry).where(mine, AuditEntry.kind != ERASURE).order_by(col(AuditEntry.n))))
+
+
+def redact(session: Session, entry: AuditEntry) -> bool:
+    """Take an entry's words away and leave their hash, so that its seal still holds; the caller commits.
+
+    Returns:
+        False for an entry that was sealed before this was possible: its words must stay, or the chain would break.
+    """
+    if erased_hash(entry) is not None:
+        return True
+    before = session.get(AuditEntry, entry.n - 1)
+    if seal_of(before.seal if before else FIRST, entry) != entry.seal:
+        return False
+    entry.body = canonical({"erased": body_hash(entry)})
+    session.add(entry)
+    session.flush()
+    return True
 
 
 def record(session: Session, kind: str, subject: str, body: Mapping[str, Any], *, by: str, at: datetime) -> AuditEntry:

@@ -222,7 +222,7 @@ def _look(folder: Path, hashes: dict[str, str]) -> Summary:
     # read as it lies there: opened as the server opens it, the file itself would change
     database = sqlite3.connect(f"{(folder / DATABASE).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     try:
-        for (key,) in database.execute("SELECT original_key FROM exposure"):
+        for (key,) in database.execute("SELECT original_key FROM exposure WHERE original_key != ''"):
             if not (blobs / key).is_file():
                 raise Unavailable(f"the picture {key} that the database names is missing; look for it before all else")
         (inspections,) = database.execute("SELECT count(*) FROM inspection").fetchone()

@@ -87,6 +87,7 @@ def _engine(url: str) -> Engine:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # an answer given is an answer kept, power cut or not
         cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA secure_delete = ON")  # what is erased is written over
         cursor.close()
 
     @event.listens_for(engine, "begin")

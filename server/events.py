@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlmodel import Session
 
-KINDS = ("inspection", "decision", "label_task", "model", "job", "recommendation", "outcome", "alarm")
+KINDS = ("inspection", "decision", "label_task", "model", "job", "recommendation", "outcome", "alarm", "erasure")
 
 QUEUE_SIZE = 256
 """Events that wait for one slow listener; beyond that the oldest are dropped: it can ask for the list again."""

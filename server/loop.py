@@ -20,7 +20,7 @@ from labeling.records import Reason
 from labeling.tasks import open_task
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
-from server import label_jobs, process_learning, ready_job, registry, retrain_job
+from server import erasure, label_jobs, process_learning, ready_job, registry, retention, retrain_job
 from server.context import Context
 from server.jobs import queue
 from server.jobs.records import Job
@@ -42,6 +42,8 @@ SAMPLED = 0.5
 
 INSTALL = "install_starter"
 
+RETENTION_CRON = "30 3 * * *"
+"""When pictures whose time is over are removed: at night, after the retraining has begun."""
 
 
 class Loop:
@@ -66,6 +68,7 @@ class Loop:
         if settings.label_studio:
             self._schedule.every(settings.sweep_s, SWEEP)
         self._schedule.cron(settings.retrain_cron, retrain_job.KIND, {"why": "by schedule"})
+        self._schedule.cron(RETENTION_CRON, retention.KIND)
         with context.database.write() as session:
             queue.enqueue(session, INSTALL, now=context.now(), key=INSTALL)
             session.commit()
@@ -105,6 +108,9 @@ def kinds(context: Context) -> dict[str, Kind]:
         label_jobs.COLLECT: Kind(partial(label_jobs.collect, context), lane="labels"),
         SWEEP: Kind(partial(label_jobs.sweep, context), lane="labels"),
         process_learning.KIND: Kind(partial(process_learning.job, home, context.database), lane="processes"),
+        retention.KIND: Kind(partial(retention.job, context), lane="erasure"),
+        erasure.KIND: Kind(partial(erasure.job, context), lane="erasure"),
+        erasure.STUDIO: Kind(partial(erasure.in_label_studio, context), lane="labels"),
         retrain_job.KIND: Kind(partial(retrain_job.job, context), lane="training"),
         ready_job.KIND: Kind(partial(ready_job.job, context), lane="runtimes"),
     }

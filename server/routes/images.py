@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from qc.errors import NotFound
 from qc.frame import Pixels, decode
 from qc.ports import BlobStore
 from qc.records import Exposure
@@ -14,6 +15,7 @@ from server import judging, pictures, thumbnails
 from server.context import ContextDep
 from server.db import SessionDep
 from server.inspections import get_exposure, get_inspection
+from server.retention import GONE
 
 router = APIRouter(prefix="/inspections/{inspection_id}/images/{n}", tags=["images"])
 
@@ -24,7 +26,14 @@ MEDIA = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "TIFF": "
 
 
 def _decoder(exposure: Exposure, blobs: BlobStore) -> Callable[[], Pixels]:
-    return lambda: decode(blobs.get(exposure.original_key))
+    return lambda: decode(_bytes(exposure, blobs))
+
+
+def _bytes(exposure: Exposure, blobs: BlobStore) -> bytes:
+    """What the camera sent; raises NotFound where its time is over."""
+    if exposure.original_key == GONE:
+        raise NotFound("this picture was removed after the days that pictures are kept; its verdict and defects stay")
+    return blobs.get(exposure.original_key)
 
 
 def _answer(request: Request, media: str, tag: str, make: Callable[[], bytes]) -> Response:
@@ -39,7 +48,7 @@ def _answer(request: Request, media: str, tag: str, make: Callable[[], bytes]) -
 def original(inspection_id: str, n: int, session: SessionDep, context: ContextDep, request: Request) -> Response:
     """The bytes the camera sent, untouched; the ETag is their SHA-256."""
     exposure = get_exposure(session, inspection_id, n)
-    return _answer(request, MEDIA[exposure.format], exposure.sha256, lambda: context.blobs.get(exposure.original_key))
+    return _answer(request, MEDIA[exposure.format], exposure.sha256, lambda: _bytes(exposure, context.blobs))
 
 
 @router.get("/overlay.png", response_class=Response)

@@ -1,0 +1,237 @@
+"""Erasing a part: its pictures, masks, tasks, rows and traces go; a tombstone stays, and names the models that saw it.
+
+A durable job, so that a stop in the middle is gone on with: first the files, which may be removed again; then rows,
+trail and the end of the job in one commit. Entries of the audit trail that name the part keep their place and their
+seal, but lose their words (`server.audit.redact`). What cannot be reached is said in the result: backups made before,
+and models whose training saw the part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, text, update
+from sqlmodel import Session, col, select
+
+from labeling.records import Annotation, LabelTask
+from labeling.studio import Studio
+from process_opt.records import Outcome, ProcessVersion, Recommendation
+from qc.errors import NotFound
+from qc.records import Decision, Exposure, Inspection, new_id
+from server import audit, erasure_files
+from server.audit import AuditEntry
+from server.context import Context
+from server.db import Database
+from server.jobs import queue
+from server.jobs.records import Job
+from server.jobs.runner import JobRun
+from server.watch_records import Alarm, CameraLook, ShadowVerdict
+
+KIND = "erase"
+STUDIO = "erase_in_label_studio"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that is known of a part."""
+
+    inspections: list[str]
+    exposures: list[Exposure]
+    decisions: list[str]
+    tasks: list[LabelTask]
+    annotations: list[Annotation]
+    outcomes: list[Outcome]
+    recommendations: list[str]
+
+    @property
+    def empty(self) -> bool:
+        """Is nothing known of it?"""
+        return not (self.inspections or self.outcomes or self.recommendations)
+
+
+def ask(session: Session, part: str, reason: str, *, by: str, now: datetime) -> Job:
+    """Ask for a part to be erased; the caller commits.
+
+    Raises:
+        NotFound: nothing is known of such a part.
+    """
+    if find(session, part).empty:
+        raise NotFound(f"nothing is known of a part {part}")
+    # the key must not name the part, as it outlives it
+    key = f"{KIND}:{hashlib.sha256(part.encode()).hexdigest()[:16]}"
+    return queue.enqueue(session, KIND, {"part": part, "reason": reason, "by": by}, now=now, key=key)
+
+
+def find(session: Session, part: str) -> Found:
+    """Everything that the tables hold of a part."""
+    ids = list(session.exec(select(Inspection.id).where(Inspection.part == part)))
+    tasks = list(session.exec(select(LabelTask).where(col(LabelTask.inspection_id).in_(ids))))
+    drawn = select(Annotation).where(col(Annotation.label_task_id).in_([task.id for task in tasks]))
+    return Found(
+        inspections=ids,
+        exposures=list(session.exec(select(Exposure).where(col(Exposure.inspection_id).in_(ids)))),
+        decisions=list(session.exec(select(Decision.id).where(col(Decision.inspection_id).in_(ids)))),
+        tasks=tasks,
+        annotations=list(session.exec(drawn)),
+        outcomes=list(session.exec(select(Outcome).where(Outcome.part == part))),
+        recommendations=list(session.exec(select(Recommendation.id).where(Recommendation.part == part))),
+    )
+
+
+def job(context: Context, run: JobRun) -> dict[str, Any]:
+    """Erase a part: files, then rows and trail with the end of the job."""
+    part = str(run.arguments["part"])
+    home = context.settings.home.resolve()
+    with context.database.read() as session:
+        found = find(session, part)
+        models = _models(session, home, found)
+        shared = _shared(session, found)
+    for key in _blobs(found, shared):
+        context.blobs.delete(key)
+    for exposure in found.exposures:
+        if exposure.sha256 not in shared:
+            erasure_files.forget_pictures(context.cache.root, exposure.sha256)
+    erasure_files.forget_in_datasets(home, set(found.inspections), part)
+    erasure_files.forget_samples(home, models)
+    erasure_files.forget_files(home, part)
+    run.check()
+    with context.database.write() as session:
+        told = _erase_rows(context, session, run, found, models)
+        run.finish(session, told)
+        session.commit()
+    erasure_files.blot_out_in_logs(home / "logs", part)
+    _settle(context.database)
+    return told
+
+
+def in_label_studio(context: Context, run: JobRun) -> dict[str, Any]:
+    """Remove tasks and their uploaded pictures from Label Studio; tried again while it does not answer."""
+    from server.studio_service import FOLDER, service
+
+    own = not context.settings.label_studio_url
+    media = context.settings.home.resolve() / FOLDER / "media" if own else None
+    removed, left = forget_tasks(service(context).studio(), [int(n) for n in run.arguments["tasks"]], media)
+    return {"tasks": removed, "pictures_left_on_its_disk": left}
+
+
+def forget_tasks(studio: Studio, numbers: list[int], media: Path | None) -> tuple[int, list[str]]:
+    """Remove tasks of Label Studio and the pictures that were uploaded for them.
+
+    Args:
+        media: where it keeps its uploads, if that is ours to reach: Label Studio forgets a file, but leaves it there.
+
+    Returns:
+        How many tasks were there, and the pictures that still lie on a disk out of our reach.
+    """
+    removed, left = 0, []
+    for number in numbers:
+        try:
+            picture = str(studio.task(number).get("data", {}).get("image", ""))
+        except NotFound:
+            continue
+        uploads = studio.call("GET", f"api/projects/{studio.project}/file-uploads", params={"all": "true"})
+        mine = [upload for upload in uploads if picture.endswith(f"/{upload['file']}")]
+        if mine:
+            ids = [upload["id"] for upload in mine]
+            studio.call("DELETE", f"api/projects/{studio.project}/file-uploads", json={"file_upload_ids": ids})
+        for upload in mine:
+            file = (media / str(upload["file"])).resolve() if media else None
+            if file is not None and media is not None and file.is_relative_to(media):
+                file.unlink(missing_ok=True)
+            else:
+                left.append(str(upload["file"]))
+        studio.delete_task(number)  # last: by it the picture is found again, should this be cut off
+        removed += 1
+    return removed, left
+
+
+def tombstones(session: Session, *, limit: int = 100) -> list[AuditEntry]:
+    """What was erased, newest first: when, by whom, why, how much; not what."""
+    wanted = select(AuditEntry).where(AuditEntry.kind == audit.ERASURE).order_by(col(AuditEntry.n).desc())
+    return list(session.exec(wanted.limit(limit)))
+
+
+def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, models: list[str]) -> dict[str, Any]:
+    """Rows and trail; the caller commits."""
+    now, part = context.now(), str(run.arguments["part"])
+    subjects = {*found.inspections, *found.decisions, *found.recommendations, *(row.id for row in found.outcomes)}
+    entries = audit.naming(session, part, subjects)
+    redacted = [entry.n for entry in entries if audit.redact(session, entry)]
+    ids_of = (
+        (Annotation, Annotation.id, [row.id for row in found.annotations]),
+        (LabelTask, LabelTask.id, [row.id for row in found.tasks]),
+        (Decision, Decision.id, found.decisions),
+        (CameraLook, CameraLook.inspection_id, found.inspections),
+        (ShadowVerdict, ShadowVerdict.inspection_id, found.inspections),
+        (Exposure, Exposure.inspection_id, found.inspections),
+        (Inspection, Inspection.id, found.inspections),
+        (Recommendation, Recommendation.id, found.recommendations),
+        (Outcome, Outcome.id, [row.id for row in found.outcomes]),
+    )
+    for table, column, ids in ids_of:
+        session.execute(delete(table).where(col(column).in_(ids)))
+    for alarm in session.exec(select(Alarm)):
+        kept = [[i for i in ids if i not in subjects] for ids in (alarm.before, alarm.after)]
+        if kept != [alarm.before, alarm.after]:
+            alarm.before, alarm.after = kept
+            session.add(alarm)
+    numbers = [task.studio_task_id for task in found.tasks if task.studio_task_id is not None]
+    if numbers:
+        queue.enqueue(session, STUDIO, {"tasks": numbers}, now=now, max_attempts=1000)
+    told: dict[str, Any] = {
+        "inspections": len(found.inspections),
+        "images": len(found.exposures),
+        "label_tasks": len(found.tasks),
+        "models_that_saw_it": models,
+        "entries_that_still_name_it": len(entries) - len(redacted),
+        "not_reached": "backups made before; erase again after restoring one",
+    }
+    body = told | {"reason": run.arguments["reason"], "redacted": redacted}
+    audit.record(session, audit.ERASURE, new_id(), body, by=str(run.arguments["by"]), at=now)
+    session.execute(update(Job).where(col(Job.id) == run.id).values(arguments={}, key=None))
+    for inspection_id in found.inspections:
+        context.events.on_commit(session, "erasure", {"id": inspection_id})
+    return told
+
+
+def _blobs(found: Found, shared: set[str]) -> list[str]:
+    keys = [exposure.original_key for exposure in found.exposures if exposure.sha256 not in shared]
+    keys += [exposure.instances_key for exposure in found.exposures if exposure.instances_key]
+    return [key for key in (*keys, *(row.mask_key for row in found.annotations)) if key]
+
+
+def _shared(session: Session, found: Found) -> set[str]:
+    """Hashes of pictures that another part was sent with, too; theirs stay."""
+    others = select(Exposure.sha256).where(
+        col(Exposure.sha256).in_([exposure.sha256 for exposure in found.exposures]),
+        col(Exposure.inspection_id).not_in(found.inspections),
+    )
+    return set(session.exec(others))
+
+
+def _models(session: Session, home: Path, found: Found) -> list[str]:
+    """Ids of the models whose training saw the part: in a frozen set, or among the outcomes learnt from."""
+    saw = []
+    for row in session.exec(select(Job).where(Job.kind == "retrain")):
+        model = str((row.result or {}).get("model", ""))
+        if model and erasure_files.was_in_dataset(home / "retraining" / row.id / "dataset", set(found.inspections)):
+            saw.append(model)
+    learnt = {row.learnt_in for row in found.outcomes if row.learnt_in}
+    saw += list(session.exec(select(ProcessVersion.model).where(col(ProcessVersion.id).in_(learnt))))
+    return sorted(set(saw))
+
+
+def _settle(database: Database) -> None:
+    """Let the database's files forget what was deleted."""
+    if database.dialect == "sqlite":
+        with database.engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    else:
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM inspection, exposure, decision, auditentry, job"))

@@ -1,0 +1,109 @@
+"""Files that tell of a part, besides blobs: cache, frozen sets, models' samples, inbox, logs. All may be run again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from server.ingest.claims import FOLDER as CLAIMS
+
+
+def forget_pictures(cache: Path, sha256: str) -> None:
+    """Zoom tiles and thumbnails of a picture."""
+    shutil.rmtree(cache / sha256[:2] / sha256, ignore_errors=True)
+
+
+def was_in_dataset(dataset: Path, inspections: set[str]) -> bool:
+    """Does a frozen set hold pictures of these inspections?"""
+    manifest = _manifest(dataset)
+    return any(frame.get("inspection") in inspections for frame in manifest.get("frames", []))
+
+
+def forget_in_datasets(home: Path, inspections: set[str], part: str) -> None:
+    """Pictures, masks, rows and manifest entries in the frozen sets of retrainings. Their ids stay and say so."""
+    for dataset in sorted((home / "retraining").glob("*/dataset")):
+        for kind in ("images", "masks"):
+            for file in (dataset / kind).glob("*"):
+                if file.stem.rpartition("_")[0] in inspections:
+                    file.unlink(missing_ok=True)
+        if not was_in_dataset(dataset, inspections):
+            continue
+        table = dataset / "split.csv"
+        if table.is_file():
+            with table.open(newline="", encoding="utf-8") as reading:
+                rows = list(csv.DictReader(reading))
+                columns = list(rows[0]) if rows else []
+            kept = [row for row in rows if Path(row["file"]).stem.rpartition("_")[0] not in inspections]
+            beside = table.with_suffix(".new")
+            with beside.open("w", newline="", encoding="utf-8") as out:
+                writer = csv.DictWriter(out, columns)
+                writer.writeheader()
+                writer.writerows(kept)
+            beside.replace(table)
+        manifest = _manifest(dataset)
+        before = len(manifest["frames"])
+        manifest["frames"] = [f for f in manifest["frames"] if f.get("inspection") not in inspections]
+        manifest["files"] = {
+            name: digest
+            for name, digest in manifest.get("files", {}).items()
+            if Path(name).stem.rpartition("_")[0] not in inspections
+        }
+        manifest["erased"] = manifest.get("erased", 0) + before - len(manifest["frames"])
+        beside = dataset / "manifest.new"
+        beside.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        beside.replace(dataset / "manifest.json")
+
+
+def forget_samples(home: Path, models: list[str]) -> None:
+    """The crops that models carry for comparing exports: nobody knows of which part each is, so that all of them go."""
+    for model in models:
+        name = model.removeprefix("sha256:")
+        if re.fullmatch(r"[0-9a-f]{64}", name):
+            shutil.rmtree(home / "models" / name / "samples", ignore_errors=True)
+
+
+def forget_files(home: Path, part: str) -> None:
+    """Files of the part that were rejected, kept after they were taken, or are on their way in."""
+    for root in (home / "rejected", home / "inbox"):
+        for file in _below(root):
+            names = file.relative_to(root).parts
+            stem = names[-1].partition(".")[0].partition("__")[0]
+            if part in (*names[:-1], stem) or (CLAIMS in names and _claims(file, part)):
+                file.unlink(missing_ok=True)
+
+
+def blot_out_in_logs(logs: Path, part: str) -> None:
+    """Write over the part's name in every log, in place: the writer of the log goes on at its end meanwhile."""
+    name = part.encode()
+    pattern = re.compile(rb"(?<![\w-])" + re.escape(name) + rb"(?![\w-])")
+    for file in _below(logs):
+        with file.open("r+b") as log:
+            content = log.read()
+            for place in pattern.finditer(content):
+                log.seek(place.start())
+                log.write(b"*" * len(name))
+
+
+def _claims(file: Path, part: str) -> bool:
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # half written, or just gone: it never counted
+        return False
+    return bool(isinstance(told, dict) and told.get("part") == part)
+
+
+def _below(root: Path) -> Iterator[Path]:
+    return (file for file in sorted(root.rglob("*")) if file.is_file() and not file.is_symlink())
+
+
+def _manifest(dataset: Path) -> dict[str, Any]:
+    try:
+        told = json.loads((dataset / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,200 @@
+"""A part that must be forgotten is forgotten everywhere; that something was forgotten is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import select
+
+from labeling.records import Annotation, LabelTask, TaskState
+from process_opt.records import Outcome, Recommendation
+from qc.errors import Conflict
+from qc.records import Exposure, Inspection
+from server import audit_check, schema
+from server.access import Role
+from server.audit import AuditEntry
+from server.jobs.records import Job, JobState
+
+PART = "Smith-4711"
+
+
+def wait_for(true, *, patience=60):
+    until = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def erase(line, part=PART):
+    asked = line.post("/erasures", Role.ADMIN, json={"part": part, "reason": "the customer asked"})
+    assert asked.status_code == 202, asked.text
+    wait_for(lambda: line.get(f"/jobs/{asked.json()['id']}").json()["state"] not in ("waiting", "running"))
+    done = line.get(f"/jobs/{asked.json()['id']}").json()
+    assert done["state"] == "done", done["problem"]
+    return done["result"]
+
+
+def lived(line) -> dict:
+    """A part that has left traces everywhere, among others that must stay."""
+    context, home = line.context, line.context.settings.home
+    told = line.send(
+        line.picture(doubtful=9, mark=1), line.picture(dark=9, mark=2), part=PART, trigger_id=f"T-{PART}"
+    ).json()
+    line.send(line.picture(doubtful=9, mark=3), part="P-other", trigger_id="T-other")
+    line.post(f"/inspections/{told['id']}/decision", Role.OPERATOR, json={"verdict": "ok", "reason": f"{PART} is fine"})
+    line.get(f"/inspections/{told['id']}/images/0/tiles/6/0_0.jpg")
+    with context.database.write() as session:
+        tasks = list(session.exec(select(LabelTask).where(LabelTask.part == PART)))
+        assert tasks
+        for n, task in enumerate(tasks):
+            context.blobs.put(f"annotations/{task.id}.png", b"a mask")
+            session.add(
+                Annotation(
+                    label_task_id=task.id,
+                    studio_project="1@2026",
+                    studio_annotation_id=n,
+                    updated_at=context.now(),
+                    by="eva@plant",
+                    mask_key=f"annotations/{task.id}.png",
+                    received_at=context.now(),
+                )
+            )
+            task.state = TaskState.DONE
+            session.add(task)
+        session.add(Recommendation(process="bar", part=PART, at="s1", request={"part": PART}, asked_at=context.now()))
+        session.add(Outcome(process="bar", part=PART, content={"part": PART}, received_at=context.now()))
+        job = Job(kind="retrain", state=JobState.DONE.value, not_before=context.now(), created_at=context.now())
+        job.result = {"model": "sha256:" + "a" * 64}
+        session.add(job)
+        session.flush()
+        dataset = home / "retraining" / job.id / "dataset"
+        session.commit()
+    frozen(dataset, told["id"])
+    (home / "models" / ("a" * 64) / "samples").mkdir(parents=True)
+    (home / "rejected" / "S-1" / PART).mkdir(parents=True)
+    (home / "rejected" / "S-1" / PART / "top.png").write_bytes(b"no picture")
+    (home / "logs").mkdir(exist_ok=True)
+    (home / "logs" / "server.jsonl").write_text(
+        f'{{"part": "{PART}", "event": "part {PART} came"}}\n{{"part": "P-other"}}\n'
+    )
+    return told
+
+
+def frozen(dataset, inspection: str) -> None:
+    for kind in ("images", "masks"):
+        (dataset / kind).mkdir(parents=True)
+        for stem in (f"{inspection}_0", "another_0"):
+            (dataset / kind / f"{stem}.png").write_bytes(b"pixels")
+    (dataset / "split.csv").write_text(
+        f"file,split,part\n{inspection}_0.png,train,{PART}\nanother_0.png,train,P-other\n", encoding="utf-8"
+    )
+    frames = [
+        {"file": f"{i}_0.png", "part": p, "inspection": i} for i, p in ((inspection, PART), ("another", "P-other"))
+    ]
+    files = {f"{kind}/{i}_0.png": "0" for kind in ("images", "masks") for i in (inspection, "another")}
+    (dataset / "manifest.json").write_text(json.dumps({"id": "sha256:1", "frames": frames, "files": files}))
+
+
+def found(home, *needles: str) -> list[str]:
+    """Files under a folder whose name or content has one of the words."""
+    words = [needle.encode() for needle in needles]
+    return [
+        str(file.relative_to(home))
+        for file in sorted(home.rglob("*"))
+        if file.is_file()
+        and any(word in str(file.relative_to(home)).encode() or word in file.read_bytes() for word in words)
+    ]
+
+
+def test_an_erased_part_is_found_nowhere_and_its_neighbour_is_untouched(run_line, tmp_path):
+    home = tmp_path / "home"
+    with run_line(home) as line:
+        told = lived(line)
+        images = [image["sha256"] for image in told["images"]]
+        assert found(home, PART)
+        result = erase(line)
+        assert result["inspections"] == 1
+        assert result["images"] == 2
+        assert result["models_that_saw_it"] == ["sha256:" + "a" * 64]
+        assert result["entries_that_still_name_it"] == 0
+
+        assert line.get(f"/inspections/{told['id']}").status_code == 404
+        assert line.get("/inspections", params={"part": PART}).json()["items"] == []
+        (other,) = line.get("/inspections").json()["items"]
+        assert line.get(f"/inspections/{other['id']}/images/0/original").status_code == 200
+        with line.context.database.read() as session:
+            number, _ = audit_check.verify(session)
+            assert number == len(session.exec(select(AuditEntry)).all())
+        (stone,) = line.get("/erasures").json()["items"]
+        assert (stone["reason"], stone["by"], stone["inspections"]) == ("the customer asked", "admin key", 1)
+        assert stone["models_that_saw_it"] == ["sha256:" + "a" * 64]
+    assert found(home, PART, *images) == [], "a search of every store finds nothing"
+    assert "P-other" in (home / "logs" / "server.jsonl").read_text()
+    (dataset,) = (home / "retraining").glob("*/dataset")
+    assert [row.split(",")[0] for row in (dataset / "split.csv").read_text().split()[1:]] == ["another_0.png"]
+    assert json.loads((dataset / "manifest.json").read_text())["erased"] == 1
+    assert not (home / "models" / ("a" * 64) / "samples").exists()
+
+
+def test_a_picture_that_another_part_shares_stays_for_that_part(line):
+    same = line.picture(dark=9)
+    line.send(same, part=PART)
+    other = line.send(same, part="P-other", station="S-2").json()
+    erase(line)
+    assert line.get(f"/inspections/{other['id']}/images/0/original").content == same
+
+
+def test_only_an_administrator_erases_and_only_what_is_known(line):
+    wish = {"part": "P-none", "reason": "x"}
+    assert line.post("/erasures", Role.ENGINEER, json=wish).status_code == 403
+    assert line.post("/erasures", Role.ADMIN, json=wish).status_code == 404
+    assert line.post("/erasures", Role.ADMIN, json={"part": "", "reason": "x"}).status_code == 422
+
+
+def test_words_taken_out_of_the_trail_by_hand_are_found(line):
+    line.send(line.picture(dark=9), part=PART)
+    line.send(line.picture(), part="P-other")
+    erase(line)
+    with line.context.database.write() as session:
+        entry = session.exec(select(AuditEntry).where(AuditEntry.body.contains("P-other"))).one()
+        digest = hashlib.sha256(entry.body.encode()).hexdigest()
+        statement = text("UPDATE auditentry SET body = :body WHERE n = :n")
+        session.execute(statement, {"body": f'{{"erased":"{digest}"}}', "n": entry.n})
+        session.commit()
+    with line.context.database.read() as session, pytest.raises(Conflict, match="no erasure says so"):
+        audit_check.verify(session)
+
+
+def test_an_erasure_that_was_changed_afterwards_is_found(line):
+    line.send(line.picture(dark=9), part=PART)
+    erase(line)
+    with line.context.database.write() as session:
+        session.execute(text("UPDATE auditentry SET body = 'nonsense' WHERE kind = 'erasure'"))
+        session.commit()
+    with line.context.database.read() as session, pytest.raises(Conflict):
+        audit_check.verify(session)
+
+
+def test_every_table_that_belongs_to_an_inspection_is_reached():
+    reached = {"annotation", "labeltask", "decision", "cameralook", "shadowverdict", "exposure", "inspection"}
+    belongs = {
+        table.name
+        for table in schema.all_tables().tables.values()
+        for key in table.foreign_keys
+        if key.column.table.name in ("inspection", "labeltask", "exposure")
+    }
+    assert belongs <= reached, "a new table names inspections: let server.erasure reach it"
+
+
+def test_the_job_itself_forgets_the_name_of_the_part(line):
+    line.send(line.picture(dark=9), part=PART)
+    erase(line)
+    with line.context.database.read() as session:
+        job = session.exec(select(Job).where(Job.kind == "erase")).one()
+        assert (job.arguments, job.key) == ({}, None)
+        assert session.exec(select(Exposure)).all() == []
+        assert session.exec(select(Inspection)).all() == []
