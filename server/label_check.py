@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from labeling.errors import Doubts, find_errors
-from labeling.evidence import Mask, Measured, measure, shapes
+from labeling.evidence import Mask, Measured, Shape, measure, shapes
 from labeling.folds import folds
 from labeling.formats.common import link
 from labeling.push import png
@@ -75,24 +75,39 @@ def cross_check(
                 warnings.simplefilter("ignore", UserWarning)  # of data that are fewer than the whole set
                 train(root, model, minutes=minutes, steps=steps, seed=seed, device=device)
             segmenter = load_segmenter(model, device=device, threads=threads)
-        for number, sample in enumerate(ours):
-            if progress is not None:
-                progress((fold + number / len(ours)) / count, f"model {fold + 1} of {count} looks at {sample.name}")
-            seen = segmenter.segment(sample.pixels())
-            measured.append(
-                measure(
-                    seen,
-                    masks[sample.name],
-                    image=sample.name,
-                    part=sample.part,
-                    library=library,
-                    random=random,
-                    threshold=segmenter.threshold,
-                )
-            )
-            if look is not None:
-                look(sample, segmenter, seen)
+        if progress is not None:
+            progress((fold + 0.9) / count, f"model {fold + 1} of {count} looks at {len(ours)} images")
+        measured += judge(segmenter, ours, masks, library=library, random=random, look=look)
     return find_errors(measured)
+
+
+def judge(
+    segmenter: Segmenter,
+    samples: Sequence[Sample],
+    masks: Mapping[str, Mask],
+    *,
+    library: Sequence[Shape],
+    random: np.random.Generator,
+    look: Look | None = None,
+) -> list[Measured]:
+    """What a model that learnt from none of these parts says of their labels; one picture is in memory at a time."""
+    measured = []
+    for sample in samples:
+        seen = segmenter.segment(sample.pixels())
+        measured.append(
+            measure(
+                seen,
+                masks[sample.name],
+                image=sample.name,
+                part=sample.part,
+                library=library,
+                random=random,
+                threshold=segmenter.threshold,
+            )
+        )
+        if look is not None:
+            look(sample, segmenter, seen)
+    return measured
 
 
 def _defective(mask: Mask) -> bool:

@@ -2,6 +2,9 @@
 
     OMP_NUM_THREADS=1 python tests/bench/label_errors.py ../shared/data/magnetic_tile --folds 3 --minutes 10
 
+    qc render --parts 110 --out /tmp/metal --seed 77
+    python tests/bench/label_errors.py /tmp/metal --split all --model segmentation/starter
+
 The labels of the train split are spoilt (10 % of the defects: dropped, added, shifted, merged, renamed). The models
 learn from the spoilt labels, each from the parts of the other folds only, `--minutes` each. Reported, for each queue:
 
@@ -26,11 +29,14 @@ import numpy as np
 import torch
 from cleanlab.segmentation.rank import get_label_quality_scores
 
+from labeling.errors import find_errors
+from labeling.evidence import shapes
 from labeling.questions import Question
 from labeling.seed_errors import Seeded, seed_errors
 from qc.dataset import Sample, open_dataset
 from qc.ports import Segmentation, Segmenter
-from server.label_check import cross_check
+from segmentation.model import load_segmenter
+from server.label_check import cross_check, judge
 
 
 def softmax(segmenter: Segmenter, seen: Segmentation) -> np.ndarray:
@@ -84,13 +90,15 @@ def main() -> None:
     parse.add_argument("--seed", type=int, default=0)
     parse.add_argument("--threads", type=int, default=1)
     parse.add_argument("--most", type=int, help="so many images only, for a quick try")
+    parse.add_argument("--model", type=Path, help="a model that learnt from none of these parts, instead of folds")
+    parse.add_argument("--split", default="train", help="train, val, test or all")
     parse.add_argument("--device", default="cpu")
     parse.add_argument("--out", type=Path)
     args = parse.parse_args()
     torch.set_num_threads(args.threads)
 
     data = open_dataset(args.dataset)
-    samples = data.split("train")
+    samples = [s for s in data.samples if s.mask is not None and args.split in ("all", s.split)]
     truth = {s.name: s.labels(data.classes) for s in samples}
     if args.most:
         samples = [samples[k] for k in np.random.default_rng(args.seed).permutation(len(samples))[: args.most]]
@@ -102,20 +110,27 @@ def main() -> None:
         quality[sample.name] = cleanlab_scores(masks[sample.name], softmax(segmenter, seen), list(data.classes))
 
     began = time.monotonic()
-    doubts = cross_check(
-        data,
-        samples,
-        masks,
-        count=args.folds,
-        minutes=args.minutes,
-        seed=args.seed,
-        device=args.device,
-        threads=args.threads,
-        look=look,
-        progress=lambda share, words: (
-            print(f"{time.monotonic() - began:6.0f} s  {words}", flush=True) if "learns" in words else None
-        ),
-    )
+    if args.model is not None:
+        random = np.random.default_rng(args.seed + 1)
+        segmenter = load_segmenter(args.model, device=args.device, threads=args.threads)
+        library = shapes(list(masks.values()))
+        doubts = find_errors(judge(segmenter, samples, masks, library=library, random=random, look=look))
+    else:
+        doubts = cross_check(
+            data,
+            samples,
+            masks,
+            count=args.folds,
+            minutes=args.minutes,
+            seed=args.seed,
+            device=args.device,
+            threads=args.threads,
+            look=look,
+            progress=lambda share, words: (
+                print(f"{time.monotonic() - began:6.0f} s  {words}", flush=True) if "learns" in words else None
+            ),
+        )
+
     first = doubts.questions[: round(0.1 * len(doubts.questions))]
     rest = [s.name for s in samples if s.name not in {q.image for q in doubts.questions}]
     report = {
