@@ -1,4 +1,4 @@
-"""`qc process fit` and `qc process recommend`."""
+"""`qc process fit`, `recommend` and `diagnose`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     advise.add_argument("requests", type=Path, metavar="REQUESTS.jsonl")
     advise.add_argument("--out", type=Path, required=True, metavar="ANSWERS.jsonl")
     advise.set_defaults(run=run_recommend)
+    known = actions.add_parser("diagnose", help="which settings are known, and the cheapest dither for the others")
+    known.add_argument("model", type=Path, metavar="MODEL")
+    known.set_defaults(run=run_diagnose)
 
 
 def run_fit(args: argparse.Namespace) -> int:
@@ -57,6 +60,16 @@ def run_fit(args: argparse.Namespace) -> int:
         f"{args.out}: learnt {process.name} from {history.size} parts; {lost} of {len(model.identified)} "
         f"settings not identified"
     )
+    return 0
+
+
+def run_diagnose(args: argparse.Namespace) -> int:
+    """Print what is known of every setting."""
+    from process_opt.diagnose import as_text, diagnose
+    from process_opt.model import load_model
+
+    model = load_model(args.model)
+    print(as_text(diagnose(model), model.process.currency), end="")
     return 0
 
 
