@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from process_opt.capability import capability
 from process_opt.layout import Layout, lay_out
 from process_opt.process import Process, parse_process
 from process_opt.state_space import Motion
@@ -254,6 +255,7 @@ def build_model(
         "scrapped": int(history.scrapped.sum()),
         "dithered": int(history.dithered.sum()),
         "notes": list(history.notes),
+        "capability": capability(process, history),
         "seed": seed,
     }
     rounded = tuple(d.astype(np.float32).astype(np.float64) for d in draws)  # as they come back from the folder

@@ -54,6 +54,24 @@ def account(model: ProcessModel) -> dict[str, Any]:
     }
 
 
+def _capability(told: dict[str, Any]) -> str:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.2f}"
+
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{number(r['cp'])}</td><td>{number(r['cpk'])}</td><td>{number(r['pp'])}</td>"
+        f"<td>{number(r['ppk'])}</td><td>{r['parts']}</td></tr>"
+        for name, r in told.get("readings", {}).items()
+    )
+    if not rows:
+        return "<p>No reading has a limit.</p>"
+    return (
+        f"<p>Rolled throughput yield {told['rolled_yield']:.3f}; cost of poor quality {number(told['poor_quality'])} "
+        "for each part.</p><table><tr><th>reading</th><th>Cp</th><th>Cpk</th><th>Pp</th><th>Ppk</th><th>parts</th></tr>"
+        f"{rows}</table>"
+    )
+
+
 def _kept(promises: dict[str, Any]) -> str:
     if not promises["finished"]:
         return "No outcome was told yet."
@@ -103,6 +121,7 @@ def as_html(report: dict[str, Any]) -> str:
         f"<h1>{esc(report['process'])}</h1><p>{report['history'].get('parts')} parts, "
         f"{report['history'].get('dithered')} dithered, {report['history'].get('scrapped')} scrapped. Model "
         f"{esc(report['model'])}.</p>"
+        f"<h2>How capable the process was</h2>{_capability(report['history'].get('capability', {}))}"
         f"<h2>Predictions on {report['check'].get('parts')} held-out parts</h2><p>The 90 % interval held "
         f"{cover.get('as_fitted')} of the final readings as fitted, {cover.get('widened')} after widening.</p>"
         f"<h2>Promises on parts finished since</h2><p>{_kept(report['promises'])}</p>"
