@@ -100,7 +100,7 @@ export const text = {
     todo: "To label",
     empty: "Nothing waits to be labelled",
     emptyHelp: "Parts in the review band, and parts on which an operator disagreed, become label tasks.",
-    reason: { review: "The model is in doubt", overruled: "An operator disagreed" },
+    reason: { review: "The model is in doubt", overruled: "An operator disagreed", sample: "Drawn at random" },
     state: { open: "waiting to be sent", pushed: "in Label Studio", done: "labelled", cancelled: "cancelled" },
   },
   train: {

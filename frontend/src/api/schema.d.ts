@@ -4,6 +4,30 @@
  */
 
 export interface paths {
+    "/api/v1/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Erasures
+         * @description What was erased: when, by whom, why, how much, and which models had seen it.
+         */
+        get: operations["erasures_api_v1_erasures_get"];
+        put?: never;
+        /**
+         * Erase
+         * @description Erase everything that is known of a part: pictures, crops, masks, tasks in Label Studio, rows, traces in logs.
+         */
+        post: operations["erase_api_v1_erasures_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -289,6 +313,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/labels/quality": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Quality
+         * @description Agreement of people with each other, class by class, and of each with golden tasks.
+         */
+        get: operations["label_quality_api_v1_labels_quality_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-tasks/{id}/golden": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Golden
+         * @description What is drawn on this task is the truth from now on; everybody is asked to label it, and compared with it.
+         */
+        post: operations["golden_api_v1_label_tasks__id__golden_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/label-studio/webhook": {
         parameters: {
             query?: never;
@@ -323,6 +387,126 @@ export interface paths {
         get: operations["label_tasks_api_v1_label_tasks_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ml/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Health
+         * @description Can the model be asked?
+         */
+        get: operations["health_api_v1_ml_health_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ml/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Setup
+         * @description Label Studio introduces a project. Its token is not kept: we have our own.
+         */
+        post: operations["setup_api_v1_ml_setup_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ml/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Versions
+         * @description All models of the registry.
+         */
+        get: operations["versions_api_v1_ml_versions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ml/predict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Predict
+         * @description Proposals for tasks, or the mask of a click or a box on one.
+         */
+        post: operations["predict_api_v1_ml_predict_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ml/webhook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Webhook
+         * @description Something happened in a project, or somebody pressed "start training"; answered at once, done by a job.
+         */
+        post: operations["webhook_api_v1_ml_webhook_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ml/train": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Train
+         * @description Train a challenger on all labels there are; joins a training under way.
+         */
+        post: operations["train_api_v1_ml_train_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -541,6 +725,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/shadow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shadow
+         * @description Where the challenger stands; 409 where there is none.
+         */
+        get: operations["shadow_api_v1_models_shadow_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/shadow/disagreements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Disagreements
+         * @description Parts that tell which of the two is better, once a person decides them.
+         */
+        get: operations["disagreements_api_v1_models_shadow_disagreements_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{id}/challenge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Challenge
+         * @description This model looks on beside the champion from now on.
+         */
+        post: operations["challenge_api_v1_models__id__challenge_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stations": {
         parameters: {
             query?: never;
@@ -561,20 +805,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alarms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarms
+         * @description Alarms, newest first.
+         */
+        get: operations["list_alarms_api_v1_alarms_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/{id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close Alarm
+         * @description A person has seen to it. The charts of the station begin anew; what is usual stays, unless `relearn` is said.
+         */
+        post: operations["close_alarm_api_v1_alarms__id__close_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cameras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Cameras
+         * @description How every camera is.
+         */
+        get: operations["list_cameras_api_v1_cameras_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cameras/{station}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept Cameras
+         * @description The pictures of this station are as they should be now: learn anew what is usual, and close its camera alarms.
+         */
+        post: operations["accept_cameras_api_v1_cameras__station__accept_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /**
-         * Accepted
-         * @description How many outcomes were new, and how many had been told before.
-         */
-        Accepted: {
-            /** Accepted */
-            accepted: number;
-            /** Duplicates */
-            duplicates: number;
-        };
         /**
          * Advice
          * @description What to do with the part. Money in the process's currency, from `at` on.
@@ -625,10 +939,72 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * AlarmJson
+         * @description Something is not as usual. `before` and `after` are ids of inspections around its beginning.
+         */
+        AlarmJson: {
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /** Station */
+            station: string;
+            /** What */
+            what: string;
+            /** Message */
+            message: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Raised At
+             * Format: date-time
+             */
+            raised_at: string;
+            /** Before */
+            before: string[];
+            /** After */
+            after: string[];
+            /** Figures */
+            figures: {
+                [key: string]: unknown;
+            };
+            /** Closed At */
+            closed_at: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * AlarmPage
+         * @description Alarms, newest first.
+         */
+        AlarmPage: {
+            /** Items */
+            items: components["schemas"]["AlarmJson"][];
+        };
+        /**
+         * AlarmWord
+         * @description Why an alarm is closed.
+         */
+        AlarmWord: {
+            /** Reason */
+            reason: string;
+            /**
+             * Relearn
+             * @description It is right as it is now: learn anew what is usual.
+             * @default false
+             */
+            relearn: boolean;
+        };
+        /**
          * Asked
          * @description A part in the making: `at` is the next step to run, `observed` whatever is known of earlier steps.
          */
-        Asked: {
+        "Asked-Input": {
             /**
              * Part
              * @example P-1
@@ -652,6 +1028,16 @@ export interface components {
             };
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * Asked
+         * @description What was asked for will be done by these jobs.
+         */
+        "Asked-Output": {
+            /** Jobs */
+            jobs: string[];
+            /** Job */
+            job?: string | null;
         };
         /** Body_inspect_api_v1_inspections_post */
         Body_inspect_api_v1_inspections_post: {
@@ -715,6 +1101,53 @@ export interface components {
             observed?: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * CameraJson
+         * @description One camera. Measures: `level` (log of the mean grey), `sharpness` (log of fine against coarse detail), and the
+         *     place `column` and `row` (in shares of the longer side).
+         */
+        CameraJson: {
+            /** Station */
+            station: string;
+            /** View */
+            view: string;
+            /** Product */
+            product: string;
+            /**
+             * Since
+             * Format: date-time
+             * @description From when on it was learnt what its pictures are like.
+             */
+            since: string;
+            /**
+             * Learnt
+             * @description Good pictures learnt from.
+             */
+            learnt: number;
+            /** Learning */
+            learning: boolean;
+            /** Usual */
+            usual: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            /**
+             * Changed
+             * @description Measure -> what has changed lastingly, in words.
+             */
+            changed: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * CameraPage
+         * @description Every camera that has sent a picture since the server started.
+         */
+        CameraPage: {
+            /** Items */
+            items: components["schemas"]["CameraJson"][];
         };
         /**
          * Cause
@@ -812,6 +1245,90 @@ export interface components {
              */
             outline: number[][][];
         };
+        /**
+         * Disagreement
+         * @description A part on which champion and challenger disagree.
+         */
+        Disagreement: {
+            /** Inspection Id */
+            inspection_id: string;
+            /** Part */
+            part: string;
+            /** Station */
+            station: string;
+            /**
+             * Champion
+             * @enum {string}
+             */
+            champion: "ok" | "review" | "ng";
+            /**
+             * Challenger
+             * @enum {string}
+             */
+            challenger: "ok" | "review" | "ng";
+            /** Challenger Score */
+            challenger_score: number;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Decision
+             * @description A person's word; null: nobody has decided yet.
+             */
+            decision: ("ok" | "ng") | null;
+        };
+        /**
+         * Disagreements
+         * @description Disagreements, newest first.
+         */
+        Disagreements: {
+            /** Items */
+            items: components["schemas"]["Disagreement"][];
+        };
+        /**
+         * ErasureIn
+         * @description Which part shall go, and why.
+         */
+        ErasureIn: {
+            /** Part */
+            part: string;
+            /**
+             * Reason
+             * @description Kept in the audit trail: do not name the part here.
+             */
+            reason: string;
+        };
+        /**
+         * FigureJson
+         * @description A figure; `low` and `high` enclose 90 % of a bootstrap over parts, null from a single part.
+         */
+        FigureJson: {
+            /** Value */
+            value: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Parts */
+            parts: number;
+        };
+        /**
+         * GoldenJson
+         * @description A task whose truth is known now.
+         */
+        GoldenJson: {
+            /** Id */
+            id: string;
+            /** People */
+            people: number;
+            /**
+             * In Studio
+             * @description False: Label Studio did not answer; ask again later.
+             */
+            in_studio: boolean;
+        };
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
@@ -856,6 +1373,11 @@ export interface components {
             verdict: ("ok" | "review" | "ng") | null;
             /** Defects */
             defects: components["schemas"]["DefectOut"][];
+            /**
+             * Camera Fault
+             * @description black, white, frozen, blurred, exposure or shifted: the camera is at fault.
+             */
+            camera_fault?: string | null;
         };
         /**
          * InspectionOut
@@ -987,7 +1509,7 @@ export interface components {
              * Reason
              * @enum {string}
              */
-            reason: "review" | "overruled";
+            reason: "review" | "overruled" | "sample";
             /**
              * Urgency
              * @description 1 is next, 0 is whenever.
@@ -1035,6 +1557,25 @@ export interface components {
             state: string;
             /** Url */
             url: string | null;
+        };
+        /**
+         * LabellerJson
+         * @description How a person did on golden tasks.
+         */
+        LabellerJson: {
+            /** Person */
+            person: string;
+            /** Tasks */
+            tasks: number;
+            /**
+             * Score
+             * @description Mean F1 with the known truth, 0..1.
+             */
+            score: number;
+            /** Change Per 30 Days */
+            change_per_30_days: number | null;
+            /** Change Is Certain */
+            change_is_certain: boolean;
         };
         /**
          * ModelJson
@@ -1158,12 +1699,97 @@ export interface components {
             };
         };
         /**
+         * QualityJson
+         * @description How far labels can be trusted.
+         */
+        QualityJson: {
+            /**
+             * Pairs
+             * @description Crops labelled by two people, counted for each two.
+             */
+            pairs: number;
+            /** Classes */
+            classes: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["FigureJson"];
+                };
+            };
+            /** Labellers */
+            labellers: components["schemas"]["LabellerJson"][];
+        };
+        /**
          * Queued
          * @description Label Studio's word was heard; these jobs will look at what it means, or nothing needs to be done.
          */
         Queued: {
             /** Jobs */
             jobs: string[];
+        };
+        /**
+         * Results
+         * @description One answer for each task, in Label Studio's own words.
+         */
+        Results: {
+            /** Results */
+            results: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
+         * StandingJson
+         * @description Champion and challenger on the same production parts.
+         */
+        StandingJson: {
+            /** Champion */
+            champion: string;
+            /** Challenger */
+            challenger: string;
+            /**
+             * Shadowed
+             * @description Parts that both looked at.
+             */
+            shadowed: number;
+            /**
+             * Disagreements
+             * @description On which one would pass the part and the other would not.
+             */
+            disagreements: number;
+            /**
+             * Answered
+             * @description Of these, those that a person decided.
+             */
+            answered: number;
+            /**
+             * Defective
+             * @description Parts that people called not good.
+             */
+            defective: number;
+            /** Champion Escapes */
+            champion_escapes: number;
+            /** Challenger Escapes */
+            challenger_escapes: number;
+            /**
+             * E Better
+             * @description Evidence that the challenger is right more often; it never falls.
+             */
+            e_better: number;
+            /**
+             * E Escapes
+             * @description Evidence that it does not let more defective parts pass.
+             */
+            e_escapes: number;
+            /**
+             * Needed
+             * @description Both must reach this.
+             */
+            needed: number;
+            /**
+             * Open
+             * @description The challenger has proved itself.
+             */
+            open: boolean;
+            /** Words */
+            words: string;
         };
         /**
          * StationOut
@@ -1249,6 +1875,52 @@ export interface components {
             /** Next Cursor */
             next_cursor: string | null;
         };
+        /**
+         * Tombstone
+         * @description What stays of an erased part.
+         */
+        Tombstone: {
+            /** Id */
+            id: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** By */
+            by: string;
+            /** Reason */
+            reason: string;
+            /** Inspections */
+            inspections: number;
+            /** Images */
+            images: number;
+            /** Models That Saw It */
+            models_that_saw_it: string[];
+        };
+        /**
+         * Tombstones
+         * @description Erasures, newest first.
+         */
+        Tombstones: {
+            /** Items */
+            items: components["schemas"]["Tombstone"][];
+        };
+        /**
+         * Up
+         * @description The model can be asked.
+         */
+        Up: {
+            /**
+             * Status
+             * @default UP
+             */
+            status: string;
+            /** Model Class */
+            model_class: string;
+            /** Model Version */
+            model_version: string;
+        };
         /** ValidationError */
         ValidationError: {
             /** Location */
@@ -1269,6 +1941,24 @@ export interface components {
          */
         Verdict: "ok" | "review" | "ng";
         /**
+         * Version
+         * @description Which model answers now.
+         */
+        Version: {
+            /** Model Version */
+            model_version: string;
+        };
+        /**
+         * Versions
+         * @description The models that there are, the one that answers first.
+         */
+        Versions: {
+            /** Versions */
+            versions: string[];
+            /** Model Version */
+            model_version: string;
+        };
+        /**
          * Who
          * @description Who is logged in.
          */
@@ -1277,6 +1967,24 @@ export interface components {
             name: string;
             /** Role */
             role: string;
+        };
+        /**
+         * Accepted
+         * @description How many outcomes were new, and how many had been told before.
+         */
+        server__routes__processes__Accepted: {
+            /** Accepted */
+            accepted: number;
+            /** Duplicates */
+            duplicates: number;
+        };
+        /**
+         * Accepted
+         * @description How many cameras learn anew.
+         */
+        server__routes__watching__Accepted: {
+            /** Cameras */
+            cameras: number;
         };
     };
     responses: never;
@@ -1287,6 +1995,70 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    erasures_api_v1_erasures_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tombstones"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    erase_api_v1_erasures_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ErasureIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     events_api_v1_events_get: {
         parameters: {
             query?: never;
@@ -1738,6 +2510,57 @@ export interface operations {
             };
         };
     };
+    label_quality_api_v1_labels_quality_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityJson"];
+                };
+            };
+        };
+    };
+    golden_api_v1_label_tasks__id__golden_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldenJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     webhook_api_v1_label_studio_webhook_post: {
         parameters: {
             query?: never;
@@ -1789,6 +2612,216 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LabelTaskPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    health_api_v1_ml_health_get: {
+        parameters: {
+            query?: never;
+            header?: {
+                authorization?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Up"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    setup_api_v1_ml_setup_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                authorization?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Version"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    versions_api_v1_ml_versions_get: {
+        parameters: {
+            query?: never;
+            header?: {
+                authorization?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Versions"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    predict_api_v1_ml_predict_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                authorization?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Results"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    webhook_api_v1_ml_webhook_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                authorization?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asked-Output"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    train_api_v1_ml_train_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                authorization?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asked-Output"];
                 };
             };
             /** @description Validation Error */
@@ -1981,7 +3014,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Asked"] | components["schemas"]["Asked"][];
+                "application/json": components["schemas"]["Asked-Input"] | components["schemas"]["Asked-Input"][];
             };
         };
         responses: {
@@ -2026,7 +3059,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": components["schemas"]["server__routes__processes__Accepted"];
                 };
             };
             /** @description Validation Error */
@@ -2173,6 +3206,89 @@ export interface operations {
             };
         };
     };
+    shadow_api_v1_models_shadow_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StandingJson"];
+                };
+            };
+        };
+    };
+    disagreements_api_v1_models_shadow_disagreements_get: {
+        parameters: {
+            query?: {
+                unanswered?: boolean;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disagreements"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    challenge_api_v1_models__id__challenge_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     stations_api_v1_stations_get: {
         parameters: {
             query?: never;
@@ -2189,6 +3305,128 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StationOut"][];
+                };
+            };
+        };
+    };
+    list_alarms_api_v1_alarms_get: {
+        parameters: {
+            query?: {
+                station?: string | null;
+                kind?: string | null;
+                only_open?: boolean;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    close_alarm_api_v1_alarms__id__close_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlarmWord"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_cameras_api_v1_cameras_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CameraPage"];
+                };
+            };
+        };
+    };
+    accept_cameras_api_v1_cameras__station__accept_post: {
+        parameters: {
+            query?: {
+                view?: string | null;
+            };
+            header?: never;
+            path: {
+                station: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["server__routes__watching__Accepted"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
