@@ -33,6 +33,9 @@ from qc.defects import Defect
 from qc.errors import InvalidInput
 from qc.geometry import Box
 
+UNKNOWN = "unknown"
+"""Class of what no class was ever learnt for, and no clean part ever showed: a person looks, unless a rule names it."""
+
 
 class Verdict(StrEnum):
     """What we say about a part; from best to worst."""
@@ -93,6 +96,10 @@ class ClassRule:
         return Verdict.OK
 
 
+NOBODY_KNOWS = ClassRule(ng=None, review=Rule())
+"""The rule for `UNKNOWN` where the policy has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Zone:
     """A region of a view with rules of its own. In frame pixels."""
@@ -148,7 +155,7 @@ class Policy:
         for zone in self.zones:
             if zone.view in (None, view) and zone.touches(defect) and defect.class_name in zone.classes:
                 return zone.classes[defect.class_name]
-        return self.classes.get(defect.class_name, self.default)
+        return self.classes.get(defect.class_name, NOBODY_KNOWS if defect.class_name == UNKNOWN else self.default)
 
 
 def read_policy(path: Path) -> Policy:

@@ -49,6 +49,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     tune.add_argument("--seed", type=int, default=0)
     tune.set_defaults(run=_tune)
 
+    novelty = commands.add_parser(
+        "novelty",
+        help="teach a model what clean parts look like",
+        description="A model that also sends to a person what it has no class for and no clean image ever showed.",
+    )
+    novelty.add_argument("model", type=Path, metavar="MODEL", help="any model; the starter model will do")
+    novelty.add_argument("dataset", type=Path, metavar="DATASET", help="its clean images of the train split are used")
+    novelty.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
+    novelty.add_argument("--seed", type=int, default=0)
+    novelty.set_defaults(run=_novelty)
+
     predict = commands.add_parser("predict", help="look at images", description="images -> masks and defects as JSON")
     predict.add_argument("model", type=Path, metavar="MODEL")
     predict.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files or folders of images")
@@ -153,6 +164,21 @@ def _tune(args: argparse.Namespace) -> int:
     default = "not finished" if report["default"] is None else f"{report['default']:.3f}"
     print(f"{len(report['trials'])} trials: best {report['best']['value']:.3f}, the default {default}")
     print(f"train with it: qc train {args.dataset} --out MODEL --config {args.out / 'best.json'}")
+    return 0
+
+
+def _novelty(args: argparse.Namespace) -> int:
+    from qc.dataset import open_dataset
+    from segmentation.model import with_novelty
+    from segmentation.novelty import clean_frames, remember
+
+    data = open_dataset(args.dataset)
+    frames = clean_frames(data)
+    with _bar("novelty") as progress:
+        memory = remember(frames, seed=args.seed, progress=progress)
+    about = {"dataset": data.name, "images": sum(map(len, frames.values())), "parts": len(frames), "seed": args.seed}
+    card = with_novelty(args.model, memory, args.out, about=about)
+    print(f"{args.out}: {card['id']}, which remembers {about['images']} clean images of {about['parts']} parts")
     return 0
 
 

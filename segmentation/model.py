@@ -26,6 +26,9 @@ from qc.errors import Conflict, InvalidInput, NotFound
 from segmentation import samples
 from segmentation.config import NetworkConfig, as_json, network_config
 from segmentation.networks import Network, build
+from segmentation.novelty import Novelty
+from segmentation.novelty import load as load_novelty
+from segmentation.novelty import save as save_novelty
 from segmentation.segmenter import FrameSegmenter, from_card, torch_look
 
 FORMAT = 1
@@ -33,6 +36,7 @@ FORMAT = 1
 
 WEIGHTS = "weights.safetensors"
 CARD = "model.json"
+NOVELTY = "novelty.safetensors"
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -62,6 +66,8 @@ def model_id(folder: Path) -> str:
         raise InvalidInput(f"{weights} cannot be read: {error}") from error
     if digest != card["weights"].get("sha256"):
         raise InvalidInput(f"{weights} is damaged or belongs to another model; fetch the folder again")
+    if "novelty" in card and _sha256(Path(folder) / NOVELTY) != card["novelty"].get("sha256"):
+        raise InvalidInput(f"{Path(folder) / NOVELTY} is damaged or belongs to another model; fetch the folder again")
     found = identity(card)
     if found != card["id"]:
         raise InvalidInput(f"{Path(folder) / CARD} was changed after training; fetch the folder again")
@@ -72,6 +78,8 @@ def identity(card: Mapping[str, Any]) -> str:
     """`sha256:…` over the weights' hash and all that changes an answer: network, classes, threshold, reach."""
     deciding = {k: card[k] for k in ("format", "classes", "network", "reach_px", "calibration", "threshold")}
     deciding["weights"] = card["weights"]["sha256"]
+    if "novelty" in card:
+        deciding["novelty"] = card["novelty"]["sha256"]
     text = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
@@ -89,7 +97,42 @@ def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = N
     """
     check_device(device)
     card, network = load_network(folder)
-    return from_card(card, torch_look(network, device=device, threads=threads), runtime="torch")
+    look = torch_look(network, device=device, threads=threads)
+    return from_card(card, look, runtime="torch", novelty=read_novelty(folder, card))
+
+
+def read_novelty(folder: Path, card: Mapping[str, Any]) -> Novelty | None:
+    """What the model remembers of clean parts; None for a model without a memory."""
+    return load_novelty(Path(folder) / NOVELTY) if "novelty" in card else None
+
+
+def with_novelty(folder: Path, novelty: Novelty, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the model in `folder` with a memory of clean parts into `out`: another model, with another id.
+
+    Args:
+        folder: a model; a memory that it has is replaced.
+        novelty: the memory.
+        out: created; a model that is already there is replaced.
+        about: where the memory comes from, for the card.
+
+    Raises:
+        InvalidInput: `folder` holds no intact model. Conflict: `out` holds something else.
+    """
+    model_id(folder)
+    refuse_foreign(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        shutil.copytree(folder, working, dirs_exist_ok=True)
+        save_novelty(novelty, working / NOVELTY)
+        card = read_card(folder)
+        card["novelty"] = {"file": NOVELTY, "sha256": _sha256(working / NOVELTY), **about}
+        card["id"] = identity(card)
+        (working / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        replace_folder(working, out)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    return card
 
 
 def load_network(folder: Path) -> tuple[dict[str, Any], Network]:

@@ -170,7 +170,7 @@ def _timm_names(flat: Mapping[str, Tensor], blocks: list[str]) -> list[tuple[str
     return renamed
 
 
-def reach(network: Network, stride: int) -> int:
+def reach(network: nn.Module, stride: int) -> int:
     """How far the network looks: the largest distance, in pixels, from a stride-aligned block to a pixel it depends on.
 
     Found by asking: in a copy whose weights are all positive and whose activations let everything through, the

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from qc.errors import Conflict, InvalidInput
 from qc.frame import camera_bits
 from segmentation.answering import Look
-from segmentation.model import load_network, read_card, replace_folder
+from segmentation.model import load_network, load_segmenter, read_card, read_novelty, replace_folder
 from segmentation.parity import Picture, compare_verdicts, pixels_of, refusal
 from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write
 from segmentation.samples import carried
@@ -126,9 +126,9 @@ def open_ready(folder: Path, ready: Path, *, threads: int | None = None) -> Fram
     """
     card, said = _read(folder, ready)
     if said["runtime"] == "torch":
-        card, network = load_network(folder)
-        return from_card(card, torch_look(network, threads=threads), runtime="torch")
-    return from_card(card, open_look(said["runtime"], ready, threads=threads), runtime=said["runtime"])
+        return load_segmenter(folder, threads=threads)
+    look = open_look(said["runtime"], ready, threads=threads)
+    return from_card(card, look, runtime=said["runtime"], novelty=read_novelty(folder, card))
 
 
 def _read(folder: Path, ready: Path) -> tuple[dict[str, Any], dict[str, Any]]:

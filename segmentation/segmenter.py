@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qc.defects import logit
 from qc.frame import camera_bits
 from qc.ports import Segmentation
+from qc.verdict import UNKNOWN
 from segmentation import tiled
 from segmentation.answering import Answer, Answering, Look
 from segmentation.config import network_config
 from segmentation.networks import Network
+from segmentation.novelty import Novelty
 from segmentation.operating_point import calibrated
 
 
@@ -35,6 +38,8 @@ class FrameSegmenter:
     model_id: str = ""
     runtime: str = "torch"
     """What computes the network (`segmentation.runtimes`)."""
+    novelty: Novelty | None = None
+    """What clean parts look like; what is unlike them, and no defect to the network, has the class `UNKNOWN`."""
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16], *, core: int | None = None) -> Segmentation:
         """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile.
@@ -43,7 +48,7 @@ class FrameSegmenter:
         on it, time and memory do.
         """
         height, width = pixels.shape[:2]
-        ids = np.array(sorted(self.classes), np.uint8)
+        ids = np.array(sorted(self.classes), np.uint8)  # the network's, then perhaps `UNKNOWN`
         log_odds = np.empty((height, width), np.float16)
         class_id = np.empty((height, width), np.uint8)
         cores = tiled.answers(
@@ -53,20 +58,31 @@ class FrameSegmenter:
             place = np.s_[box.y : box.bottom, box.x : box.right]
             log_odds[place] = calibrated(odds, *self.calibration)
             class_id[place] = ids[kind]
+        if self.novelty is not None:
+            counts, unknown = logit(self.threshold), max(self.classes)
+            for place, odds in self.novelty.log_odds(pixels, threshold=self.threshold):
+                own = log_odds[place]
+                novel = (odds > own) & (own < counts)
+                own[novel] = odds[novel]
+                class_id[place][novel] = unknown
         return Segmentation(log_odds, class_id)
 
 
-def from_card(card: Mapping[str, Any], look: Look, *, runtime: str) -> FrameSegmenter:
+def from_card(card: Mapping[str, Any], look: Look, *, runtime: str, novelty: Novelty | None = None) -> FrameSegmenter:
     """A look at work as the card of its model says."""
+    classes = {int(k): str(v) for k, v in sorted(card["classes"].items(), key=lambda item: int(item[0]))}
+    if novelty is not None:
+        classes[max(classes) + 1] = UNKNOWN
     return FrameSegmenter(
         look,
-        {int(k): str(v) for k, v in sorted(card["classes"].items(), key=lambda item: int(item[0]))},
+        classes,
         reach=int(card["reach_px"]),
         stride=network_config(card["network"]).stride,
         calibration=(float(card["calibration"]["scale"]), float(card["calibration"]["offset"])),
         threshold=float(card["threshold"]),
         model_id=str(card["id"]),
         runtime=runtime,
+        novelty=novelty,
     )
 
 
