@@ -173,7 +173,7 @@ class Cameras:
             seen = replace(seen, column=column, row=row)
         told = camera.absolute(seen)
         if told is None and seen.fingerprint == one.last[0] and inspection.part != one.last[1]:
-            told = Fault.FROZEN, f"the picture is the very one of part {one.last[1]}; check camera and trigger"
+            told = Fault.FROZEN, "the picture is the very one of the part before; check camera and trigger"
         if told is None:
             told = camera.gross(seen, one.watch.reference)
         one.last = (seen.fingerprint, inspection.part)
