@@ -34,6 +34,9 @@ CONTEXT_PX = 128
 REMEMBERED = 8
 """Answers kept: a labeller works on one picture, and a few labellers at once."""
 
+REMEMBERED_BYTES = 256 * 2**20
+"""Of answers kept, at most: 3 bytes a pixel, so that one huge foreign picture pushes the others out."""
+
 MOST_TASKS = 50
 """Tasks in one request; Label Studio sends one when a picture is opened."""
 
@@ -54,9 +57,13 @@ class Memory:
                 window = np.s_[cut.y : cut.bottom, cut.x : cut.right]
                 self._answers[place] = Segmentation(seen.log_odds[window].copy(), seen.class_id[window].copy())
             self._answers.move_to_end(place)
-            while len(self._answers) > REMEMBERED:
+            answer = self._answers[place]
+            while len(self._answers) > REMEMBERED or self._bytes() > REMEMBERED_BYTES:
                 self._answers.popitem(last=False)
-            return self._answers[place]
+            return answer
+
+    def _bytes(self) -> int:
+        return sum(a.log_odds.nbytes + a.class_id.nbytes for a in self._answers.values())
 
 
 MEMORY = Memory()

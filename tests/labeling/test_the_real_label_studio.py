@@ -15,8 +15,9 @@ import pytest
 from sqlmodel import select
 
 from labeling.collect import Outcome, collect_task, receive, sweep
-from labeling.config import labels_of
+from labeling.config import has_smart_tools, label_config, labels_of
 from labeling.convert import from_results, to_results
+from labeling.people import newest_of_each
 from labeling.push import push_open_tasks
 from labeling.records import Annotation, LabelTask, TaskState
 from labeling.studio import URGENT_FIRST, Studio
@@ -379,3 +380,30 @@ def test_an_installation_that_dies_at_once_names_its_log(tmp_path):
     with pytest.raises(Unavailable, match=r"exit 3.*label-studio\.log"):
         child.start()
     child.stop()
+
+
+def test_a_task_for_two_people_stays_open_until_a_second_person_has_labelled_it(line, studio, person, draw):
+    (task,) = line.asks(line.inspects(boxes=[SCRATCH]))
+    task.people = 2
+    (other,) = line.asks(line.inspects(boxes=[SCRATCH], part="P-2"))
+    push_open_tasks(line.session, studio, line.blobs, line.now)
+    mask = draw(task, (10, 10, 20, 5, 1))
+    for each in (task, other, task):  # the same person twice is one person
+        person(studio, each, mask)
+    assert studio.task(other.studio_task_id)["is_labeled"]
+    assert not studio.task(task.studio_task_id)["is_labeled"]
+
+    ben = studio.call("POST", "api/users/", json={"email": "ben@example.com", "username": "ben"})
+    body = {"result": to_results(mask, CLASSES), "completed_by": ben["id"]}
+    studio.call("POST", f"api/tasks/{task.studio_task_id}/annotations/", json=body)
+    assert studio.task(task.studio_task_id)["is_labeled"]
+    assert collected(line, studio, task) is Outcome.FINISHED
+    ((_, drawn),) = newest_of_each(line.session)
+    assert len({row.by for row in drawn}) == 2
+
+
+def test_an_older_project_gets_the_tools_that_ask_the_model(line, studio):
+    old = label_config(["scratch", "dent"]).replace('name="click"', 'name="other"')
+    studio.call("PATCH", f"api/projects/{studio.project}/", json={"label_config": old})
+    studio.ensure_project(CLASSES, title=studio.call("GET", f"api/projects/{studio.project}/")["title"])
+    assert has_smart_tools(studio.call("GET", f"api/projects/{studio.project}/")["label_config"])

@@ -17,6 +17,8 @@ from labeling.push import png
 from labeling.records import LabelTask
 from labeling.studio import MODEL, Studio
 from labeling.studio_process import StudioProcess
+from qc.geometry import Box
+from server import ml_backend
 from server.app import create_app
 from server.jobs.records import Job
 from server.settings import Settings
@@ -120,6 +122,29 @@ def test_other_events_name_tasks_to_read_again(line, doubted):
     payload = {"action": "ANNOTATION_CREATED", "task": {"id": 9, "data": {"label_task": doubted.id}}}
     assert len(ask(line, "/webhook", payload).json()["jobs"]) == 1
     assert ask(line, "/webhook", {"action": "PROJECT_UPDATED"}).json()["jobs"] == []
+
+
+def test_the_second_click_costs_nothing_and_memory_is_bounded(line, monkeypatch):
+    model, memory = line.context.need_champion().serving(), ml_backend.Memory()
+    looked = []
+
+    class Counting:
+        model_id, classes, threshold = model.model_id, model.classes, model.threshold
+
+        def segment(self, pixels):
+            looked.append(pixels.shape)
+            return model.segment(pixels)
+
+    picture, whole = np.full((40, 50), 180, np.uint8), Box(0, 0, 50, 40)
+    memory.answer(Counting(), "a", picture, whole)
+    memory.answer(Counting(), "a", picture, whole)
+    assert len(looked) == 1
+    for k in range(20):
+        memory.answer(Counting(), f"b{k}", picture, whole)
+    assert len(memory._answers) == ml_backend.REMEMBERED
+    monkeypatch.setattr(ml_backend, "REMEMBERED_BYTES", 100)
+    assert memory.answer(Counting(), "huge", picture, whole).log_odds.shape == (40, 50)
+    assert not memory._answers
 
 
 def free_port():
