@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import cv2
 import numpy as np
@@ -11,12 +12,14 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from qc.ports import Segmentation
-from server import auth
+from qc.verdict import Verdict
+from server import alarms, auth, registry
 from server.access import Role
 from server.app import create_app
 from server.audit_check import verify
 from server.db import Database
 from server.settings import Settings
+from server.watch_records import ShadowVerdict
 
 
 class Clean:
@@ -87,4 +90,55 @@ def test_many_senders_at_once_get_one_inspection_for_each_trigger_and_an_unbroke
     assert len({answer.json()["id"] for answer in answers}) == 4
     assert sum(answer.status_code == 201 for answer in answers) == 4
     with client.app.state.context.database.read() as session:
+        assert verify(session)[0] >= 4
+
+
+def test_a_challenger_is_compared_alarms_are_raised_and_a_part_is_forgotten(client):
+    context = client.app.state.context
+    ids = [send(client, dark=dark, part=f"P-{n}").json()["id"] for n, dark in enumerate((True, False))]
+    with context.database.write() as session:
+        for name in ("sha256:clean", "sha256:other"):
+            registry.add(session, model_id=name, folder="models/none", card={}, now=context.now())
+        registry.promote(
+            session, context.events, "sha256:clean", by="test", at=context.now(), reason="the test says so"
+        )
+        registry.challenge(session, context.events, "sha256:other")
+        for inspection, champion, challenger in zip(
+            ids, (Verdict.NG, Verdict.OK), (Verdict.NG, Verdict.NG), strict=True
+        ):
+            said = {"champion_verdict": champion, "verdict": challenger, "score": 0.5, "defects": 1, "elapsed_ms": 1.0}
+            models = {"model": "sha256:other", "champion": "sha256:clean"}
+            session.add(ShadowVerdict(inspection_id=inspection, **models, **said, at=context.now()))
+        alarms.raise_once(
+            session,
+            context.events,
+            kind="rate",
+            station="S",
+            what="default",
+            message="more parts than usual are not ok",
+            since=context.now(),
+            now=context.now(),
+            before=ids[:1],
+            after=ids[1:],
+            figures={},
+        )
+        admin = auth.create_key(session, "admin", Role.ADMIN, now=context.now())
+        session.commit()
+    told = client.get("/api/v1/models/shadow").json()
+    assert (told["shadowed"], told["disagreements"], told["answered"]) == (2, 1, 0)
+    (apart,) = client.get("/api/v1/models/shadow/disagreements").json()["items"]
+    assert apart["inspection_id"] == ids[1]
+
+    wish = {"part": "P-1", "reason": "asked"}
+    head = {"Authorization": f"Bearer {admin}"}
+    job = client.post("/api/v1/erasures", json=wish, headers=head).json()["id"]
+    end = time.monotonic() + 60
+    while client.get(f"/api/v1/jobs/{job}").json()["state"] in ("waiting", "running"):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert client.get(f"/api/v1/jobs/{job}").json()["state"] == "done"
+    assert client.get(f"/api/v1/inspections/{ids[1]}").status_code == 404
+    (alarm,) = client.get("/api/v1/alarms").json()["items"]
+    assert (alarm["before"], alarm["after"]) == (ids[:1], [])
+    with context.database.read() as session:
         assert verify(session)[0] >= 4
