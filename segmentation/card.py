@@ -46,9 +46,7 @@ def about_versions() -> dict[str, str]:
 
 
 def _manifest(samples: tuple[Sample, ...]) -> dict[str, dict[str, str]]:
-    return {
-        s.image.name: {"image": _sha256(s.image), **({"mask": _sha256(s.mask)} if s.mask else {})} for s in samples
-    }
+    return {s.image.name: {"image": _sha256(s.image), **({"mask": _sha256(s.mask)} if s.mask else {})} for s in samples}
 
 
 def _sha256(path: Path) -> str:

@@ -68,13 +68,9 @@ def make_plan(
     if held_back:
         train, val = hold_back(train, seed)
         if val:
-            warnings.append(
-                f"no labelled val images: {len(val)} of the train images are held back to judge the model"
-            )
+            warnings.append(f"no labelled val images: {len(val)} of the train images are held back to judge the model")
         else:
-            warnings.append(
-                "one part alone: the model is judged on what it has learnt from, its figures mean nothing"
-            )
+            warnings.append("one part alone: the model is judged on what it has learnt from, its figures mean nothing")
             val = train
     found = index(train, data.classes)
     if not found.blemishes:

@@ -116,9 +116,7 @@ def register(
     ).all()
     if len(before) == 1 and before[0].model == model_id:
         return before[0]
-    session.connection().execute(
-        update(ProcessVersion).where(col(ProcessVersion.name) == name).values(current=False)
-    )
+    session.connection().execute(update(ProcessVersion).where(col(ProcessVersion.name) == name).values(current=False))
     version = ProcessVersion(name=name, model=model_id, folder_key=folder_key, created_at=now, report=report)
     session.add(version)
     session.flush()

@@ -104,9 +104,7 @@ def _train(arguments: dict[str, Any], dataset: Path, out: Path, report: Report) 
     return out
 
 
-def _compare(
-    arguments: dict[str, Any], dataset: Path, model: Path, out: Path, report: Report
-) -> dict[str, Any]:
+def _compare(arguments: dict[str, Any], dataset: Path, model: Path, out: Path, report: Report) -> dict[str, Any]:
     from segmentation.challenge import compare
     from segmentation.model import load_segmenter
 

@@ -105,19 +105,23 @@ def claim(session: Session, worker: str, *, kinds: list[str], now: datetime, lea
         .correlate(None)
         .scalar_subquery()
     )
-    taken = session.connection().execute(
-        update(Job)
-        .where(col(Job.id) == oldest, ready)
-        .values(
-            state=JobState.RUNNING.value,
-            attempts=col(Job.attempts) + 1,
-            worker=worker,
-            lease_until=now + lease,
-            heartbeat_at=now,
-            started_at=case((col(Job.started_at).is_(None), now), else_=col(Job.started_at)),
+    taken = (
+        session.connection()
+        .execute(
+            update(Job)
+            .where(col(Job.id) == oldest, ready)
+            .values(
+                state=JobState.RUNNING.value,
+                attempts=col(Job.attempts) + 1,
+                worker=worker,
+                lease_until=now + lease,
+                heartbeat_at=now,
+                started_at=case((col(Job.started_at).is_(None), now), else_=col(Job.started_at)),
+            )
+            .returning(col(Job.id), col(Job.kind), col(Job.arguments), col(Job.attempts))
         )
-        .returning(col(Job.id), col(Job.kind), col(Job.arguments), col(Job.attempts))
-    ).first()
+        .first()
+    )
     if taken is None:
         return None
     return Claim(id=taken[0], kind=taken[1], arguments=taken[2], attempt=taken[3], worker=worker)

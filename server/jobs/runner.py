@@ -58,9 +58,7 @@ class JobRun:
     def report(self, progress: float | None = None, message: str | None = None) -> None:
         """Say how far it is, and move the lease on. Raises LeaseLost."""
         with self.sessions() as session:
-            queue.heartbeat(
-                session, self.claim, now=self.clock(), lease=self.lease, progress=progress, message=message
-            )
+            queue.heartbeat(session, self.claim, now=self.clock(), lease=self.lease, progress=progress, message=message)
             session.commit()
 
     def finish(self, session: Session, result: dict[str, Any] | None = None) -> None:

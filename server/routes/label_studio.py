@@ -26,9 +26,7 @@ class Queued(BaseModel):
 
 
 @router.post("/label-studio/webhook", status_code=202)
-async def webhook(
-    request: Request, context: ContextDep, x_qc_webhook_secret: Annotated[str, Header()] = ""
-) -> Queued:
+async def webhook(request: Request, context: ContextDep, x_qc_webhook_secret: Annotated[str, Header()] = "") -> Queued:
     """Something changed in Label Studio. Only the ids in the body are used; what they mean is asked of Label Studio."""
     wanted = webhook_secret(context.settings.home.resolve())
     if not hmac.compare_digest(x_qc_webhook_secret.encode(), wanted.encode()):

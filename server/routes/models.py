@@ -56,9 +56,6 @@ def rollback(who: IdentityDep, session: SessionDep, context: ContextDep) -> Mode
 @router.post("/models/{id}/promote")
 def promote(id: str, who: IdentityDep, session: SessionDep, context: ContextDep) -> ModelJson:
     """This model serves from now on."""
-    row = registry.promote(
-        session, context.events, id, by=who.name, at=context.now(), reason=f"promoted by {who.name}"
-    )
+    row = registry.promote(session, context.events, id, by=who.name, at=context.now(), reason=f"promoted by {who.name}")
     session.commit()
     return ModelJson(**registry.as_json(row))
-

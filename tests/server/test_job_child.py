@@ -21,7 +21,7 @@ from server.jobs.runner import JobRun, Kind, Runner, Stopping
 
 ROOT = Path(__file__).parents[2]
 
-WORK = '''
+WORK = """
 import os, signal, time
 from pathlib import Path
 from qc.errors import Conflict
@@ -44,7 +44,7 @@ def is_killed(arguments, report):
 def sleeps(arguments, report):
     Path(arguments["pid"]).write_text(str(os.getpid()))
     time.sleep(600)
-'''
+"""
 
 
 @pytest.fixture(autouse=True)

@@ -294,7 +294,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_annotation_received_at"), ["received_at"], unique=False)
 
 
-
 def downgrade() -> None:
     """Take it back."""
     with op.batch_alter_table("annotation", schema=None) as batch_op:
