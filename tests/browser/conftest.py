@@ -12,18 +12,24 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
 import httpx
+import numpy as np
 import pytest
 
 from process_opt.process import as_yaml
 from process_opt.simulate import Line as Process
 from process_opt.simulate import linear_line
 from segmentation.render import render_part
+from server import alarms
+from server.db import Database, sqlite_url
+from server.events import EventBus
 
 ROOT = Path(__file__).parents[2]
+AXE = ROOT / "frontend/node_modules/axe-core/axe.min.js"
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -113,14 +119,49 @@ class Plant:
 
     def inspects(self, *, defects: tuple[str, ...], seed: int) -> dict:
         """Render a part and post its pictures, as a camera computer does."""
-        self.parts += 1
         part = render_part(seed, width=640, height=480, defects=defects)
-        files = []
-        for view in part.views:
-            seen = view.pixels if view.pixels.ndim == 2 else view.pixels[..., ::-1]
-            files.append(("image", (f"{view.name}.png", cv2.imencode(".png", seen)[1].tobytes())))
-        form = {"part": f"BAR-{self.parts}", "station": "end-of-line", "view": [view.name for view in part.views]}
+        seen = [v.pixels if v.pixels.ndim == 2 else v.pixels[..., ::-1] for v in part.views]
+        return self.inspects_pictures(seen, [view.name for view in part.views])
+
+    def inspects_pictures(self, pictures, views: list[str], station: str = "end-of-line") -> dict:
+        """Post pictures (grey or BGR) of the next part."""
+        self.parts += 1
+        files = [
+            ("image", (f"{view}.png", cv2.imencode(".png", pixels)[1].tobytes()))
+            for pixels, view in zip(pictures, views, strict=True)
+        ]
+        form = {"part": f"BAR-{self.parts}", "station": station, "view": views}
         return self.call("POST", "/inspections", "machine", files=files, data=form)
+
+    def inspects_in_the_dark(self) -> dict:
+        """A part whose camera delivers a black picture, and the model is not asked."""
+        return self.inspects_pictures([np.zeros((480, 640), np.uint8)], ["top"], station="dark-room")
+
+    def database(self) -> Database:
+        """The server's own database, for what would take a plant weeks to happen."""
+        return Database(sqlite_url(self.home / "var/qc.sqlite3"))
+
+    def raises_an_alarm(self, before: list[str], after: list[str], *, kind: str, figures: dict) -> str:
+        """An alarm as the server's watchers raise it after some hundred parts; its id."""
+        database, now = self.database(), datetime.now(UTC)
+        with database.write() as session:
+            made = alarms.raise_once(
+                session,
+                EventBus(),
+                kind=kind,
+                station="end-of-line",
+                what="whole, level",
+                message="camera whole of end-of-line is darker than usual, for 12 parts",
+                since=now - timedelta(minutes=12),
+                now=now,
+                before=before,
+                after=after,
+                figures=figures,
+            )
+            assert made is not None
+            session.commit()
+        database.close()
+        return made.id
 
     def inspects_a_bad_part(self) -> dict:
         """The first of some rendered parts with defects that the model finds not good."""
@@ -191,3 +232,18 @@ def page(browser, plant):
     yield opened
     context.close()
     assert problems == []
+
+
+@pytest.fixture
+def no_barrier():
+    """Checks a page by axe: nothing on it keeps anybody out. Says nothing where axe is not installed."""
+
+    def check(page) -> None:
+        if not AXE.is_file():
+            return
+        page.wait_for_timeout(400)  # while something fades in, its contrast is not yet what it will be
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})")
+        assert [(v["id"], v["help"], [n["html"][:160] for n in v["nodes"]]) for v in found["violations"]] == []
+
+    return check

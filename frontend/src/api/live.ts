@@ -11,6 +11,8 @@ const TOUCHES: Record<string, readonly string[]> = {
   job: ["jobs"],
   recommendation: ["recommendations", "processes"],
   outcome: ["recommendations", "summary"],
+  alarm: ["alarms"],
+  erasure: ["inspections", "inspection", "alarms", "label-tasks"],
 };
 
 /** Events of so many ms are answered together: a burst asks for a list once. */

@@ -17,6 +17,12 @@ export const useSession = () =>
     staleTime: 60_000,
   });
 
+/** May who is logged in answer for cameras, labels and models? Decides what is offered; the server decides what is done. */
+export function useIsEngineer(): boolean {
+  const role = useSession().data?.role;
+  return role === "engineer" || role === "admin";
+}
+
 /** Somebody else is here now: what the one before saw is forgotten. */
 function become(queries: QueryClient, who: Who | null): void {
   queries.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });

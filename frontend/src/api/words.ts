@@ -13,6 +13,8 @@ export type LabelTask = Schemas["LabelTaskJson"];
 export type Model = Schemas["ModelJson"];
 export type Job = Schemas["JobJson"];
 export type Summary = Schemas["Summary"];
+export type Alarm = Schemas["AlarmJson"];
+export type CameraFault = "black" | "white" | "frozen" | "blurred" | "exposure" | "shifted";
 
 /** A process as its YAML says it (contract, section 5). */
 export type Process = {

@@ -4,10 +4,11 @@ import { Link, useLocation } from "wouter";
 import { useConnection } from "../api/connection";
 import { useLogOut } from "../api/session";
 import type { Who } from "../api/words";
+import { AlarmBar } from "../features/watch/AlarmBar";
 import { text } from "../text";
 import { pagesFor } from "./pages";
 
-/** The frame around every page: where one is, whether what one sees is live, who one is. */
+/** The frame around every page: where one is, whether what one sees is live, who one is, and what is not as usual. */
 export function Shell({ who, children }: { who: Who; children: ReactNode }) {
   const [location] = useLocation();
   const logOut = useLogOut();
@@ -34,6 +35,7 @@ export function Shell({ who, children }: { who: Who; children: ReactNode }) {
           {text.login.out}
         </Button>
       </header>
+      <AlarmBar />
       <main>{children}</main>
     </div>
   );

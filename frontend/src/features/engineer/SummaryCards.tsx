@@ -1,9 +1,9 @@
-import { Tooltip } from "@mantine/core";
 import type { Summary } from "../../api/words";
 import { text } from "../../text";
 import { money } from "../../ui/format";
+import { Hint } from "../../ui/Hint";
 
-/** What the advice brought, from recorded outcomes; how each figure is made shows on hover and on focus. */
+/** What the advice brought, from recorded outcomes; each figure opens to how it is made. */
 export function SummaryCards({ summary }: { summary: Summary }) {
   const { money: sums } = summary;
   const eur = (amount: number) => money(amount, sums.currency);
@@ -15,15 +15,13 @@ export function SummaryCards({ summary }: { summary: Summary }) {
     { name: words.againstContinue, figure: eur(sums.saved_against_continuing), how: `Realised ${eur(sums.realised)} less ${eur(sums.if_continued_expected)}, expected had each part gone on at nominal settings.` },
   ];
   return (
-    <dl className="cards">
+    <div className="cards">
       {cards.map((card) => (
-        <Tooltip key={card.name} label={card.how} multiline w={300} events={{ hover: true, focus: true, touch: true }}>
-          <div tabIndex={0} className="card">
-            <dt>{card.name}</dt>
-            <dd>{card.figure}</dd>
-          </div>
-        </Tooltip>
+        <Hint key={card.name} how={card.how} className="card">
+          <span className="card-name">{card.name}</span>
+          <strong>{card.figure}</strong>
+        </Hint>
       ))}
-    </dl>
+    </div>
   );
 }

@@ -5,6 +5,8 @@ import type { Inspection, Verdict } from "../../api/words";
 import { text } from "../../text";
 import { clock } from "../../ui/format";
 import { VerdictMark } from "../../ui/VerdictMark";
+import { FaultSign } from "./FaultNotice";
+import { faultsOf } from "./faults";
 
 type Props = {
   items: readonly Inspection[];
@@ -65,8 +67,7 @@ export function InspectionList(props: Props) {
                 </span>
               </span>
               <span className="row-verdict" data-verdict={item.verdict ?? "none"}>
-                {item.verdict && <VerdictMark verdict={item.verdict} size={22} />}
-                <span>{item.verdict ? text.verdict[item.verdict] : "…"}</span>
+                <Said item={item} />
                 {item.decision && <span className="row-decision">{item.decision.verdict === "ok" ? "→ OK" : "→ Not good"}</span>}
               </span>
             </button>
@@ -79,6 +80,24 @@ export function InspectionList(props: Props) {
         </Button>
       )}
     </section>
+  );
+}
+
+/** What is said of a part: its verdict, or that its camera is at fault. */
+function Said({ item }: { item: Inspection }) {
+  if (faultsOf(item).length > 0) {
+    return (
+      <>
+        <FaultSign size={22} />
+        <span>{text.fault.short}</span>
+      </>
+    );
+  }
+  return (
+    <>
+      {item.verdict && <VerdictMark verdict={item.verdict} size={22} />}
+      <span>{item.verdict ? text.verdict[item.verdict] : "…"}</span>
+    </>
   );
 }
 

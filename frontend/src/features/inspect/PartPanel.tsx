@@ -9,6 +9,8 @@ import { useKeys } from "../../ui/useKeys";
 import { VerdictLamp } from "../../ui/VerdictMark";
 import { DecisionPanel, meaning } from "./DecisionPanel";
 import { DefectList } from "./DefectList";
+import { FaultMark, FaultNotice } from "./FaultNotice";
+import { faultsOf } from "./faults";
 import { nextNumber, numbered } from "./numbering";
 import { Views } from "./Views";
 
@@ -19,6 +21,8 @@ const TOO_FAST_MS = 400;
 export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: () => void }) {
   const { id, verdict } = inspection;
   const defects = numbered(inspection);
+  const faults = faultsOf(inspection);
+  const answerable = faults.length === 0 || inspection.decision !== null; // of a picture that says nothing nobody is asked
   const [chosen, setChosen] = useState<number | null>(null);
   const [large, setLarge] = useState<number | null>(null);
   const [wish, setWish] = useState({ box: null as ReturnType<typeof boxOf> | null, wish: 0 });
@@ -90,7 +94,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
   return (
     <article className="part" aria-label={`Part ${inspection.part}`}>
       <header className="part-head">
-        {verdict ? <VerdictLamp verdict={verdict} /> : <span role="status">{text.inspect.working}</span>}
+        {faults.length > 0 ? <FaultMark /> : verdict ? <VerdictLamp verdict={verdict} /> : <span role="status">{text.inspect.working}</span>}
         <div className="part-name">
           <h1>{inspection.part}</h1>
           <span className="quiet">
@@ -101,18 +105,19 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
           </span>
         </div>
       </header>
-      {inspection.progress === "failed" && (
+      {faults.length > 0 && <FaultNotice key={id} inspection={inspection} faults={faults} />}
+      {inspection.progress === "failed" && faults.length === 0 && (
         <p role="alert" className="problem">
           <strong>{text.inspect.failed}.</strong> {inspection.problem}
         </p>
       )}
-      <div className="part-body">
+      <div className="part-body" data-plain={!answerable}>
         {inspection.images.length === 0 ? (
           <Empty title={text.inspect.working} />
         ) : (
           <Views {...{ inspection, defects, chosen, large, filled, hidden }} look={wish} setLarge={(n) => (n === null ? whole() : one(n))} onTouched={busy} />
         )}
-        <aside className="side">
+        {answerable && <aside className="side">
           <DecisionPanel
             inspection={inspection}
             asking={asking}
@@ -122,16 +127,20 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
             sending={decide.isPending}
             problem={decide.error ? decide.error.message : note}
           />
-          <div className="draw">
-            <button type="button" className="link" aria-pressed={filled} onClick={() => setFilled(!filled)}>
-              Fill <kbd>F</kbd>
-            </button>
-            <button type="button" className="link" aria-pressed={hidden} onClick={() => setHidden(!hidden)}>
-              Hide outlines <kbd>H</kbd>
-            </button>
-          </div>
-          <DefectList defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />
-        </aside>
+          {inspection.progress === "done" && (
+            <>
+              <div className="draw">
+                <button type="button" className="link" aria-pressed={filled} onClick={() => setFilled(!filled)}>
+                  Fill <kbd>F</kbd>
+                </button>
+                <button type="button" className="link" aria-pressed={hidden} onClick={() => setHidden(!hidden)}>
+                  Hide outlines <kbd>H</kbd>
+                </button>
+              </div>
+              <DefectList defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />
+            </>
+          )}
+        </aside>}
       </div>
     </article>
   );

@@ -1,5 +1,6 @@
 import { pictures } from "../../api/inspections";
-import type { Inspection } from "../../api/words";
+import type { CameraFault, Inspection } from "../../api/words";
+import { text } from "../../text";
 import { VerdictMark } from "../../ui/VerdictMark";
 import { FrameViewer, type Look } from "../../viewer/FrameViewer";
 import type { Numbered } from "./numbering";
@@ -20,15 +21,20 @@ type Props = {
 /** Columns for so many views: as few as leave each one wide. */
 const columns = (count: number): number => (count <= 1 ? 1 : count <= 4 ? 2 : 3);
 
+/** What was found on a view, in words; nothing was where its camera, or another of the part's, is at fault. */
+const looked = (inspection: Inspection, image: Inspection["images"][number]): string =>
+  image.camera_fault ? text.fault.title : inspection.progress === "done" ? `${image.defects.length} defects outlined` : text.fault.unjudged;
+
 export function Views({ inspection, defects, chosen, large, setLarge, look, filled, hidden, onTouched }: Props) {
   const shown = inspection.images.filter((image) => large === null || image.n === large);
   return (
     <div className="views" style={{ gridTemplateColumns: `repeat(${columns(shown.length)}, minmax(0, 1fr))` }}>
       {shown.map((image) => (
-        <figure key={image.n} className="view" data-wide={large === null && shown.length === 3 && image.n === shown[0]?.n}>
+        <figure key={image.n} className="view" data-fault={Boolean(image.camera_fault)} data-wide={large === null && shown.length === 3 && image.n === shown[0]?.n}>
           <figcaption>
             {image.verdict && <VerdictMark verdict={image.verdict} size={16} />}
             <strong>{image.view || `View ${image.n + 1}`}</strong>
+            {image.camera_fault && <strong className="view-fault">{text.fault.what[image.camera_fault as CameraFault]}</strong>}
             <span className="quiet">
               {image.width} × {image.height}
             </span>
@@ -47,7 +53,7 @@ export function Views({ inspection, defects, chosen, large, setLarge, look, fill
             height={image.height}
             thumbnail={pictures.thumbnail(inspection.id, image.n, 320)}
             tile={(level, column, row) => pictures.tile(inspection.id, image.n, level, column, row)}
-            label={`${inspection.part}, ${image.view || `view ${image.n + 1}`}, ${image.defects.length} defects outlined`}
+            label={`${inspection.part}, ${image.view || `view ${image.n + 1}`}, ${looked(inspection, image)}`}
             defects={defects.filter((found) => found.n === image.n)}
             chosen={chosen}
             look={look}

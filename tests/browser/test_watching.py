@@ -1,0 +1,72 @@
+"""What people see when a camera fails or something is no longer as usual."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_camera_fault_is_said_in_place_of_a_verdict_and_asks_for_no_agreement(page, plant, no_barrier):
+    page.get_by_text("Following live").wait_for()
+    dark = plant.inspects_in_the_dark()
+    page.get_by_role("heading", name=dark["part"], exact=True).wait_for()
+
+    fault = page.get_by_role("alert", name="Camera fault")
+    fault.get_by_text("the picture is black").wait_for()
+    assert page.locator(".lamp").count() == 0, "there is no verdict"
+    assert page.get_by_role("button", name=re.compile("^(Agree|Overrule|It is)")).count() == 0
+    assert page.get_by_text("None found on this part").count() == 0, "nobody looked"
+    assert page.locator(".row[aria-current=true]").get_by_text("Camera", exact=True).is_visible()
+    assert page.get_by_role("button", name="This is how it looks now").count() == 0, "nobody wants black pictures"
+    page.wait_for_timeout(700)
+    page.keyboard.press("a")
+    page.wait_for_timeout(300)
+    assert plant.call("GET", f"/inspections/{dark['id']}")["decision"] is None
+    no_barrier(page)
+
+
+def test_an_alarm_stands_on_every_page_until_it_is_closed_with_a_reason(page, plant, no_barrier):
+    seen = [plant.inspects(defects=(), seed=seed) for seed in (40, 41)]
+    view = seen[0]["images"][0]["view"]
+    alarm = plant.raises_an_alarm([seen[0]["id"]], [seen[1]["id"]], kind="camera", figures={"view": view})
+    page.goto(f"{plant.address}/models")
+    bar = page.get_by_role("region", name="Alarms")
+    bar.get_by_text("camera whole of end-of-line is darker than usual").first.wait_for()
+    assert "(12 min)" in bar.inner_text()
+
+    bar.get_by_role("button", name=re.compile("^Before and after")).click()
+    dialog = page.get_by_role("dialog")
+    before, after = (dialog.get_by_role("region", name=name) for name in ("Before it began", "Since then"))
+    before.get_by_role("link", name=re.compile(seen[0]["part"])).wait_for()
+    after.get_by_role("link", name=re.compile(seen[1]["part"])).wait_for()
+    loaded = "nodes => nodes.length === 2 && nodes.every(n => n.complete && n.naturalWidth > 0)"
+    page.wait_for_function(f"({loaded})([...document.querySelectorAll('.strip img')])")
+    assert dialog.get_by_role("button", name="Close: seen to").is_disabled(), "without a reason nothing is closed"
+    no_barrier(page)
+
+    dialog.get_by_label("What was found, and what was done").fill("Lamp replaced")
+    page.keyboard.press("Enter")
+    bar.wait_for(state="detached")
+    stored = next(one for one in plant.call("GET", "/alarms")["items"] if one["id"] == alarm)
+    assert (stored["closed_by"], stored["reason"]) == ("admin", "Lamp replaced")
+
+
+def test_a_person_says_that_this_is_how_it_looks_now_and_other_pages_hear_of_it(page, plant):
+    seen = [plant.inspects(defects=(), seed=seed) for seed in (42, 43)]
+    view = seen[0]["images"][0]["view"]
+    plant.raises_an_alarm([seen[0]["id"]], [seen[1]["id"]], kind="camera", figures={"view": view})
+    page.goto(f"{plant.address}/labels")
+    page.get_by_role("region", name="Alarms").get_by_role("button").first.click()
+    page.get_by_role("button", name="This is how it looks now").click()
+    page.get_by_role("region", name="Alarms").wait_for(state="detached")
+
+    late = plant.raises_an_alarm([], [seen[1]["id"]], kind="rate", figures={"product": "default"})
+    page.goto(f"{plant.address}/inspect")
+    bar = page.get_by_role("region", name="Alarms")
+    bar.wait_for()
+    page.locator(".connection[data-state=live]").wait_for()
+    plant.call("POST", f"/alarms/{late}/close", json={"reason": "new supplier"})
+    bar.wait_for(state="detached")
