@@ -46,9 +46,11 @@ class Hint:
     """The class that the person chose for it."""
 
 
-def proposals(seen: Segmentation, classes: Mapping[int, str], *, threshold: float) -> list[dict[str, Any]]:
+def proposals(
+    seen: Segmentation, classes: Mapping[int, str], *, threshold: float, edge: float | None = None
+) -> list[dict[str, Any]]:
     """The model's blobs as brush regions that a person can mend; an empty list where it sees nothing."""
-    blobs = find_blobs(seen, threshold=threshold)
+    blobs = find_blobs(seen, threshold=threshold, edge=edge)
     shown = [b for b in blobs if b.class_id in classes and (b.counts or b.score >= DOUBT)][:MOST_PROPOSED]
     if not shown:
         return []

@@ -17,6 +17,9 @@ from qc.ports import Segmentation
 DOUBT = 0.05
 """The score down to which doubtful defects are listed (contracts, section 3)."""
 
+CLOSE = math.log(4.0)
+"""A defect whose odds are at least a quarter of the threshold's comes close to it: at 0.5, scores from 0.2 on."""
+
 MOST_DOUBTFUL = 200
 """Of the doubtful ones so many are listed for a frame, the surest: a bad model doubts a textured frame everywhere."""
 
@@ -37,6 +40,8 @@ class Defect:
     """Across the curve, averaged along it."""
     counts: bool
     """At or above the model's threshold; otherwise it is doubtful."""
+    close: bool = True
+    """Its odds are at least a quarter of the threshold's: a person should look, unless a rule says otherwise."""
     outline: tuple[tuple[tuple[int, int], ...], ...] = ()
     """Closed rings of pixel centres `(x, y)`: outer edges and the edges of holes."""
     mm_per_px: float | None = None
@@ -90,6 +95,8 @@ class Blob:
     """`box.height x box.width`: which pixels of the box belong to it."""
     counts: bool
     """At or above the threshold; otherwise it is doubtful."""
+    close: bool
+    """Its odds are at least a quarter of the threshold's."""
 
     @property
     def place(self) -> tuple[slice, slice]:
@@ -97,29 +104,38 @@ class Blob:
         return np.s_[self.box.y : self.box.bottom, self.box.x : self.box.right]
 
 
-def find_blobs(seen: Segmentation, *, threshold: float, min_area_px: int = 1) -> list[Blob]:
+def find_blobs(seen: Segmentation, *, threshold: float, edge: float | None = None, min_area_px: int = 1) -> list[Blob]:
     """Connected regions of a segmented frame: those that count first, then the doubtful ones, each surest first.
 
-    Pixels at or above `threshold` are joined (8 neighbours) into blobs that count. What rises above `DOUBT` without
-    touching one of these is a doubtful blob. A blob's score is that of its surest pixel.
+    Pixels at or above `edge` are joined (8 neighbours) into blobs. A blob's score is that of its surest pixel; it
+    counts at or above `threshold`. What rises above `DOUBT` without touching one of these is a doubtful blob. How sure
+    one must be of a defect, and where it ends, are two questions: one number for both either makes defects out of
+    faint texture or cuts faint ends off (hysteresis; Canny 1986).
 
     Args:
         seen: the model's answer for one frame, `H x W`.
         threshold: in (DOUBT, 1).
+        edge: in (DOUBT, threshold]; None: `threshold`.
         min_area_px: smaller blobs are specks, and dropped.
     """
-    sure = seen.log_odds >= np.float16(logit(threshold))
-    doubt = seen.log_odds >= np.float16(logit(min(DOUBT, threshold)))
-    certain = _blobs(seen, sure, counts=True, min_area_px=min_area_px)
-    doubtful = _blobs(seen, doubt, counts=False, min_area_px=min_area_px, apart_from=sure)[:MOST_DOUBTFUL]
-    return (certain + doubtful)[: np.iinfo(np.uint16).max]
+    edge = threshold if edge is None else min(edge, threshold)
+    inside = seen.log_odds >= np.float16(logit(edge))
+    doubt = seen.log_odds >= np.float16(logit(min(DOUBT, edge)))
+    certain = _blobs(seen, inside, threshold, min_area_px=min_area_px)
+    doubtful = _blobs(seen, doubt, threshold, min_area_px=min_area_px, apart_from=inside)
+    unsure = sorted([b for b in certain if not b.counts] + doubtful, key=_surest)[:MOST_DOUBTFUL]
+    return ([b for b in certain if b.counts] + unsure)[: np.iinfo(np.uint16).max]
+
+
+def _surest(blob: Blob) -> tuple[float, int, int]:
+    return -blob.score, blob.box.y, blob.box.x
 
 
 def _blobs(
     seen: Segmentation,
     mask: NDArray[np.bool_],
+    threshold: float,
     *,
-    counts: bool,
     min_area_px: int,
     apart_from: NDArray[np.bool_] | None = None,
 ) -> list[Blob]:
@@ -140,8 +156,9 @@ def _blobs(
         place = np.s_[y : y + height, x : x + width]
         pixels = labels[place] == k
         class_id = int(np.bincount(seen.class_id[place][pixels]).argmax())
-        found.append(Blob(probability(float(highest[k])), class_id, Box(x, y, width, height), pixels, counts))
-    return sorted(found, key=lambda b: (-b.score, b.box.y, b.box.x))
+        box, beyond = Box(x, y, width, height), float(highest[k]) - float(np.float16(logit(threshold)))
+        found.append(Blob(probability(float(highest[k])), class_id, box, pixels, beyond >= 0, beyond >= -CLOSE))
+    return sorted(found, key=_surest)
 
 
 def find_defects(
@@ -149,6 +166,7 @@ def find_defects(
     classes: Mapping[int, str],
     *,
     threshold: float,
+    edge: float | None = None,
     min_area_px: int = 1,
     mm_per_px: float | None = None,
     pixels: NDArray[np.uint8] | NDArray[np.uint16] | None = None,
@@ -158,7 +176,8 @@ def find_defects(
     Args:
         seen: the model's answer for one frame, `H x W`.
         classes: class id to name.
-        threshold: in (DOUBT, 1).
+        threshold: in (DOUBT, 1); a defect counts at or above it.
+        edge: in (DOUBT, threshold], where a defect ends; None: `threshold`.
         min_area_px: smaller blemishes are specks, and dropped.
         mm_per_px: the station's calibration, if it has one.
         pixels: the frame itself, `H x W` or `H x W x 3`; then the defects' contrast is measured too.
@@ -168,7 +187,7 @@ def find_defects(
     """
     instances = np.zeros(seen.log_odds.shape, np.uint16)
     defects = []
-    for blob in find_blobs(seen, threshold=threshold, min_area_px=min_area_px):
+    for blob in find_blobs(seen, threshold=threshold, edge=edge, min_area_px=min_area_px):
         measured = course(blob.pixels)
         defects.append(
             Defect(
@@ -180,6 +199,7 @@ def find_defects(
                 length_px=measured.length_px,
                 width_px=measured.width_px,
                 counts=blob.counts,
+                close=blob.close,
                 outline=outline(blob.pixels, dx=blob.box.x, dy=blob.box.y),
                 mm_per_px=mm_per_px,
                 angle_deg=measured.angle_deg,

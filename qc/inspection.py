@@ -33,6 +33,7 @@ def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str 
         seen,
         segmenter.classes,
         threshold=segmenter.threshold,
+        edge=segmenter.edge,
         mm_per_px=policy.scale(station=station, view=frame.view),
         pixels=frame.pixels,
     )

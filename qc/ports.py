@@ -40,6 +40,11 @@ class Segmenter(Protocol):
         """Score in (0, 1) at or above which a defect counts; chosen on validation parts when the model was trained."""
         ...
 
+    @property
+    def edge(self) -> float:
+        """Probability of a pixel at which a defect ends, at most `threshold`: where its outline is drawn."""
+        ...
+
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
         """Look at one frame, `H x W` (grey) or `H x W x 3` (RGB). The result does not depend on where tiles fall."""
         ...

@@ -4,17 +4,18 @@ A policy is a file for each product that a user edits::
 
     product: seat-bar
     mm_per_px: 0.05                  # optional; or by station and view: {station-1: {top: 0.05}}
-    default: {ng: {}, review: {score: 0.2}}     # classes that are not named below
+    default: {ng: {}, review: {}}               # classes that are not named below
     classes:
-      scratch: {ng: {length_mm: 1.0}, review: {score: 0.2}}
+      scratch: {ng: {length_mm: 1.0}, review: {}}
       stain: {ng: never, review: never}         # harmless
     zones:                           # optional; the first zone that a pixel of a defect touches decides
       - {name: edge, view: top, box: [0, 0, 4000, 120], classes: {scratch: {ng: never, review: {}}}}
       - {name: seat, view: top, polygon: [[900, 300], [1500, 420], [880, 700]], classes: {scratch: {ng: {}}}}
 
 A rule such as `{length_mm: 1.0}` holds when every size named is reached (`score`, `area_px`, `length_px`, `width_px`,
-`area_mm2`, `length_mm`, `width_mm`); `{}` always holds, `never` never does. `ng` needs a defect that counts (at or
-above the model's threshold) unless the rule names its own `score`.
+`area_mm2`, `length_mm`, `width_mm`); `{}` asks for no size, `never` never holds. Unless the rule names its own
+`score`, `ng` needs a defect that counts (at or above the model's threshold), and `review` one that comes close to it
+(with odds of at least a quarter of the threshold's).
 """
 
 from __future__ import annotations
@@ -62,13 +63,17 @@ class Rule:
 
     at_least: Mapping[str, float] = field(default_factory=dict)
 
-    def holds(self, defect: Defect, *, needs_to_count: bool) -> bool:
+    def holds(self, defect: Defect, *, sure_enough: bool) -> bool:
         """Is the defect as large and as sure as the rule says?
+
+        Args:
+            defect: as found on a frame.
+            sure_enough: whether it is, for a rule that names no score.
 
         Raises:
             InvalidInput: the rule asks for millimetres and the frame is not calibrated.
         """
-        if needs_to_count and "score" not in self.at_least and not defect.counts:
+        if "score" not in self.at_least and not sure_enough:
             return False
         measured = defect.as_json()
         for name, limit in self.at_least.items():
@@ -85,13 +90,13 @@ class ClassRule:
     """When a defect of one class is not good, and when it is doubtful."""
 
     ng: Rule | None = field(default_factory=Rule)
-    review: Rule | None = field(default_factory=lambda: Rule({"score": 0.2}))
+    review: Rule | None = field(default_factory=Rule)
 
     def judge(self, defect: Defect) -> Verdict:
         """The verdict on one defect alone."""
-        if self.ng is not None and self.ng.holds(defect, needs_to_count=True):
+        if self.ng is not None and self.ng.holds(defect, sure_enough=defect.counts):
             return Verdict.NG
-        if self.review is not None and self.review.holds(defect, needs_to_count=False):
+        if self.review is not None and self.review.holds(defect, sure_enough=defect.close):
             return Verdict.REVIEW
         return Verdict.OK
 

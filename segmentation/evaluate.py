@@ -44,6 +44,7 @@ def image_facts(
                 truth,
                 classes,
                 threshold=segmenter.threshold,
+                edge=segmenter.edge,
                 image=sample.image.name,
                 part=sample.part,
             )
@@ -126,6 +127,7 @@ def evaluation(
         "dataset": dataset.name,
         "split": split,
         "threshold": threshold,
+        "edge": segmenter.edge,
         **report(found, classes),
         "aupro": sections.overlap(found, figures, draws),
         "by_size": sections.by_size(figures, draws, dataset.mm_per_px),

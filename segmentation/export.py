@@ -89,6 +89,7 @@ def _about(card: dict[str, Any], format: str, parity: dict[str, Any]) -> dict[st
         "classes": card["classes"],
         "calibration": {**card["calibration"], "rule": "probability = 1 / (1 + exp(-(scale * log_odds + offset)))"},
         "threshold": card["threshold"],
+        "edge": card.get("edge", card["threshold"]),
         "tiles": {
             "stride": stride,
             "halo": -(-reach // stride) * stride,

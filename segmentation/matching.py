@@ -76,11 +76,12 @@ def facts(
     classes: Mapping[int, str],
     *,
     threshold: float,
+    edge: float | None = None,
     image: str = "",
     part: str = "",
 ) -> ImageFacts:
-    """Compare an answer with the truth, `H x W` class ids."""
-    blobs = find_blobs(seen, threshold=threshold)
+    """Compare an answer with the truth, `H x W` class ids; `threshold` and `edge` as in `qc.defects.find_blobs`."""
+    blobs = find_blobs(seen, threshold=threshold, edge=edge)
     known = truth != IGNORE
     drawn = known & (truth > 0)
     answer = np.zeros(truth.shape, np.uint8)

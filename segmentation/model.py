@@ -78,6 +78,8 @@ def identity(card: Mapping[str, Any]) -> str:
     """`sha256:…` over the weights' hash and all that changes an answer: network, classes, threshold, reach."""
     deciding = {k: card[k] for k in ("format", "classes", "network", "reach_px", "calibration", "threshold")}
     deciding["weights"] = card["weights"]["sha256"]
+    if "edge" in card:
+        deciding["edge"] = card["edge"]
     if "novelty" in card:
         deciding["novelty"] = card["novelty"]["sha256"]
     text = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -192,6 +194,7 @@ def save_model(
     reach: int,
     calibration: tuple[float, float],
     threshold: float,
+    edge: float,
     half: bool,
     about: Mapping[str, Any],
     pictures: Iterable[NDArray[np.uint8]] = (),
@@ -217,6 +220,7 @@ def save_model(
             "format": FORMAT,
             "classes": {str(k): v for k, v in sorted(classes.items())},
             "threshold": threshold,
+            "edge": edge,
             "calibration": {"scale": calibration[0], "offset": calibration[1]},
             "network": as_json(config),
             "reach_px": reach,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from qc.dataset import IGNORE
 from qc.defects import logit
 from qc.ports import Segmentation
+
+if TYPE_CHECKING:
+    from segmentation.matching import ImageFacts
 
 THRESHOLDS = np.round(np.arange(0.1, 0.951, 0.01), 2)
 """Where we look: below 0.1 it would meet the doubtful, above 0.95 a network is not trusted that far."""
@@ -54,6 +58,33 @@ class Tally:
         best = float(iou.max())
         good = np.flatnonzero(iou >= 0.99 * best)
         return float(THRESHOLDS[good[len(good) // 2]]), best
+
+
+def surest(images: Sequence[ImageFacts], edge: float) -> float:
+    """How sure one must be of a defect: the threshold on its score with the fewest mistakes on validation images.
+
+    Mistakes are the share of the drawn defects that are missed plus the share of the clean images with a false alarm
+    (Youden's index, J. Youden 1950, doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3). Where several
+    thresholds are equally good, the middle one of them in log-odds: it has room on both sides. What mistakes cost is
+    not known here; `qc evaluate --costs` chooses by money.
+
+    Args:
+        images: as compared with their truth at `edge`.
+        edge: where defects end; the threshold is never below it.
+
+    Returns:
+        One of `THRESHOLDS`, or `edge` where the images show no defect, or none is clean.
+    """
+    scores = [d.found_at or 0.0 for f in images for d in f.defects]
+    alarms = [max(f.alarms, default=0.0) for f in images if not f.defective]
+    if not scores or not alarms:
+        return edge
+    allowed = THRESHOLDS[np.greater_equal(THRESHOLDS, edge)]
+    mistakes = np.array([np.mean(np.less(scores, t)) + np.mean(np.greater_equal(alarms, t)) for t in allowed])
+    best = np.flatnonzero(mistakes <= mistakes.min() + 1e-9)
+    run = best[: int(np.argmax(np.diff(best, append=-1) != 1)) + 1]  # the first run of neighbours
+    middle = np.mean([logit(float(t)) for t in (allowed[run[0]], allowed[run[-1]])])
+    return float(allowed[run[np.abs([logit(float(t)) - middle for t in allowed[run]]).argmin()]])
 
 
 class Calibration:

@@ -37,7 +37,8 @@ class Remembering:
     """A segmenter that keeps its last answer, so that the scores can be written beside the verdict."""
 
     def __init__(self, segmenter: Segmenter) -> None:
-        self.model_id, self.classes, self.threshold = segmenter.model_id, segmenter.classes, segmenter.threshold
+        self.model_id, self.classes = segmenter.model_id, segmenter.classes
+        self.threshold, self.edge = segmenter.threshold, segmenter.edge
         self._segmenter = segmenter
         self.last: Segmentation | None = None
 

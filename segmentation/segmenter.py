@@ -35,6 +35,8 @@ class FrameSegmenter:
     calibration: tuple[float, float] = (1.0, 0.0)
     """Scale and offset of the log-odds."""
     threshold: float = 0.5
+    edge: float = 0.5
+    """Probability of a pixel at which a defect ends; at most `threshold`."""
     model_id: str = ""
     runtime: str = "torch"
     """What computes the network (`segmentation.runtimes`)."""
@@ -59,10 +61,10 @@ class FrameSegmenter:
             log_odds[place] = calibrated(odds, *self.calibration)
             class_id[place] = ids[kind]
         if self.novelty is not None:
-            counts, unknown = logit(self.threshold), max(self.classes)
+            inside, unknown = logit(self.edge), max(self.classes)
             for place, odds in self.novelty.log_odds(pixels, threshold=self.threshold):
                 own = log_odds[place]
-                novel = (odds > own) & (own < counts)
+                novel = (odds > own) & (own < inside)
                 own[novel] = odds[novel]
                 class_id[place][novel] = unknown
         return Segmentation(log_odds, class_id)
@@ -80,6 +82,7 @@ def from_card(card: Mapping[str, Any], look: Look, *, runtime: str, novelty: Nov
         stride=network_config(card["network"]).stride,
         calibration=(float(card["calibration"]["scale"]), float(card["calibration"]["offset"])),
         threshold=float(card["threshold"]),
+        edge=float(card.get("edge", card["threshold"])),
         model_id=str(card["id"]),
         runtime=runtime,
         novelty=novelty,

@@ -142,6 +142,7 @@ def train(
         reach=distance,
         calibration=judged.calibration,
         threshold=judged.threshold,
+        edge=judged.edge,
         half=half,
         about={
             "name": data.name,

@@ -14,10 +14,10 @@ from torch import Tensor
 from qc.dataset import Sample
 from qc.errors import InvalidInput
 from qc.ports import Segmentation
-from segmentation.matching import facts
+from segmentation.matching import ImageFacts, facts
 from segmentation.metrics import report
 from segmentation.networks import Network
-from segmentation.operating_point import Calibration, Tally, calibrated
+from segmentation.operating_point import Calibration, Tally, calibrated, surest
 from segmentation.plan import Plan
 from segmentation.samples import crops
 from segmentation.segmenter import FrameSegmenter, torch_look
@@ -42,6 +42,7 @@ class Judgement:
     calibration: tuple[float, float]
     """Scale and offset of the log-odds."""
     threshold: float
+    edge: float
     figures: dict[str, Any]
     pictures: list[NDArray[np.uint8]]
     """Crops that travel with the model."""
@@ -109,15 +110,22 @@ class Validator:
         answers = [(s, Segmentation(calibrated(a.log_odds, *calibration), a.class_id), t) for s, a, t in answers]
         for _, seen, truth in answers:
             tally.add(seen, truth)
-        threshold, _ = tally.best()
-        found = [
-            facts(seen, truth, self._plan.classes, threshold=threshold, image=s.image.name, part=s.part)
-            for s, seen, truth in answers
-        ]
+        edge, _ = tally.best()
+        threshold = surest(self._compared(answers, edge, edge), edge)
+        found = self._compared(answers, threshold, edge)
         figures = report(found, self._plan.classes)
         remembered = crops((self._open(s)[0], truth) for s, _, truth in answers)
         named = {"split": "val", "val_images_used": len(found), **figures}
-        return Judgement(calibration, threshold, named, remembered)
+        return Judgement(calibration, threshold, edge, named, remembered)
+
+    def _compared(
+        self, answers: list[tuple[Sample, Segmentation, NDArray[np.uint8]]], threshold: float, edge: float
+    ) -> list[ImageFacts]:
+        classes = self._plan.classes
+        return [
+            facts(seen, truth, classes, threshold=threshold, edge=edge, image=s.image.name, part=s.part)
+            for s, seen, truth in answers
+        ]
 
     def _segmenter(self, net: Network, classes: Mapping[int, str]) -> FrameSegmenter:
         look = torch_look(net, device=self._device)

@@ -102,7 +102,7 @@ def judge(
                 part=sample.part,
                 library=library,
                 random=random,
-                threshold=segmenter.threshold,
+                threshold=segmenter.edge,
             )
         )
         if look is not None:

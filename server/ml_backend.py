@@ -114,9 +114,9 @@ def _one(
     height, width = seen.log_odds.shape
     if asked is not None:
         pointed = hints(asked, width=width, height=height)
-        result = outlined(seen, pointed, classes, threshold=model.threshold)
+        result = outlined(seen, pointed, classes, threshold=model.edge)
     else:
-        result = proposals(seen, classes, threshold=model.threshold)
+        result = proposals(seen, classes, threshold=model.threshold, edge=model.edge)
     score = urgency if urgency is not None else max((r.get("score", 0.0) for r in result), default=0.0)
     return {"result": result, "score": round(float(score), 4), "model_version": model.model_id}
 

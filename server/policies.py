@@ -24,14 +24,14 @@ product: default
 # Millimetres per pixel, for sizes in mm; one number, or by station and view: {station-1: {top: 0.05}}
 # mm_per_px: 0.05
 
-# A class that is not named under `classes`. `{}` always holds, `never` never does; sizes are at-least limits:
+# A class that is not named under `classes`. `{}` asks for no size, `never` never holds; sizes are at-least limits:
 # score, area_px, length_px, width_px, and with mm_per_px also area_mm2, length_mm, width_mm.
 default:
   ng: {}                    # any defect that counts (at or above the model's threshold) makes the part not good
-  review: {score: 0.2}      # a doubtful one from this score on: a person should look
+  review: {}                # one that comes close to counting, or {score: 0.2}: a person should look
 
 # classes:
-#   scratch: {ng: {length_px: 30}, review: {score: 0.2}}
+#   scratch: {ng: {length_px: 30}, review: {}}
 #   stain: {ng: never, review: never}                     # harmless
 
 # Regions with rules of their own, in pixels [x, y, width, height]; the first that a defect touches decides.

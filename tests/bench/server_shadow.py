@@ -46,6 +46,10 @@ class Renamed:
     def threshold(self) -> float:
         return self.model.threshold
 
+    @property
+    def edge(self) -> float:
+        return self.model.edge
+
     def segment(self, pixels) -> Segmentation:
         return self.model.segment(pixels)
 

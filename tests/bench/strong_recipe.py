@@ -52,12 +52,8 @@ class Recipe:
     """The strong recipe's network as a `qc.ports.Segmenter`."""
 
     def __init__(self, net: torch.nn.Module, dataset: DataSet) -> None:
-        self._net, self.classes, self.threshold, self.model_id = (
-            net.eval(),
-            dict(dataset.classes),
-            0.5,
-            "strong recipe",
-        )
+        self._net, self.classes, self.model_id = net.eval(), dict(dataset.classes), "strong recipe"
+        self.threshold = self.edge = 0.5
         self._ids = np.array(sorted(self.classes), np.uint8)
 
     def segment(self, pixels: np.ndarray) -> Segmentation:
@@ -108,7 +104,7 @@ def train_recipe(dataset: DataSet, *, minutes: float, seed: int = 0) -> Recipe:
         if time.monotonic() > began + 60 * minutes:
             break
         tally.add(recipe.segment(val[number].pixels()), val[number].labels(dataset.classes))
-    recipe.threshold = tally.best()[0]
+    recipe.threshold = recipe.edge = tally.best()[0]
     print(f"strong recipe: {step} steps, threshold {recipe.threshold}, {time.monotonic() - began:.0f} s")
     return recipe
 

@@ -26,6 +26,7 @@ class Clean:
     """Sees a pit wherever it is dark."""
 
     model_id, classes, threshold = "sha256:clean", {1: "pit"}, 0.5
+    edge = 0.5
 
     def segment(self, pixels):
         log_odds = np.where(pixels < 60, 5.0, -9.0).astype(np.float16)

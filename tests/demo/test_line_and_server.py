@@ -30,7 +30,7 @@ class SmallDarkThings:
 
     model_id = "sha256:small-dark-things"
     classes = {1: "scratch", 2: "dent", 3: "pit"}  # noqa: RUF012
-    threshold = 0.5
+    threshold = edge = 0.5
 
     def segment(self, pixels: np.ndarray) -> Segmentation:
         grey = pixels.astype(np.float32)

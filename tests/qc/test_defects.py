@@ -97,3 +97,19 @@ def test_log_odds_and_probability_are_each_others_inverse(p):
 def test_probability_does_not_overflow():
     assert probability(-2000) == 0
     assert probability(2000) == 1
+
+
+def test_a_faint_region_counts_only_where_its_surest_pixel_does_and_then_as_a_whole():
+    odds = np.full((40, 60), -6.0, np.float16)
+    odds[10, 5:25] = logit(0.3)  # faint all along
+    odds[30, 5:25] = logit(0.3)
+    odds[30, 12] = logit(0.9)  # sure in the middle
+    seen = Segmentation(odds, np.ones(odds.shape, np.uint8))
+    defects, instances = find_defects(seen, {1: "scratch"}, threshold=0.6, edge=0.2)
+    assert [(d.counts, d.area_px) for d in defects] == [(True, 20), (False, 20)]
+    assert (instances == 1).sum() == 20
+    assert [d.close for d in defects] == [True, True]  # odds of 0.43 are more than a quarter of 1.5
+    strict, _ = find_defects(seen, {1: "scratch"}, threshold=0.8, edge=0.2)
+    assert [d.close for d in strict] == [True, False]
+    alone, _ = find_defects(seen, {1: "scratch"}, threshold=0.6)
+    assert [(d.counts, d.area_px) for d in alone] == [(True, 1), (False, 20)]

@@ -43,7 +43,7 @@ def policy() -> Policy:
 def test_without_a_policy_what_counts_is_not_good_and_what_is_doubtful_is_reviewed():
     assert Policy("any").judge([SCRATCH]) is Verdict.NG
     assert Policy("any").judge([FAINT]) is Verdict.REVIEW
-    assert Policy("any").judge([dataclasses.replace(FAINT, score=0.1)]) is Verdict.OK
+    assert Policy("any").judge([dataclasses.replace(FAINT, score=0.1, close=False)]) is Verdict.OK
     assert Policy("any").judge([]) is Verdict.OK
 
 

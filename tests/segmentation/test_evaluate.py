@@ -27,6 +27,7 @@ class Eyes:
     """Sees what is brighter than 200, and, below the row 150, marks that are none."""
 
     model_id, classes, threshold = "sha256:eyes", {1: "scratch"}, 0.5
+    edge = 0.5
 
     def segment(self, pixels):
         score = np.where(pixels > 200, 0.9, 0.01)

@@ -28,7 +28,7 @@ class DarkSpots:
 
     model_id = "sha256:dark-spots"
     classes: Mapping[int, str] = {1: "pit"}
-    threshold = 0.5
+    threshold = edge = 0.5
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
         grey = to_8bit(pixels)

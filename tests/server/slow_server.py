@@ -20,6 +20,7 @@ class Slow:
     """Calls what is darker than 60 of 255 a pit, after a while."""
 
     model_id, classes, threshold = "sha256:slow", {1: "pit"}, 0.5
+    edge = 0.5
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -22,6 +22,7 @@ class Held:
     """Looks at a part for as long as a test wants."""
 
     model_id, classes, threshold = "sha256:held", {1: "pit"}, 0.5
+    edge = 0.5
 
     def __init__(self):
         self.go, self.looks = threading.Event(), 0

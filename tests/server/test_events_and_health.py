@@ -93,6 +93,7 @@ def test_health_needs_no_key_and_names_the_champion_and_every_component(line):
 def test_health_says_503_until_a_model_serves(run_line, tmp_path):
     class Late:
         classes, threshold = {1: "pit"}, 0.5
+        edge = 0.5
         model_id = "sha256:late"
 
     with run_line(tmp_path, Late()) as line:

@@ -61,6 +61,7 @@ class Slow:
     """Lets a test hold an inspection in the middle."""
 
     model_id, classes, threshold = "sha256:slow", {1: "pit"}, 0.5
+    edge = 0.5
 
     def __init__(self):
         self.begun, self.go, self.looks = threading.Event(), threading.Event(), 0
@@ -107,6 +108,7 @@ def test_a_part_too_many_is_turned_away_and_nothing_of_it_is_kept(run_line, tmp_
 
 class Broken:
     model_id, classes, threshold = "sha256:broken", {1: "pit"}, 0.5
+    edge = 0.5
 
     def segment(self, pixels):
         raise RuntimeError("out of memory")

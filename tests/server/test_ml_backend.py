@@ -129,7 +129,7 @@ def test_the_second_click_costs_nothing_and_memory_is_bounded(line, monkeypatch)
     looked = []
 
     class Counting:
-        model_id, classes, threshold = model.model_id, model.classes, model.threshold
+        model_id, classes, threshold, edge = model.model_id, model.classes, model.threshold, model.edge
 
         def segment(self, pixels):
             looked.append(pixels.shape)

@@ -27,6 +27,7 @@ class SharpEyes:
     """Calls what is darker than 100 a pit: also what the champion is in doubt about, and nothing else in doubt."""
 
     model_id, classes, threshold = CHALLENGER, {1: "pit"}, 0.5
+    edge = 0.5
 
     def segment(self, pixels):
         log_odds = np.where(pixels < 100, 5.0, -9.0).astype(np.float16)
