@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 THRESHOLDS = np.round(np.arange(0.1, 0.951, 0.01), 2)
 """Where we look: below 0.1 it would meet the doubtful, above 0.95 a network is not trusted that far."""
 
+MOST_SURE = 7.0
+"""Log-odds beyond which no threshold lies: 0.999."""
+
 DEFAULT = 0.5
 """Where the validation parts show no defect."""
 
@@ -73,18 +76,19 @@ def surest(images: Sequence[ImageFacts], edge: float) -> float:
         edge: where defects end; the threshold is never below it.
 
     Returns:
-        One of `THRESHOLDS`, or `edge` where the images show no defect, or none is clean.
+        In [edge, 0.999], or `edge` where the images show no defect, or none is clean.
     """
     scores = [d.found_at or 0.0 for f in images for d in f.defects]
     alarms = [max(f.alarms, default=0.0) for f in images if not f.defective]
     if not scores or not alarms:
         return edge
-    allowed = THRESHOLDS[np.greater_equal(THRESHOLDS, edge)]
+    # The surest pixel of a blob is far surer than most: thresholds stand evenly in log-odds, not in probability.
+    levels = np.arange(logit(edge), MOST_SURE, 0.1)
+    allowed = 1.0 / (1.0 + np.exp(-levels))
     mistakes = np.array([np.mean(np.less(scores, t)) + np.mean(np.greater_equal(alarms, t)) for t in allowed])
     best = np.flatnonzero(mistakes <= mistakes.min() + 1e-9)
     run = best[: int(np.argmax(np.diff(best, append=-1) != 1)) + 1]  # the first run of neighbours
-    middle = np.mean([logit(float(t)) for t in (allowed[run[0]], allowed[run[-1]])])
-    return float(allowed[run[np.abs([logit(float(t)) - middle for t in allowed[run]]).argmin()]])
+    return round(float(allowed[run[len(run) // 2]]), 4)
 
 
 class Calibration:
