@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from labeling.records import LabelTask, TaskState
 from qc.errors import InvalidInput
+from qc.records import Exposure
 from server.context import ContextDep
 from server.db import SessionDep
 from server.studio_service import task_url
@@ -36,6 +37,9 @@ class LabelTaskJson(BaseModel):
     closed_at: datetime | None
     url: str | None = Field(description="Where to label it; null until it is in Label Studio.")
     crop: list[int] = Field(description="x, y, width, height in pixels of the image.")
+    width: int | None = Field(description="Of the whole image, px, as `height`: which zoom tiles show the crop.")
+    height: int | None
+    golden: bool = Field(description="Its truth is known: everybody labels it, and is compared with it.")
 
 
 class LabelTaskPage(BaseModel):
@@ -64,6 +68,7 @@ def label_tasks(
     rows = list(session.exec(wanted.limit(limit + 1)))
     shown = rows[:limit]
     following = f"{shown[-1].urgency!r}~{shown[-1].id}" if len(rows) > limit else None
+    sizes = _sizes(session, {row.inspection_id for row in shown})
     items = [
         LabelTaskJson(
             id=row.id,
@@ -80,10 +85,21 @@ def label_tasks(
             closed_at=row.closed_at,
             url=task_url(context, row),
             crop=row.crop.as_list(),
+            width=sizes.get((row.inspection_id, row.n), (None, None))[0],
+            height=sizes.get((row.inspection_id, row.n), (None, None))[1],
+            golden=row.golden_key is not None,
         )
         for row in shown
     ]
     return LabelTaskPage(items=items, next_cursor=following)
+
+
+def _sizes(session: SessionDep, inspections: set[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """(inspection, place) -> width and height of the image, px."""
+    wanted = select(Exposure.inspection_id, Exposure.n, Exposure.width, Exposure.height).where(
+        col(Exposure.inspection_id).in_(inspections)
+    )
+    return {(of, n): (width, height) for of, n, width, height in session.exec(wanted)}
 
 
 def _cursor(text: str) -> tuple[float, str]:

@@ -20,12 +20,16 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from sqlmodel import select
 
+from labeling.records import Annotation, LabelTask, TaskState
 from process_opt.process import as_yaml
 from process_opt.simulate import Line as Process
 from process_opt.simulate import linear_line
+from segmentation.model import identity
 from segmentation.render import render_part
 from server import alarms
+from server.blobs.local import LocalBlobs
 from server.db import Database, sqlite_url
 from server.events import EventBus
 
@@ -62,6 +66,7 @@ class Plant:
     """Reads what the server prints, so that it never waits for a reader."""
     keys: dict[str, str] = field(default_factory=dict)
     parts: int = 0
+    labels: int = 0
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
@@ -139,11 +144,13 @@ class Plant:
         return self.inspects_pictures([np.zeros((480, 640), np.uint8)], ["top"], station="dark-room")
 
     def knows_a_model_that_overlooks_more(self) -> str:
-        """The starter again, counting only what it is all but certain of; its id."""
+        """The starter again, with its odds turned so low that it lets every part pass; its id."""
         blunt = self.home / "blunt"
         shutil.copytree(ROOT / "segmentation/starter", blunt)
         card = json.loads((blunt / "model.json").read_text(encoding="utf-8"))
-        (blunt / "model.json").write_text(json.dumps(card | {"threshold": 0.9999}), encoding="utf-8")
+        card["calibration"]["offset"] = -40.0
+        card["id"] = identity(card)
+        (blunt / "model.json").write_text(json.dumps(card), encoding="utf-8")
         return self.qc("model", "add", str(blunt)).split()[0]
 
     def is_disputed(self, inspection: dict) -> bool:
@@ -162,6 +169,34 @@ class Plant:
     def database(self) -> Database:
         """The server's own database, for what would take a plant weeks to happen."""
         return Database(sqlite_url(self.home / "var/qc.sqlite3"))
+
+    def two_people_label(self, inspection_id: str) -> None:
+        """What Label Studio would bring home: both draw the same dent on every task of a part, one draws it wider."""
+        database, now = self.database(), datetime.now(UTC)
+        with database.write() as session:
+            for task in session.exec(select(LabelTask).where(LabelTask.inspection_id == inspection_id)):
+                for person, wide in (("ann", 40), ("ben", 50)):
+                    mask = np.zeros((task.crop_height, task.crop_width), np.uint8)
+                    mask[20:60, 30 : 30 + wide] = 2
+                    key = f"labels/{task.id}-{person}.png"
+                    LocalBlobs(self.home / "var/blobs").put(key, cv2.imencode(".png", mask)[1].tobytes())
+                    self.labels += 1
+                    session.add(
+                        Annotation(
+                            label_task_id=task.id,
+                            studio_project="1",
+                            studio_annotation_id=self.labels,
+                            updated_at=now,
+                            by=person,
+                            mask_key=key,
+                            classes={"2": "dent"},
+                            received_at=now,
+                        )
+                    )
+                task.state, task.closed_at = TaskState.DONE, now
+                session.add(task)
+            session.commit()
+        database.close()
 
     def raises_an_alarm(self, before: list[str], after: list[str], *, kind: str, figures: dict) -> str:
         """An alarm as the server's watchers raise it after some hundred parts; its id."""

@@ -10,6 +10,21 @@ export const useLabelTasks = (state: LabelTask["state"] | undefined) =>
     refetchInterval: refreshEvery,
   });
 
+/** How far labels can be trusted; counted anew on the server, so it is asked for seldom. */
+export const useLabelQuality = () =>
+  useQuery({ queryKey: ["label-quality"], queryFn: () => told(api.GET("/api/v1/labels/quality")), staleTime: 60_000 });
+
+/** What is drawn on this task is the truth from now on. */
+export function useMakeGolden() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) => told(api.POST("/api/v1/label-tasks/{id}/golden", { params: { path: { id } } })),
+    onSettled: () => {
+      for (const key of ["label-tasks", "label-quality"]) void queries.invalidateQueries({ queryKey: [key] });
+    },
+  });
+}
+
 export const useModels = () =>
   useQuery({ queryKey: ["models"], queryFn: () => told(api.GET("/api/v1/models")), refetchInterval: refreshEvery });
 
@@ -25,15 +40,16 @@ export const useJobs = () =>
 export function useModelAction() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: async (wish: { kind: "promote"; id: string } | { kind: "rollback" } | { kind: "retrain" }) => {
+    mutationFn: async (wish: { kind: "promote" | "challenge"; id: string } | { kind: "rollback" } | { kind: "retrain" }) => {
       if (wish.kind === "promote") {
         await told(api.POST("/api/v1/models/{id}/promote", { params: { path: { id: wish.id } } }));
+      } else if (wish.kind === "challenge") {
+        await told(api.POST("/api/v1/models/{id}/challenge", { params: { path: { id: wish.id } } }));
       } else if (wish.kind === "rollback") await told(api.POST("/api/v1/models/rollback"));
       else await told(api.POST("/api/v1/jobs/retrain"));
     },
     onSettled: () => {
-      void queries.invalidateQueries({ queryKey: ["models"] });
-      void queries.invalidateQueries({ queryKey: ["jobs"] });
+      for (const key of ["models", "jobs", "shadow", "health"]) void queries.invalidateQueries({ queryKey: [key] });
     },
   });
 }

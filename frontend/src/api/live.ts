@@ -4,10 +4,10 @@ import { connection } from "./connection";
 
 /** Which lists an event of each kind makes old. */
 const TOUCHES: Record<string, readonly string[]> = {
-  inspection: ["inspections", "stations"],
-  decision: ["inspections", "inspection"],
+  inspection: ["inspections", "stations", "shadow"],
+  decision: ["inspections", "inspection", "shadow"],
   label_task: ["label-tasks", "inspection"],
-  model: ["models", "health"],
+  model: ["models", "health", "shadow"],
   job: ["jobs"],
   recommendation: ["recommendations", "processes"],
   outcome: ["recommendations", "summary"],

@@ -1535,6 +1535,18 @@ export interface components {
              * @description x, y, width, height in pixels of the image.
              */
             crop: number[];
+            /**
+             * Width
+             * @description Of the whole image, px, as `height`: which zoom tiles show the crop.
+             */
+            width: number | null;
+            /** Height */
+            height: number | null;
+            /**
+             * Golden
+             * @description Its truth is known: everybody labels it, and is compared with it.
+             */
+            golden: boolean;
         };
         /**
          * LabelTaskPage

@@ -13,6 +13,10 @@ export type LabelTask = Schemas["LabelTaskJson"];
 export type Model = Schemas["ModelJson"];
 export type Job = Schemas["JobJson"];
 export type Summary = Schemas["Summary"];
+export type Agreement = Schemas["FigureJson"];
+export type Labeller = Schemas["LabellerJson"];
+export type Standing = Schemas["StandingJson"];
+export type Disagreement = Schemas["Disagreement"];
 export type Alarm = Schemas["AlarmJson"];
 export type CameraFault = "black" | "white" | "frozen" | "blurred" | "exposure" | "shifted";
 

@@ -5,6 +5,7 @@ import type { Inspection, Verdict } from "../../api/words";
 import { text } from "../../text";
 import { clock } from "../../ui/format";
 import { VerdictMark } from "../../ui/VerdictMark";
+import { worstImage } from "../../ui/worst";
 import { FaultSign } from "./FaultNotice";
 import { faultsOf } from "./faults";
 
@@ -59,7 +60,7 @@ export function InspectionList(props: Props) {
         {items.map((item) => (
           <li key={item.id} ref={item.id === chosen ? row : null}>
             <button type="button" className="row" aria-current={item.id === chosen} onClick={() => props.choose(item.id)}>
-              <img src={pictures.thumbnail(item.id, worstImage(item), 128)} alt="" loading="lazy" width={56} height={44} />
+              <img src={pictures.thumbnail(item.id, worstImage(item.images), 128)} alt="" loading="lazy" width={56} height={44} />
               <span className="row-text">
                 <strong>{item.part}</strong>
                 <span>
@@ -100,10 +101,6 @@ function Said({ item }: { item: Inspection }) {
     </>
   );
 }
-
-/** The image to show small: the one most likely to have a defect. */
-const worstImage = (item: Inspection): number =>
-  item.images.reduce((worst, image) => ((image.score ?? 0) > (worst.score ?? 0) ? image : worst), item.images[0] ?? { n: 0, score: 0 }).n;
 
 function without(filter: { [K in keyof Filter]?: string | undefined }): Filter {
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value)) as Filter;

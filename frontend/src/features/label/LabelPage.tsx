@@ -3,12 +3,19 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { pictures } from "../../api/inspections";
 import { useLabelTasks } from "../../api/learning";
+import { useIsEngineer } from "../../api/session";
 import type { LabelTask } from "../../api/words";
 import { text } from "../../text";
 import { ago } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
+import { Crop } from "../../viewer/Crop";
+import { Golden } from "./Golden";
+import { Quality } from "./Quality";
 
-type Tab = "todo" | "done" | "cancelled";
+/** Of a crop in the list, in CSS pixels: large enough to see a scratch of some pixels in a crop of 512. */
+const WIDE = 208;
+
+type Tab = "todo" | "done" | "cancelled" | "quality";
 
 /** Waiting ones may not be in Label Studio yet; the most urgent first, then the oldest, as the server lists them. */
 const byUrgency = (a: LabelTask, b: LabelTask): number => b.urgency - a.urgency || a.id.localeCompare(b.id);
@@ -16,7 +23,8 @@ const byUrgency = (a: LabelTask, b: LabelTask): number => b.urgency - a.urgency 
 /** The queue of label tasks, the next one first, each with its reason and its way into Label Studio. */
 export function LabelPage() {
   const [tab, setTab] = useState<Tab>("todo");
-  const tasks = useLabelTasks(tab === "todo" ? "pushed" : tab);
+  const engineer = useIsEngineer();
+  const tasks = useLabelTasks(tab === "done" || tab === "cancelled" ? tab : "pushed");
   const unsent = useLabelTasks("open");
   const items = [...(tasks.data?.items ?? []), ...(tab === "todo" ? (unsent.data?.items ?? []) : [])].sort(byUrgency);
   const words = text.label;
@@ -24,16 +32,16 @@ export function LabelPage() {
     <div className="page">
       <h1>{words.title}</h1>
       <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label="State"
-        data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] }))]} />
-      {waiting(tasks) ??
+        data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), ...(engineer ? [{ value: "quality", label: words.quality }] : [])]} />
+      {tab === "quality" ? <Quality /> : waiting(tasks) ??
         waiting(unsent) ??
         (items.length === 0 ? (
-          <Empty title={tab === "todo" ? words.empty : `None ${words.state[tab]}`}>{words.emptyHelp}</Empty>
+          <Empty title={tab === "todo" ? words.empty : `None ${words.state[tab as "done" | "cancelled"]}`}>{words.emptyHelp}</Empty>
         ) : (
           <table className="table">
             <thead>
               <tr>
-                <th scope="col">View</th>
+                <th scope="col">What to label</th>
                 <th scope="col">Part</th>
                 <th scope="col">Why</th>
                 <th scope="col">Urgency</th>
@@ -45,7 +53,7 @@ export function LabelPage() {
               {items.map((task) => (
                 <tr key={task.id}>
                   <td>
-                    <img src={pictures.thumbnail(task.inspection_id, task.n, 128)} alt="" width={72} height={54} loading="lazy" />
+                    <Picture task={task} />
                   </td>
                   <td>
                     <Link href={`/inspect/${task.inspection_id}`}>{task.part}</Link>
@@ -56,6 +64,7 @@ export function LabelPage() {
                   </td>
                   <td>
                     {words.reason[task.reason]}
+                    <p className="quiet task-why">{words.reasonHelp[task.reason]}</p>
                     {task.problem && <div className="problem">{task.problem}</div>}
                   </td>
                   <td>
@@ -70,6 +79,7 @@ export function LabelPage() {
                     ) : (
                       <span className="quiet">{words.state[task.state]}</span>
                     )}
+                    {task.state === "done" && engineer && <Golden task={task} />}
                   </td>
                 </tr>
               ))}
@@ -77,5 +87,15 @@ export function LabelPage() {
           </table>
         ))}
     </div>
+  );
+}
+
+/** The very place that is to be labelled; the whole view small where its size is not known. */
+function Picture({ task }: { task: LabelTask }) {
+  const { inspection_id: id, n, crop, width, height } = task;
+  if (width === null || height === null) return <img src={pictures.thumbnail(id, n, 320)} alt="" width={WIDE} loading="lazy" />;
+  return (
+    <Crop crop={crop} frame={{ width, height }} wide={WIDE} label={`${task.part}, what to label`}
+      tile={(level, column, row) => pictures.tile(id, n, level, column, row)} />
   );
 }

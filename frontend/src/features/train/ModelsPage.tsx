@@ -1,6 +1,7 @@
 import { Button, Modal } from "@mantine/core";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { useModelAction, useModels } from "../../api/learning";
+import { useHealth } from "../../api/shadow";
 import type { Model } from "../../api/words";
 import { text } from "../../text";
 import { dayAndTime, shortId } from "../../ui/format";
@@ -8,6 +9,7 @@ import { waiting } from "../../ui/States";
 import { FigureTable } from "./FigureTable";
 import { sideBySide } from "./figures";
 import { JobList } from "./JobList";
+import { Shadow } from "./Shadow";
 
 type Wish = { kind: "promote"; id: string } | { kind: "rollback" };
 
@@ -26,7 +28,7 @@ export function ModelsPage() {
     <div className="page models">
       <div className="models-main">
         <h1>{words.serving}</h1>
-        {champion && <ModelFacts model={champion} />}
+        {champion && <ModelFacts model={champion} extra={<Runtime id={champion.id} />} />}
         <div className="models-buttons">
           <Button color="dark" loading={action.isPending} onClick={() => action.mutate({ kind: "retrain" })}>
             {words.retrain}
@@ -40,10 +42,12 @@ export function ModelsPage() {
             {action.error.message}
           </p>
         )}
+        <Shadow />
         <h2>{words.others}</h2>
         {others.length === 0 && <p className="quiet">{words.noOthers}</p>}
         {others.map((model) => (
-          <ModelFacts key={model.id} model={model} promote={() => setWish({ kind: "promote", id: model.id })} />
+          <ModelFacts key={model.id} model={model} promote={() => setWish({ kind: "promote", id: model.id })}
+            {...(model.alias === "challenger" ? {} : { challenge: () => action.mutate({ kind: "challenge", id: model.id }) })} />
         ))}
       </div>
       <section className="models-jobs" aria-label={words.jobs}>
@@ -70,7 +74,16 @@ export function ModelsPage() {
   );
 }
 
-function ModelFacts({ model, promote }: { model: Model; promote?: () => void }) {
+/** What computes the model that serves, as the server says; nothing while it serves another one. */
+function Runtime({ id }: { id: string }) {
+  const model = useHealth().data?.components["model"];
+  if (!model || model["id"] !== id || typeof model["runtime"] !== "string") return null;
+  return <p className="quiet">{text.train.runtime(model["runtime"])}</p>;
+}
+
+type Facts = { model: Model; promote?: () => void; challenge?: () => void; extra?: ReactNode };
+
+function ModelFacts({ model, promote, challenge, extra }: Facts) {
   const compared = model.decision as { promote?: boolean; reason?: string; champion?: object; challenger?: object } | null;
   const both = compared?.champion && compared.challenger;
   const rows = both ? sideBySide([compared.champion, compared.challenger]) : sideBySide([model.figures]);
@@ -82,6 +95,11 @@ function ModelFacts({ model, promote }: { model: Model; promote?: () => void }) 
         <strong>{shortId(model.id)}</strong>
         <span className="badge">{model.alias ?? model.state}</span>
         <span className="quiet">{dayAndTime(model.created_at)}</span>
+        {challenge && (
+          <Button size="compact-sm" variant="default" title={text.train.challengeHelp} onClick={challenge}>
+            {text.train.challenge}
+          </Button>
+        )}
         {promote && (
           <Button size="compact-sm" variant="default" onClick={promote}>
             {text.train.promote}
@@ -94,6 +112,7 @@ function ModelFacts({ model, promote }: { model: Model; promote?: () => void }) 
         </p>
       )}
       <p className="quiet">Classes: {Object.values(model.classes).join(", ") || "none named"}</p>
+      {extra}
       {deciding.length > 0 && <FigureTable rows={deciding} columns={columns} />}
       {others.length > 0 && (
         <details>

@@ -1,8 +1,9 @@
+import type { Measured } from "../../ui/Share";
+
 /** A model's figures as rows to show: nested objects flattened, the deciding ones first and in words. Pure. */
 
 export type Figure = { text: string; /** Where it lies, for figures between 0 and 1. */ share: Measured | null };
 export type Row = { name: string; deciding: boolean; values: (Figure | null)[] };
-type Measured = { value: number; low: number; high: number };
 
 /** What decides, in the order in which it is read. */
 const WORDS: readonly (readonly [RegExp, string])[] = [

@@ -1,4 +1,5 @@
 import type { Alarm } from "../../api/words";
+import { worstImage } from "../../ui/worst";
 
 /** A camera that was sent without a name for its view is called `#0`, `#1`, … by its place; any other by its name. */
 const UNNAMED = /^#(\d+)$/;
@@ -16,5 +17,5 @@ export function imageFor(images: readonly { n: number; view: string; score: numb
   const view = viewOf(alarm);
   const own = view && images.find((image) => (view.n === null ? image.view === view.name : image.n === view.n));
   if (own) return own.n;
-  return images.reduce((worst, image) => ((image.score ?? 0) > (worst.score ?? 0) ? image : worst), images[0] ?? { n: 0, score: 0 }).n;
+  return worstImage(images);
 }

@@ -1,0 +1,93 @@
+import { useLabelQuality } from "../../api/learning";
+import type { Agreement, Labeller } from "../../api/words";
+import { text } from "../../text";
+import { change } from "../../ui/format";
+import { Share } from "../../ui/Share";
+import { waiting } from "../../ui/States";
+import { agreementText, FIGURES, trend } from "./quality";
+
+/** How far labels can be trusted: people against each other, and against tasks whose truth is known. */
+export function Quality() {
+  const quality = useLabelQuality();
+  const state = waiting(quality);
+  if (state || !quality.data) return state;
+  const { classes, labellers, pairs } = quality.data;
+  const words = text.quality;
+  return (
+    <div className="quality">
+      <h2>{words.agreement}</h2>
+      <p className="quiet">{pairs === 0 ? words.noPairs : words.pairs(pairs)}</p>
+      {pairs > 0 && Object.entries(classes).map(([name, figures]) => <ClassAgreement key={name} name={name} figures={figures} />)}
+      <h2>{words.labellers}</h2>
+      <p className="quiet">{labellers.length === 0 ? words.noGolden : words.golden}</p>
+      {labellers.length > 0 && (
+        <table className="table">
+          <thead>
+            <tr>
+              <th scope="col">{words.person}</th>
+              <th scope="col">{words.tasks}</th>
+              <th scope="col">{words.score}</th>
+              <th scope="col">{words.drift}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {labellers.map((one) => (
+              <tr key={one.person}>
+                <th scope="row">{one.person}</th>
+                <td>{one.tasks}</td>
+                <td>
+                  <Share share={{ value: one.score, low: one.score, high: one.score }} words={one.score.toFixed(2)} />
+                </td>
+                <td>
+                  <Drift one={one} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </div>
+  );
+}
+
+function ClassAgreement({ name, figures }: { name: string; figures: Record<string, Agreement> }) {
+  const words = text.quality;
+  const known = FIGURES.flatMap((key) => {
+    const figure = figures[key];
+    return figure && figure.value !== null ? [{ key, figure, value: figure.value }] : [];
+  });
+  return (
+    <section className="model" aria-label={name}>
+      <strong>{name}</strong>
+      {known.length === 0 && <p className="quiet">{words.nothingDrawn}</p>}
+      {known.length > 0 && (
+        <table className="figures">
+          <tbody>
+            {known.map(({ key, figure, value }) => (
+              <tr key={key}>
+                <th scope="row">{words.figure[key]}</th>
+                <td>
+                  <Share share={{ value, low: figure.low ?? value, high: figure.high ?? value }} words={agreementText(figure)} />
+                </td>
+                <td className="quiet">{words.parts(figure.parts)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+/** Coloured only where somebody has certainly become worse. */
+function Drift({ one }: { one: Labeller }) {
+  const how = trend(one);
+  const words = text.quality.trend[how];
+  if (one.change_per_30_days === null) return <span className="quiet">{words}</span>;
+  return (
+    <span className={how === "worse" ? "beyond" : undefined}>
+      {how === "worse" ? "▼ " : how === "better" ? "▲ " : ""}
+      {words} ({text.quality.perMonth(change(Number(one.change_per_30_days.toFixed(3))))})
+    </span>
+  );
+}

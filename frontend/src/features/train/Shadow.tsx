@@ -1,0 +1,76 @@
+import { useStanding } from "../../api/shadow";
+import type { Standing } from "../../api/words";
+import { text } from "../../text";
+import { shortId } from "../../ui/format";
+import { waiting } from "../../ui/States";
+import { Disagreements } from "./Disagreements";
+import { evidenceShare, evidenceText } from "./evidence";
+
+/** The challenger that looks on: how far its proof is, and the parts that a person should decide. */
+export function Shadow() {
+  const standing = useStanding();
+  const state = waiting(standing);
+  const words = text.shadow;
+  return (
+    <section className="shadow" aria-label={words.title}>
+      <h2>{words.title}</h2>
+      {state}
+      {standing.data === null && <p className="quiet">{words.none}</p>}
+      {standing.data && (
+        <>
+          <Proof standing={standing.data} />
+          <Disagreements />
+        </>
+      )}
+    </section>
+  );
+}
+
+function Proof({ standing }: { standing: Standing }) {
+  const words = text.shadow;
+  return (
+    <article className="model">
+      <header>
+        <strong>{shortId(standing.challenger)}</strong>
+        <span className="badge">{words.against(shortId(standing.champion))}</span>
+        <span className="quiet" />
+        <strong>{standing.open ? words.proved : words.notProved}</strong>
+      </header>
+      <p className="sentence">{standing.words}</p>
+      <dl className="tallies">
+        <Tally name={words.shadowed} value={String(standing.shadowed)} />
+        <Tally name={words.disagreements} value={words.answered(standing.answered, standing.disagreements)} />
+        <Tally name={words.championEscapes} value={words.of(standing.champion_escapes, standing.defective)} />
+        <Tally name={words.challengerEscapes} value={words.of(standing.challenger_escapes, standing.defective)} />
+      </dl>
+      <Evidence name={words.better} value={standing.e_better} needed={standing.needed} />
+      <Evidence name={words.noMoreEscapes} value={standing.e_escapes} needed={standing.needed} />
+    </article>
+  );
+}
+
+function Tally({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}
+
+/** A wager on its way: full where it is won. */
+function Evidence({ name, value, needed }: { name: string; value: number; needed: number }) {
+  const share = evidenceShare(value, needed);
+  const figures = text.shadow.evidence(evidenceText(value), evidenceText(needed));
+  return (
+    <div className="evidence" role="img" aria-label={`${name}: ${figures}`}>
+      <span>{name}</span>
+      <svg viewBox="0 0 100 10" preserveAspectRatio="none">
+        <rect x="0" y="1" width="100" height="8" fill="#e3e7ea" />
+        <rect x="0" y="1" width={100 * share} height="8" fill="#3c4750" />
+        <path d="M99.6 0V10" stroke="#111417" strokeWidth="2" vectorEffect="non-scaling-stroke" />
+      </svg>
+      <span>{figures}</span>
+    </div>
+  );
+}

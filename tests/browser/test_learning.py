@@ -1,0 +1,70 @@
+"""What the pages show of models that look on, and of what labels are worth."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_model_looks_on_and_the_parts_it_disagrees_about_are_shown_as_pictures(page, plant, no_barrier):
+    blunt = plant.knows_a_model_that_overlooks_more()
+    page.goto(f"{plant.address}/models")
+    looking = page.get_by_role("region", name="Looking on beside the champion")
+    looking.get_by_text("No model looks on.").wait_for()
+    serving = page.locator(".model").filter(has_text="champion")
+    serving.get_by_text("Computed by torch").wait_for()
+
+    card = page.locator(".model").filter(has_text=blunt.removeprefix("sha256:")[:10])
+    card.get_by_role("button", name="Let it look on").click()
+    card.get_by_text("challenger", exact=True).wait_for()
+    looking.get_by_text("Not proved yet", exact=True).wait_for()
+    assert card.get_by_role("button", name="Let it look on").count() == 0
+    assert serving.get_by_role("button", name="Let it look on").count() == 0
+
+    part = next(bad for bad in (plant.inspects_a_bad_part() for _ in range(3)) if plant.is_disputed(bad))
+    picture = looking.get_by_role("link", name=re.compile(f"{part['part']}.*nobody has decided"))
+    picture.wait_for()
+    assert re.search("Champion\\s+Not good", picture.inner_text())
+    assert re.search("Looking on\\s+(OK|Review)", picture.inner_text())
+    page.wait_for_function("(i => i && i.complete && i.naturalWidth > 0)(document.querySelector('.pairs img'))")
+    no_barrier(page)
+
+    picture.click()
+    page.get_by_role("heading", name=part["part"], exact=True).wait_for()
+    page.wait_for_timeout(700)
+    page.keyboard.press("a")
+    page.get_by_text("Not good, said admin").wait_for()
+    page.go_back()
+    looking.get_by_role("img", name=re.compile("It is right more often: evidence 1.\\d of 20 needed")).wait_for()
+    assert plant.call("GET", "/models/shadow")["answered"] == 1
+
+
+def test_a_label_task_shows_the_very_place_to_label_and_quality_what_two_people_made_of_it(page, plant, no_barrier):
+    bad = plant.inspects_a_bad_part()
+    plant.call("POST", f"/inspections/{bad['id']}/decision", json={"verdict": "ok", "reason": "dirt"})
+    page.goto(f"{plant.address}/labels")
+    row = page.get_by_role("row").filter(has_text=bad["part"]).first
+    row.get_by_text("A person saw something else than the model").wait_for()
+    row.get_by_role("img", name=f"{bad['part']}, what to label").scroll_into_view_if_needed()
+    loaded = "nodes => nodes.length > 0 && [...nodes].every(n => n.complete && n.naturalWidth > 0)"
+    page.wait_for_function(f"({loaded})(document.querySelector('.crop').querySelectorAll('img'))")
+    task = plant.call("GET", "/label-tasks")["items"][0]
+    assert (task["width"], task["height"], task["golden"]) == (640, 480, False)
+    no_barrier(page)
+
+    plant.two_people_label(bad["id"])
+    page.get_by_text("Quality", exact=True).click()
+    dent = page.get_by_role("region", name="dent")
+    dent.get_by_role("row", name=re.compile("Same defects \\(F1\\) 1.00")).wait_for()
+    dent.get_by_role("row", name=re.compile("Same pixels \\(IoU\\) 0.80")).wait_for()
+    page.get_by_text("No golden task was labelled by anybody else yet.").wait_for()
+
+    page.get_by_text("labelled", exact=True).click()
+    page.get_by_role("button", name="Make golden").first.click()
+    page.get_by_text("Golden task", exact=True).first.wait_for()
+    page.get_by_text("Quality", exact=True).click()
+    page.get_by_role("row", name=re.compile("^(ann|ben) .*too few to tell")).wait_for()
+    no_barrier(page)
