@@ -27,9 +27,12 @@ def label_config(labels: Iterable[str]) -> str:
     """The project's configuration for Label Studio.
 
     `smoothing` is off: a defect of a few pixels is labelled by its pixels, not by what a browser makes of them. The
-    brush comes first, because pre-drawn masks are brush regions and the first tool is the one that is ready.
+    brush comes first, because pre-drawn masks are brush regions and the first tool is the one that is ready. That
+    nothing is a defect is said above the picture (key 0): below it, on a small screen, nobody sees how to say so.
     """
     view = ElementTree.Element("View")
+    choices = ElementTree.SubElement(view, "Choices", name=CLEAN, toName=IMAGE, choice="multiple", showInline="true")
+    ElementTree.SubElement(choices, "Choice", value=NOTHING, hotkey="0")
     ElementTree.SubElement(
         view,
         "Image",
@@ -55,8 +58,6 @@ def label_config(labels: Iterable[str]) -> str:
         tool = ElementTree.SubElement(view, tag, {"name": name, "toName": IMAGE, "smart": "true", "smartOnly": "true"})
         for place, label in enumerate(labels):
             ElementTree.SubElement(tool, "Label", value=label, background=COLOURS[place % len(COLOURS)], smart="true")
-    choices = ElementTree.SubElement(view, "Choices", name=CLEAN, toName=IMAGE, choice="multiple", showInline="true")
-    ElementTree.SubElement(choices, "Choice", value=NOTHING)
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
 
