@@ -26,7 +26,7 @@ from labeling.manifest import write_manifest
 from labeling.people import newest_of_each
 from labeling.push import png
 from labeling.records import Annotation, LabelTask
-from qc.dataset import IGNORE, SPLITS, Sample, open_dataset
+from qc.dataset import IGNORE, Sample, open_dataset
 from qc.errors import Conflict, InvalidInput
 from qc.frame import FORMATS
 from qc.ports import BlobStore
@@ -83,7 +83,7 @@ def freeze(
         classes: class id to name in the new set; annotations and `base` are translated by name.
         base: a data set whose images are mixed in, on the sides where they are; files are linked where the disk allows.
             An image that is in both is taken from the labels.
-        least_parts: labelled parts that train, val and test must each have.
+        least_parts: labelled parts that train and val must each have; test may still be empty.
         name: of the set; by default that of the folder.
 
     Raises:
@@ -262,10 +262,10 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _check_sides(work: Path, rows: list[Row], least_parts: int) -> None:
-    """Every side needs labelled parts, or there is nothing to learn from or to judge by."""
+    """Without labelled parts in train and val there is nothing to learn from or to judge by."""
     labelled = {(r.split, r.part) for r in rows if (work / "masks" / f"{Path(r.file).stem}.png").is_file()}
     have = Counter(split for split, _ in labelled)
-    short = {split: least_parts - have[split] for split in SPLITS if have[split] < least_parts}
+    short = {split: least_parts - have[split] for split in ("train", "val") if have[split] < least_parts}
     if short:
         more = max(math.ceil(missing / SHARES[split]) for split, missing in short.items())
         words = ", ".join(f"{split} has {have[split]} and needs {missing} more" for split, missing in short.items())

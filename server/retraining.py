@@ -114,13 +114,17 @@ def _compare(arguments: dict[str, Any], dataset: Path, model: Path, out: Path, r
     report(0.9, "comparing the challenger with the champion")
     device = str(arguments["device"])
     champion, challenger = (load_segmenter(f, device=device) for f in (Path(arguments["champion"]), model))
+    data = open_dataset(dataset)
+    split = SPLIT if data.split(SPLIT) else "val"
     told = compare(
         champion,
         challenger,
-        open_dataset(dataset),
-        split=SPLIT,
+        data,
+        split=split,
         progress=lambda share, what: report(0.9 + 0.09 * share, f"comparing with the champion: {what}"),
     ).as_json()
+    if split != SPLIT:
+        told["reason"] += "; no labelled part is held back from both yet: these also settled the challenger's threshold"
     working = out.with_suffix(".part")
     working.write_text(json.dumps(_plain(told)), encoding="utf-8")
     os.replace(working, out)
