@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from sqlmodel import select
 
 from labeling.records import Annotation, LabelTask, TaskState
 from process_opt.process import as_yaml
+from process_opt.records import ProcessVersion
 from process_opt.simulate import Line as Process
 from process_opt.simulate import linear_line
 from segmentation.model import identity
@@ -32,6 +34,7 @@ from server import alarms
 from server.blobs.local import LocalBlobs
 from server.db import Database, sqlite_url
 from server.events import EventBus
+from server.process_service import current
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "frontend/node_modules/axe-core/axe.min.js"
@@ -169,6 +172,30 @@ class Plant:
     def database(self) -> Database:
         """The server's own database, for what would take a plant weeks to happen."""
         return Database(sqlite_url(self.home / "var/qc.sqlite3"))
+
+    @contextmanager
+    def withdraws_advice(self) -> Iterator[None]:
+        """Meanwhile the report says what it says once promises were not kept for some hundred parts."""
+        with self.version() as before:
+            told = dict(before.report)
+            kept = {"finished": 210, "promised": 0.93, "kept": 0.71, "withdrawn": True}
+            before.report = {**told, "promises": kept}
+        try:
+            yield
+        finally:
+            with self.version() as after:
+                after.report = told
+
+    @contextmanager
+    def version(self) -> Iterator[ProcessVersion]:
+        """The process that is served, to change."""
+        database = self.database()
+        with database.write() as session:
+            row = current(session, "bar")
+            yield row
+            session.add(row)
+            session.commit()
+        database.close()
 
     def two_people_label(self, inspection_id: str) -> None:
         """What Label Studio would bring home: both draw the same dent on every task of a part, one draws it wider."""

@@ -6,6 +6,9 @@ import type { Decision, Process, Recommendation } from "./words";
 export const useProcesses = () =>
   useQuery({ queryKey: ["processes"], queryFn: () => told(api.GET("/api/v1/processes")), refetchInterval: refreshEvery });
 
+/** How often to ask what is known of a process, in ms: it learns from outcomes, minutes after they were told. */
+const REPORT_MS = 60_000;
+
 export const useProcess = (name: string | undefined) =>
   useQuery({
     queryKey: ["process", name],
@@ -14,6 +17,7 @@ export const useProcess = (name: string | undefined) =>
       return { ...found, process: found.process as unknown as Process };
     },
     enabled: name !== undefined,
+    refetchInterval: REPORT_MS,
   });
 
 /** The newest recommendations; all decisions, or one. */

@@ -10,7 +10,8 @@ export const useAlarms = () =>
     refetchInterval: refreshEvery,
   });
 
-/** close: somebody has seen to it, or (`relearn`) it is right as it is; accept: a camera's pictures are right as they are. */
+/** close: somebody has seen to it, or (`relearn`) it is right as it is; accept: a camera's pictures are
+ * right as they are; without a name of its view, those of all cameras of the station. */
 export type AlarmWish =
   | { kind: "close"; id: string; reason: string; relearn: boolean }
   | { kind: "accept"; station: string; view: string };
@@ -25,7 +26,7 @@ export function useAlarmAction() {
         await told(api.POST("/api/v1/alarms/{id}/close", { params: { path: { id } }, body: { reason, relearn } }));
       } else {
         const { station, view } = wish;
-        await told(api.POST("/api/v1/cameras/{station}/accept", { params: { path: { station }, query: { view } } }));
+        await told(api.POST("/api/v1/cameras/{station}/accept", { params: { path: { station }, query: view ? { view } : {} } }));
       }
     },
     onSettled: () => queries.invalidateQueries({ queryKey: ["alarms"] }),

@@ -9,6 +9,7 @@ import { Empty, waiting } from "../../ui/States";
 import { useKeys } from "../../ui/useKeys";
 import { DecisionMark } from "./DecisionMark";
 import { Detail } from "./Detail";
+import { KnownPanel } from "./KnownPanel";
 import { SummaryCards } from "./SummaryCards";
 
 const DECISIONS: Decision[] = ["correct", "scrap", "measure", "abstain", "continue"];
@@ -44,6 +45,7 @@ export function EngineerPage({ id }: { id?: string | undefined }) {
   return (
     <div className="engineer">
       {summary.data && <SummaryCards summary={summary.data} />}
+      {process.data && <KnownPanel report={process.data.report} process={process.data.process} />}
       <div className="engineer-body">
         <section className="list" aria-label="Recommendations, newest first">
           <div className="list-head">
