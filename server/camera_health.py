@@ -54,6 +54,11 @@ def key_of(station: str, view: str, n: int, product: str, frame: Frame) -> str:
     return f"{station}\n{view or f'#{n}'}\n{product}\n{frame.width}x{frame.height}"
 
 
+def name_of(key: str) -> str:
+    """The view's name, or its number where it has none (`#0`), from `key_of`."""
+    return key.split("\n")[1]
+
+
 class Cameras:
     """Every camera's health. A `server.context.Part`; safe to use from several threads."""
 
@@ -91,7 +96,7 @@ class Cameras:
             for key, one in unstored:
                 session.merge(_reference_row(key, one))
         for (key, name), (words, ago) in current.items():
-            view = key.split("\n")[1]
+            view = name_of(key)
             before, after, since = _around(session, key, ago)
             alarms.raise_once(
                 session,
@@ -113,13 +118,15 @@ class Cameras:
     def accept(self, session: Session, station: str, *, by: str, at: datetime, view: str | None = None) -> int:
         """A person's word that a station's pictures are as they should be now: learn anew. Returns how many cameras.
 
+        `view` is the name of one of its views, or its number (`#0`) where views have no names; None: all of them.
+
         Raises:
             NotFound: no such camera.
         """
         with self._lock:
-            mine = [k for k, c in self._cameras.items() if c.station == station and view in (None, c.view)]
+            mine = [k for k, c in self._cameras.items() if c.station == station and view in (None, name_of(k))]
         rows = select(CameraReference).where(CameraReference.station == station)
-        stored = [row for row in session.exec(rows) if view in (None, row.view)]
+        stored = [row for row in session.exec(rows) if view in (None, name_of(row.key))]
         if not mine and not stored:
             raise NotFound(f"no camera of {station} has sent a picture yet")
         for row in stored:
@@ -133,7 +140,7 @@ class Cameras:
     def forget(self, station: str, *, view: str | None = None) -> None:
         """Forget in memory what was accepted; to be called once that is committed."""
         with self._lock:
-            for key in [k for k, c in self._cameras.items() if c.station == station and view in (None, c.view)]:
+            for key in [k for k, c in self._cameras.items() if c.station == station and view in (None, name_of(k))]:
                 del self._cameras[key]
 
     def begin_charts(self, station: str) -> None:

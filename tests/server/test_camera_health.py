@@ -131,7 +131,8 @@ def test_a_slightly_dimmed_lamp_raises_one_alarm_that_says_since_when_with_pictu
         assert "darker" in camera["changed"]["level"]
 
         assert line.post("/cameras/S-1/accept", Role.OPERATOR).status_code == 403
-        assert line.post("/cameras/S-1/accept").json() == {"cameras": 1}
+        assert line.post("/cameras/S-1/accept?view=top").status_code == 404
+        assert line.post("/cameras/S-1/accept?view=%230").json() == {"cameras": 1}  # its view has a number only
         assert line.get("/alarms", params={"only_open": True}).json()["items"] == []
         send(line, sheet(99, light=0.85), "P-99")
         (camera,) = line.get("/cameras").json()["items"]
