@@ -29,7 +29,7 @@ def test_a_model_looks_on_and_the_parts_it_disagrees_about_are_shown_as_pictures
     picture.wait_for()
     assert re.search("Champion\\s+Not good", picture.inner_text())
     assert re.search("Looking on\\s+(OK|Review)", picture.inner_text())
-    page.wait_for_function("(i => i && i.complete && i.naturalWidth > 0)(document.querySelector('.pairs img'))")
+    page.wait_for_function("() => (i => i && i.complete && i.naturalWidth > 0)(document.querySelector('.pairs img'))")
     no_barrier(page)
 
     picture.click()
@@ -50,7 +50,7 @@ def test_a_label_task_shows_the_very_place_to_label_and_quality_what_two_people_
     row.get_by_text("A person saw something else than the model").wait_for()
     row.get_by_role("img", name=f"{bad['part']}, what to label").scroll_into_view_if_needed()
     loaded = "nodes => nodes.length > 0 && [...nodes].every(n => n.complete && n.naturalWidth > 0)"
-    page.wait_for_function(f"({loaded})(document.querySelector('.crop').querySelectorAll('img'))")
+    page.wait_for_function(f"() => ({loaded})(document.querySelector('.crop').querySelectorAll('img'))")
     task = plant.call("GET", "/label-tasks")["items"][0]
     assert (task["width"], task["height"], task["golden"]) == (640, 480, False)
     no_barrier(page)

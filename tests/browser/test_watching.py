@@ -43,7 +43,7 @@ def test_an_alarm_stands_on_every_page_until_it_is_closed_with_a_reason(page, pl
     before.get_by_role("link", name=re.compile(seen[0]["part"])).wait_for()
     after.get_by_role("link", name=re.compile(seen[1]["part"])).wait_for()
     loaded = "nodes => nodes.length === 2 && nodes.every(n => n.complete && n.naturalWidth > 0)"
-    page.wait_for_function(f"({loaded})([...document.querySelectorAll('.strip img')])")
+    page.wait_for_function(f"() => ({loaded})([...document.querySelectorAll('.strip img')])")
     assert dialog.get_by_role("button", name="Close: seen to").is_disabled(), "without a reason nothing is closed"
     no_barrier(page)
 
