@@ -97,12 +97,6 @@ def course(blob: NDArray[np.bool_]) -> Course:
     return Course(length, area / (length + branches), _angle(smooth[-1] - smooth[0]), _line(smooth))
 
 
-def curve_length_and_width(blob: NDArray[np.bool_]) -> tuple[float, float]:
-    """Length along a blob's curve and mean width across it, in pixels; see `course`."""
-    found = course(blob)
-    return found.length_px, found.width_px
-
-
 def contrast(
     pixels: NDArray[np.uint8] | NDArray[np.uint16], blob: NDArray[np.bool_], *, x: int = 0, y: int = 0
 ) -> float:

@@ -36,9 +36,3 @@ class Answering(nn.Module):
         # With one class log sum exp is the class itself, to the bit.
         any_defect = defects[0] if defects.shape[0] == 1 else defects.logsumexp(dim=0)
         return any_defect - logits[0], defects.argmax(dim=0).to(torch.uint8)
-
-
-def log_odds_of_any(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`K x H x W` logits -> `H x W` log(p / (1 - p)), p the softmax probability of all defect classes together."""
-    odds: NDArray[np.float32] = np.logaddexp.reduce(logits[1:], axis=0) - logits[0]
-    return odds

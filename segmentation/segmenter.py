@@ -43,19 +43,13 @@ class FrameSegmenter:
     novelty: Novelty | None = None
     """What clean parts look like; what is unlike them, and no defect to the network, has the class `UNKNOWN`."""
 
-    def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16], *, core: int | None = None) -> Segmentation:
-        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile.
-
-        `core` is the largest side of a tile's core in pixels, a multiple of the stride; the answer does not depend
-        on it, time and memory do.
-        """
+    def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
+        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile."""
         height, width = pixels.shape[:2]
         ids = np.array(sorted(self.classes), np.uint8)  # the network's, then perhaps `UNKNOWN`
         log_odds = np.empty((height, width), np.float16)
         class_id = np.empty((height, width), np.uint8)
-        cores = tiled.answers(
-            pixels, self.look, reach=self.reach, stride=self.stride, bits=camera_bits(pixels), core=core
-        )
+        cores = tiled.answers(pixels, self.look, reach=self.reach, stride=self.stride, bits=camera_bits(pixels))
         for box, (odds, kind) in cores:
             place = np.s_[box.y : box.bottom, box.x : box.right]
             log_odds[place] = calibrated(odds, *self.calibration)

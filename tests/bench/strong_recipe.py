@@ -27,7 +27,6 @@ from monai.inferers import sliding_window_inference
 
 from qc.dataset import IGNORE, DataSet, open_dataset
 from qc.ports import Segmentation
-from segmentation.answering import log_odds_of_any
 from segmentation.data import cut, rgb
 from segmentation.evaluate import evaluate
 from segmentation.losses import dice_loss, focal_loss
@@ -46,6 +45,11 @@ FIGURES = (
     "pixel_f1",
     "mean_iou",
 )
+
+
+def log_odds_of_any(logits: np.ndarray) -> np.ndarray:
+    """`K x H x W` logits -> `H x W` log(p / (1 - p)), p the softmax probability of all defect classes together."""
+    return np.logaddexp.reduce(logits[1:], axis=0) - logits[0]
 
 
 class Recipe:

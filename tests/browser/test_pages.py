@@ -113,7 +113,8 @@ def test_the_engineer_sees_a_recommendation_with_its_chance_money_and_cause(page
 def test_the_registry_shows_who_serves(page, plant):
     page.get_by_role("link", name="Models").click()
     champion = plant.call("GET", "/models")["items"][0]["id"]
-    page.locator(".model").filter(has_text=champion.removeprefix("sha256:")[:10]).get_by_text("champion", exact=True).wait_for()
+    shown = page.locator(".model").filter(has_text=champion.removeprefix("sha256:")[:10])
+    shown.get_by_text("champion", exact=True).wait_for()
 
 
 @pytest.mark.parametrize("where", ["inspect", "engineer", "labels", "models"])

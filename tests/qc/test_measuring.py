@@ -10,9 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qc.measuring import contrast, course, curve_length_and_width
+from qc.measuring import contrast, course
 
 ANGLES = [math.radians(a) for a in (0, 3, 17, 30, 45, 60, 88, 90, 135, 163)]
+
+
+def length_and_width(blob):
+    found = course(blob)
+    return found.length_px, found.width_px
 
 
 def straight(length: float, width: float, angle: float, side: int = 260) -> np.ndarray:
@@ -57,7 +62,7 @@ def test_a_scratch_one_pixel_wide_keeps_its_length(angle):
     reach = 80 * np.array([math.cos(angle), -math.sin(angle)])
     cv2.line(picture, *(tuple(int(v) for v in np.rint(130 + s * reach)) for s in (-1, 1)), 1, 1)
 
-    length, width = curve_length_and_width(picture > 0)
+    length, width = length_and_width(picture > 0)
 
     assert length == pytest.approx(161, abs=2)
     assert 0.6 <= width <= 1.1  # at 45 degrees its pixels touch at corners only
@@ -89,7 +94,7 @@ def test_a_wave_a_corner_and_a_spiral_are_followed():
     spiral = np.c_[150 + (10 + 8 * s) * np.cos(s), 150 + (10 + 8 * s) * np.sin(s)]
     for points in (wave, corner, spiral):
         true = float(np.hypot(*np.diff(points, axis=0).T).sum()) + 3
-        length, width = curve_length_and_width(along(points, 3))
+        length, width = length_and_width(along(points, 3))
         assert length == pytest.approx(true, rel=0.015)
         assert width == pytest.approx(3, abs=0.2)
 
@@ -117,8 +122,8 @@ def test_discs_and_squares_are_as_long_as_they_are_wide_and_have_no_direction():
 
 
 def test_one_pixel_is_one_pixel_long_and_wide():
-    assert curve_length_and_width(np.ones((1, 1), bool)) == (1.0, 1.0)
-    assert curve_length_and_width(np.ones((1, 2), bool)) == (2.0, 1.0)
+    assert length_and_width(np.ones((1, 1), bool)) == (1.0, 1.0)
+    assert length_and_width(np.ones((1, 2), bool)) == (2.0, 1.0)
     assert course(np.ones((1, 7), bool)).angle_deg == 0
     assert course(np.ones((7, 1), bool)).angle_deg == 90
 
@@ -126,7 +131,7 @@ def test_one_pixel_is_one_pixel_long_and_wide():
 def test_a_scratch_over_a_whole_frame_is_measured_as_truly_as_a_small_one():
     picture = np.zeros((3000, 3600), np.uint8)
     cv2.line(picture, (10, 10), (3400, 2800), 1, 9)
-    length, width = curve_length_and_width(picture > 0)
+    length, width = length_and_width(picture > 0)
     true = math.hypot(3390, 2790) + 9
     assert length == pytest.approx(true, rel=0.01)
     assert width == pytest.approx((picture > 0).sum() / true, rel=0.01)
