@@ -52,4 +52,11 @@ def test_ids_are_version_7_and_differ():
 
     assert len(set(ids)) == 1000
     assert all(i[14] == "7" and i[19] in "89ab" for i in ids)
-    assert ids[0][:8] <= ids[-1][:8]
+    assert ids == sorted(ids), "made in one millisecond or not, the later sorts later"
+
+
+def test_ids_rise_also_when_the_clock_is_set_back(monkeypatch):
+    before = new_id()
+    monkeypatch.setattr("qc.records.time.time_ns", lambda: 10**18)
+
+    assert before < new_id() < new_id()

@@ -30,7 +30,7 @@ export function Detail({ recommendation, process, all, choose }: Props) {
     { name: plan.scrap, value: advice.value_if_scrapped, chosen: advice.decision === "scrap" },
   ];
   return (
-    <article className="detail" aria-label={`Recommendation for ${recommendation.part}`}>
+    <article className="detail" tabIndex={0} aria-label={`Recommendation for ${recommendation.part}`}>
       <header>
         <DecisionMark decision={advice.decision} large />
         <div>
