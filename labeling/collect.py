@@ -7,15 +7,19 @@ same thing twice changes nothing, so that replays, sweeps and webhooks may overl
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlmodel import Session, col, select
 
 from labeling.convert import from_results
+from labeling.evidence import components
 from labeling.push import png
 from labeling.records import Annotation, LabelTask, TaskState
 from labeling.studio import EVENTS, KEY, Listed, Studio
@@ -151,6 +155,7 @@ def collect_task(session: Session, studio: Studio, blobs: BlobStore, label_task:
         session.add(row)
     if changed:
         label_task.problem = problems[-1] if problems else None
+        label_task.settled_key, label_task.settled_classes = None, {}  # what was settled was another drawing
     return _settle(label_task, finished=bool(standing), changed=changed, refused=bool(problems), now=now)
 
 
@@ -203,6 +208,7 @@ def _store(
         "classes": {str(class_id): name for class_id, name in studio.classes.items()},
         "lead_time_s": None if annotation.get("lead_time") is None else float(annotation["lead_time"]),
         "specks": drawing.specks,
+        "drawn": counted(drawing.mask, studio.classes),
         "received_at": now,
         "deleted": False,
     }
@@ -218,6 +224,11 @@ def _store(
             setattr(row, name, value)
     session.add(row)
     return row
+
+
+def counted(mask: NDArray[np.uint8], classes: Mapping[int, str]) -> dict[str, int]:
+    """Class name to the number of defects drawn on a mask; classes that are not drawn are left out."""
+    return dict(Counter(classes[class_id] for class_id, _, _ in components(mask) if class_id in classes))
 
 
 def _author(annotation: Mapping[str, Any]) -> str:

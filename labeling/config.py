@@ -23,8 +23,10 @@ COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 GREY = "#999999"
 
 
-def label_config(labels: Iterable[str]) -> str:
+def label_config(labels: Iterable[str], hints: Mapping[str, str] | None = None) -> str:
     """The project's configuration for Label Studio.
+
+    A label's hint, from the label book, shows on the label (`hints`: label to words).
 
     `smoothing` is off: a defect of a few pixels is labelled by its pixels, not by what a browser makes of them. The
     brush comes first, because pre-drawn masks are brush regions and the first tool is the one that is ready. That
@@ -52,14 +54,29 @@ def label_config(labels: Iterable[str]) -> str:
     ):
         tool = ElementTree.SubElement(view, tag, {"name": name, "toName": IMAGE, **extra})
         for place, label in enumerate(labels):
-            ElementTree.SubElement(tool, "Label", value=label, background=COLOURS[place % len(COLOURS)])
+            ElementTree.SubElement(tool, "Label", _label(label, place, hints))
         ElementTree.SubElement(tool, "Label", value=UNSURE, background=GREY)
     for tag, name in (("KeyPointLabels", CLICK), ("RectangleLabels", FRAME)):
         tool = ElementTree.SubElement(view, tag, {"name": name, "toName": IMAGE, "smart": "true", "smartOnly": "true"})
         for place, label in enumerate(labels):
-            ElementTree.SubElement(tool, "Label", value=label, background=COLOURS[place % len(COLOURS)], smart="true")
+            ElementTree.SubElement(tool, "Label", {**_label(label, place, hints), "smart": "true"})
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
+
+
+def _label(label: str, place: int, hints: Mapping[str, str] | None) -> dict[str, str]:
+    said = {"value": label, "background": COLOURS[place % len(COLOURS)]}
+    return said | ({"hint": hints[label]} if hints and label in hints else {})
+
+
+def hints_of(config: str) -> dict[str, str]:
+    """The hints that a project's configuration shows, by label; empty if it is not ours."""
+    try:
+        root = ElementTree.fromstring(config)
+    except ElementTree.ParseError:
+        return {}
+    labels = [label for tool in root.iter("BrushLabels") for label in tool.iter("Label")]
+    return {label.get("value", ""): label.get("hint", "") for label in labels if label.get("hint")}
 
 
 def has_smart_tools(config: str) -> bool:

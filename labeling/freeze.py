@@ -21,6 +21,7 @@ import yaml
 from numpy.typing import NDArray
 from sqlmodel import Session
 
+from labeling import book
 from labeling.consensus import consensus
 from labeling.manifest import write_manifest
 from labeling.people import newest_of_each
@@ -74,7 +75,7 @@ def freeze(
 
     An image is the camera's own bytes, whole. Its mask is known inside the crops that people labelled, and 255 (nobody
     knows) everywhere else; where crops overlap, what was drawn last counts. Beside it stands `manifest.json`: the hash
-    of every file, who labelled what, and when.
+    of every file, who labelled what and when, and the label book that held.
 
     The folder appears whole or not at all.
 
@@ -116,7 +117,7 @@ def freeze(
                     rows.append(_take_over(work, sample, ids, mixed_in.name))
         _check_sides(work, rows, least_parts)
         _write_index(work, rows, classes, name=name or out.name, base=None if mixed_in is None else mixed_in.name)
-        write_manifest(work, now=now, frames=frames)
+        write_manifest(work, now=now, frames=frames, book=book.snapshot(session))
         open_dataset(work)
         os.rename(work, out)
     except FileExistsError as error:
@@ -157,7 +158,8 @@ def _translation(theirs: Mapping[int, str], ours: Mapping[int, str], *, where: s
 def whole_mask(exposure: Exposure, labels: Labels, blobs: BlobStore, classes: Mapping[int, str]) -> NDArray[np.uint8]:
     """`H x W` of the frame: class ids where people labelled, 255 where nobody did or people are too much at odds.
 
-    A golden crop's known mask counts. Otherwise what several people drew on one crop becomes their consensus.
+    A golden crop's known mask counts, or the drawing that an engineer declared right. Otherwise what several people
+    drew on one crop becomes their consensus.
     """
     mask = np.full((exposure.height, exposure.width), IGNORE, np.uint8)
     by_task: dict[str, tuple[LabelTask, list[Annotation]]] = {}
@@ -167,6 +169,8 @@ def whole_mask(exposure: Exposure, labels: Labels, blobs: BlobStore, classes: Ma
         crop = task.crop
         if task.golden_key is not None:
             known = drawn_mask(blobs, task, task.golden_key, task.golden_classes, classes)
+        elif task.settled_key is not None:
+            known = drawn_mask(blobs, task, task.settled_key, task.settled_classes, classes)
         elif len(rows) == 1:
             known = drawn_mask(blobs, task, rows[0].mask_key, rows[0].classes, classes)
         else:
@@ -228,6 +232,7 @@ def _write_exposure(
                 "annotation": annotation.id,
                 "reason": task.reason.value,
                 "mask": annotation.mask_key,
+                "settled": task.settled_key,
             }
             for task, annotation in labels
         ],

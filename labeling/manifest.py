@@ -30,13 +30,16 @@ def file_hashes(root: Path) -> dict[str, str]:
     return found
 
 
-def write_manifest(root: Path, *, now: datetime, frames: Sequence[Mapping[str, Any]] = ()) -> str:
+def write_manifest(
+    root: Path, *, now: datetime, frames: Sequence[Mapping[str, Any]] = (), book: Mapping[str, Any] | None = None
+) -> str:
     """Write `manifest.json`: every file's hash, where each label comes from, and an id, the hash of all that.
 
     Args:
         root: a data set that nobody writes to any more.
         now: kept, and not part of the id: the same content has the same id whenever it was frozen.
         frames: who labelled what, when, where it is known.
+        book: the label book as it held (`labeling.book.snapshot`), where there is one.
 
     Returns:
         The id, `sha256:…`.
@@ -46,7 +49,9 @@ def write_manifest(root: Path, *, now: datetime, frames: Sequence[Mapping[str, A
     """
     if (root / NAME).exists():
         raise Conflict(f"{root} has a manifest already; a version of a data set is never changed, make a new one")
-    content = {"files": file_hashes(root), "frames": [dict(frame) for frame in frames]}
+    content: dict[str, Any] = {"files": file_hashes(root), "frames": [dict(frame) for frame in frames]}
+    if book is not None:
+        content["book"] = dict(book)
     version = _id(content)
     temporary = root / f".{NAME}.{os.getpid()}"
     temporary.write_text(json.dumps({"id": version, "frozen_at": now.isoformat(), **content}, indent=1), "utf-8")
@@ -63,6 +68,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
     try:
         found = json.loads((root / NAME).read_text(encoding="utf-8"))
         content = {"files": dict(found["files"]), "frames": list(found["frames"])}
+        if "book" in found:
+            content["book"] = dict(found["book"])
         version = str(found["id"])
     except FileNotFoundError as error:
         raise InvalidInput(f"{root} has no manifest; freeze it with `qc data freeze {root}`") from error
@@ -108,6 +115,8 @@ class Difference:
     """Part to (side before, side after): figures measured before and after cannot be compared."""
     classes_added: tuple[str, ...] = ()
     classes_removed: tuple[str, ...] = ()
+    book: tuple[str, ...] = ()
+    """Classes that the label book says something else of: drawings may differ because people were told otherwise."""
 
     @property
     def is_empty(self) -> bool:
@@ -126,6 +135,7 @@ class Difference:
             "parts on another side of the split": self.moved,
             "classes added": self.classes_added,
             "classes removed": self.classes_removed,
+            "classes that the label book says something else of": self.book,
         }
         lines = [f"{len(found)} {words}" for words, found in counts.items() if found]
         lines += [f"part {part} moved from {a} to {b}" for part, (a, b) in self.moved.items()]
@@ -166,7 +176,20 @@ def diff(before: Path, after: Path) -> Difference:
         moved=moved,
         classes_added=tuple(sorted(set(new.classes.values()) - set(old.classes.values()))),
         classes_removed=tuple(sorted(set(old.classes.values()) - set(new.classes.values()))),
+        book=tuple(sorted(_book_changes(_pages(before), _pages(after)))),
     )
+
+
+def _pages(root: Path) -> dict[str, Any]:
+    """Class name to what its manifest's label book says of it; examples do not count."""
+    if not (root / NAME).exists():
+        return {}
+    classes = read_manifest(root).get("book", {}).get("classes", {})
+    return {name: (page["definition"], page["limits"]) for name, page in classes.items()}
+
+
+def _book_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
 def _differ(one: Path, other: Path) -> bool:

@@ -61,7 +61,7 @@ def push_open_tasks(
     waiting = select(LabelTask).where(LabelTask.state == TaskState.OPEN)
     urgent = waiting.order_by(col(LabelTask.urgency).desc(), col(LabelTask.opened_at), col(LabelTask.id)).limit(limit)
     created = found = failed = 0
-    pictures = _Pictures(blobs)
+    pictures = Pictures(blobs)
     for done, task in enumerate(session.exec(urgent).all(), start=1):
         try:
             there = studio.find_task(task.id)
@@ -85,7 +85,7 @@ def push_open_tasks(
     return Pushed(created, found, failed)
 
 
-def _create(session: Session, studio: Studio, pictures: _Pictures, task: LabelTask) -> int:
+def _create(session: Session, studio: Studio, pictures: Pictures, task: LabelTask) -> int:
     """Upload the crop and create the task with its proposal."""
     exposure = session.get(Exposure, (task.inspection_id, task.n))
     if exposure is None:
@@ -138,7 +138,7 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return data.tobytes()
 
 
-class _Pictures:
+class Pictures:
     """Frames read from the blob store; the last one is kept, because crops of a frame come one after the other."""
 
     def __init__(self, blobs: BlobStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import JSON, Column, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -71,6 +72,13 @@ class LabelTask(SQLModel, table=True):
     """The mask that is known to be right, in the blob store: a golden task, by which people are judged."""
     golden_classes: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """Class id (as text) to name in that mask."""
+    settled_key: str | None = None
+    """The drawing that an engineer declared right where people were at odds, in the blob store; it alone counts."""
+    settled_classes: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """Class id (as text) to name in that drawing."""
+    grounds: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """Why it is worth a person's time, as `labeling.order.grounds` found when it was opened; `urgency` follows from
+    it and from what is known of all the others."""
     state: TaskState = Field(default=TaskState.OPEN, index=True)
     studio_task_id: int | None = None
     studio_project: str | None = None
@@ -110,6 +118,8 @@ class Annotation(SQLModel, table=True):
     """Seconds the person spent on it."""
     specks: int = 0
     """Stray marks at the border that were removed (see labeling.convert)."""
+    drawn: dict[str, int] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    """Class name to the number of drawn defects; None for what was collected before this was counted."""
     received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
     superseded: bool = False
     """Somebody else labelled the same crop later; that one counts."""

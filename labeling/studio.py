@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from labeling.config import has_smart_tools, label_config, labels_of
+from labeling.book import Told
+from labeling.config import has_smart_tools, hints_of, label_config, labels_of
 from qc.errors import InvalidInput, NotFound, Unavailable
 
 TITLE = "Defects to outline"
@@ -68,6 +69,8 @@ class Studio:
     """Our project's number and birth: another one after Label Studio was set up anew."""
     classes: Mapping[int, str] = field(default_factory=dict)
     """Class id to label, as last given to `ensure_project`."""
+    book: int = 0
+    """Version of the label book that labellers are shown there; 0: none."""
     timeout_s: float = TIMEOUT_S
     _sdk: Any = field(default=None, repr=False)
     _http: Any = field(default=None, repr=False)
@@ -102,10 +105,13 @@ class Studio:
         """Who we are there; raises Unavailable."""
         return str(self.call("GET", "api/current-user/whoami")["email"])
 
-    def ensure_project(self, classes: Mapping[int, str], *, title: str = TITLE) -> int:
+    def ensure_project(self, classes: Mapping[int, str], *, title: str = TITLE, told: Told | None = None) -> int:
         """Our project's number; made, or given new classes and views, where it lacks them.
 
         Labels that are no longer among `classes` stay: finished annotations use them.
+
+        Args:
+            told: what the label book says; it shows as hints on the labels, and as the project's instructions.
         """
         self.classes = dict(sorted(classes.items()))
         listed = self.call("GET", "api/projects/", params={"title": title, "page_size": 1000})
@@ -118,18 +124,24 @@ class Studio:
             "show_collab_predictions": True,
             "maximum_annotations": 1,
         }
+        hints = dict(told.hints) if told is not None else {}
+        if told is not None:
+            wanted |= {"expert_instruction": told.instructions, "show_instruction": bool(told.hints)}
         if not mine:
-            made = self.call("POST", "api/projects/", json=wanted | {"label_config": label_config(labels)})
+            made = self.call("POST", "api/projects/", json=wanted | {"label_config": label_config(labels, hints)})
         else:
             made = self.call("GET", f"api/projects/{mine[0]['id']}/")
             there = labels_of(made["label_config"])
             all_labels = labels + [label for label in there if label not in labels]
             changes = {k: v for k, v in wanted.items() if made.get(k) != v}
-            if set(there) != set(all_labels) or not has_smart_tools(made["label_config"]):
-                changes["label_config"] = label_config(all_labels)
+            shown = {label: words for label, words in hints.items() if label in all_labels}
+            same = set(there) == set(all_labels) and hints_of(made["label_config"]) == shown
+            if not same or not has_smart_tools(made["label_config"]):
+                changes["label_config"] = label_config(all_labels, hints)
             if changes:
                 self.call("PATCH", f"api/projects/{made['id']}/", json=changes)
         self.project, self.identity = int(made["id"]), f"{made['id']}@{made['created_at']}"
+        self.book = told.version if told is not None else 0
         self._ensure_view()
         return self.project
 

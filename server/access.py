@@ -31,6 +31,7 @@ ANYBODY = frozenset(Role)
 PEOPLE = ANYBODY - {Role.MACHINE}
 DECIDES = frozenset({Role.OPERATOR, Role.ENGINEER, Role.ADMIN, Role.MACHINE})
 ENGINEERS = frozenset({Role.ENGINEER, Role.ADMIN})
+LABELS = frozenset({Role.LABELLER, Role.ENGINEER, Role.ADMIN})
 SENDS = frozenset({Role.MACHINE, Role.ENGINEER, Role.ADMIN})
 ADMINS = frozenset({Role.ADMIN})
 
@@ -61,6 +62,15 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/label-tasks"): ANYBODY,
     ("POST", "/label-tasks/{id}/golden"): ENGINEERS,
     ("GET", "/labels/quality"): ENGINEERS,
+    ("GET", "/label-book"): ANYBODY,
+    ("GET", "/label-book/{class}"): ANYBODY,
+    ("PUT", "/label-book/{class}"): ENGINEERS,
+    ("POST", "/label-book/{class}/examples"): LABELS,
+    ("POST", "/label-examples/{id}/answer"): ENGINEERS,
+    ("GET", "/label-examples/{id}/picture.png"): ANYBODY,
+    ("GET", "/label-disputes"): LABELS,
+    ("POST", "/label-disputes/{key}/settle"): ENGINEERS,
+    ("GET", "/label-drawings/{id}/picture.png"): LABELS,
     ("GET", "/models"): ANYBODY,
     ("POST", "/models/{id}/promote"): ENGINEERS,
     ("POST", "/models/rollback"): ENGINEERS,

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import delete, text, update
 from sqlmodel import Session, col, select
 
+from labeling.book_records import BookExample, Ruling
 from labeling.records import Annotation, LabelTask
 from labeling.studio import Studio
 from process_opt.records import Outcome, ProcessVersion, Recommendation
@@ -44,6 +45,7 @@ class Found:
     decisions: list[str]
     tasks: list[LabelTask]
     annotations: list[Annotation]
+    examples: list[BookExample]
     outcomes: list[Outcome]
     recommendations: list[str]
 
@@ -77,6 +79,7 @@ def find(session: Session, part: str) -> Found:
         decisions=list(session.exec(select(Decision.id).where(col(Decision.inspection_id).in_(ids)))),
         tasks=tasks,
         annotations=list(session.exec(drawn)),
+        examples=list(session.exec(select(BookExample).where(col(BookExample.inspection_id).in_(ids)))),
         outcomes=list(session.exec(select(Outcome).where(Outcome.part == part))),
         recommendations=list(session.exec(select(Recommendation.id).where(Recommendation.part == part))),
     )
@@ -162,6 +165,8 @@ def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, m
     entries = audit.naming(session, part, subjects)
     redacted = [entry.n for entry in entries if audit.redact(session, entry)]
     ids_of = (
+        (BookExample, BookExample.id, [row.id for row in found.examples]),
+        (Ruling, Ruling.part, [part]),
         (Annotation, Annotation.id, [row.id for row in found.annotations]),
         (LabelTask, LabelTask.id, [row.id for row in found.tasks]),
         (Decision, Decision.id, found.decisions),
@@ -201,6 +206,7 @@ def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, m
 def _blobs(found: Found, shared: set[str]) -> list[str]:
     keys = [exposure.original_key for exposure in found.exposures if exposure.sha256 not in shared]
     keys += [exposure.instances_key for exposure in found.exposures if exposure.instances_key]
+    keys += [key for row in found.examples for key in (row.picture_key, row.mask_key)]
     return [key for key in (*keys, *(row.mask_key for row in found.annotations)) if key]
 
 

@@ -20,6 +20,7 @@ from server.db import Database, sqlite_url
 RECORDS = (
     "qc.records",
     "labeling.records",
+    "labeling.book_records",
     "segmentation.records",
     "process_opt.records",
     "server.records",

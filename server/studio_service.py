@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from labeling.book import Told, told
 from labeling.records import LabelTask
 from labeling.studio import Studio
 from labeling.studio_process import StudioProcess, account
@@ -35,6 +36,8 @@ WEBHOOK_PATH = "/api/v1/label-studio/webhook"
 SECRET_HEADER = "X-QC-Webhook-Secret"
 ML_PATH = "/api/v1/ml"
 """Where Label Studio asks our model; it appends `/predict`, `/setup`, …"""
+BOOK_PAGE = "/labels/book"
+"""The label book among our pages; Label Studio links to it."""
 ML_USER = "inspection"
 """Name for HTTP basic authentication there; the password is the webhook's secret."""
 
@@ -76,11 +79,11 @@ class StudioService:
         self._disconnect()
 
     def fit_classes(self) -> None:
-        """Offer the champion's classes in Label Studio, where it does not offer them yet. Raises Unavailable."""
-        classes = self._classes()
+        """Offer the champion's classes in Label Studio, and show the label book as it is. Raises Unavailable."""
+        classes, told = self._classes(), self._told()
         studio = self.studio()
-        if dict(studio.classes) != classes:
-            studio.ensure_project(classes)
+        if dict(studio.classes) != classes or studio.book != told.version:
+            studio.ensure_project(classes, told=told)
 
     def register_model(self) -> None:
         """Have Label Studio ask our model for proposals, unless it does so already.
@@ -131,7 +134,7 @@ class StudioService:
         if not settings.label_studio_url:
             token = account(settings.folder(FOLDER) / "account.json").token
         studio = self._connecting = Studio(settings.studio_url, token)
-        studio.ensure_project(self._classes())
+        studio.ensure_project(self._classes(), told=self._told())
         studio.ensure_webhook(settings.url + WEBHOOK_PATH, {SECRET_HEADER: webhook_secret(home)})
         self._connected = studio
         self._model_problem = "not yet registered"
@@ -149,6 +152,10 @@ class StudioService:
     def _classes(self) -> dict[int, str]:
         serving = self._context.need_champion().serving()
         return {int(class_id): name for class_id, name in serving.classes.items()}
+
+    def _told(self) -> Told:
+        with self._context.database.read() as session:
+            return told(session, f"{self._context.settings.url}{BOOK_PAGE}")
 
 
 class ForeignStudio:
