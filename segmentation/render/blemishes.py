@@ -81,12 +81,25 @@ def _somewhere(rng: np.random.Generator, shape: Shape) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
+def between(rng: np.random.Generator, low: float, high: float) -> float:
     """Log-uniform: as many between 2 and 4 as between 4 and 8."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
-def _frame(shape: tuple[int, ...], points: NDArray[np.float64], margin: float) -> Box:
+def wander(rng: np.random.Generator, length: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A curve as a hand or a chip draws it: its heading (radians) at every point, and its points (x, y) in px.
+
+    It goes through (0, 0) in its middle. Two points a pixel; it bends by about 40 degrees from end to end, however
+    long, and wanders about as much.
+    """
+    steps = max(8, int(length * 2))
+    bend = rng.normal(0.0, 0.7) / length + np.cumsum(rng.normal(0.0, 1.0 / (length * math.sqrt(steps)), steps))
+    heading = rng.uniform(0.0, 2.0 * math.pi) + np.cumsum(bend * length / steps)
+    path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0) * (length / steps)
+    return heading, path - path[steps // 2]
+
+
+def frame_around(shape: tuple[int, ...], points: NDArray[np.float64], margin: float) -> Box:
     """The box around points (x, y), cut at the surface's edges."""
     left, top = (max(0, math.floor(v - margin)) for v in points.min(axis=0))
     right, bottom = (math.ceil(v + margin) + 1 for v in points.max(axis=0))
@@ -96,22 +109,19 @@ def _frame(shape: tuple[int, ...], points: NDArray[np.float64], margin: float) -
 
 def _scratch(rng: np.random.Generator, at: tuple[float, float], shape: tuple[int, ...]) -> Blemish:
     """A thin groove along a curve: 20-400 px long, 2-6 px wide, its depth varying with the pressure that cut it."""
-    length, width = _between(rng, 20.0, 400.0), _between(rng, 2.0, 6.0)
-    steps = max(8, int(length * 2))
-    # radians a pixel: about 40 degrees from end to end, however long, and about as much wandering on the way
-    bend = rng.normal(0.0, 0.7) / length + np.cumsum(rng.normal(0.0, 1.0 / (length * math.sqrt(steps)), steps))
-    heading = rng.uniform(0.0, 2.0 * math.pi) + np.cumsum(bend * length / steps)
-    path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0) * (length / steps)
-    path += np.asarray(at) - path[steps // 2]
+    length, width = between(rng, 20.0, 400.0), between(rng, 2.0, 6.0)
+    heading, path = wander(rng, length)
+    steps = len(path)
+    path += np.asarray(at)
     along = np.linspace(0.0, 1.0, steps)
     taper = np.minimum(1.0, np.minimum(along, 1.0 - along) * length / 14.0 + 0.25)
     knots = max(3, int(length / 30))
     pressure = np.interp(along, np.linspace(0, 1, knots), rng.uniform(0.45, 1.0, knots)) * taper
     wide = np.maximum(2.0, width * (0.6 + 0.4 * pressure))
-    steep = _between(rng, 0.09, 0.55) * pressure
+    steep = between(rng, 0.09, 0.55) * pressure
     fresh = rng.uniform(-0.12, 0.10) * pressure
 
-    box = _frame(shape, path, width + 3.0)
+    box = frame_around(shape, path, width + 3.0)
     reach = math.ceil(width / 2.0) + 1
     offset = np.arange(-reach, reach + 1)
     oy, ox = (o.ravel() for o in np.meshgrid(offset, offset, indexing="ij"))
@@ -135,10 +145,10 @@ def _scratch(rng: np.random.Generator, at: tuple[float, float], shape: tuple[int
 
 def _dent(rng: np.random.Generator, at: tuple[float, float], shape: tuple[int, ...]) -> Blemish:
     """A shallow hollow: one flank brighter, the other darker, no sharp edge anywhere."""
-    size = _between(rng, 7.0, 34.0)
+    size = between(rng, 7.0, 34.0)
     other, angle = size * rng.uniform(0.6, 1.0), rng.uniform(0.0, math.pi)
-    steep = _between(rng, 0.035, 0.14)
-    box = _frame(shape, np.asarray([at]), 3.2 * size)
+    steep = between(rng, 0.035, 0.14)
+    box = frame_around(shape, np.asarray([at]), 3.2 * size)
     x = np.arange(box.x, box.right, dtype=np.float32)[None, :] - np.float32(at[0])
     y = np.arange(box.y, box.bottom, dtype=np.float32)[:, None] - np.float32(at[1])
     c, s = math.cos(angle), math.sin(angle)
@@ -161,7 +171,7 @@ def _pits(rng: np.random.Generator, at: tuple[float, float], shape: tuple[int, .
     count = int(rng.choice([1, 1, 2, 3, 4, 6, 8]))
     centres = np.asarray(at) + rng.normal(0.0, 4.0 + 3.0 * count, (count, 2))
     radii = np.exp(rng.uniform(math.log(1.6), math.log(5.5), count))
-    box = _frame(shape, centres, 12.0)
+    box = frame_around(shape, centres, 12.0)
     x = np.arange(box.x, box.right, dtype=np.float32)[None, :]
     y = np.arange(box.y, box.bottom, dtype=np.float32)[:, None]
     gx, gy, albedo, extent = _blank(box)

@@ -6,7 +6,8 @@ import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 import yaml
 
 from qc.errors import Conflict, InvalidInput
+from qc.frame import Pixels
 from segmentation.render.blemishes import CLASSES
 from segmentation.render.part import CLEAN_SHARE, MM_PER_PX, VIEWS, RenderedPart, render_part
 
@@ -46,24 +48,15 @@ def render_dataset(
     """
     if parts < 1:
         raise InvalidInput(f"cannot render {parts} parts: at least 1")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Conflict(f"{out} is there already and not empty: choose another folder or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        for folder in ("images", "masks"):
-            (unfinished / folder).mkdir()
+    with new_dataset(out) as unfinished:
         rows = []
-        sides = _sides(parts, seed)
+        sides = sides_of(parts, seed)
         for k in range(parts):
             part = render_part(part_seed(seed, k), views=views, width=width, height=height, clean=clean)
             rows += _write_part(unfinished, part, name=f"part{k:05d}", split=sides[k])
             if progress:
                 progress(k + 1, parts)
-        with (unfinished / "split.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS)
-            table.writeheader()
-            table.writerows(rows)
+        write_table(unfinished, COLUMNS, rows)
         about = {
             "name": out.name,
             "classes": dict(CLASSES),
@@ -73,13 +66,48 @@ def render_dataset(
             f" --views {','.join(views)}",
         }
         (unfinished / "dataset.yaml").write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
+    return out
+
+
+@contextmanager
+def new_dataset(out: Path) -> Iterator[Path]:
+    """A folder to write a data set into, with `images` and `masks`; it becomes `out` when all went well.
+
+    Raises:
+        Conflict: `out` holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Conflict(f"{out} is there already and not empty: choose another folder or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        for folder in ("images", "masks"):
+            (unfinished / folder).mkdir()
+        yield unfinished
         unfinished.chmod(0o755)
         if out.exists():
             out.rmdir()
         os.rename(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return out
+
+
+def write_table(root: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """`split.csv`; what a row has beyond `columns` is left out."""
+    with (root / "split.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def write_png(path: Path, picture: Pixels) -> None:
+    """Write a picture, grey or RGB, 8 or 16 bit; raises InvalidInput where PNG cannot hold it."""
+    done, data = cv2.imencode(
+        ".png", picture if picture.ndim == 2 else picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    )
+    if not done:
+        raise InvalidInput(f"{path.name} of {picture.shape} cannot be written as PNG")
+    path.write_bytes(data.tobytes())
 
 
 def part_seed(seed: int, number: int) -> int:
@@ -87,7 +115,7 @@ def part_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _sides(parts: int, seed: int) -> list[str]:
+def sides_of(parts: int, seed: int) -> list[str]:
     """70 / 15 / 15 in every stretch of 20 parts, in shuffled order; small sets get all three as soon as they can."""
     block = ["train"] * 14 + ["val"] * 3 + ["test"] * 3
     if parts < 20:
@@ -101,10 +129,7 @@ def _write_part(root: Path, part: RenderedPart, *, name: str, split: str) -> lis
     for view in part.views:
         stem = f"{name}_{view.name}"
         for folder, picture in (("images", view.pixels), ("masks", view.mask)):
-            done, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-            if not done:
-                raise InvalidInput(f"{stem} of {picture.shape} cannot be written as PNG")
-            (root / folder / f"{stem}.png").write_bytes(data.tobytes())
+            write_png(root / folder / f"{stem}.png", picture)
         rows.append(
             {
                 "file": f"{stem}.png",
