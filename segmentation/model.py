@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ from torch import Tensor
 from qc.errors import Conflict, InvalidInput, NotFound
 from segmentation import samples
 from segmentation.config import NetworkConfig, as_json, network_config
+from segmentation.first_look import FILE as FIRST_LOOK
+from segmentation.first_look import FirstLook
+from segmentation.first_look import load as load_first_look
+from segmentation.first_look import save as save_first_look
 from segmentation.networks import Network, build
 from segmentation.novelty import Novelty
 from segmentation.novelty import load as load_novelty
@@ -66,8 +70,9 @@ def model_id(folder: Path) -> str:
         raise InvalidInput(f"{weights} cannot be read: {error}") from error
     if digest != card["weights"].get("sha256"):
         raise InvalidInput(f"{weights} is damaged or belongs to another model; fetch the folder again")
-    if "novelty" in card and _sha256(Path(folder) / NOVELTY) != card["novelty"].get("sha256"):
-        raise InvalidInput(f"{Path(folder) / NOVELTY} is damaged or belongs to another model; fetch the folder again")
+    for name, file in (("novelty", NOVELTY), ("first_look", FIRST_LOOK)):
+        if name in card and _sha256_or_none(Path(folder) / file) != card[name].get("sha256"):
+            raise InvalidInput(f"{Path(folder) / file} is damaged or belongs to another model; fetch the folder again")
     found = identity(card)
     if found != card["id"]:
         raise InvalidInput(f"{Path(folder) / CARD} was changed after training; fetch the folder again")
@@ -80,8 +85,9 @@ def identity(card: Mapping[str, Any]) -> str:
     deciding["weights"] = card["weights"]["sha256"]
     if "edge" in card:
         deciding["edge"] = card["edge"]
-    if "novelty" in card:
-        deciding["novelty"] = card["novelty"]["sha256"]
+    for name in ("novelty", "first_look"):
+        if name in card:
+            deciding[name] = card[name]["sha256"]
     text = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
@@ -100,12 +106,19 @@ def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = N
     check_device(device)
     card, network = load_network(folder)
     look = torch_look(network, device=device, threads=threads)
-    return from_card(card, look, runtime="torch", novelty=read_novelty(folder, card))
+    return from_card(
+        card, look, runtime="torch", novelty=read_novelty(folder, card), first_look=read_first_look(folder, card)
+    )
 
 
 def read_novelty(folder: Path, card: Mapping[str, Any]) -> Novelty | None:
     """What the model remembers of clean parts; None for a model without a memory."""
     return load_novelty(Path(folder) / NOVELTY) if "novelty" in card else None
+
+
+def read_first_look(folder: Path, card: Mapping[str, Any]) -> FirstLook | None:
+    """Where the model need not look; None for a model that looks everywhere."""
+    return load_first_look(Path(folder) / FIRST_LOOK) if "first_look" in card else None
 
 
 def with_novelty(folder: Path, novelty: Novelty, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,15 +133,30 @@ def with_novelty(folder: Path, novelty: Novelty, out: Path, *, about: Mapping[st
     Raises:
         InvalidInput: `folder` holds no intact model. Conflict: `out` holds something else.
     """
+    return _with(folder, out, "novelty", NOVELTY, lambda path: save_novelty(novelty, path), about)
+
+
+def with_first_look(folder: Path, look: FirstLook, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the model in `folder` with a first look into `out`: another model, with another id.
+
+    Args, Raises: as `with_novelty`.
+    """
+    return _with(folder, out, "first_look", FIRST_LOOK, lambda path: save_first_look(look, path), about)
+
+
+def _with(
+    folder: Path, out: Path, name: str, file: str, save: Callable[[Path], object], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The model in `folder`, with one more file that changes its answers, as the model `out`; its card."""
     model_id(folder)
     refuse_foreign(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         shutil.copytree(folder, working, dirs_exist_ok=True)
-        save_novelty(novelty, working / NOVELTY)
+        save(working / file)
         card = read_card(folder)
-        card["novelty"] = {"file": NOVELTY, "sha256": _sha256(working / NOVELTY), **about}
+        card[name] = {"file": file, "sha256": _sha256(working / file), **about}
         card["id"] = identity(card)
         (working / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         replace_folder(working, out)
@@ -257,6 +285,11 @@ def replace_folder(working: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         os.rename(working, folder)
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    """None for a file that is not there."""
+    return _sha256(path) if path.is_file() else None
 
 
 def _sha256(path: Path) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from qc.errors import Conflict, InvalidInput
 from qc.frame import camera_bits
 from segmentation.answering import Look
-from segmentation.model import load_network, load_segmenter, read_card, read_novelty, replace_folder
+from segmentation.model import load_network, load_segmenter, read_card, read_first_look, read_novelty, replace_folder
 from segmentation.parity import Picture, compare_verdicts, pixels_of, refusal
 from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write
 from segmentation.samples import carried
@@ -128,7 +128,8 @@ def open_ready(folder: Path, ready: Path, *, threads: int | None = None) -> Fram
     if said["runtime"] == "torch":
         return load_segmenter(folder, threads=threads)
     look = open_look(said["runtime"], ready, threads=threads)
-    return from_card(card, look, runtime=said["runtime"], novelty=read_novelty(folder, card))
+    novelty, first_look = read_novelty(folder, card), read_first_look(folder, card)
+    return from_card(card, look, runtime=said["runtime"], novelty=novelty, first_look=first_look)
 
 
 def _read(folder: Path, ready: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qc.defects import logit
+from qc.defects import CLOSE, logit
 from qc.frame import camera_bits
+from qc.geometry import Box
 from qc.ports import Segmentation
 from qc.verdict import UNKNOWN
 from segmentation import tiled
 from segmentation.answering import Answer, Answering, Look
 from segmentation.config import network_config
+from segmentation.cover import cover
+from segmentation.first_look import CELL_PX, SURELY, FirstLook, beyond, mark
 from segmentation.networks import Network
 from segmentation.novelty import Novelty
 from segmentation.operating_point import calibrated
@@ -42,18 +45,20 @@ class FrameSegmenter:
     """What computes the network (`segmentation.runtimes`)."""
     novelty: Novelty | None = None
     """What clean parts look like; what is unlike them, and no defect to the network, has the class `UNKNOWN`."""
+    first_look: FirstLook | None = None
+    """Where the network need not look; None: it looks everywhere. The memory is asked everywhere all the same."""
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
         """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile."""
         height, width = pixels.shape[:2]
         ids = np.array(sorted(self.classes), np.uint8)  # the network's, then perhaps `UNKNOWN`
-        log_odds = np.empty((height, width), np.float16)
-        class_id = np.empty((height, width), np.uint8)
-        cores = tiled.answers(pixels, self.look, reach=self.reach, stride=self.stride, bits=camera_bits(pixels))
-        for box, (odds, kind) in cores:
-            place = np.s_[box.y : box.bottom, box.x : box.right]
-            log_odds[place] = calibrated(odds, *self.calibration)
-            class_id[place] = ids[kind]
+        log_odds = np.full((height, width), SURELY, np.float16)
+        class_id = np.full((height, width), ids[0], np.uint8)
+        looked = None if self.first_look is None else self.first_look.cells(pixels)
+        if looked is None:
+            self._answer(pixels, None, log_odds, class_id)
+        else:
+            self._follow(pixels, looked, log_odds, class_id)
         if self.novelty is not None:
             inside, unknown = logit(self.edge), max(self.classes)
             for place, odds in self.novelty.log_odds(pixels, threshold=self.threshold):
@@ -63,8 +68,50 @@ class FrameSegmenter:
                 class_id[place][novel] = unknown
         return Segmentation(log_odds, class_id)
 
+    def _answer(
+        self,
+        pixels: NDArray[np.uint8] | NDArray[np.uint16],
+        cores: Sequence[Box] | None,
+        log_odds: NDArray[np.float16],
+        class_id: NDArray[np.uint8],
+    ) -> None:
+        """What the network says of `cores`, or of the whole frame, written into `log_odds` and `class_id`."""
+        ids = np.array(sorted(self.classes), np.uint8)
+        bits = camera_bits(pixels)
+        said = tiled.answers(pixels, self.look, reach=self.reach, stride=self.stride, bits=bits, cores=cores)
+        for box, (odds, kind) in said:
+            place = np.s_[box.y : box.bottom, box.x : box.right]
+            log_odds[place] = calibrated(odds, *self.calibration)
+            class_id[place] = ids[kind]
 
-def from_card(card: Mapping[str, Any], look: Look, *, runtime: str, novelty: Novelty | None = None) -> FrameSegmenter:
+    def _follow(
+        self,
+        pixels: NDArray[np.uint8] | NDArray[np.uint16],
+        wanted: NDArray[np.bool_],
+        log_odds: NDArray[np.float16],
+        class_id: NDArray[np.uint8],
+    ) -> None:
+        """Look at the wanted cells, and on from there as far as what is found reaches."""
+        height, width = log_odds.shape
+        looked = np.zeros_like(wanted)
+        whole_from = min(logit(self.edge), logit(self.threshold) - CLOSE)  # all that a verdict may rest on
+        while wanted.any():
+            cores = cover(wanted, height, width, cell=CELL_PX, reach=self.reach, stride=self.stride)
+            self._answer(pixels, cores, log_odds, class_id)
+            if cores is None:
+                return
+            mark(looked, cores)
+            wanted = beyond(log_odds, looked, whole_from)
+
+
+def from_card(
+    card: Mapping[str, Any],
+    look: Look,
+    *,
+    runtime: str,
+    novelty: Novelty | None = None,
+    first_look: FirstLook | None = None,
+) -> FrameSegmenter:
     """A look at work as the card of its model says."""
     classes = {int(k): str(v) for k, v in sorted(card["classes"].items(), key=lambda item: int(item[0]))}
     if novelty is not None:
@@ -80,6 +127,7 @@ def from_card(card: Mapping[str, Any], look: Look, *, runtime: str, novelty: Nov
         model_id=str(card["id"]),
         runtime=runtime,
         novelty=novelty,
+        first_look=first_look,
     )
 
 

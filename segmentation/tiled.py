@@ -42,6 +42,11 @@ def balanced_core(height: int, width: int, stride: int, largest: int = CORE_PX) 
     return -(-longer // count // stride) * stride
 
 
+def halo_of(reach: int, stride: int) -> int:
+    """The pixels a tile looks at around its core: at least the reach, and a multiple of the stride."""
+    return -(-reach // stride) * stride
+
+
 def window_inside(shape: tuple[int, ...], side: int, stride: int) -> Box:
     """A window of at most `side` px in the middle of a frame of `shape`, with sides that are multiples of `stride`.
 
@@ -90,6 +95,7 @@ def answers(
     stride: int,
     bits: int,
     core: int | None = None,
+    cores: Sequence[Box] | None = None,
 ) -> Iterator[tuple[Box, Planes]]:
     """What `look` says of a frame, core by core: `(box on the frame, planes of its size)`.
 
@@ -100,15 +106,19 @@ def answers(
         stride: of the network, in pixels.
         bits: the camera's depth.
         core: largest side of a core, in pixels, a multiple of `stride`; None: as the frame divides evenly.
+        cores: the places asked about, inside the frame, each beginning on a multiple of `stride`; None: all of it.
     """
     height, width = pixels.shape[:2]
-    core = balanced_core(height, width, stride) if core is None else core
-    halo = -(-reach // stride) * stride
+    halo = halo_of(reach, stride)
     right, bottom = continued(width, stride), continued(height, stride)
-    for tile in tiles(height, width, core=core, halo=halo, stride=stride):
-        x, y = max(tile.left, 0), max(tile.top, 0)
-        window = Box(x, y, min(tile.left + tile.width, right) - x, min(tile.top + tile.height, bottom) - y)
+    if cores is None:
+        core = balanced_core(height, width, stride) if core is None else core
+        cores = [tile.core for tile in tiles(height, width, core=core, halo=halo, stride=stride)]
+    for box in cores:
+        x, y = max(box.x - halo, 0), max(box.y - halo, 0)
+        window_right = box.x + -(-box.width // stride) * stride + halo
+        window_bottom = box.y + -(-box.height // stride) * stride + halo
+        window = Box(x, y, min(window_right, right) - x, min(window_bottom, bottom) - y)
         said = look(look_at(pixels, window, bits=bits, stride=stride))
-        box = tile.core
         place = np.s_[box.y - y : box.bottom - y, box.x - x : box.right - x]
         yield box, [plane[place] for plane in said]
