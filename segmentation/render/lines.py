@@ -91,9 +91,9 @@ def crack(rng: np.random.Generator, site: Site) -> Mark:
         count = len(path)
         for spacing in (80.0, 36.0, 16.0, 8.0):  # half pixels
             path = _sideways(path, min(0.07 * spacing, 0.1 * length) * _ripple(rng, count, spacing))
-        open_ = 0.5 + 0.3 * _ripple(rng, count, 60.0) + 0.25 * _ripple(rng, count, 16.0)
+        open_ = 0.7 + 0.25 * _ripple(rng, count, 60.0) + 0.2 * _ripple(rng, count, 16.0)
         open_ *= np.maximum(_taper(count, 0.3), 0.1) ** 0.7
-        deep = np.clip(0.65 + 0.4 * _ripple(rng, count, 50.0) + 0.15 * _ripple(rng, count, 14.0), 0.1, 1.0)
+        deep = np.clip(0.75 + 0.35 * _ripple(rng, count, 50.0) + 0.15 * _ripple(rng, count, 14.0), 0.1, 1.0)
         deep *= np.maximum(_taper(count, 0.15), 0.1)
         return _Line(path, np.maximum(0.5 * wide * np.clip(open_, 0.1, 1.0), 0.15), deep)
 

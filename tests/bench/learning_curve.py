@@ -1,0 +1,188 @@
+"""What few labels give, and what defects drawn into clean pictures add to them::
+
+    OMP_NUM_THREADS=1 python tests/bench/learning_curve.py ../shared/data/ksdd --defects 0 8 16 24 --minutes 12 \\
+        --describe tests/bench/ksdd_cracks.yaml --out /tmp/curve.json
+
+For each number N the model learns from N labelled defects of the train split (whole parts, drawn by lot; 8 are among
+the 16) and from all clean train pictures; once as they are, and once with the described defects drawn into these
+clean pictures beside them. Same minutes, same seed, one after the other; all judged on the same val pictures. Those
+also settle calibration, threshold and where outlines end, for both arms alike, so recall flatters both a little.
+Without --describe there is one arm. Results are kept in --out as they come; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import segmentation  # noqa: F401  # isort: skip - first, it lets smp import torchvision beside a CPU torch
+
+import argparse
+import csv
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from qc.dataset import IGNORE, DataSet, Sample, open_dataset
+from qc.errors import InvalidInput
+from segmentation.render import draw_into, read_description
+
+FIGURES = ("image_ap", "defect_recall_at_0.1", "defect_recall_at_1")
+ARMS = ("labels", "labels and drawn")
+
+JOIN_PX = 8
+"""Pieces of a drawn outline that lie closer than this are one defect: people lift the brush."""
+
+
+def defects_on(sample: Sample, data: DataSet) -> int:
+    """How many defects somebody drew on this picture."""
+    mask = sample.labels(data.classes)
+    drawn = ((mask > 0) & (mask != IGNORE)).astype(np.uint8)
+    return int(cv2.connectedComponents(cv2.dilate(drawn, np.ones((JOIN_PX + 1, JOIN_PX + 1), np.uint8)))[0]) - 1
+
+
+def choose(data: DataSet, wanted: int, seed: int) -> tuple[list[Sample], int]:
+    """Train pictures with `wanted` defects together, part after part in an order drawn by lot, and how many they are.
+
+    A picture that would bring more than are still wanted is passed over. Fewer come back where there are no more.
+    """
+    of_part: dict[str, list[Sample]] = {}
+    for sample in data.split("train"):
+        of_part.setdefault(sample.part, []).append(sample)
+    chosen, count = list[Sample](), 0
+    for number in np.random.default_rng(seed).permutation(len(of_part)):
+        for sample in of_part[sorted(of_part)[number]]:
+            here = defects_on(sample, data)
+            if here and count + here <= wanted:
+                chosen.append(sample)
+                count += here
+    return chosen, count
+
+
+def clean(data: DataSet) -> list[Sample]:
+    """Train pictures on which nobody drew a defect."""
+    return [s for s in data.split("train") if not defects_on(s, data)]
+
+
+def assemble(out: Path, data: DataSet, samples: Iterable[Sample], *, name: str) -> Path:
+    """A data set of these pictures, which stay where they are."""
+    rows = []
+    for folder in ("images", "masks"):
+        (out / folder).mkdir(parents=True)
+    for sample in samples:
+        assert sample.mask is not None
+        (out / "images" / sample.image.name).symlink_to(sample.image.resolve())
+        (out / "masks" / sample.mask.name).symlink_to(sample.mask.resolve())
+        rows.append([sample.image.name, sample.split, sample.part, sample.view, sample.group])
+    with (out / "split.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["file", "split", "part", "view", "group"], *rows])
+    about = {"name": name, "classes": dict(data.classes), **({"mm_per_px": data.mm_per_px} if data.mm_per_px else {})}
+    (out / "dataset.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
+    return out
+
+
+def drawn_pictures(work: Path, data: DataSet, description: Path, *, copies: int, seed: int) -> list[Sample]:
+    """The described defects in the clean train pictures; raises InvalidInput for a class the data set does not have."""
+    names = [d.name for d in read_description(description, mm_per_px=data.mm_per_px).defects]
+    if foreign := set(names) - set(data.classes.values()):
+        raise InvalidInput(f"{data.name} has no class {min(foreign)}; it has {', '.join(data.classes.values())}")
+    source = assemble(work / "clean", data, clean(data), name=f"clean of {data.name}")
+    draw_into(source, description, work / "drawn", copies=copies, seed=seed)
+    return [s for s in open_dataset(work / "drawn").samples if s.columns["drawn"]]
+
+
+def some(samples: Sequence[Sample], most: int, seed: int) -> list[Sample]:
+    """At most so many of them, by lot."""
+    order = np.random.default_rng([seed, 1]).permutation(len(samples))[:most]
+    return [samples[int(number)] for number in sorted(order)]
+
+
+def run(dataset: Path, *, minutes: float, seed: int) -> dict[str, Any]:
+    """Train, judge on val, forget the model."""
+    from segmentation.evaluate import evaluate
+    from segmentation.model import load_segmenter
+    from segmentation.train import train
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        card = train(dataset, Path(folder) / "model", minutes=minutes, seed=seed)
+        seconds = round(time.monotonic() - began, 1)
+        report = evaluate(load_segmenter(Path(folder) / "model"), open_dataset(dataset), split="val")
+    return {"steps": card["training"]["steps"], "seconds": seconds, **{name: report[name] for name in FIGURES}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument(
+        "--defects", type=int, nargs="+", default=[8, 16, 32, 64], metavar="N", help="0: drawn ones only"
+    )
+    parser.add_argument("--minutes", type=float, required=True, help="of each training")
+    parser.add_argument("--describe", type=Path, metavar="YAML", help="what to draw, as for qc render --defects")
+    parser.add_argument("--copies", type=int, default=1, help="drawn pictures for each clean one (1)")
+    parser.add_argument(
+        "--per-label",
+        type=float,
+        default=4.0,
+        help="at most so many drawn pictures for each labelled one, so that the real ones are not drowned (4)",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="repeat with other parts, pictures and weights (1)")
+    parser.add_argument("--out", type=Path, required=True, help="JSON; what stands there is not done again")
+    chosen = parser.parse_args()
+    data = open_dataset(chosen.dataset)
+    done: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
+    about = f"{data.name}, {chosen.minutes:g} minutes"
+    drawing = ""
+    if chosen.describe:
+        drawing = f" ({chosen.describe.name}, copies {chosen.copies}, {chosen.per_label:g} per label)"
+    for seed in range(chosen.seeds):
+        for wanted in chosen.defects:
+            for arm in ARMS:
+                key = f"{about}, seed {seed}, {wanted} defects, {arm}" + drawing * (arm != "labels")
+                if key in done or (arm == "labels" and not wanted) or (arm != "labels" and not chosen.describe):
+                    continue
+                with tempfile.TemporaryDirectory() as folder:
+                    work = Path(folder)
+                    real, count = choose(data, wanted, seed)
+                    added = list[Sample]()
+                    if arm != "labels":
+                        added = drawn_pictures(work, data, chosen.describe, copies=chosen.copies, seed=seed)
+                        added = some(added, round(chosen.per_label * len(real)) or len(added), seed)
+                    pictures = [*clean(data), *real, *added, *data.split("val")]
+                    root = assemble(work / "set", data, pictures, name=data.name)
+                    made = {"defects": count, "labelled": len(real), "drawn": len(added)}
+                    done[key] = {**made, **run(root, minutes=chosen.minutes, seed=seed)}
+                working = chosen.out.with_name(f".{chosen.out.name}.{os.getpid()}")
+                working.write_text(json.dumps(done, indent=1) + "\n")
+                os.replace(working, chosen.out)
+                print(f"{key}: {done[key]}", flush=True)
+    table(done, about, drawing, chosen.defects, chosen.seeds)
+
+
+def table(done: dict[str, Any], about: str, drawing: str, numbers: Sequence[int], seeds: int) -> None:
+    """Means over the seeds, with the interval of the first seed's val parts, and the ratio of the two arms."""
+    print(f"\n{about}, val\n{'defects':>8}  {'figure':22}{ARMS[0]:>24}{ARMS[1]:>24}{'ratio':>8}")
+    for wanted in numbers:
+        for figure in FIGURES:
+            cells, means = [], []
+            for arm in ARMS:
+                keys = [
+                    f"{about}, seed {s}, {wanted} defects, {arm}" + drawing * (arm != "labels") for s in range(seeds)
+                ]
+                found = [done[key][figure] for key in keys if key in done and done[key][figure]["value"] is not None]
+                means.append(float(np.mean([f["value"] for f in found])) if found else None)
+                cells.append(f"{means[-1]:.3f} ({found[0]['low']}-{found[0]['high']})" if found else "-")
+            before, after = means
+            ratio = f"{after / before:.2f}" if before and after is not None else "-"
+            print(f"{wanted:8}  {figure:22}{cells[0]:>24}{cells[1]:>24}{ratio:>8}")
+
+
+if __name__ == "__main__":
+    main()
