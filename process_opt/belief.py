@@ -57,12 +57,11 @@ def believe(model: ProcessModel, observed: dict[str, float], at: int, times: Map
             continue
         known = np.isfinite(raw)
         motion = model.motions[k]
-        a, b = motion.map(np.where(known, raw, 0.0)[:, None], model.draws[k])
+        clean = np.where(known, raw, 0.0)[:, None]
+        a, b = motion.map(clean, model.draws[k], at=m)
         noise = motion.noise[:, :, None]
-        for f, (js, c) in enumerate(motion.terms):
-            if len(js) == 1 and c < 0 and not known[js[0]]:
-                w = motion.weights[:, f]
-                noise = noise + (np.outer(w, w) * motion.unknown[js[0]])[:, :, None]
+        if not known.all():
+            noise = noise + motion.unsure(known[:, None], clean, m)
         m, p = predict(m, p, a, b, noise)
         for place, c in model.layout.reads[k]:
             if np.isfinite(y[place]):

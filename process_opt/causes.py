@@ -51,11 +51,10 @@ def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dic
         if skipped[k] is not None:
             continue
         here = v[list(layout.levers[k])]
-        a, _ = model.motions[k].map(np.where(np.isfinite(here), here, 0.0)[:, None])
-        if k < at:
-            before = path.start if k == 0 else path.mean[k - 1]
-            a0, b0 = model.motions[k].map(np.zeros((here.size, 1)))
-            extra = path.mean[k] - (np.einsum("ijn,jn->in", a0, before) + b0)
+        before = None if k >= at else path.start if k == 0 else path.mean[k - 1]
+        a, _ = model.motions[k].map(np.where(np.isfinite(here), here, 0.0)[:, None], at=before)
+        if before is not None:
+            extra = path.mean[k] - model.motions[k].move(np.zeros((here.size, 1)), before)
             shares[k] = response @ extra[:, 0] / half
         response = response @ a[:, :, 0]
     total = shares.sum(axis=0) + response @ (path.start[:, 0] - model.start[0]) / half

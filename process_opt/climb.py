@@ -134,9 +134,11 @@ def hill(estimate: Estimate, data: Data) -> Hill:
     off = estimate.flat() - np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
     penalty = np.concatenate([*(p.ravel() for p in estimate.penalty), np.full(size - weights, 1 / UNSURE**2)])
     slope[:weights] -= penalty[:weights] * off
+    chance_height, chance_slope = estimate.chance_prior()
+    slope[weights:] += chance_slope
     blocks = [np.kron(np.linalg.inv(m.noise), s) for m, s in zip(estimate.motions, squares, strict=True)]
     return Hill(
-        height=height - 0.5 * float((penalty[:weights] * off * off).sum()),
+        height=height + chance_height - 0.5 * float((penalty[:weights] * off * off).sum()),
         slope=slope,
         outer=outer,
         complete=(*blocks, np.diag(chances)),
@@ -178,17 +180,20 @@ def _scores(estimate: Estimate, data: Data, squares: list[Floats], chances: Floa
         x1 = path.mean[k]
         levers = list(estimate.layout.levers[k])
         v = np.where(np.isfinite(data.v[levers]), data.v[levers], 0.0)
-        g, phi = features(motion, v, x0)
+        phi, by_state = features(motion, v, x0)
         precision = np.linalg.inv(motion.noise)
-        r = (x1 - motion.weights @ phi) * use
-        a, _ = motion.map(v)
+        r = (x1 - motion.move(v, x0)) * use
+        a, _ = motion.map(v, at=x0)
         a = a if motion.joint else a[:, :, :1]
         tie = (path.cross[k] - _times(p0, a).transpose(1, 0, 2)) * use  # of the residual with the state before
         s = np.einsum("in,fn->ifn", r, phi)
         for f, (_, c) in enumerate(motion.terms):
             if c >= 0:
-                s[:, f] += tie[:, c] * g[f]
+                s[:, f] += tie[:, c] * by_state[f, c]
+            elif c <= -2:
+                s[:, f] += np.einsum("ijn,jn->in", tie, by_state[f])
         s = np.tensordot(precision, s, axes=1)
+        s[motion.pinned] = 0.0
         out.append(s.reshape(-1, s.shape[2]))
         spread = path.cov[k] - _times(path.cross[k], a).transpose(1, 0, 2) - _times(tie, a)  # of the residual itself
         both = r * (precision @ r) + np.einsum("ij,jin->in", precision, spread)
@@ -197,8 +202,10 @@ def _scores(estimate: Estimate, data: Data, squares: list[Floats], chances: Floa
         squares[k] += (phi * use) @ phi.T
         state = [f for f, (_, c) in enumerate(motion.terms) if c >= 0]
         cs = [motion.terms[f][1] for f in state]
-        if motion.joint:
-            gs = g[state]
+        if motion.columns:
+            squares[k] += np.einsum("fin,ijn,gjn->fg", by_state * use, p0, by_state, optimize=True)
+        elif motion.joint:
+            gs = by_state[state, cs]
             squares[k][np.ix_(state, state)] += np.einsum(
                 "fn,gn,fgn->fg", gs * use, gs, p0[np.ix_(cs, cs)], optimize=True
             )

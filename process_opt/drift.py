@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.estimate import Data, Estimate, features, usable
+from process_opt.estimate import Data, Estimate, usable
 
 Floats = NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def _means(estimate: Estimate, data: Data, block: NDArray[np.int64], levels: Flo
             use = usable(estimate, part, k)
             levers = list(estimate.layout.levers[k])
             v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
-            r = (path.mean[k] - motion.weights @ features(motion, v, x0)[1] - levels[mine, k].T) * use
+            r = (path.mean[k] - motion.move(v, x0) - levels[mine, k].T) * use
             np.add.at(total[:, k], mine, r.T)
             np.add.at(count[:, k], mine, use)
             square[k] += (r * r).sum(axis=1)

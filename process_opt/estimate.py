@@ -18,8 +18,20 @@ Bools = NDArray[np.bool_]
 
 CHUNK = 1000
 """Parts smoothed at once: few enough for the arrays to stay in the processor's cache."""
+LEFT_OVER = 0.15
+"""Standard deviation, at first, of a weight that a formula leaves over; the hierarchy learns it anew."""
+UNREAD = 0.05
+"""Standard deviation of what a step adds, on average, to a characteristic that a formula uses, where it is not read
+(and, at first, by chance): a formula cannot tell its constants from a characteristic that nobody has seen."""
+PINNED = 1e8
+"""Prior precision of weights that stay 0."""
 SMALLEST_NOISE = 1e-5
 """Variance, standardised: a step's chance is never taken for less than 0.3 % of the spread of the parts."""
+
+
+CHANCE_PARTS, USUAL_CHANCE = 4, 0.02
+GAUGE_PARTS, USUAL_GAUGE = 2, 0.05
+"""Before any part was seen, a step's chance and a gauge's error count as seen on so many parts, with such variances."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +99,12 @@ class Estimate:
     """For each step `d x F`: prior precision of each weight around doing nothing."""
 
     def prior_mean(self, k: int) -> Floats:
-        """`d x F`: a step that does nothing."""
+        """`d x F`: a step that does nothing, or just what its formula says."""
         out = np.zeros_like(self.motions[k].weights)
         d = self.layout.d
         out[:, 1 : d + 1] = np.eye(d)
+        if (law := self.motions[k].law) is not None:
+            out[law.rows] = 0.0
         return out
 
     def split(self, flat: Floats) -> list[Floats]:
@@ -129,6 +143,17 @@ class Estimate:
         """The same under another prior."""
         return replace(self, penalty=penalty)
 
+    def chance_prior(self) -> tuple[float, Floats]:
+        """The log prior of all chances and learnt gauges, and its slope for the `log_factors` of `with_chance`."""
+        height, slopes = 0.0, []
+        for m in self.motions:
+            inverse = USUAL_CHANCE * np.diag(np.linalg.inv(m.noise))
+            height -= CHANCE_PARTS / 2 * (float(np.linalg.slogdet(m.noise)[1]) + float(inverse.sum()))
+            slopes.append(CHANCE_PARTS / 2 * (inverse - 1.0))
+        gauge = self.gauge[~self.gauge_known]
+        height -= GAUGE_PARTS / 2 * float((np.log(gauge) + USUAL_GAUGE / gauge).sum())
+        return height, np.concatenate(slopes)
+
     def with_terms(self, extra: list[tuple[Term, ...]]) -> Estimate:
         """The same with further terms, not yet doing anything."""
         motions, penalty = [], []
@@ -165,16 +190,29 @@ def start_estimate(process: Process, layout: Layout, data: Data) -> Estimate:
     """Nothing happens at any step but chance; where EM begins."""
     d = layout.d
     motions, penalty = [], []
+    physics = layout.laws(process)
+    needed = {n.place for law in physics if law is not None for n in law.names if n.kind == "x"}
     for k in range(len(process.steps)):
-        levers = layout.levers[k]
+        levers, law = layout.levers[k], physics[k]
         terms: list[Term] = [((), -1), *(((), c) for c in range(d)), *(((j,), -1) for j in range(len(levers)))]
+        terms += [((), -2 - j) for j in range(len(law.owners) if law is not None else 0)]
         weights = np.zeros((d, len(terms)))
         weights[:, 1 : d + 1] = np.eye(d)
+        if law is not None:
+            weights[law.rows] = 0.0
         unknown = np.array([np.nanvar(data.v[j]) if np.isfinite(data.v[j]).sum() > 2 else 1.0 for j in levers])
-        motions.append(Motion(tuple(terms), weights, 0.05 * np.eye(d), unknown))
+        unread = sorted(needed - {c for _, c in layout.reads[k]})
+        chance = np.full(d, 0.05)
+        chance[unread] = UNREAD**2
+        motion = Motion(tuple(terms), weights, np.diag(chance), unknown, law)
+        motions.append(motion)
         prior = np.full((d, len(terms)), 1 / 0.5**2)
         prior[:, 0] = 1.0
         prior[:, 1 : d + 1] = 1 / 0.2**2
+        if law is not None:
+            prior[law.rows, 1:] = 1 / LEFT_OVER**2
+            prior[:, motion.columns] = np.where(motion.pinned[:, motion.columns], PINNED, 1.0)
+        prior[unread, 0] = 1 / UNREAD**2
         penalty.append(prior)
     known = [m.gauge_sd is not None for _, m in process.measurements.values()]
     gauge = np.array(
@@ -225,9 +263,20 @@ def em(estimate: Estimate, data: Data, *, passes: int, progress: Callable[[float
 
 
 def features(motion: Motion, v: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """`F x N` what multiplies (1 or) a coordinate, and its product with the coordinate's mean."""
+    """What the weights multiply at states `x` (`F x N`), and how it changes with the state (`F x d x N`).
+
+    For the unknown constants of a formula it is the formula's slope, which is for one characteristic each.
+    """
     g = motion.design(v)
-    return g, g * np.stack([x[c] if c >= 0 else np.ones(x.shape[1]) for _, c in motion.terms])
+    phi = g * np.stack([x[c] if c >= 0 else np.ones(x.shape[1]) for _, c in motion.terms])
+    by_state = np.zeros((len(g), *x.shape))
+    for f, (_, c) in enumerate(motion.terms):
+        if c >= 0:
+            by_state[f, c] = g[f]
+    if motion.columns:
+        local = motion.local(x, v, constants=True)
+        phi[motion.columns], by_state[motion.columns] = local.by_constant, local.mixed
+    return phi, by_state
 
 
 def usable(estimate: Estimate, data: Data, k: int) -> Floats:
@@ -272,7 +321,7 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
             x0, p0 = x1, p1
     mean = start_mean / count
     cov = start_square / count - np.outer(mean, mean) + 1e-4 * np.eye(d)
-    learnt = (gauge_sum + 2 * 0.05) / (gauge_n + 2)
+    learnt = (gauge_sum + GAUGE_PARTS * USUAL_GAUGE) / (gauge_n + GAUGE_PARTS)
     motions = tuple(
         _maximise(m, s, estimate.prior_mean(k), estimate.penalty[k])
         for k, (m, s) in enumerate(zip(estimate.motions, sums, strict=True))
@@ -289,19 +338,30 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
 def _add_step(
     s: _Sums, motion: Motion, use: Floats, v: Floats, x0: Floats, p0: Floats, x1: Floats, p1: Floats, cross: Floats
 ) -> None:
-    g, phi = features(motion, v, x0)
+    phi, by_state = features(motion, v, x0)
+    if motion.law is not None:  # what the formula says, for the constants as they are, is taken off
+        a, _ = motion.map(v, at=x0)
+        given = a - np.einsum("if,fjn->ijn", motion.weights, by_state)
+        x1 = x1 - (motion.move(v, x0) - motion.weights @ phi)
+        tie = np.einsum("ijn,kjn->ikn", cross, given)
+        p1 = p1 - tie - tie.transpose(1, 0, 2) + np.einsum("ijn,jln,kln->ikn", given, p0, given, optimize=True)
+        cross = cross - np.einsum("ijn,jkn->ikn", given, p0)
     weighted = phi * use
     s.n += float(use.sum())
     s.phi += weighted @ phi.T
     s.cross += x1 @ weighted.T
     s.square += (x1 * use) @ x1.T + p1 @ use
+    if motion.columns:
+        s.phi += np.einsum("fin,ijn,gjn->fg", by_state * use, p0, by_state, optimize=True)
+        s.cross += np.einsum("ijn,fjn->if", cross * use, by_state, optimize=True)
+        return
     state = [f for f, (_, c) in enumerate(motion.terms) if c >= 0]
     cs = [motion.terms[f][1] for f in state]
     if all(not motion.terms[f][0] for f in state):
         s.phi[np.ix_(state, state)] += (p0 @ use)[np.ix_(cs, cs)]
         s.cross[:, state] += (cross @ use)[:, cs]
     else:
-        gs = g[state]
+        gs = by_state[state, cs]
         s.phi[np.ix_(state, state)] += np.einsum("fn,gn,fgn->fg", gs * use, gs, p0[np.ix_(cs, cs)], optimize=True)
         s.cross[:, state] += np.einsum("ifn,fn->if", cross[:, cs], gs * use)
 
@@ -314,7 +374,7 @@ def _maximise(motion: Motion, s: _Sums, prior: Floats, penalty: Floats) -> Motio
         left = s.phi / q + np.diag(penalty[i])
         weights[i] = np.linalg.solve(left, s.cross[i] / q + penalty[i] * prior[i])
     rest = s.square - weights @ s.cross.T - s.cross @ weights.T + weights @ s.phi @ weights.T
-    noise = (rest + 4 * 0.02 * np.eye(d)) / (s.n + 4) + SMALLEST_NOISE * np.eye(d)
+    noise = (rest + CHANCE_PARTS * USUAL_CHANCE * np.eye(d)) / (s.n + CHANCE_PARTS) + SMALLEST_NOISE * np.eye(d)
     return replace(motion, weights=weights, noise=(noise + noise.T) / 2)
 
 

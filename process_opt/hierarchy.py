@@ -16,7 +16,13 @@ from process_opt.estimate import Estimate
 
 Floats = NDArray[np.float64]
 
-KINDS = ("offset", "keep", "carry", "setting", "bent")
+KINDS = ("offset", "keep", "carry", "setting", "bent", "left over", "constant")
+"""Left over: what a formula does not explain. Constants of a formula keep the priors that people gave them."""
+LEFT_OVER, CONSTANT = KINDS.index("left over"), KINDS.index("constant")
+TAILS = 6.0
+"""Degrees of freedom of the distribution of weights of a kind."""
+CLEAR = 3.0
+"""Standard errors from nothing beyond which a weight is not luck."""
 SVI_STEPS = 300
 
 
@@ -34,9 +40,14 @@ def scales(estimate: Estimate, mean: Floats, covariance: Floats, *, seed: int) -
     spread = np.maximum(np.diag(covariance)[: mean.size], 1e-12)
     told = np.maximum(1 / spread - penalty, 1e-3)
     value = (mean - prior) / spread / told
-    tau = _svi(value, 1 / np.sqrt(told), kind, partner, seed)
-    precision = 1 / np.maximum(tau[kind, partner], 3e-3) ** 2
+    free = kind != CONSTANT
+    tau = _svi(value[free], 1 / np.sqrt(told[free]), kind[free], partner[free], seed)
+    precision = 1 / np.maximum(tau[np.minimum(kind, len(tau) - 1), partner], 3e-3) ** 2
+    sure = np.maximum(value**2 - (CLEAR / np.sqrt(told)) ** 2, 0.0)
+    clear = sure > 0  # as the Student distribution has it: a weight that is clearly far out is drawn in less
+    precision[clear] = np.minimum(precision, (TAILS + 1) / (TAILS / precision + sure))[clear]
     precision[kind == 0] = np.minimum(precision[kind == 0], 4.0)
+    precision[kind == CONSTANT] = penalty[kind == CONSTANT]
     return tuple(p[:, :, 0] for p in estimate.split(precision[:, None]))
 
 
@@ -44,18 +55,22 @@ def _labels(estimate: Estimate) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     kinds, partners = [], []
     names = sorted({s.partner for s in estimate.process.steps})
     d = estimate.layout.d
-    for step, motion in zip(estimate.process.steps, estimate.motions, strict=True):
+    for step, motion, penalty in zip(estimate.process.steps, estimate.motions, estimate.penalty, strict=True):
         row = np.zeros(motion.weights.shape, dtype=np.int64)
         for f, (levers, c) in enumerate(motion.terms):
             row[:, f] = 0 if f == 0 else 2 if not levers else 3 if len(levers) == 1 and c < 0 else 4
         row[np.arange(d), 1 + np.arange(d)] = 1
+        if motion.law is not None:
+            row[motion.law.rows, 1:] = LEFT_OVER
+            row[:, motion.columns] = CONSTANT
+        row[:, 0] = np.where(penalty[:, 0] > 1.0, CONSTANT, row[:, 0])
         kinds.append(row.ravel())
         partners.append(np.full(row.size, names.index(step.partner)))
     return np.concatenate(kinds), np.concatenate(partners).astype(np.int64)
 
 
 def _svi(value: Floats, error: Floats, kind: NDArray[np.int64], partner: NDArray[np.int64], seed: int) -> Floats:
-    """Posterior mean scale of each kind and partner, `len(KINDS) x partners`."""
+    """Posterior mean scale of each kind and partner, `kinds x partners`."""
     import pyro
     import pyro.distributions as dist
     import torch
@@ -65,17 +80,17 @@ def _svi(value: Floats, error: Floats, kind: NDArray[np.int64], partner: NDArray
     torch.set_num_threads(1)
     y, e = torch.tensor(value), torch.tensor(error)
     k, p = torch.tensor(kind), torch.tensor(partner)
-    partners = int(partner.max()) + 1
+    kinds, partners = max(int(kind.max()), 4) + 1, int(partner.max()) + 1
 
     def model() -> None:
-        whole = pyro.sample("whole", dist.Normal(-2.0 * torch.ones(len(KINDS), dtype=torch.double), 1.5).to_event(1))
+        whole = pyro.sample("whole", dist.Normal(-2.0 * torch.ones(kinds, dtype=torch.double), 1.5).to_event(1))
         spread = pyro.sample("spread", dist.HalfNormal(torch.tensor(0.5, dtype=torch.double)))
-        shape = torch.zeros(len(KINDS), partners, dtype=torch.double)
+        shape = torch.zeros(kinds, partners, dtype=torch.double)
         own = pyro.sample("own", dist.Normal(shape, 1.0).to_event(2))
         tau = torch.exp(whole[:, None] + spread * own)
         with pyro.plate("weights", len(y)):
             # the effect itself is integrated out: normal prior plus normal error
-            pyro.sample("value", dist.StudentT(6.0, 0.0, torch.sqrt(tau[k, p] ** 2 + e**2)), obs=y)
+            pyro.sample("value", dist.StudentT(TAILS, 0.0, torch.sqrt(tau[k, p] ** 2 + e**2)), obs=y)
 
     pyro.clear_param_store()
     pyro.set_rng_seed(seed)

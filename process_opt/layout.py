@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.history import History
+from process_opt.law import Law, laws, levels
 from process_opt.process import Process
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,11 @@ class Layout:
     def d(self) -> int:
         """How many coordinates a part's state has."""
         return len(self.coordinates)
+
+    def laws(self, process: Process) -> list[Law | None]:
+        """Every step's formula in these numbers, or None."""
+        stretch = dict(zip(process.settings, self.stretch.tolist(), strict=True))
+        return laws(process, self.mean, self.scale, stretch)
 
     def readings(self, y: Floats) -> Floats:
         """`N x M` readings, standardised."""
@@ -85,6 +91,11 @@ def lay_out(process: Process, history: History) -> Layout:
         spread = float(np.std(off[rows])) if rows.sum() > 2 else 0.0
         half = max((s.high - s.low) / 2, 1e-9)
         stretch[j] = spread if spread > 1e-6 * half else half
+    if any(step.formula is not None for step in process.steps):
+        usual = levels(process, mean)
+        for i, (k, _) in enumerate(process.measurements.values()):
+            if process.steps[k].optional:  # where the step is not run a part's state must mean the same after it
+                mean[i] = usual[k, place[i]]
     readings = {name: i for i, name in enumerate(process.measurements)}
     levers = {name: i for i, name in enumerate(process.settings)}
     return Layout(

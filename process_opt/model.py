@@ -84,7 +84,10 @@ class ProcessModel:
     @cached_property
     def bent(self) -> tuple[bool, ...]:
         """For each step: do its settings act other than in proportion?"""
-        return tuple(any(len(levers) + (c >= 0) > 1 for levers, c in m.terms if levers) for m in self.motions)
+        return tuple(
+            m.law is not None or any(len(levers) + (c >= 0) > 1 for levers, c in m.terms if levers)
+            for m in self.motions
+        )
 
     @cached_property
     def widening(self) -> Floats:
@@ -277,12 +280,15 @@ def load_model(folder: Path) -> ProcessModel:
             raise InvalidInput(f"{folder} has format {words.get('format')}, this version reads {FORMAT}; fit it again")
         process = parse_process(words["process"], where=f"{folder.name}/model.json")
         terms = [tuple((tuple(levers), int(c)) for levers, c in step) for step in words["terms"]]
+        layout = _layout(process, words["coordinates"], a)
+        physics = layout.laws(process)
         motions = tuple(
-            Motion(terms[k], a[f"weights_{k}"], a[f"noise_{k}"], a[f"unknown_{k}"]) for k in range(len(terms))
+            Motion(terms[k], a[f"weights_{k}"], a[f"noise_{k}"], a[f"unknown_{k}"], physics[k])
+            for k in range(len(terms))
         )
         model = ProcessModel(
             process=process,
-            layout=_layout(process, words["coordinates"], a),
+            layout=layout,
             motions=motions,
             draws=tuple(a[f"draws_{k}"] for k in range(len(terms))),
             gauge=a["gauge"],

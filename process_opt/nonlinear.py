@@ -37,8 +37,8 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
             use = usable(estimate, part, k)
             levers = list(estimate.layout.levers[k])
             v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
-            _, phi = features(motion, v, x0)
-            r = (path.mean[k] - motion.weights @ phi) * use
+            phi, _ = features(motion, v, x0)
+            r = (path.mean[k] - motion.move(v, x0)) * use
             more = _values(candidates[k], v, x0)
             every = np.vstack([phi, more]) * use
             if left[k].size == 0:

@@ -2,8 +2,8 @@
 draw.
 
 One pass forward for the mean, one backward for impulse responses. In the settings the answer is exact where steps
-act in
-proportion, else a tangent at the plan, which the planner renews.
+act in proportion, else a tangent at the plan, which the planner renews. A formula is worked out itself for every plan,
+at the state that each draw then expects.
 """
 
 from __future__ import annotations
@@ -77,7 +77,12 @@ def look_ahead_each(
     carry, push = _maps(model, at, v, ran)
     states = np.empty((len(ran) + 1, d, plans, size))
     states[0] = belief.mean[:, None]
+    if any(m.law is not None for m in model.motions[at:]) and not carry.flags.writeable:
+        carry = carry.copy()
+    acts: list[tuple[int, list[int], Floats]] = []
     for k in range(len(ran)):
+        if (law := model.motions[at + k].law) is not None and ran[k].any():
+            acts.append((k, law.rows, _formula(model, at + k, v, states[k], carry[k], push[k], ran[k])))
         states[k + 1] = np.einsum("ijpn,jpn->ipn", carry[k], states[k]) + push[k]
     rows = len(open_)
     mean = np.array([states[step_of[i] - at + 1, layout.coordinate[deciding[i]]] for i in open_])
@@ -98,6 +103,9 @@ def look_ahead_each(
     cov += np.einsum("ripn,ispn->prsn", response, _spread(belief.cov, response))
     first = int(np.searchsorted(t.step_of, at))
     gain = _gain(model, at, first, v, states, after, ran)
+    for k, written, slopes in acts:
+        levers = np.array(model.layout.levers[at + k], dtype=np.int64) - first
+        gain[:, levers] += np.einsum("mrpn,rqpn->mqpn", after[k][:, written], slopes)
     widen = model.widening[open_]
     out = []
     for p in range(plans):
@@ -147,6 +155,23 @@ def _maps(model: ProcessModel, at: int, v: Floats, ran: Floats) -> tuple[Floats,
         push[k, :, p] = 0.0
         carry[k, :, :, p] = np.eye(d)[:, :, None]
     return carry, push
+
+
+def _formula(model: ProcessModel, k: int, v: Floats, x: Floats, carry: Floats, push: Floats, ran: Floats) -> Floats:
+    """Add the formula of step `k` at states `x` (`d x P x D`) to what the step carries on and pushes, where it is run.
+
+    Returns:
+        How its settings act there, `R x p x P x D`.
+    """
+    motion = model.motions[k]
+    assert motion.law is not None
+    constants = model.draws[k][list(motion.law.owners), motion.columns]
+    here = v[list(model.layout.levers[k])][:, :, None]
+    local = motion.law.local(x, here, constants[:, None], settings=True)
+    on = ran[:, None]
+    carry[motion.law.rows] += local.by_state * on
+    push[motion.law.rows] += (local.value - np.einsum("rdpn,dpn->rpn", local.by_state, x)) * on
+    return local.by_setting * on
 
 
 def _spread(cov: Floats, response: Floats) -> Floats:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from process_opt.formula import Formula, parse_formula
 from qc.errors import InvalidInput
 
 
@@ -60,6 +61,8 @@ class Step:
     factory: str = ""
     after: tuple[str, ...] | None = None
     """Earlier steps that are said to act on this one; None: all may."""
+    formula: Formula | None = None
+    """Known physics: what the step makes of some characteristics (`law.py`)."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def read_process(path: Path) -> Process:
 
 
 _TOP = {"name", "currency", "part", "conformance", "steps"}
-_STEP = {"name", "partner", "factory", "cost", "setup_cost", "optional", "after", "settings", "measurements"}
+_STEP = {"name", "partner", "factory", "cost", "setup_cost", "optional", "after", "settings", "measurements",
+         "formula", "constants"}  # fmt: skip
 
 
 def parse_process(content: Any, *, where: str = "process") -> Process:
@@ -154,6 +158,10 @@ def _check(process: Process, where: str) -> None:
             raise InvalidInput(f"{where}: {name} decides conformance, so it needs a limit (lower, upper)")
         if process.steps[process.measurements[name][0]].optional:
             raise InvalidInput(f"{where}: {name} decides conformance, so its step cannot be optional")
+    if any(step.formula is not None for step in process.steps):
+        from process_opt.law import check_formulas  # which needs Process itself
+
+        check_formulas(process, where)
     if process.escape >= process.value:
         raise InvalidInput(f"{where}: part.escape {process.escape} must be worth less than part.value {process.value}")
 
@@ -176,6 +184,11 @@ def _step(raw: Any, where: str, earlier: set[str]) -> Step:
     optional = content.get("optional", False)
     if not isinstance(optional, bool):
         raise InvalidInput(f"{where}: optional must be true or false, not {optional!r}")
+    formula = None
+    if content.get("formula") is not None:
+        formula = parse_formula(content["formula"], content.get("constants"), where)
+    elif content.get("constants"):
+        raise InvalidInput(f"{where}: constants belong to a formula, and the step has none")
     return Step(
         name=name,
         settings=tuple(_setting(name, n, s, where) for n, s in _mapping(content.get("settings") or {}, where).items()),
@@ -188,6 +201,7 @@ def _step(raw: Any, where: str, earlier: set[str]) -> Step:
         partner=str(content.get("partner") or ""),
         factory=str(content.get("factory") or ""),
         after=after,
+        formula=formula,
     )
 
 

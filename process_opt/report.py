@@ -17,10 +17,17 @@ def account(model: ProcessModel) -> dict[str, Any]:
     names = list(model.process.settings)
     for k, step in enumerate(model.process.steps):
         effects = []
-        draws = model.draws[k]
+        motion, draws = model.motions[k], model.draws[k]
+        known = None
+        if motion.law is not None:
+            still = np.zeros((d, 1)), np.zeros((motion.law.p, 1))
+            known = motion.local(*still, draws, settings=True).by_setting
         for j, place in enumerate(model.layout.levers[k]):
             column = 1 + d + j
             w = draws[:, column]
+            if motion.law is not None and known is not None:
+                w = w.copy()
+                w[motion.law.rows] += known[:, j]
             strongest = int(np.argmax(np.abs(w.mean(axis=1))))
             setting = model.process.settings[names[place]][1]
             reach = (setting.high - setting.nominal) / model.layout.stretch[place] * model.layout.scale[strongest]
@@ -40,6 +47,7 @@ def account(model: ProcessModel) -> dict[str, Any]:
             {
                 "step": step.name,
                 "effects": effects,
+                "formula": _formula(model, k),
                 "chance_sd": {c: round(float(s), 6) for c, s in zip(model.layout.coordinates, chance, strict=True)},
             }
         )
@@ -52,6 +60,59 @@ def account(model: ProcessModel) -> dict[str, Any]:
         "promises": _promises(model),
         "steps": steps,
     }
+
+
+def _formula(model: ProcessModel, k: int) -> dict[str, Any] | None:
+    """The step's formula, what its unknown constants were found to be, and what it leaves over.
+
+    `left_over`: standard deviation, over the parts' usual spread, of what the fit adds to the formula, as a share of
+    that characteristic's spread.
+    """
+    law, formula = model.motions[k].law, model.process.steps[k].formula
+    if law is None or formula is None:
+        return None
+    draws = model.draws[k]
+    constants = {}
+    for c, owner, column in zip(law.constants, law.owners, model.motions[k].columns, strict=True):
+        value = np.clip(c.mean + c.sd * draws[owner, column], c.low, c.high)
+        low, high = np.quantile(value, [0.05, 0.95])
+        constants[c.name] = {
+            "unit": c.unit,
+            "value": _rounded(value.mean()),
+            "interval90": [_rounded(low), _rounded(high)],
+            "prior": {"mean": _rounded(c.mean), "sd": _rounded(c.sd)},
+        }
+    fixed = [f for f, (levers, c) in enumerate(model.motions[k].terms) if c >= 0 or levers]
+    left = np.sqrt((model.motions[k].weights[:, fixed] ** 2).sum(axis=1))
+    return {
+        "expressions": dict(formula.text),
+        "constants": constants,
+        "left_over": {model.layout.coordinates[r]: round(float(left[r]), 4) for r in law.rows},
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{float(value):.6g}")
+
+
+def _formulas(report: dict[str, Any]) -> str:
+    rows = []
+    for step in report["steps"]:
+        if step.get("formula") is None:
+            continue
+        for name, text in step["formula"]["expressions"].items():
+            rest = step["formula"]["left_over"][name]
+            rows.append(
+                f"<tr><td>{html.escape(step['step'])}</td><td>{html.escape(name)} = {html.escape(text)}</td>"
+                f"<td>leaves {rest:.0%} of the usual spread to be learnt</td><td></td></tr>"
+            )
+        for name, c in step["formula"]["constants"].items():
+            low, high = c["interval90"]
+            rows.append(
+                f"<tr><td></td><td>{html.escape(name)} = {c['value']:g} {html.escape(c['unit'])}</td>"
+                f"<td>{low:g} to {high:g}</td><td>before: {c['prior']['mean']:g} ± {c['prior']['sd']:g}</td></tr>"
+            )
+    return f"<h2>Formulas</h2><table>{''.join(rows)}</table>" if rows else ""
 
 
 def _capability(told: dict[str, Any]) -> str:
@@ -130,5 +191,5 @@ def as_html(report: dict[str, Any]) -> str:
         f"<h2>Notes</h2><ul>{notes}</ul>"
         "<h2>What each setting does</h2><p>Moved from nominal to its upper limit, with 90 % intervals.</p>"
         "<table><tr><th>step</th><th>setting</th><th>acts on</th><th>effect</th><th>90 %</th><th></th></tr>"
-        f"{''.join(rows)}</table></html>"
+        f"{''.join(rows)}</table>{_formulas(report)}</html>"
     )

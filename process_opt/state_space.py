@@ -9,6 +9,10 @@ Settings are evidence too: on rows where people chose them, `v_j = a + L x + M y
 could see;
 the part that `x` explains beyond `y` is what people saw and did not write down. Ignoring it biases the effect of the
 settings.
+
+Where a step's physics is known (`law.py`), some coordinates follow the formula instead,
+`x' = f(x, v, c) + A(v) x + b(v) + w`, with the linear part near nothing: only what the formula leaves over is learnt.
+`f` is taken by its tangent at what is believed of each part.
 """
 
 from __future__ import annotations
@@ -19,11 +23,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.law import Law, Local
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 Term = tuple[tuple[int, ...], int]
-"""A feature: levers multiplied with each other (by place within the step), and the coordinate it multiplies, or -1."""
+"""A feature: levers multiplied with each other (by place within the step), and the coordinate it multiplies, or -1;
+`((), -2 - j)` is constant `j` of the step's formula, in prior standard deviations from its prior mean."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,40 @@ class Motion:
     """`d x d`, covariance of what happens by chance."""
     unknown: Floats
     """`p`: variance of each setting, for parts on which it was not recorded."""
+    law: Law | None = None
+    """The step's formula; `weights` then hold what it leaves over, and its unknown constants."""
 
     @cached_property
     def joint(self) -> bool:
-        """Do settings change what the state does?"""
-        return any(levers and c >= 0 for levers, c in self.terms)
+        """Does what happens to the state differ from part to part?"""
+        return self.law is not None or any(levers and c >= 0 for levers, c in self.terms)
+
+    @cached_property
+    def columns(self) -> list[int]:
+        """Places of the formula's unknown constants among the features."""
+        return [f for f, (_, c) in enumerate(self.terms) if c <= -2]
+
+    @cached_property
+    def pinned(self) -> Bools:
+        """`d x F`: weights that mean nothing and stay 0: a constant is for one characteristic only."""
+        out = np.zeros(self.weights.shape, dtype=bool)
+        out[:, self.columns] = True
+        if self.law is not None:
+            out[list(self.law.owners), self.columns] = False
+        return out
+
+    def local(
+        self, x: Floats, v: Floats, weights: Floats | None = None, *, settings: bool = False, constants: bool = False
+    ) -> Local:
+        """The formula at states `x` (`d x N`) and settings `v`, with the constants of `weights` (`d x F x N`)."""
+        assert self.law is not None
+        w = self.weights[:, :, None] if weights is None else weights
+        return self.law.local(x, v, w[list(self.law.owners), self.columns], settings=settings, constants=constants)
+
+    def move(self, v: Floats, x: Floats) -> Floats:
+        """`d x N`: the state after the step, without chance, from states `x`."""
+        a, b = self.map(v, at=x)
+        return np.asarray(np.einsum("ijn,jn->in", a, x) + b)
 
     def design(self, v: Floats) -> Floats:
         """`F x N`: what multiplies 1 or a coordinate, for `v` (`p x N`)."""
@@ -51,43 +87,49 @@ class Motion:
                 out[f] *= v[j]
         return out
 
-    def map(self, v: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    def map(self, v: Floats, weights: Floats | None = None, at: Floats | None = None) -> tuple[Floats, Floats]:
         """`A` (`d x d x N`) and `b` (`d x N`) for settings `v` (`p x N`).
 
         Args:
             weights: `d x F x N` for different weights in each column; ours by default.
+            at: `d x N`, states around which a formula is taken by its tangent; the usual state by default.
         """
         w = self.weights[:, :, None] if weights is None else weights
         d, n = w.shape[0], max(v.shape[1], w.shape[2])
         b = np.zeros((d, n)) + w[:, 0]
         a = w[:, 1 : d + 1] if w.shape[2] == n else np.repeat(w[:, 1 : d + 1], n, axis=2)
-        if len(self.terms) == d + 1 or not v.any():
-            return a, b
-        g = self.design(v)
-        a = a.copy() if self.joint else a
-        for f, (levers, c) in enumerate(self.terms):
-            if not levers:
-                continue
-            if c < 0:
-                b += w[:, f] * g[f]
-            else:
-                a[:, c] += w[:, f] * g[f]
+        if len(self.terms) > d + 1 and v.any():
+            g = self.design(v)
+            a = a.copy() if self.joint else a
+            for f, (levers, c) in enumerate(self.terms):
+                if not levers:
+                    continue
+                if c < 0:
+                    b += w[:, f] * g[f]
+                else:
+                    a[:, c] += w[:, f] * g[f]
+        if self.law is not None:
+            x = np.zeros((d, 1)) if at is None else at
+            local = self.local(x, v, w)
+            a = a.copy()
+            a[self.law.rows] += local.by_state
+            b[self.law.rows] += local.value - np.einsum("rdn,dn->rn", local.by_state, np.broadcast_to(x, (d, n)))
         return a, b
 
-    def slopes(self, v: Floats, weights: Floats, x: Floats) -> Floats:
-        """`d x p x N`: derivative of the move with respect to each setting, at settings `v` and state `x` (`d x N`)."""
-        d, n = weights.shape[0], weights.shape[2]
-        out = np.zeros((d, v.shape[0], n))
-        still = not v.any()
+    def unsure(self, known: Bools, v: Floats, x: Floats) -> Floats:
+        """`d x d x N`: the variance that not knowing a setting adds; `known` and `v` are `p x N`, `x` is `d x N`."""
+        d, n = self.weights.shape[0], x.shape[1]
+        out = np.zeros((d, d, n))
+        acts: dict[int, Floats] = {}
         for f, (levers, c) in enumerate(self.terms):
-            if not levers or (still and len(levers) > 1):
-                continue
-            state = x[c] if c >= 0 else 1.0
-            for i, j in enumerate(levers):
-                rest = np.ones(n)
-                for other in levers[:i] + levers[i + 1 :]:
-                    rest = rest * v[other]
-                out[:, j] += weights[:, f] * rest * state
+            if len(levers) == 1 and c < 0:
+                acts[levers[0]] = np.repeat(self.weights[:, f : f + 1], n, axis=1)
+        if self.law is not None:
+            slopes = self.local(x, v, settings=True).by_setting
+            for j, w in acts.items():
+                w[self.law.rows] += slopes[:, j]
+        for j, w in acts.items():
+            out += w[:, None] * w[None, :] * np.where(known[j], 0.0, self.unknown[j])
         return out
 
 
@@ -220,12 +262,12 @@ def smooth(
             total += ll
         known = np.isfinite(raw)
         clean = np.where(known, raw, 0.0)
-        a, b = motion.map(clean)
+        a, b = motion.map(clean, at=m)
         if not motion.joint:
             a = np.ascontiguousarray(a[:, :, :1])
         noise = motion.noise[:, :, None]
         if not known.all():
-            noise = noise + _unsure(motion, known)
+            noise = noise + motion.unsure(known, clean, m)
         if offsets is not None:
             b = b + offsets[k]
         before.append((m.copy(), p.copy()))
@@ -264,14 +306,3 @@ def smooth(
     path.start, path.start_cov = means[-1], covs[-1]
     path.mean, path.cov, path.cross = means[-2::-1], covs[-2::-1], crosses[::-1]
     return path
-
-
-def _unsure(motion: Motion, known: Bools) -> Floats:
-    """`d x d x N`: what not knowing a setting adds."""
-    d, n = motion.weights.shape[0], known.shape[1]
-    out = np.zeros((d, d, n))
-    for f, (levers, c) in enumerate(motion.terms):
-        if len(levers) == 1 and c < 0:
-            w = motion.weights[:, f]
-            out += np.outer(w, w)[:, :, None] * np.where(known[levers[0]], 0.0, motion.unknown[levers[0]])
-    return out

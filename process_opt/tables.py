@@ -17,6 +17,8 @@ Places = NDArray[np.int64]
 SEEN, SEEN_BENT = 2.5, 2.0
 """Standard deviations of its variation in the history within which a setting is moved; beyond, nobody knows what it
 does. Nearer where its effect is bent: the curve is least known at its ends."""
+SEEN_KNOWN = 5.0
+"""Where a formula says what a setting does it says so beyond what was seen too; what it leaves over does not."""
 FACTORS = 3
 """Most settings multiplied in one term (a cube)."""
 
@@ -95,6 +97,9 @@ def tables(model: ProcessModel) -> Tables:
     settings = list(model.process.settings.values())
     stretch, nominal = model.layout.stretch, model.layout.nominal
     seen = np.where(np.array([model.bent[k] for k, _ in settings], dtype=bool), SEEN_BENT, SEEN)
+    for k, motion in enumerate(model.motions):
+        if motion.law is not None:
+            seen[[model.layout.levers[k][j] for j in motion.law.settings]] = SEEN_KNOWN
     return Tables(
         carry=np.array([w[:, 1 : d + 1] for w in model.draws]),
         offset=np.array([w[:, 0] for w in model.draws]),
