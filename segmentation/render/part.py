@@ -78,6 +78,8 @@ class RenderedView:
     """`H x W` class ids of what is visible in this view; 0 elsewhere."""
     defects: tuple[TrueDefect, ...]
     """All of the part's defects, also those this view does not show."""
+    to_frame: NDArray[np.float64]
+    """3 x 3 homography from pixels of the part, the same for all of its views, to pixels of this picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,9 @@ def _photograph(
                 contrast_grey=round(contrast, 2),
             )
         )
-    return RenderedView(name=name, pixels=pixels, mask=class_of[in_frame], defects=tuple(defects))
+    return RenderedView(
+        name=name, pixels=pixels, mask=class_of[in_frame], defects=tuple(defects), to_frame=view.to_camera
+    )
 
 
 def _what_shows(seen: Field, without: Field, mark: Blemish, view: View) -> tuple[NDArray[np.bool_], float]:
