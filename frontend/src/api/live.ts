@@ -7,6 +7,7 @@ const TOUCHES: Record<string, readonly string[]> = {
   inspection: ["inspections", "stations", "shadow"],
   decision: ["inspections", "inspection", "shadow"],
   label_task: ["label-tasks", "inspection"],
+  label_book: ["label-book"],
   model: ["models", "health", "shadow"],
   job: ["jobs"],
   recommendation: ["recommendations", "processes"],

@@ -4,6 +4,170 @@
  */
 
 export interface paths {
+    "/api/v1/label-book": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Book
+         * @description Every class that the serving model or the book knows.
+         */
+        get: operations["label_book_api_v1_label_book_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-book/{class}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Book Page
+         * @description What the book says of a class, now or in an earlier version.
+         */
+        get: operations["label_book_page_api_v1_label_book__class__get"];
+        /**
+         * Write Page
+         * @description Define a class. Labellers are told at once: on its label, and in the instructions of Label Studio.
+         */
+        put: operations["write_page_api_v1_label_book__class__put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-book/{class}/examples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Propose Example
+         * @description Show a place on a real part. An engineer's example stands at once; a labeller's waits for an engineer's word.
+         */
+        post: operations["propose_example_api_v1_label_book__class__examples_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-examples/{id}/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer Example
+         * @description Take an example into the book, decline it, or take it out again.
+         */
+        post: operations["answer_example_api_v1_label_examples__id__answer_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-examples/{id}/picture.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Example Picture
+         * @description The place at native resolution, with what is drawn outlined.
+         */
+        get: operations["example_picture_api_v1_label_examples__id__picture_png_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-disputes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Disputes
+         * @description Crops that two people drew differently, and pieces whose views contradict each other.
+         */
+        get: operations["label_disputes_api_v1_label_disputes_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-disputes/{key}/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Settle
+         * @description Say whose drawing is right, or that all stand. What is learnt from is then that drawing alone.
+         */
+        post: operations["settle_api_v1_label_disputes__key__settle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-drawings/{id}/picture.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Drawing
+         * @description A label task's crop with what one person drew outlined.
+         */
+        get: operations["drawing_api_v1_label_drawings__id__picture_png_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/erasures": {
         parameters: {
             query?: never;
@@ -1001,6 +1165,14 @@ export interface components {
             relearn: boolean;
         };
         /**
+         * AnswerIn
+         * @description Does an example belong into the book?
+         */
+        AnswerIn: {
+            /** Accept */
+            accept: boolean;
+        };
+        /**
          * Asked
          * @description A part in the making: `at` is the next step to run, `observed` whatever is known of earlier steps.
          */
@@ -1078,6 +1250,19 @@ export interface components {
              * @default
              */
             process: string;
+        };
+        /**
+         * BookJson
+         * @description The whole book.
+         */
+        BookJson: {
+            /**
+             * Version
+             * @description Rises by one with every change; data sets name it.
+             */
+            version: number;
+            /** Classes */
+            classes: components["schemas"]["PageJson"][];
         };
         /**
          * CameOf
@@ -1158,6 +1343,23 @@ export interface components {
             step: string;
             /** Share */
             share: number;
+        };
+        /**
+         * ChangeJson
+         * @description A version of a class's page.
+         */
+        ChangeJson: {
+            /** Version */
+            version: number;
+            /** Change */
+            change: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
         };
         /**
          * Credentials
@@ -1288,6 +1490,44 @@ export interface components {
             items: components["schemas"]["Disagreement"][];
         };
         /**
+         * DisputeJson
+         * @description A contradiction between drawings that nobody has settled.
+         */
+        DisputeJson: {
+            /** Key */
+            key: string;
+            kind: components["schemas"]["DisputeKind"];
+            /** Part */
+            part: string;
+            /** Question */
+            question: string;
+            /** Classes */
+            classes: string[];
+            /**
+             * Certainty
+             * @description 0..1: that a label is wrong.
+             */
+            certainty: number;
+            /** Voices */
+            voices: components["schemas"]["VoiceJson"][];
+        };
+        /**
+         * DisputeKind
+         * @description Who is at odds.
+         * @enum {string}
+         */
+        DisputeKind: "people" | "views";
+        /**
+         * DisputesJson
+         * @description Open disputes, surest first; and what was settled last.
+         */
+        DisputesJson: {
+            /** Items */
+            items: components["schemas"]["DisputeJson"][];
+            /** Settled */
+            settled: components["schemas"]["RulingJson"][];
+        };
+        /**
          * ErasureIn
          * @description Which part shall go, and why.
          */
@@ -1299,6 +1539,87 @@ export interface components {
              * @description Kept in the audit trail: do not name the part here.
              */
             reason: string;
+        };
+        /**
+         * ExampleIn
+         * @description What to show: what people drew on a label task, or a place of an inspection.
+         */
+        ExampleIn: {
+            /** @default is */
+            shows: components["schemas"]["Shows"];
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /** Label Task */
+            label_task?: string | null;
+            /** Inspection Id */
+            inspection_id?: string | null;
+            /**
+             * N
+             * @description Which image of the inspection.
+             * @default 0
+             */
+            n: number;
+            /**
+             * Crop
+             * @description x, y, width, height in pixels of the image; null: around the surest such defect.
+             */
+            crop?: number[] | null;
+        };
+        /**
+         * ExampleJson
+         * @description A place on a real part that shows the class, or what is mistaken for it.
+         */
+        ExampleJson: {
+            /** Id */
+            id: string;
+            shows: components["schemas"]["Shows"];
+            state: components["schemas"]["ExampleState"];
+            /** Note */
+            note: string;
+            /** Part */
+            part: string;
+            /** View */
+            view: string;
+            /** Inspection Id */
+            inspection_id: string;
+            /** N */
+            n: number;
+            /**
+             * Crop
+             * @description x, y, width, height in pixels of the image.
+             */
+            crop: number[];
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Picture
+             * @description Address of the picture; with `?outlined=false` as the camera saw it.
+             */
+            picture: string;
+        };
+        /**
+         * ExampleState
+         * @description Does an example stand in the book?
+         * @enum {string}
+         */
+        ExampleState: "proposed" | "accepted" | "declined";
+        /**
+         * ExampleWish
+         * @description What of the settled drawing becomes an example.
+         */
+        ExampleWish: {
+            /** Class Name */
+            class_name: string;
+            /** @default is */
+            shows: components["schemas"]["Shows"];
         };
         /**
          * FigureJson
@@ -1543,6 +1864,18 @@ export interface components {
             /** Height */
             height: number | null;
             /**
+             * Reasons
+             * @description What speaks for it: uncertainty, disagreement, novelty, rarity, each 0..1; empty: not weighed yet.
+             */
+            reasons: {
+                [key: string]: number;
+            };
+            /**
+             * Cost S
+             * @description Seconds a person will need, about.
+             */
+            cost_s: number | null;
+            /**
              * Golden
              * @description Its truth is known: everybody labels it, and is compared with it.
              */
@@ -1588,6 +1921,24 @@ export interface components {
             change_per_30_days: number | null;
             /** Change Is Certain */
             change_is_certain: boolean;
+        };
+        /**
+         * LimitJson
+         * @description From which size on, or up to which, something is labelled as the class.
+         */
+        LimitJson: {
+            /**
+             * Measure
+             * @enum {string}
+             */
+            measure: "length_mm" | "width_mm" | "area_mm2";
+            /**
+             * Low
+             * @description mm, or mm² for the area; null: no limit.
+             */
+            low?: number | null;
+            /** High */
+            high?: number | null;
         };
         /**
          * ModelJson
@@ -1664,6 +2015,59 @@ export interface components {
             old: string;
             /** New */
             new: string;
+        };
+        /**
+         * PageIn
+         * @description A class's definition and limits.
+         */
+        PageIn: {
+            /** Definition */
+            definition: string;
+            /**
+             * Limits
+             * @default []
+             */
+            limits: components["schemas"]["LimitJson"][];
+            /**
+             * After
+             * @description Version of the page that this was made from; 0: there was none.
+             * @default 0
+             */
+            after: number;
+        };
+        /**
+         * PageJson
+         * @description What the book says of a class.
+         */
+        PageJson: {
+            /** Name */
+            name: string;
+            /**
+             * Version
+             * @description Of the book when this page was last changed; 0: nothing is written yet.
+             */
+            version: number;
+            /** Definition */
+            definition: string;
+            /** Limits */
+            limits: components["schemas"]["LimitJson"][];
+            /** Examples */
+            examples: components["schemas"]["ExampleJson"][];
+            /**
+             * Proposals
+             * @description Examples that wait for an engineer's word.
+             */
+            proposals: components["schemas"]["ExampleJson"][];
+            /**
+             * Served
+             * @description The model that serves knows this class, and labellers are offered it.
+             */
+            served: boolean;
+            /**
+             * History
+             * @description Newest first.
+             */
+            history: components["schemas"]["ChangeJson"][];
         };
         /**
          * ProcessLine
@@ -1747,6 +2151,52 @@ export interface components {
                 [key: string]: unknown;
             }[];
         };
+        /**
+         * RulingJson
+         * @description A dispute that was settled.
+         */
+        RulingJson: {
+            /** Part */
+            part: string;
+            /** Note */
+            note: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Annotation
+             * @description Whose drawing counts; null: all stand.
+             */
+            annotation: string | null;
+        };
+        /**
+         * SettleIn
+         * @description An engineer's word on a dispute.
+         */
+        SettleIn: {
+            /**
+             * Annotation
+             * @description The drawing that is right; null: all of them stand.
+             */
+            annotation?: string | null;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /** @description Only together with `annotation`. */
+            example?: components["schemas"]["ExampleWish"] | null;
+        };
+        /**
+         * Shows
+         * @description What an example is an example of.
+         * @enum {string}
+         */
+        Shows: "is" | "is_not";
         /**
          * StandingJson
          * @description Champion and challenger on the same production parts.
@@ -1971,6 +2421,44 @@ export interface components {
             model_version: string;
         };
         /**
+         * VoiceJson
+         * @description One drawing in a dispute.
+         */
+        VoiceJson: {
+            /** Annotation */
+            annotation: string;
+            /** Label Task */
+            label_task: string;
+            /** By */
+            by: string;
+            /** View */
+            view: string;
+            /** Inspection Id */
+            inspection_id: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Drawn
+             * @description Class to number of defects; empty: nothing here is a defect.
+             */
+            drawn: {
+                [key: string]: number;
+            };
+            /**
+             * Url
+             * @description Where to mend it; null while it is not in Label Studio.
+             */
+            url: string | null;
+            /**
+             * Picture
+             * @description Address of the crop with this drawing outlined.
+             */
+            picture: string;
+        };
+        /**
          * Who
          * @description Who is logged in.
          */
@@ -2007,6 +2495,283 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    label_book_api_v1_label_book_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BookJson"];
+                };
+            };
+        };
+    };
+    label_book_page_api_v1_label_book__class__get: {
+        parameters: {
+            query?: {
+                /** @description As the book was then. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description Name of a class. */
+                class: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    write_page_api_v1_label_book__class__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of a class. */
+                class: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PageIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    propose_example_api_v1_label_book__class__examples_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of a class. */
+                class: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExampleIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExampleJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    answer_example_api_v1_label_examples__id__answer_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnswerIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExampleJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    example_picture_api_v1_label_examples__id__picture_png_get: {
+        parameters: {
+            query?: {
+                outlined?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    label_disputes_api_v1_label_disputes_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisputesJson"];
+                };
+            };
+        };
+    };
+    settle_api_v1_label_disputes__key__settle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SettleIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulingJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    drawing_api_v1_label_drawings__id__picture_png_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     erasures_api_v1_erasures_get: {
         parameters: {
             query?: {

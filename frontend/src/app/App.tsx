@@ -32,7 +32,7 @@ function Inside({ who }: { who: Who }) {
         <Switch>
           <Route path="/inspect/:id?">{({ id }) => <InspectPage id={id} />}</Route>
           <Route path="/engineer/:id?">{({ id }) => only("/engineer", <EngineerPage id={id} />)}</Route>
-          <Route path="/labels">{only("/labels", <LabelPage />)}</Route>
+          <Route path="/labels/:tab?">{({ tab }) => only("/labels", <LabelPage at={tab} />)}</Route>
           <Route path="/models">{only("/models", <ModelsPage />)}</Route>
           <Route path="/">
             <Redirect to="/inspect" replace />

@@ -1,6 +1,5 @@
 import { SegmentedControl } from "@mantine/core";
-import { useState } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 import { pictures } from "../../api/inspections";
 import { useLabelTasks } from "../../api/learning";
 import { useIsEngineer } from "../../api/session";
@@ -9,20 +8,27 @@ import { text } from "../../text";
 import { ago } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 import { Crop } from "../../viewer/Crop";
+import { Book } from "./Book";
+import { Disputes } from "./Disputes";
 import { Golden } from "./Golden";
+import { Propose } from "./Propose";
 import { Quality } from "./Quality";
+import { whys } from "./why";
 
 /** Of a crop in the list, in CSS pixels: large enough to see a scratch of some pixels in a crop of 512. */
 const WIDE = 208;
 
-type Tab = "todo" | "done" | "cancelled" | "quality";
+const TABS = ["todo", "done", "cancelled", "disputes", "book", "quality"] as const;
+type Tab = (typeof TABS)[number];
 
 /** Waiting ones may not be in Label Studio yet; the most urgent first, then the oldest, as the server lists them. */
 const byUrgency = (a: LabelTask, b: LabelTask): number => b.urgency - a.urgency || a.id.localeCompare(b.id);
 
 /** The queue of label tasks, the next one first, each with its reason and its way into Label Studio. */
-export function LabelPage() {
-  const [tab, setTab] = useState<Tab>("todo");
+export function LabelPage({ at }: { at: string | undefined }) {
+  const [, go] = useLocation();
+  const tab: Tab = TABS.find((one) => one === at) ?? "todo";
+  const setTab = (one: Tab) => go(one === "todo" ? "/labels" : `/labels/${one}`);
   const engineer = useIsEngineer();
   const tasks = useLabelTasks(tab === "done" || tab === "cancelled" ? tab : "pushed");
   const unsent = useLabelTasks("open");
@@ -32,8 +38,8 @@ export function LabelPage() {
     <div className="page">
       <h1>{words.title}</h1>
       <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label="State"
-        data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), ...(engineer ? [{ value: "quality", label: words.quality }] : [])]} />
-      {tab === "quality" ? <Quality /> : waiting(tasks) ??
+        data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), { value: "disputes", label: words.disputes }, { value: "book", label: words.book }, ...(engineer ? [{ value: "quality", label: words.quality }] : [])]} />
+      {tab === "quality" ? <Quality /> : tab === "book" ? <Book /> : tab === "disputes" ? <Disputes /> : waiting(tasks) ??
         waiting(unsent) ??
         (items.length === 0 ? (
           <Empty title={tab === "todo" ? words.empty : `None ${words.state[tab as "done" | "cancelled"]}`}>{words.emptyHelp}</Empty>
@@ -65,10 +71,20 @@ export function LabelPage() {
                   <td>
                     {words.reason[task.reason]}
                     <p className="quiet task-why">{words.reasonHelp[task.reason]}</p>
+                    {whys(task).length > 0 && (
+                      <ul className="task-whys">
+                        {whys(task).map(({ name, value }) => (
+                          <li key={name}>
+                            <meter min={0} max={1} value={value} aria-label={words.why[name]} /> {words.why[name]}
+                          </li>
+                        ))}
+                      </ul>
+                    )}
                     {task.problem && <div className="problem">{task.problem}</div>}
                   </td>
                   <td>
                     {task.urgency.toFixed(2)}
+                    {task.cost_s !== null && <div className="quiet">{words.cost(task.cost_s)}</div>}
                   </td>
                   <td>{ago(task.closed_at ?? task.opened_at, Date.now())}</td>
                   <td>
@@ -80,6 +96,7 @@ export function LabelPage() {
                       <span className="quiet">{words.state[task.state]}</span>
                     )}
                     {task.state === "done" && engineer && <Golden task={task} />}
+                    {task.state === "done" && <Propose task={task} />}
                   </td>
                 </tr>
               ))}

@@ -1,0 +1,119 @@
+import { Button } from "@mantine/core";
+import { useState } from "react";
+import { Link } from "wouter";
+import { type BookPage, type Example, useBook, useBookAction } from "../../api/book";
+import { useIsEngineer } from "../../api/session";
+import { text } from "../../text";
+import { ago } from "../../ui/format";
+import { waiting } from "../../ui/States";
+import { BookEditor } from "./BookEditor";
+import { limitText } from "./limits";
+
+/** What each class is, from which size on, and how it looks on real parts. */
+export function Book() {
+  const book = useBook();
+  const state = waiting(book);
+  if (state || !book.data) return state;
+  return (
+    <div className="book">
+      <p className="quiet">{text.book.about(book.data.version)}</p>
+      {book.data.classes.map((page) => (
+        <ClassPage key={page.name} page={page} />
+      ))}
+    </div>
+  );
+}
+
+function ClassPage({ page }: { page: BookPage }) {
+  const [editing, setEditing] = useState(false);
+  const engineer = useIsEngineer();
+  const words = text.book;
+  const shown = (shows: Example["shows"]) => page.examples.filter((example) => example.shows === shows);
+  return (
+    <section className="model" aria-label={page.name}>
+      <header>
+        <h2>{page.name}</h2>
+        <span className="quiet">
+          {page.version > 0 ? words.version(page.version) : words.unwritten}
+          {!page.served && ` · ${words.notServed}`}
+        </span>
+        {engineer && !editing && (
+          <Button size="compact-sm" variant="default" onClick={() => setEditing(true)} aria-label={`${words.edit}: ${page.name}`}>
+            {words.edit}
+          </Button>
+        )}
+      </header>
+      {editing ? (
+        <BookEditor page={page} done={() => setEditing(false)} />
+      ) : (
+        <>
+          <p className="book-definition">{page.definition || <span className="quiet">{words.noDefinition}</span>}</p>
+          {page.limits.length > 0 && <p>{words.labelled(page.limits.map((limit) => limitText(limit, words.measure)).join("; "))}</p>}
+        </>
+      )}
+      <Shelf title={words.is(page.name)} examples={shown("is")} none={words.noExamples} />
+      <Shelf title={words.isNot(page.name)} examples={shown("is_not")} />
+      <Shelf title={words.proposals} examples={page.proposals} />
+      {page.history.length > 0 && (
+        <details>
+          <summary>{words.history(page.history.length)}</summary>
+          <ul>
+            {page.history.map((change) => (
+              <li key={change.version}>
+                {words.version(change.version)}: {change.change}, {change.by}, {ago(change.at, Date.now())}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+    </section>
+  );
+}
+
+function Shelf({ title, examples, none }: { title: string; examples: readonly Example[]; none?: string }) {
+  if (examples.length === 0) return none ? <p className="quiet">{none}</p> : null;
+  return (
+    <>
+      <h3>{title}</h3>
+      <ul className="book-shelf">
+        {examples.map((example) => (
+          <ExampleCard key={example.id} example={example} />
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function ExampleCard({ example }: { example: Example }) {
+  const engineer = useIsEngineer();
+  const action = useBookAction();
+  const words = text.book;
+  const answer = (accept: boolean) => action.mutate({ kind: "answer", id: example.id, accept });
+  return (
+    <li>
+      <img src={example.picture} alt={`${words.shows[example.shows]}: ${example.note || example.part}`} loading="lazy" />
+      {example.state === "proposed" && <strong>{words.shows[example.shows]}</strong>}
+      {example.note && <span>{example.note}</span>}
+      <span className="quiet">
+        <Link href={`/inspect/${example.inspection_id}`}>{example.part}</Link> · {example.by}
+      </span>
+      {engineer && (
+        <span className="book-answer">
+          {example.state === "proposed" && (
+            <Button size="compact-xs" variant="filled" color="dark" disabled={action.isPending} onClick={() => answer(true)}>
+              {words.accept}
+            </Button>
+          )}
+          <Button size="compact-xs" variant="default" disabled={action.isPending} onClick={() => answer(false)}>
+            {example.state === "proposed" ? words.decline : words.takeOut}
+          </Button>
+        </span>
+      )}
+      {action.error && (
+        <span role="alert" className="problem">
+          {action.error.message}
+        </span>
+      )}
+    </li>
+  );
+}

@@ -1,0 +1,95 @@
+import { Button } from "@mantine/core";
+import { useId, useState } from "react";
+import { type Dispute, useBookAction, useDisputes, type Voice } from "../../api/book";
+import { useIsEngineer } from "../../api/session";
+import { text } from "../../text";
+import { ago } from "../../ui/format";
+import { Empty, waiting } from "../../ui/States";
+
+/** Where drawings contradict each other, side by side, and an engineer's word on it. */
+export function Disputes() {
+  const disputes = useDisputes();
+  const state = waiting(disputes);
+  if (state || !disputes.data) return state;
+  const words = text.disputes;
+  const { items, settled } = disputes.data;
+  return (
+    <div className="book">
+      {items.length === 0 && <Empty title={words.none}>{words.noneHelp}</Empty>}
+      {items.map((dispute) => (
+        <OneDispute key={dispute.key} dispute={dispute} />
+      ))}
+      {settled.length > 0 && (
+        <>
+          <h2>{words.settled}</h2>
+          <ul>
+            {settled.map((ruling) => (
+              <li key={`${ruling.part} ${ruling.at}`}>
+                {ruling.part}: {ruling.annotation ? words.oneIsRight : words.allStand}
+                {ruling.note && `, “${ruling.note}”`}, {ruling.by}, {ago(ruling.at, Date.now())}
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+    </div>
+  );
+}
+
+function OneDispute({ dispute }: { dispute: Dispute }) {
+  const engineer = useIsEngineer();
+  const action = useBookAction();
+  const [note, setNote] = useState("");
+  const [example, setExample] = useState(true);
+  const id = useId();
+  const words = text.disputes;
+  const settle = (voice: Voice | null) => {
+    const shown = voice && example ? (dispute.classes.find((name) => name in voice.drawn) ?? null) : null;
+    action.mutate({ kind: "settle", key: dispute.key, annotation: voice?.annotation ?? null, note, example: shown });
+  };
+  return (
+    <section className="model" aria-label={dispute.part}>
+      <h2>{dispute.question}</h2>
+      <ul className="book-shelf">
+        {dispute.voices.map((voice) => (
+          <li key={voice.annotation}>
+            <img src={voice.picture} alt={words.drewAlt(voice.by, drawn(voice))} loading="lazy" />
+            <strong>{voice.by}</strong>
+            <span>
+              {drawn(voice)}
+              {voice.view && ` · ${voice.view}`}
+            </span>
+            {voice.url && (
+              <a href={voice.url} target="_blank" rel="noreferrer">
+                {words.mend}
+              </a>
+            )}
+            {engineer && dispute.kind === "people" && (
+              <Button size="compact-sm" color="dark" disabled={action.isPending} onClick={() => settle(voice)}>
+                {words.right(voice.by)}
+              </Button>
+            )}
+          </li>
+        ))}
+      </ul>
+      {engineer && (
+        <div className="book-answer">
+          <label htmlFor={`${id}-note`}>{words.note}</label>
+          <input id={`${id}-note`} maxLength={500} value={note} onChange={(event) => setNote(event.target.value)} />
+          {dispute.kind === "people" && (
+            <label>
+              <input type="checkbox" checked={example} onChange={(event) => setExample(event.target.checked)} /> {words.becomes}
+            </label>
+          )}
+          <Button size="compact-sm" variant="default" disabled={action.isPending} onClick={() => settle(null)}>
+            {words.stand}
+          </Button>
+        </div>
+      )}
+      {action.error && <p role="alert" className="problem">{action.error.message}</p>}
+    </section>
+  );
+}
+
+const drawn = (voice: Voice): string =>
+  Object.entries(voice.drawn).map(([name, count]) => `${count} ${name}`).join(", ") || text.disputes.nothing;
