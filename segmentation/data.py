@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,9 +16,10 @@ from qc.frame import to_8bit
 from qc.geometry import Box
 from segmentation.augment import augment, augmenter
 from segmentation.columns import false_alarms, label_quality
+from segmentation.tile_reader import Pictures, Readable
 
 CACHE_BYTES = 3_000_000_000
-"""Decoded pictures that are kept; a small data set is decoded once, a large one streams."""
+"""Decoded pictures and masks that are kept in memory; of larger data sets, crops are read (`tile_reader`)."""
 
 SPECK_PX = 16
 """A blemish of fewer pixels is drawn less often, in proportion: it may be a slip of the labeller's brush."""
@@ -97,15 +98,16 @@ class Crops:
         defect_share: float,
         seed: int,
         hard_share: float = 0.0,
+        beside: Path | None = None,
     ) -> None:
+        """`beside`: where decoded copies lie while they are needed (`tile_reader.Pictures`)."""
         if not samples:
             raise InvalidInput("there is no labelled image to learn from")
         self._samples, self._classes, self._index = samples, classes, found
         self._crop, self._batch, self._share, self._seed = crop_px, batch, defect_share, seed
         self._hard_share = hard_share if found.false_alarms else 0.0
         self._quality = [label_quality(s) for s in samples]
-        self._cache: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()
-        self._cached_bytes = 0
+        self._pictures = Pictures(samples, classes, memory_bytes=CACHE_BYTES, beside=beside)
         self._change = augmenter()
         self._by_class = {c: [b for b in found.blemishes if b.class_id == c] for c in classes if found.pixels[c]}
         self._weight = {
@@ -144,10 +146,10 @@ class Crops:
                 sample = clean[int(random.integers(len(clean)))]
             else:
                 sample = int(random.integers(len(self._samples)))
-            height, width = self._open(sample)[1].shape
+            height, width = self._pictures.open(sample)[1].shape
             x = int(random.integers(min(0, width - self._crop), max(1, width - self._crop + 1)))
             y = int(random.integers(min(0, height - self._crop), max(1, height - self._crop + 1)))
-        pixels, mask = self._open(sample)
+        pixels, mask = self._pictures.open(sample)
         return *cut(pixels, mask, x, y, self._crop), sample
 
     def _around(self, random: np.random.Generator, box: Box) -> tuple[int, int]:
@@ -156,26 +158,6 @@ class Crops:
         y = int(random.integers(box.y, box.bottom)) - int(random.integers(self._crop))
         return x, y
 
-    def _open(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        kept = self._cache.get(number)
-        if kept is not None:
-            self._cache.move_to_end(number)
-            return kept
-        sample = self._samples[number]
-        pixels = to_8bit(sample.pixels())
-        mask = sample.labels(self._classes)
-        if mask.shape != pixels.shape[:2]:
-            raise InvalidInput(
-                f"mask {sample.name}.png is {mask.shape[1]} x {mask.shape[0]} px but its image "
-                f"is {pixels.shape[1]} x {pixels.shape[0]}"
-            )
-        self._cache[number] = pixels, mask
-        self._cached_bytes += pixels.nbytes + mask.nbytes
-        while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-            _, (old, old_mask) = self._cache.popitem(last=False)
-            self._cached_bytes -= old.nbytes + old_mask.nbytes
-        return pixels, mask
-
 
 def _normalised(weights: list[float]) -> NDArray[np.float64]:
     values = np.asarray(weights, np.float64)
@@ -183,7 +165,7 @@ def _normalised(weights: list[float]) -> NDArray[np.float64]:
 
 
 def cut(
-    pixels: NDArray[np.uint8], mask: NDArray[np.uint8], x: int, y: int, size: int
+    pixels: Readable, mask: NDArray[np.uint8], x: int, y: int, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A square of `size` px at `(x, y)`, moved inside where it can be.
 
