@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from process_opt.recipe import cli as recipe
 from qc.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     known = actions.add_parser("diagnose", help="which settings are known, and the cheapest dither for the others")
     known.add_argument("model", type=Path, metavar="MODEL")
     known.set_defaults(run=run_diagnose)
+    recipe.register(actions)
 
 
 def run_fit(args: argparse.Namespace) -> int:

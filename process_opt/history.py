@@ -52,7 +52,7 @@ class History:
         return len(self.parts)
 
 
-def read_history(path: Path, process: Process) -> History:
+def read_history(path: Path, process: Process, *, all_scrapped: bool = False) -> History:
     """The history in a .csv or .parquet file; raises InvalidInput that says what is wrong where."""
     path = Path(path)
     try:
@@ -68,11 +68,16 @@ def read_history(path: Path, process: Process) -> History:
         raise InvalidInput(
             f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
         ) from error
-    return parse_history(table, process, where=path.name)
+    return parse_history(table, process, where=path.name, all_scrapped=all_scrapped)
 
 
-def parse_history(table: pd.DataFrame, process: Process, *, where: str = "history") -> History:
+def parse_history(
+    table: pd.DataFrame, process: Process, *, where: str = "history", all_scrapped: bool = False
+) -> History:
     """A history from a table.
+
+    Args:
+        all_scrapped: may every part have been scrapped? Not where a model is to be fitted, but in a trial run.
 
     Raises:
         InvalidInput: a column is missing or unknown, a value is not a number or not finite, a part is listed twice, a
@@ -99,7 +104,7 @@ def parse_history(table: pd.DataFrame, process: Process, *, where: str = "histor
             f"{where} row {wrong + 2}: assignment {assignment[wrong]!r} must be operator, dither or empty"
         )
     scrapped = disposition == "scrapped"
-    if scrapped.all():
+    if scrapped.all() and not all_scrapped:
         raise InvalidInput(
             f"{where}: every part was scrapped, so nothing is known of finished parts; add finished ones"
         )
