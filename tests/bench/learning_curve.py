@@ -5,8 +5,8 @@
 
 For each number N the model learns from N labelled defects of the train split (whole parts, drawn by lot; 8 are among
 the 16) and from all clean train pictures; once as they are, and once with the described defects drawn into these
-clean pictures beside them. Same minutes, same seed, one after the other; all judged on the same val pictures. Those
-also settle calibration, threshold and where outlines end, for both arms alike, so recall flatters both a little.
+clean pictures beside them. Same minutes (or --steps), same seed, one after the other; all judged on the same val
+pictures. Those also settle calibration, threshold and where outlines end, in both arms, so recall flatters a little.
 Without --describe there is one arm. Results are kept in --out as they come; the same command goes on.
 """
 
@@ -87,14 +87,19 @@ def assemble(out: Path, data: DataSet, samples: Iterable[Sample], *, name: str) 
     return out
 
 
-def drawn_pictures(work: Path, data: DataSet, description: Path, *, copies: int, seed: int) -> list[Sample]:
-    """The described defects in the clean train pictures; raises InvalidInput for a class the data set does not have."""
+def drawn_pictures(
+    work: Path, data: DataSet, description: Path, *, copies: int, seed: int, most: int | None = None
+) -> list[Sample]:
+    """The described defects in clean train pictures, at most so many; raises InvalidInput for a foreign class."""
     names = [d.name for d in read_description(description, mm_per_px=data.mm_per_px).defects]
     if foreign := set(names) - set(data.classes.values()):
         raise InvalidInput(f"{data.name} has no class {min(foreign)}; it has {', '.join(data.classes.values())}")
-    source = assemble(work / "clean", data, clean(data), name=f"clean of {data.name}")
+    pictures = clean(data)
+    if most is not None:
+        pictures = some(pictures, -(-most // copies), seed)
+    source = assemble(work / "clean", data, pictures, name=f"clean of {data.name}")
     draw_into(source, description, work / "drawn", copies=copies, seed=seed)
-    return [s for s in open_dataset(work / "drawn").samples if s.columns["drawn"]]
+    return [s for s in open_dataset(work / "drawn").samples if s.columns["drawn"]][:most]
 
 
 def some(samples: Sequence[Sample], most: int, seed: int) -> list[Sample]:
@@ -103,7 +108,7 @@ def some(samples: Sequence[Sample], most: int, seed: int) -> list[Sample]:
     return [samples[int(number)] for number in sorted(order)]
 
 
-def run(dataset: Path, *, minutes: float, seed: int) -> dict[str, Any]:
+def run(dataset: Path, *, minutes: float | None, steps: int | None, seed: int) -> dict[str, Any]:
     """Train, judge on val, forget the model."""
     from segmentation.evaluate import evaluate
     from segmentation.model import load_segmenter
@@ -112,7 +117,7 @@ def run(dataset: Path, *, minutes: float, seed: int) -> dict[str, Any]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        card = train(dataset, Path(folder) / "model", minutes=minutes, seed=seed)
+        card = train(dataset, Path(folder) / "model", minutes=minutes, steps=steps, seed=seed)
         seconds = round(time.monotonic() - began, 1)
         report = evaluate(load_segmenter(Path(folder) / "model"), open_dataset(dataset), split="val")
     return {"steps": card["training"]["steps"], "seconds": seconds, **{name: report[name] for name in FIGURES}}
@@ -124,7 +129,9 @@ def main() -> None:
     parser.add_argument(
         "--defects", type=int, nargs="+", default=[8, 16, 32, 64], metavar="N", help="0: drawn ones only"
     )
-    parser.add_argument("--minutes", type=float, required=True, help="of each training")
+    limit = parser.add_mutually_exclusive_group(required=True)
+    limit.add_argument("--minutes", type=float, help="of each training")
+    limit.add_argument("--steps", type=int, help="of each training: fair also where other work comes and goes")
     parser.add_argument("--describe", type=Path, metavar="YAML", help="what to draw, as for qc render --defects")
     parser.add_argument("--copies", type=int, default=1, help="drawn pictures for each clean one (1)")
     parser.add_argument(
@@ -138,7 +145,7 @@ def main() -> None:
     chosen = parser.parse_args()
     data = open_dataset(chosen.dataset)
     done: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
-    about = f"{data.name}, {chosen.minutes:g} minutes"
+    about = f"{data.name}, " + (f"{chosen.steps} steps" if chosen.steps else f"{chosen.minutes:g} minutes")
     drawing = ""
     if chosen.describe:
         drawing = f" ({chosen.describe.name}, copies {chosen.copies}, {chosen.per_label:g} per label)"
@@ -153,12 +160,12 @@ def main() -> None:
                     real, count = choose(data, wanted, seed)
                     added = list[Sample]()
                     if arm != "labels":
-                        added = drawn_pictures(work, data, chosen.describe, copies=chosen.copies, seed=seed)
-                        added = some(added, round(chosen.per_label * len(real)) or len(added), seed)
+                        most = round(chosen.per_label * len(real)) or None
+                        added = drawn_pictures(work, data, chosen.describe, copies=chosen.copies, seed=seed, most=most)
                     pictures = [*clean(data), *real, *added, *data.split("val")]
                     root = assemble(work / "set", data, pictures, name=data.name)
                     made = {"defects": count, "labelled": len(real), "drawn": len(added)}
-                    done[key] = {**made, **run(root, minutes=chosen.minutes, seed=seed)}
+                    done[key] = {**made, **run(root, minutes=chosen.minutes, steps=chosen.steps, seed=seed)}
                 working = chosen.out.with_name(f".{chosen.out.name}.{os.getpid()}")
                 working.write_text(json.dumps(done, indent=1) + "\n")
                 os.replace(working, chosen.out)

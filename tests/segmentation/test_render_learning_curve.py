@@ -44,7 +44,9 @@ def test_drawn_pictures_come_from_clean_train_pictures_only_and_fit_beside_the_l
     drawn = bench.drawn_pictures(tmp_path, data, words, copies=2, seed=0)
     assert {s.split for s in drawn} == {"train"}
     assert {s.columns["source"] for s in drawn} <= {s.image.name for s in bench.clean(data)}
-    few = bench.some(drawn, 3, 0)
+    (tmp_path / "again").mkdir()
+    few = bench.drawn_pictures(tmp_path / "again", data, words, copies=2, seed=0, most=3)
+    assert {s.name for s in few} < {s.name for s in drawn}
     pictures = [*bench.clean(data), *bench.choose(data, 2, 0)[0], *few, *data.split("val")]
     together = open_dataset(bench.assemble(tmp_path / "set", data, pictures, name="few"))
     assert len(together.samples) == len(pictures)
