@@ -25,7 +25,7 @@ CELL_PX = 128
 at which the finest level works."""
 
 PRIOR_PX = 3.0
-"""Beyond shift, turn and scale, a homography moves the frame's corners by about so much (one standard deviation): cameras
+"""Beyond shift, turn and scale, a homography moves the frame's corners by about this (one standard deviation): cameras
 look at much the same plane. Weak, so that structure in all corners overrules it."""
 
 PRIOR_WEIGHT = 0.3
@@ -42,11 +42,15 @@ class Surfaces:
     centres: Floats
     """`n x 2`, (x, y) on the target."""
     fits: NDArray[np.float32]
-    """`n x (2 reach + 1) x (2 reach + 1)`, rows are dy; -log(1 - r^2) for a correlation r > 0, else 0: the log-likelihood
-    gained for each pixel by knowing the block, its gain and offset free."""
+    """`n x (2 reach + 1) x (2 reach + 1)`, rows are dy; -log(1 - r^2) for a correlation r > 0, else 0: the
+    log-likelihood gained for each pixel by knowing the block, its gain and offset free."""
     reach: int
     shape: tuple[int, int]
     """Rows and columns of the target."""
+
+    def only(self, use: NDArray[np.bool_]) -> Surfaces:
+        """Those of some blocks."""
+        return Surfaces(self.centres[use], self.fits[use], self.reach, self.shape)
 
 
 def grey(pixels: Pixels) -> Grey:
@@ -59,7 +63,8 @@ def grey(pixels: Pixels) -> Grey:
 def structure(picture: Grey) -> Grey:
     """Where brightness changes, on a logarithmic scale and less its surroundings; the same for bright and dark."""
     calm = cv2.GaussianBlur(picture, (0, 0), 1.2)
-    steep = cv2.magnitude(cv2.Scharr(calm, cv2.CV_32F, 1, 0), cv2.Scharr(calm, cv2.CV_32F, 0, 1))
+    rises = cv2.magnitude(cv2.Scharr(calm, cv2.CV_32F, 1, 0), cv2.Scharr(calm, cv2.CV_32F, 0, 1))
+    steep: Grey = np.asarray(rises, np.float32)
     steep = np.log(steep + np.float32(0.5 * float(np.median(steep)) + 1e-3))
     return np.asarray(steep - cv2.GaussianBlur(steep, (0, 0), 12.0), np.float32)
 
@@ -91,7 +96,16 @@ def _down(factor: int) -> Floats:
     return np.array([[1 / factor, 0, middle], [0, 1 / factor, middle], [0, 0, 1.0]])
 
 
-def surfaces(source: Grey, target: Grey, matrix: Floats, *, block: int, step: int, reach: int) -> Surfaces:
+def surfaces(
+    source: Grey,
+    target: Grey,
+    matrix: Floats,
+    *,
+    block: int,
+    step: int,
+    reach: int,
+    squares: tuple[float, int] | None = None,
+) -> Surfaces:
     """How well each block of the source, laid on the target by `matrix`, fits there and around.
 
     Args:
@@ -100,6 +114,7 @@ def surfaces(source: Grey, target: Grey, matrix: Floats, *, block: int, step: in
         block: side of a block, px.
         step: from block to block, px.
         reach: tried displacements, px in x and in y.
+        squares: side of the chessboard's squares, px, and 0 for blocks on even ones only, 1 for odd ones; None for all.
     """
     rows, columns = target.shape
     laid = cv2.warpPerspective(source, matrix, (columns, rows))
@@ -109,12 +124,15 @@ def surfaces(source: Grey, target: Grey, matrix: Floats, *, block: int, step: in
     for y in range(reach + 4, rows - block - reach - 3, step):
         for x in range(reach + 4, columns - block - reach - 3, step):
             place = np.s_[y : y + block, x : x + block]
+            centre = x + block / 2 - 0.5, y + block / 2 - 0.5
+            if squares is not None and sum(int(c // squares[0]) for c in centre) % 2 != squares[1]:
+                continue
             if there[place].mean() < 0.98 or float(laid[place].std()) < 1e-3:
                 continue
             around = target[y - reach : y + block + reach, x - reach : x + block + reach]
             match = np.clip(cv2.matchTemplate(around, laid[place], cv2.TM_CCOEFF_NORMED), 0.0, 0.999)
             fits.append(cv2.GaussianBlur(-np.log1p(-match * match), (0, 0), 0.7))
-            centres.append((x + block / 2 - 0.5, y + block / 2 - 0.5))
+            centres.append(centre)
     side = 2 * reach + 1
     return Surfaces(
         np.array(centres, np.float64).reshape(-1, 2),
@@ -146,14 +164,13 @@ def small_homography(numbers: Floats, shape: tuple[int, int]) -> Floats:
     return np.asarray(np.linalg.inv(centre) @ middle @ centre)
 
 
-def fit(found: Surfaces, use: NDArray[np.bool_], start: Floats, *, free: int, px: int) -> tuple[Floats, float]:
+def fit(found: Surfaces, start: Floats, *, free: int, px: int) -> tuple[Floats, float]:
     """Climb to the displacements on which the blocks agree best.
 
     Levenberg-Marquardt on the sum of the surfaces; where a surface is no hill its curvature counts as none.
 
     Args:
         found: surfaces of the blocks.
-        use: which blocks count.
         start: the 8 numbers of `small_homography`.
         free: how many of them may change: 2 shift, 4 turn and scale too, 8 all.
         px: pixels of the full picture in one of this level.
@@ -161,10 +178,8 @@ def fit(found: Surfaces, use: NDArray[np.bool_], start: Floats, *, free: int, px
     Returns:
         The 8 numbers, and the sum of the surfaces there less what the prior costs.
     """
-    chosen = np.flatnonzero(use)
-    reach = found.reach
-    layers = _layers(found.fits[chosen], reach)
-    centres = found.centres[chosen]
+    reach, centres = found.reach, found.centres
+    layers = _layers(found.fits, reach)
 
     def shift(numbers: Floats) -> Floats:
         return moved(centres, small_homography(numbers, found.shape)) - centres

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labeling.views import PieceQuestion
+    from labeling.visibility import CarriedQuestion
 
 FORMATS = ("coco", "mvtec", "yolo", "label-studio")
 
@@ -43,6 +49,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     conflicts = below.add_parser("conflicts", help="pieces whose views are labelled as if they were different pieces")
     conflicts.add_argument("dataset", type=Path, metavar="DATASET")
     conflicts.add_argument("--split", choices=("train", "val", "test"), help="this side only")
+    conflicts.add_argument("--unaligned", action="store_true", help="do not register views: presence, class, size only")
     conflicts.add_argument("--out", type=Path, metavar="QUESTIONS.jsonl", help="one question a line; default: in words")
     conflicts.set_defaults(run=_conflicts)
 
@@ -93,34 +100,66 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a module has no type 
 
 
 def _conflicts(args: argparse.Namespace) -> int:
-    from labeling.views import contradictions, view_labels
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from labeling.conflicts import find_conflicts
+    from labeling.views import PieceQuestion
     from qc.dataset import open_dataset
 
     data = open_dataset(args.dataset)
     samples = data.samples if args.split is None else data.split(args.split)
-    questions = contradictions(view_labels(samples, data.classes))
-    if args.out is None:
-        for q in questions:
-            print(f"{q.certainty:.2f}  {q.sentence(data.classes)}")
-        return 0
-    lines = [
-        json.dumps(
-            {
-                "part": q.part,
-                "kind": q.kind.value,
-                "certainty": round(q.certainty, 4),
-                "priority": round(q.priority, 4),
-                "classes": [data.classes[c] for c in q.classes],
-                "images": q.images,
-                "doubted": q.doubted,
-                "question": q.sentence(data.classes),
-            }
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("comparing views")
+        found = find_conflicts(
+            data,
+            samples,
+            align=not args.unaligned,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-        for q in questions
-    ]
-    write_lines(args.out, lines)
-    print(f"{len(lines)} questions in {args.out}")
+    if args.out is None:
+        for q in found.questions:
+            print(f"{q.certainty:.2f}  {q.sentence(data.classes)}")
+    else:
+        lines = [
+            json.dumps(_piece(q, data.classes) if isinstance(q, PieceQuestion) else _carried(q, data.classes))
+            for q in found.questions
+        ]
+        write_lines(args.out, lines)
+        print(f"{len(lines)} questions in {args.out}")
+    print(found.summary() if not args.unaligned else "presence, class and size compared; nothing was registered")
     return 0
+
+
+def _piece(q: PieceQuestion, names: Mapping[int, str]) -> dict[str, object]:
+    return {
+        "part": q.part,
+        "kind": q.kind.value,
+        "compared": "presence, class and size",
+        "certainty": round(q.certainty, 4),
+        "priority": round(q.priority, 4),
+        "classes": [names[c] for c in q.classes],
+        "images": q.images,
+        "doubted": q.doubted,
+        "question": q.sentence(names),
+    }
+
+
+def _carried(q: CarriedQuestion, names: Mapping[int, str]) -> dict[str, object]:
+    return {
+        "part": q.part,
+        "kind": q.fate.value,
+        "compared": "label carried over",
+        "certainty": round(q.certainty, 4),
+        "priority": round(q.certainty, 4),
+        "visible": round(q.visible, 4),
+        "classes": [names[c] for c in (q.class_id, q.other_class) if c is not None],
+        "images": [q.image, q.doubted],
+        "doubted": [q.doubted],
+        "box": q.box.as_list(),
+        "there": q.there.as_list(),
+        "question": q.sentence(names),
+    }
 
 
 def write_lines(path: Path, lines: list[str]) -> None:
