@@ -1,4 +1,4 @@
-"""`qc process fit`, `recommend` and `diagnose`."""
+"""`qc process fit`, `recommend`, `simulate` and `diagnose`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     advise.add_argument("requests", type=Path, metavar="REQUESTS.jsonl")
     advise.add_argument("--out", type=Path, required=True, metavar="ANSWERS.jsonl")
     advise.set_defaults(run=run_recommend)
+    wonder = actions.add_parser("simulate", help="what chosen settings would do to a part, beside the recommended ones")
+    wonder.add_argument("model", type=Path, metavar="MODEL")
+    wonder.add_argument("requests", type=Path, metavar="REQUESTS.jsonl")
+    wonder.add_argument("--set", action="append", default=[], metavar="STEP.SETTING=VALUE", dest="settings")
+    wonder.add_argument(
+        "--step", action="append", default=[], metavar="STEP", help="an optional step to run", dest="run_"
+    )
+    wonder.add_argument("--out", type=Path, metavar="ANSWERS.jsonl", help="write the answers as JSON, one a line")
+    wonder.set_defaults(run=run_simulate)
     known = actions.add_parser("diagnose", help="which settings are known, and the cheapest dither for the others")
     known.add_argument("model", type=Path, metavar="MODEL")
     known.set_defaults(run=run_diagnose)
@@ -84,11 +93,7 @@ def run_recommend(args: argparse.Namespace) -> int:
     from process_opt.recommend import recommend
 
     model = load_model(args.model)
-    try:
-        lines = args.requests.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{args.requests} cannot be read: {error}") from error
-    numbered = [(i, line) for i, line in enumerate(lines, start=1) if line.strip()]
+    numbered = _lines(args.requests)
     answers = []
     for number, line in track(numbered, description="parts", console=Console(stderr=True), transient=True):
         answers.append(
@@ -97,6 +102,38 @@ def run_recommend(args: argparse.Namespace) -> int:
     write_whole(args.out, "".join(a + "\n" for a in answers))
     print(f"{args.out}: {len(answers)} answers")
     return 0
+
+
+def run_simulate(args: argparse.Namespace) -> int:
+    """What if: a table for every request; with --out also JSON, written only if all requests are sound."""
+    from process_opt.model import load_model
+    from process_opt.what_if import as_table, what_if
+
+    settings = {}
+    for wish in args.settings:
+        name, _, value = wish.partition("=")
+        try:
+            settings[name.strip()] = float(value)
+        except ValueError as error:
+            raise InvalidInput(f"--set {wish!r} must be written like s20-heat.temperature=842") from error
+    model = load_model(args.model)
+    answers = []
+    for number, line in _lines(args.requests):
+        where = f"{args.requests.name} line {number}"
+        answers.append(_answer(lambda m, request: what_if(m, request, settings, args.run_), model, line, where))
+    if args.out is not None:
+        write_whole(args.out, "".join(json.dumps(a, ensure_ascii=False) + "\n" for a in answers))
+    print("\n".join(as_table(a, model.process.currency) for a in answers), end="")
+    return 0
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a file that are not blank, numbered from 1."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}") from error
+    return [(i, line) for i, line in enumerate(lines, start=1) if line.strip()]
 
 
 def _answer(recommend: Any, model: ProcessModel, line: str, where: str) -> dict[str, Any]:

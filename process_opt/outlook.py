@@ -74,16 +74,7 @@ def look_ahead_each(
     settled = all(lower[i] <= y <= upper[i] for i, y in taken if np.isfinite(y))
     v = np.array(vs).T
     ran = np.array([[not o or k in run for run in runs] for k, o in enumerate(t.optional)], dtype=float)[at:]
-    carry, push = _maps(model, at, v, ran)
-    states = np.empty((len(ran) + 1, d, plans, size))
-    states[0] = belief.mean[:, None]
-    if any(m.law is not None for m in model.motions[at:]) and not carry.flags.writeable:
-        carry = carry.copy()
-    acts: list[tuple[int, list[int], Floats]] = []
-    for k in range(len(ran)):
-        if (law := model.motions[at + k].law) is not None and ran[k].any():
-            acts.append((k, law.rows, _formula(model, at + k, v, states[k], carry[k], push[k], ran[k])))
-        states[k + 1] = np.einsum("ijpn,jpn->ipn", carry[k], states[k]) + push[k]
+    carry, states, acts = go_forward(model, belief, v, ran)
     rows = len(open_)
     mean = np.array([states[step_of[i] - at + 1, layout.coordinate[deciding[i]]] for i in open_])
     mean = mean.reshape(rows, plans, size)
@@ -129,6 +120,34 @@ def look_ahead_each(
             )
         )
     return out
+
+
+def go_forward(
+    model: ProcessModel, belief: Belief, v: Floats, ran: Floats
+) -> tuple[Floats, Floats, list[tuple[int, list[int], Floats]]]:
+    """The way of a part under `P` plans in every draw.
+
+    Args:
+        v: `S x P` settings, standardised.
+        ran: `T x P`, 1 where a step from `belief.at` on is run, else 0.
+
+    Returns:
+        What each step carries on (`T x d x d x P x D`, at the state expected before it), the expected states before
+        each step and at the end (`T + 1 x d x P x D`), and for each step with a formula its place, the coordinates
+        that it writes and how its settings act on them (`R x p x P x D`).
+    """
+    at = belief.at
+    carry, push = _maps(model, at, v, ran)
+    states = np.empty((len(ran) + 1, model.layout.d, v.shape[1], model.size))
+    states[0] = belief.mean[:, None]
+    if any(m.law is not None for m in model.motions[at:]) and not carry.flags.writeable:
+        carry = carry.copy()
+    acts: list[tuple[int, list[int], Floats]] = []
+    for k in range(len(ran)):
+        if (law := model.motions[at + k].law) is not None and ran[k].any():
+            acts.append((k, law.rows, _formula(model, at + k, v, states[k], carry[k], push[k], ran[k])))
+        states[k + 1] = np.einsum("ijpn,jpn->ipn", carry[k], states[k]) + push[k]
+    return carry, states, acts
 
 
 def _maps(model: ProcessModel, at: int, v: Floats, ran: Floats) -> tuple[Floats, Floats]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.advised import Advised, keep
 from process_opt.belief import Belief, believe
 from process_opt.causes import causes
 from process_opt.measure import Reading, readings_worth_taking
@@ -62,12 +63,13 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     belief = believe(model, question.observed, question.at, question.times)
     options = weigh(model, belief)
     decision = decide(model, options)
+    keep(name, question, as_advised(decision, options))
     chosen = options.nothing if decision == "abstain" else options.best
     low, high = np.quantile(chosen.chances, [0.05, 0.95])
     value = options.scrap if decision == "scrap" else chosen.value
     if decision == "measure" and options.reading is not None:
         value = max(value, options.scrap) + options.reading.gain
-    settings = _settings(model, chosen.v) if decision == "correct" else {}
+    settings = settings_of(model, chosen.v) if decision == "correct" else {}
     run = [model.process.steps[k].name for k in sorted(chosen.run)] if decision == "correct" else []
     return {
         "part": question.part,
@@ -147,7 +149,14 @@ def decide(model: ProcessModel, options: Options) -> str:
     return "correct" if np.any(np.abs(options.best.v) > 1e-9) or options.best.run else "continue"
 
 
-def _settings(model: ProcessModel, v: NDArray[np.float64]) -> dict[str, float]:
+def as_advised(decision: str, options: Options) -> Advised:
+    """The decision with its plan, to be remembered."""
+    plan = options.nothing if decision == "abstain" else options.best
+    return Advised(decision, tuple(plan.v.tolist()), plan.run)
+
+
+def settings_of(model: ProcessModel, v: NDArray[np.float64]) -> dict[str, float]:
+    """What leaves its nominal value, in units."""
     out = {}
     for j, (name, (_, setting)) in enumerate(model.process.settings.items()):
         if abs(v[j]) > 1e-9:
@@ -172,7 +181,7 @@ def _alternatives(model: ProcessModel, options: Options, decision: str) -> list[
                 "decision": kind,
                 "expected_value": round(plan.value, 4),
                 "p_conform": round(plan.chance, 4),
-                "settings": _settings(model, plan.v),
+                "settings": settings_of(model, plan.v),
                 "run": [model.process.steps[k].name for k in sorted(plan.run)],
             }
         )
@@ -198,7 +207,7 @@ def _reason(model: ProcessModel, options: Options, decision: str) -> str:
         )
     if decision == "abstain":
         assert options.beyond is not None
-        names = [n for n in _settings(model, options.beyond.v) if not model.identified.get(n, False)]
+        names = [n for n in settings_of(model, options.beyond.v) if not model.identified.get(n, False)]
         return (
             f"A correction would be needed, but the history does not identify the effect of {', '.join(names[:4])}: "
             f"people chose these settings seeing the part; dither them on at least 40 parts and fit again."
@@ -224,7 +233,7 @@ def _reason(model: ProcessModel, options: Options, decision: str) -> str:
             f"{_percent(options.patient.chance)}: go on only if you ask again after the next readings, else scrap."
         )
     if decision == "correct":
-        count = len(_settings(model, best.v))
+        count = len(settings_of(model, best.v))
         done = [f"{count} setting{'s' * (count != 1)} changed"] if count else []
         done += [f"{model.process.steps[k].name} run" for k in sorted(best.run)]
         return (

@@ -91,6 +91,7 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/processes/{name}"): ANYBODY,
     ("POST", "/processes/{name}/recommendations"): SENDS,
     ("GET", "/processes/{name}/recommendations"): ANYBODY,
+    ("POST", "/processes/{name}/what-if"): ENGINEERS,
     ("POST", "/processes/{name}/outcomes"): SENDS,
     ("GET", "/processes/{name}/summary"): ANYBODY,
 }

@@ -132,6 +132,13 @@ def answer(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     return {"id": new_id(), **advice, "elapsed_ms": round(1000 * (time.perf_counter() - begun), 2)}
 
 
+def wonder(model: ProcessModel, request: dict[str, Any], settings: dict[str, Any], run: list[str]) -> dict[str, Any]:
+    """What chosen settings would do to a part."""
+    from process_opt.what_if import what_if
+
+    return what_if(model, request, settings, run)
+
+
 def remember(session: Session, name: str, request: dict[str, Any], told: dict[str, Any], *, now: datetime) -> None:
     """Keep what was asked and answered."""
     session.add(

@@ -70,6 +70,64 @@ class Advice(BaseModel):
     elapsed_ms: float
 
 
+class Wondered(Asked):
+    """A part in the making, and settings to try on it."""
+
+    settings: dict[str, Any] = Field(default_factory=dict, examples=[{"s20-heat.temperature": 842.0}])
+    """What leaves its nominal value, of steps still to come."""
+    run: list[str] = Field(default_factory=list)
+    """Optional steps to run."""
+
+
+class Reading(BaseModel):
+    """What a reading will be: `low` to `high` holds 90 %; `lower` and `upper` are its limits."""
+
+    mean: float
+    low: float
+    high: float
+    lower: float | None
+    upper: float | None
+    unit: str
+
+
+class Along(BaseModel):
+    """A step still to come."""
+
+    step: str
+    readings: dict[str, Reading]
+
+
+class Compared(BaseModel):
+    """A plan beside the chosen one."""
+
+    plan: Literal["chosen", "continue", "recommended", "scrap"]
+    decision: Decision | None = None
+    """Of the recommended one."""
+    settings: dict[str, float] = Field(default_factory=dict)
+    run: list[str] = Field(default_factory=list)
+    p_conform: float | None = None
+    p_conform_interval: list[float] | None = None
+    expected_value: float
+
+
+class Expected(BaseModel):
+    """Where a part would go under the chosen settings. Money in the process's currency, from `at` on."""
+
+    part: str
+    at: str
+    settings: dict[str, float]
+    run: list[str]
+    p_conform: float
+    p_conform_interval: list[float]
+    """90 %."""
+    expected_value: float
+    path: list[Along]
+    compared: list[Compared]
+    notes: list[str]
+    model: str
+    elapsed_ms: float
+
+
 class CameOf(BaseModel):
     """What was done with a part and what came of it."""
 
@@ -191,6 +249,17 @@ def recommendations(
         session.commit()
     advice = [Advice(**told) for told in answers]
     return advice[0] if one else advice
+
+
+@router.post("/processes/{name}/what-if")
+def what_if(name: str, wondered: Wondered, request: Request, context: ContextDep) -> Expected:
+    """Where a part would go under chosen settings, beside continuing as is and the recommended plan. Nothing is
+    kept."""
+    with context.database.read() as session:
+        version = service.current(session, name)
+    asked = wondered.model_dump(exclude_unset=True)
+    settings, run = asked.pop("settings", {}), asked.pop("run", [])
+    return Expected(**service.wonder(_models(request, context).of(version), asked, settings, run))
 
 
 @router.get("/processes/{name}/recommendations")

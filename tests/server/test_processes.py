@@ -249,3 +249,30 @@ def test_registering_the_same_model_again_changes_nothing_and_a_bad_folder_is_re
     for refused in (register(served, tmp_path / "empty"), register(served, model, name="../elsewhere")):
         assert refused.returncode == 1
         assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_an_engineer_tries_settings_on_a_part_and_nothing_is_kept_of_it(served, plant):
+    asked, part = question(plant)
+    setting = next(s for s in plant.process.steps[part.next].settings)
+    wish = {**asked, "settings": {setting.name: setting.high}}
+    told = ask(served, asked).json()
+    tried = served.post("/processes/seat-bar/what-if", Role.ENGINEER, json=wish)
+    again = served.post("/processes/seat-bar/what-if", Role.ENGINEER, json=wish)
+
+    assert tried.status_code == 200, tried.text
+    answer = tried.json()
+    plans = {p["plan"]: p for p in answer["compared"]}
+    assert answer["settings"] == {setting.name: pytest.approx(setting.high, rel=1e-4)}
+    assert plans["continue"]["expected_value"] == told["value_if_continued"]
+    assert plans["recommended"]["decision"] == told["decision"]
+    assert [s["step"] for s in answer["path"]] == [s.name for s in plant.process.steps[part.next :]]
+    assert {**answer, "elapsed_ms": 0} == {**again.json(), "elapsed_ms": 0}
+    assert len(served.get("/processes/seat-bar/recommendations").json()["items"]) == 1
+
+
+def test_settings_are_tried_by_engineers_only_and_must_exist(served, plant):
+    asked, _ = question(plant)
+    assert served.post("/processes/seat-bar/what-if", Role.OPERATOR, json=asked).status_code == 403
+    refused = served.post("/processes/seat-bar/what-if", Role.ENGINEER, json={**asked, "settings": {"s9.x": 1}})
+    assert refused.status_code == 422
+    assert "s9.x" in refused.json()["error"]["message"]
