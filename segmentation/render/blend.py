@@ -86,7 +86,7 @@ def blend(
         return None
     worn = np.float32(FINISH_LOST) * soften(np.asarray(mark.worn * allowed, np.float32), like.blur_px)
     changed = np.abs(change) >= EDGE_SHARE * float(np.abs(change).max())
-    width = 2.0 * float(cv2.distanceTransform(changed.astype(np.uint8), cv2.DIST_L2, 3).max())
+    width = _thickness(changed)
     plain = soften(old, max(4.0, min(0.5 * width, 20.0)))
     grey = brightness(plain)
     difference = np.abs(change) * grey * np.float32(np.mean(look.tint) if picture.ndim == 3 else 1.0)
@@ -132,7 +132,7 @@ def _seen(difference: Field, around: Field, like: Likeness, *, whole: bool) -> N
     inside = difference >= LEAST_CHANGE * like.full
     if not inside.any():
         return None
-    thickness = max(1.0, 2.0 * float(cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3).max()))
+    thickness = max(1.0, _thickness(inside))
     side = int(max(AROUND_PX, thickness)) | 1
     greatest = cv2.dilate(difference, np.ones((side, side), np.uint8))
     seen: NDArray[np.bool_] = inside & (difference >= EDGE_SHARE * greatest)
@@ -144,6 +144,11 @@ def _seen(difference: Field, around: Field, like: Likeness, *, whole: bool) -> N
     if mean < SEEN_GREY / 255.0 * like.full or mean * math.sqrt(looks) < SEEN_ROSE * spread:
         return None
     return _hull(seen) if whole else seen
+
+
+def _thickness(inside: NDArray[np.bool_]) -> float:
+    """How thick a shape is where it is thickest, px; what lies outside of its box is not in it."""
+    return 2.0 * float(cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, 3).max())
 
 
 def _hull(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -30,15 +30,23 @@ def _polar(
     return np.asarray(np.hypot(u, v) / np.clip(outline, 0.4, 1.6), np.float32), np.hypot(x, y)
 
 
+def _slopes(height: Field) -> tuple[Field, Field]:
+    """To the right and downwards, 1 where steepest; for a piece of any size."""
+    down, right = np.gradient(cv2.copyMakeBorder(height, 1, 1, 1, 1, cv2.BORDER_REPLICATE))
+    steepest = max(float(np.hypot(right, down)[1:-1, 1:-1].max()), 1e-9)
+    return (
+        np.asarray(right[1:-1, 1:-1] / steepest, np.float32),
+        np.asarray(down[1:-1, 1:-1] / steepest, np.float32),
+    )
+
+
 def dent(rng: np.random.Generator, site: Site) -> Mark:
     """A smooth hollow: one side lit, the other shaded, the finish still there."""
     box = frame_around(site.shape, site.at[None], site.length + site.margin)
     radius, _ = _polar(rng, box, site.at, site.length, site.width, site.heading, rough=0.06)
     # the flank is steepest at half the radius and has run out at 1.7 of these
     height = -np.exp(-0.5 * (radius / 0.55) ** 2)
-    lean_y, lean_x = np.gradient(cv2.copyMakeBorder(height, 1, 1, 1, 1, cv2.BORDER_REPLICATE))
-    steepest = max(float(np.hypot(lean_x, lean_y).max()), 1e-9)
-    lean_x, lean_y = (np.asarray(g[1:-1, 1:-1] / steepest, np.float32) for g in (lean_x, lean_y))
+    lean_x, lean_y = _slopes(height)
     return Mark(box, np.zeros_like(lean_x), lean_x, lean_y, np.zeros_like(lean_x))
 
 
@@ -60,11 +68,10 @@ def pit(rng: np.random.Generator, site: Site) -> Mark:
         loss = np.maximum(loss, covered * (1.0 - 0.4 * np.minimum(radius, 1.0) ** 2))
         wall = max(1.2, 0.18 * width * size)
         height = np.minimum(height, -np.clip((1.0 - radius) * own / wall + 0.5, 0.0, 1.0))
-    lean_y, lean_x = (np.asarray(g, np.float32) for g in np.gradient(soften(height, 0.5)))
-    steepest = max(float(np.hypot(lean_x, lean_y).max()), 1e-9)
+    lean_x, lean_y = _slopes(soften(height, 0.5))
     uneven = 0.12 * _clouds(rng, loss.shape, max(2.0, 0.3 * width)) + 0.08 * _clouds(rng, loss.shape, 2.5)
     loss = np.asarray(loss * (0.8 + uneven), np.float32)
-    return Mark(box, loss, lean_x / steepest, lean_y / steepest, np.minimum(loss * 2.0, 1.0))
+    return Mark(box, loss, lean_x, lean_y, np.minimum(loss * 2.0, 1.0))
 
 
 def stain(rng: np.random.Generator, site: Site) -> Mark:

@@ -195,6 +195,18 @@ def test_a_16_bit_tiff_is_written_back_with_16_bit(tmp_path):
     assert set(both) == {"deep.tif", "deep_drawn1.png"}
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (5, 400), (20, 20, 3), (64, 64)])
+def test_tiny_black_and_overexposed_pictures_come_out_whole(tmp_path, shape):
+    words = read_description(EXAMPLE)
+    ids = {number: d.name for number, d in enumerate(words.defects, start=1)}
+    for level in (0, 120, 255):
+        clean = np.full(shape, level, np.uint8)
+        made = draw(clean, words, ids, look_at(clean), np.random.default_rng(level))
+        assert made.pixels.shape == shape
+        assert made.mask.shape == shape[:2]
+        assert level or not made.drawn
+
+
 @pytest.mark.parametrize("by", ["corners", "file"])
 def test_nothing_outside_the_region_is_touched(tmp_path, by):
     clean = grey(noise=0.0)
