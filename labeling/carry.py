@@ -155,7 +155,8 @@ def _look_up(class_id: int, box: Box, shape: Bits, way: Registration, mask: Mask
     if inside.mean() < 0.5:
         return None, Fate.OUTSIDE, None, None
     reach = math.ceil(2 * way.spread_px) + HAND_PX
-    (left, top), (right, bottom) = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int)
+    left, top = (math.floor(v) for v in points.min(axis=0).tolist())
+    right, bottom = (math.ceil(v) for v in points.max(axis=0).tolist())
     margin = AROUND_PX + 2 * reach
     left, top, right, bottom = left - margin, top - margin, right + margin + 1, bottom + margin + 1
     shift = np.array([[1, 0, box.x], [0, 1, box.y], [0, 0, 1.0]])

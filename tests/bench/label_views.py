@@ -5,7 +5,7 @@
     OMP_NUM_THREADS=1 python tests/bench/label_views.py --tiles ../shared/data/magnetic_tile --most 20
 
 Rendered parts with known geometry and visibility: the lamp decides which view shows which defect, and by how much the
-camera is displaced. Of the defects that at least two views show, `--share` are dropped from the labels of one. Reported:
+camera is displaced. Of the defects that at least two views show, `--share` are dropped from one's labels. Reported:
 
 - `registration`: pairs of views registered, error against the truth (median over the frame, and at its worst place),
   how often that is within twice the spread that the registration claims, and how many unrelated pairs are refused;
