@@ -53,18 +53,21 @@ class TrainConfig:
     weight_decay: float = 1e-2
     ema_steps: int = 60
     """Time constant of the moving average of the weights, in steps."""
-    loss: str = "focal + dice"
+    loss: str = "instance_focal + dice"
     """Names of `segmentation.losses.LOSSES`, with factors: `focal + 0.5 centre_line`."""
     focal_gamma: float = 2.0
     """Focusing strength of the focal losses: 0 or at least 1."""
+    instance_power: float = 0.5
+    """Of `instance_focal`: 1 makes a pinhole weigh as much as a stain, 0 as much as its pixels."""
     ignore_band_px: int = 0
     """Pixels on either side of a drawn edge that are not learnt from; 0 learns from all."""
     warm_up: float = 0.04
     """Share of the run over which the learning rate rises."""
     cool_down: float = 0.6
     """Share of the run, at its end, over which the learning rate falls to zero."""
-    freeze_statistics: bool = False
-    """Keep the encoder's batch-norm statistics as ImageNet left them."""
+    frozen_stages: int = 2
+    """How many of the encoder's first stages stay as they came, weights and statistics: nothing flows back through
+    them, and they are the ones with the most pixels. Edges look the same on every surface."""
 
     def __post_init__(self) -> None:
         if self.crop_px < 32 or self.crop_px % 32:
@@ -77,6 +80,10 @@ class TrainConfig:
             raise InvalidInput(f"hard_share must lie in [0, 1], not {self.hard_share}")
         if self.focal_gamma < 0 or 0 < self.focal_gamma < 1:
             raise InvalidInput(f"focal_gamma must be 0 or at least 1, not {self.focal_gamma}")
+        if not 0 <= self.frozen_stages <= 4:
+            raise InvalidInput(f"frozen_stages must lie in [0, 4], not {self.frozen_stages}")
+        if not 0 <= self.instance_power <= 1:
+            raise InvalidInput(f"instance_power must lie in [0, 1], not {self.instance_power}")
         if self.ignore_band_px < 0:
             raise InvalidInput(f"ignore_band_px must be at least 0, not {self.ignore_band_px}")
         parse_loss(self.loss)

@@ -101,6 +101,11 @@ class Network(SegmentationModel):  # type: ignore[misc]
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, dim=0))
             cast(Tensor, self.head.bias).zero_()[:4] = PRIOR
 
+    def first_stages(self, number: int) -> list[nn.Module]:
+        """The encoder's stem and that many of its stages less one: what the picture passes first; none for 0."""
+        trunk = self.encoder.model
+        return [trunk.conv_stem, trunk.bn1, *trunk.blocks[: number - 1]] if number else []
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits before the softmax over background and classes."""
         return F.pixel_shuffle(self.head(self.decoder(self.encoder(x))), 2)

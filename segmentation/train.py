@@ -94,6 +94,8 @@ def train(
         warnings.warn(warning, stacklevel=2)
     torch.manual_seed(seed)
     net = _starting_network(plan).to(device)
+    for stage in net.first_stages(plan.config.frozen_stages):
+        stage.requires_grad_(False)
     distance = reach(net, plan.network.stride)
     validator = Validator(plan, distance, device)
 
@@ -229,10 +231,8 @@ def _step(
 ) -> float:
     """One step of AdamW on one batch; returns the loss."""
     net.train()
-    if config.freeze_statistics:
-        for module in net.encoder.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
+    for stage in net.first_stages(config.frozen_stages):
+        stage.eval()
     for group in optimiser.param_groups:
         group["lr"] = rate * group["highest"]
     x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)  # B x 3 x C x C, channels last without a copy
@@ -265,8 +265,9 @@ def _optimiser(net: Network, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW; the encoder slower than the rest, norms and biases without decay."""
     groups = []
     for part, rate in ((net.encoder, config.encoder_rate), (net.decoder, 1.0), (net.head, 1.0)):
-        matrices = [p for p in part.parameters() if p.ndim > 1]
-        others = [p for p in part.parameters() if p.ndim <= 1]
+        learning = [p for p in part.parameters() if p.requires_grad]
+        matrices = [p for p in learning if p.ndim > 1]
+        others = [p for p in learning if p.ndim <= 1]
         for parameters, decay in ((matrices, config.weight_decay), (others, 0.0)):
             groups.append({"params": parameters, "highest": config.learning_rate * rate, "weight_decay": decay})
     return torch.optim.AdamW(groups, lr=config.learning_rate)

@@ -43,9 +43,9 @@ FIRST_RUNG = 0.25
 """Share of a trial's budget after which it may be given up: enough for rates and losses to show their worth."""
 
 LOSSES = (
+    "instance_focal + dice",
     "focal + dice",
     "focal + instance_dice",
-    "instance_focal + dice",
     "focal + focal_tversky",
     "unified_focal",
     "focal + lovasz",

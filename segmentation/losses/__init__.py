@@ -95,13 +95,15 @@ def training_loss(logits: Tensor, target: Tensor, config: TrainConfig, quality: 
     Args:
         logits: `B x K x H x W`, float.
         target: `B x H x W`, int64 class ids.
-        config: `loss`, `focal_gamma` and `ignore_band_px` decide.
+        config: `loss`, `focal_gamma`, `instance_power` and `ignore_band_px` decide.
         quality: `B` or `B x H x W` in [0, 1]: how far the labels are trusted; None trusts all.
     """
     target = ignore_band(target, config.ignore_band_px)
     weight = None if quality is None else quality_weights(target, quality)
     total = logits.new_zeros(())
     for name, factor in parse_loss(config.loss).items():
-        gamma = {"gamma": config.focal_gamma} if name in FOCUSED else {}
-        total = total + factor * LOSSES[name](logits, target, weight, **gamma)
+        chosen = {"gamma": config.focal_gamma} if name in FOCUSED else {}
+        if name == "instance_focal":
+            chosen["power"] = config.instance_power
+        total = total + factor * LOSSES[name](logits, target, weight, **chosen)
     return total

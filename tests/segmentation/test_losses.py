@@ -1,5 +1,7 @@
 """Losses against their formulas and limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from segmentation.losses import (
     generalised_cross_entropy,
     ignore_band,
     instance_dice_loss,
+    instance_focal_loss,
     instance_weights,
     lovasz_softmax_loss,
     quality_weights,
@@ -384,9 +387,10 @@ def test_a_configuration_names_its_loss(picture):
     logits, target = picture
     value = training_loss(logits, target, TrainConfig(loss="focal + 0.5 instance_dice", focal_gamma=3.0))
     assert torch.isclose(value, focal_loss(logits, target, gamma=3.0) + 0.5 * instance_dice_loss(logits, target))
-    assert torch.isclose(
-        training_loss(logits, target, TrainConfig()), focal_loss(logits, target) + dice_loss(logits, target)
-    )
+    chosen = TrainConfig(loss="instance_focal + dice", instance_power=0.3)
+    expected = instance_focal_loss(logits, target, power=0.3) + dice_loss(logits, target)
+    assert torch.isclose(training_loss(logits, target, chosen), expected)
+    assert not torch.isclose(training_loss(logits, target, replace(chosen, instance_power=1.0)), expected)
 
 
 @pytest.mark.parametrize("text", ["", "foccal", "dice + dice", "2 3 dice", "-1 dice", "x dice", "dice +"])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,9 +18,10 @@ from safetensors.torch import load_file
 from qc.dataset import open_dataset
 from qc.errors import Conflict, InvalidInput
 from segmentation import checkpoint
-from segmentation.config import TrainConfig
+from segmentation.config import NetworkConfig, TrainConfig
 from segmentation.evaluate import evaluate
 from segmentation.model import load_segmenter, model_id, read_card
+from segmentation.networks import build
 from segmentation.plan import fitting_network, hold_back, make_plan
 from segmentation.schedule import Budget, rate
 from segmentation.train import train
@@ -97,6 +99,17 @@ def test_an_interrupted_run_ends_with_the_same_weights(scratches, tmp_path, monk
     assert steps[0].startswith("step 4")
     train(scratches, tmp_path / "whole", steps=5, config=SMALL)
     assert same(weights_of(tmp_path / "cut"), weights_of(tmp_path / "whole"))
+
+
+def test_frozen_stages_stay_as_they_came_and_the_others_learn(scratches, tmp_path):
+    config = replace(SMALL, frozen_stages=2)
+    train(scratches, tmp_path / "model", steps=2, config=config)
+    learnt, given = weights_of(tmp_path / "model"), build(NetworkConfig(), 1, imagenet=True).state_dict()
+    first = ("encoder.model.conv_stem.", "encoder.model.bn1.", "encoder.model.blocks.0.")
+    for name, weight in learnt.items():
+        if name.startswith(first):
+            assert (weight == given[name]).all(), name
+    assert (learnt["encoder.model.blocks.1.0.conv_pw.weight"] != given["encoder.model.blocks.1.0.conv_pw.weight"]).any()
 
 
 def test_a_killed_process_leaves_no_model_and_can_be_continued(scratches, tmp_path):
