@@ -130,16 +130,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write both reports here as JSON")
+    parser.add_argument("--keep", type=Path, help="keep our model in this folder")
     chosen = parser.parse_args()
     dataset = open_dataset(chosen.dataset)
     reports = {}
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        card = train(chosen.dataset, Path(folder) / "model", minutes=chosen.minutes, seed=chosen.seed)
+        model = chosen.keep or Path(folder) / "model"
+        card = train(chosen.dataset, model, minutes=chosen.minutes, seed=chosen.seed)
         print(
             f"ours: {card['training']['steps']} steps, threshold {card['threshold']}, {time.monotonic() - began:.0f} s"
         )
-        reports["ours"] = evaluate(load_segmenter(Path(folder) / "model"), dataset, split="val")
+        reports["ours"] = evaluate(load_segmenter(model), dataset, split="val")
     reports["strong recipe"] = evaluate(
         train_recipe(dataset, minutes=chosen.minutes, seed=chosen.seed), dataset, split="val"
     )
