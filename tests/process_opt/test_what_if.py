@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from process_opt.cli import register
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.model import ProcessModel
-from process_opt.plant import bar_line
+from process_opt.process import parse_process
 from process_opt.recommend import recommend
 from process_opt.simulate import Line, linear_line
 from process_opt.what_if import as_table, what_if
@@ -101,11 +102,13 @@ def _limits(line: Line, name: str) -> tuple[float, float]:
     return setting.low, setting.high
 
 
-def test_a_rework_step_is_on_the_way_only_if_it_is_chosen() -> None:
-    line = bar_line(1, steps=15)
-    model = fit(line.process, parse_history(line.history(300, 1), line.process))
-    rework = next(s for s in line.process.steps if s.optional)
-    asked = request(line, 2, steps=4)
+def test_a_rework_step_is_on_the_way_only_if_it_is_chosen(line: Line) -> None:
+    content = copy.deepcopy(dict(line.process.source))
+    content["steps"][4] |= {"optional": True, "cost": 1.5}
+    process = parse_process(content)
+    model = fit(process, parse_history(line.history(200, 1), process))
+    rework = process.steps[4]
+    asked = request(line, 2)
     without = what_if(model, asked, {})
     with_it = what_if(model, asked, {}, [rework.name])
     by_setting = what_if(model, asked, {rework.settings[0].name: rework.settings[0].high})
