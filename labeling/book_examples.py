@@ -45,11 +45,15 @@ def from_task(
     by: str,
     now: datetime,
     classes: Mapping[int, str],
+    mistaken: NDArray[np.uint8] | None = None,
 ) -> BookExample:
     """Propose what people drew on a finished label task. The caller commits.
 
-    The place is a close-up of what is drawn as the class; if nothing is, of whatever is drawn, or the whole crop: what
-    is mistaken for a defect is best shown by a drawing without it.
+    The place is a close-up of what is drawn as the class; if nothing is, of whatever is drawn, or the whole crop.
+
+    Args:
+        mistaken: a drawing that was found wrong, `H x W` of the crop: what it alone called the class is shown as what
+            is no such thing.
 
     Raises:
         NotFound: there is no such task, or its picture is gone. Conflict: nobody has labelled it.
@@ -62,6 +66,8 @@ def from_task(
         raise Conflict(f"label task {task_id} is not labelled yet; only what somebody drew can be an example")
     ids = [class_id for class_id, name in classes.items() if name == class_name]
     drawn = np.isin(mask, ids)
+    if mistaken is not None and shows is Shows.IS_NOT:
+        drawn = np.isin(mistaken, ids) & ~drawn
     if shows is Shows.IS and not drawn.any():
         raise InvalidInput(f"nothing is drawn as {class_name} on label task {task_id}; it shows what is not one")
     seen = drawn if drawn.any() else np.isin(mask, list(classes))

@@ -7,24 +7,27 @@ same thing twice changes nothing, so that replays, sweeps and webhooks may overl
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlmodel import Session, col, select
 
 from labeling.convert import from_results
-from labeling.evidence import components
+from labeling.evidence import counted
 from labeling.push import png
 from labeling.records import Annotation, LabelTask, TaskState
-from labeling.studio import EVENTS, KEY, Listed, Studio
+from labeling.studio import EVENTS, KEY, PRIORITY, Listed, Studio
 from qc.errors import InvalidInput, NotFound
 from qc.ports import BlobStore
+
+MOVED = 0.02
+"""A task whose urgency changed by less keeps its place in Label Studio."""
+
+MOVES = 100
+"""Tasks that get another place in one sweep at most: one request each."""
 
 
 class Outcome(StrEnum):
@@ -53,6 +56,8 @@ class Swept:
     """Tasks in Label Studio that are not ours."""
     doubles: int = 0
     """Second copies without annotations, which were removed."""
+    moved: int = 0
+    """Tasks that have another place in the order now."""
     reopened: int = 0
     """Tasks of an earlier Label Studio installation, which will be pushed again."""
 
@@ -226,11 +231,6 @@ def _store(
     return row
 
 
-def counted(mask: NDArray[np.uint8], classes: Mapping[int, str]) -> dict[str, int]:
-    """Class name to the number of defects drawn on a mask; classes that are not drawn are left out."""
-    return dict(Counter(classes[class_id] for class_id, _, _ in components(mask) if class_id in classes))
-
-
 def _author(annotation: Mapping[str, Any]) -> str:
     person = annotation.get("completed_by")
     if isinstance(person, Mapping):
@@ -273,6 +273,7 @@ def sweep(
             swept.unknown += 1
     ours = {task.id: task for task in session.exec(select(LabelTask)).all()}
     swept.unknown += len(listed.keys() - ours.keys())
+    _show_order(studio, swept, listed, ours)
     for done, (key, task) in enumerate(ours.items(), start=1):
         if progress is not None:
             progress(done)
@@ -289,6 +290,21 @@ def sweep(
             session.add(task)
             session.commit()
     return swept
+
+
+def _show_order(studio: Studio, swept: Swept, listed: Mapping[str, Listed], ours: Mapping[str, LabelTask]) -> None:
+    """Where the order of what waits changed, Label Studio is told, most urgent first, at most `MOVES` at a time."""
+    late = []
+    for key, at in listed.items():
+        task = ours.get(key)
+        if task is None or task.state is not TaskState.PUSHED or at.annotations:
+            continue
+        shown = at.data.get(PRIORITY)
+        if not isinstance(shown, int | float) or abs(shown - task.urgency) > MOVED:
+            late.append((task.urgency, at))
+    for urgency, at in sorted(late, key=lambda each: (-each[0], each[1].id))[:MOVES]:
+        studio.prioritise(at, urgency)
+        swept.moved += 1
 
 
 def _read(session: Session, studio: Studio, blobs: BlobStore, swept: Swept, task: LabelTask, now: datetime) -> None:

@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 
 from labeling.agreement import golden_score
 from labeling.book_records import Ruling
-from labeling.evidence import components
+from labeling.evidence import components, counted
 from labeling.freeze import drawn_mask
 from labeling.people import newest_of_each
 from labeling.records import Annotation, LabelTask
@@ -139,13 +139,6 @@ def _read(blobs: BlobStore, task: LabelTask, row: Annotation, classes: Mapping[i
         return None
 
 
-def _count(mask: Mask, classes: Mapping[int, str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for class_id, _, _ in components(mask):
-        found[classes[class_id]] = found.get(classes[class_id], 0) + 1
-    return found
-
-
 def _key(kind: DisputeKind, voices: Iterable[Voice]) -> str:
     """Of what was drawn: the same drawings are the same dispute."""
     drawn = sorted(f"{v.task.id} {v.annotation.mask_key}" for v in voices)
@@ -165,7 +158,7 @@ def _between_people(tasks: list[Drawn], blobs: BlobStore, classes: Mapping[int, 
         ]
         if not odds:
             continue
-        voices = tuple(Voice(task, row, _count(mask, classes)) for row, mask in masks)
+        voices = tuple(Voice(task, row, counted(mask, classes)) for row, mask in masks)
         said = ", ".join(f"{v.annotation.by} drew {_words(v.drawn)}" for v in voices)
         question = f"Which drawing of {task.part} is right? {said}."
         key = _key(DisputeKind.PEOPLE, voices)
@@ -219,7 +212,7 @@ def _views(
         if mask is None:
             continue
         voices, areas = found.setdefault((task.inspection_id, task.n), ([], {}))
-        voices.append(Voice(task, row, _count(mask, classes)))
+        voices.append(Voice(task, row, counted(mask, classes)))
         for class_id, _, pixels in components(mask):
             areas[class_id] = areas.get(class_id, 0) + int(pixels.sum())
     return found

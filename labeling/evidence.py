@@ -6,7 +6,8 @@ its neighbour, or called by another name. `labeling.errors` compares the two; no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -125,6 +126,11 @@ def components(mask: Mask) -> list[tuple[int, Box, Bits]]:
             if area >= SPECK_PX:
                 found.append((class_id, Box(x, y, w, h), labels[y : y + h, x : x + w] == k))
     return found
+
+
+def counted(mask: Mask, classes: Mapping[int, str]) -> dict[str, int]:
+    """Class name to the number of drawn defects; classes that are not drawn, or not known, are left out."""
+    return dict(Counter(classes[class_id] for class_id, _, _ in components(mask) if class_id in classes))
 
 
 def shapes(masks: Sequence[Mask]) -> list[Shape]:

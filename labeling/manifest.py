@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from labeling.evidence import components
+from labeling.evidence import counted
 from qc.dataset import DataSet, Sample, open_dataset
 from qc.errors import Conflict, InvalidInput
 
@@ -213,8 +212,4 @@ def _mask_change(old: DataSet, a: Sample, new: DataSet, b: Sample) -> MaskChange
     changed = int((table[before] != after).sum()) if same_shape else max(before.size, after.size)
     if not changed:
         return None
-    return MaskChange(a.name, _defects(before, old.classes), _defects(after, new.classes), changed)
-
-
-def _defects(mask: Any, classes: Mapping[int, str]) -> dict[str, int]:
-    return dict(Counter(classes[class_id] for class_id, _, _ in components(mask)))
+    return MaskChange(a.name, counted(before, old.classes), counted(after, new.classes), changed)

@@ -38,6 +38,8 @@ class Candidate:
     """Class id to the chance that labelling it yields a defect of that class."""
     embedding: Sequence[float] | None = None
     """Where it lies among all surfaces; any length, the same for all."""
+    novelty: float = 0.0
+    """In [0, 1]: how unlike everything that a model remembers it is; an embedding can only add to it."""
     cost_s: float = 60.0
     """Seconds a person will need."""
 
@@ -98,7 +100,8 @@ def choose(
     worth = np.array([_worth(c, labelled) for c in candidates])
     cost = np.array([c.cost_s for c in candidates])
     order, number = _worthiest(candidates, worth, cost, known, count - drawn)
-    rest = [k for k in range(len(candidates)) if k not in set(order)]
+    taken = set(order)
+    rest = [k for k in range(len(candidates)) if k not in taken]
     random = np.random.default_rng(seed)
     lucky = random.choice(rest, drawn, replace=False).tolist() if drawn else []
     chosen = [Chosen(candidates[k].id, float(number[k]), 1.0, False) for k in order]
@@ -110,21 +113,37 @@ def choose(
 
 def _check(candidates: Sequence[Candidate]) -> None:
     for c in candidates:
-        numbers = (c.uncertainty, c.disagreement, *c.classes.values())
+        numbers = (c.uncertainty, c.disagreement, c.novelty, *c.classes.values())
         if not all(0 <= x <= 1 for x in numbers) or not 0 < c.cost_s < math.inf:
             raise InvalidInput(f"candidate {c.id}: chances must lie in [0, 1] and the cost must be positive")
     if len({len(c.embedding) for c in candidates if c.embedding is not None}) > 1:
         raise InvalidInput("the candidates' embeddings have different lengths; take all from one model")
 
 
-def _worth(candidate: Candidate, labelled: Mapping[int, int]) -> float:
-    """Without novelty: that at least one reason holds, were they independent."""
+def weigh(candidates: Sequence[Candidate], *, labelled: Mapping[int, int]) -> dict[str, float]:
+    """Every candidate's worth for its price, in [0, 1], by id; arguments and errors as for `choose`."""
+    chosen = choose(candidates, count=len(candidates), share_at_random=0.0, labelled=labelled)
+    return {each.id: each.worth for each in chosen}
+
+
+def reasons(candidate: Candidate, labelled: Mapping[int, int]) -> dict[str, float]:
+    """What speaks for a candidate before its price: each in [0, 1], and not yet weighted (`WEIGHTS`)."""
     most = max(labelled.values(), default=0)
     rarity = 0.0
     if most:
         rarity = max((p * (1 - labelled.get(c, 0) / most) for c, p in candidate.classes.items()), default=0.0)
-    reasons = {"uncertainty": candidate.uncertainty, "disagreement": candidate.disagreement, "rarity": rarity}
-    return 1.0 - math.prod(1.0 - WEIGHTS[name] * x for name, x in reasons.items())
+    return {
+        "uncertainty": candidate.uncertainty,
+        "disagreement": candidate.disagreement,
+        "novelty": candidate.novelty,
+        "rarity": rarity,
+    }
+
+
+def _worth(candidate: Candidate, labelled: Mapping[int, int]) -> float:
+    """Without novelty: that at least one reason holds, were they independent."""
+    found = reasons(candidate, labelled)
+    return 1.0 - math.prod(1.0 - WEIGHTS[name] * x for name, x in found.items() if name != "novelty")
 
 
 def _worthiest(
@@ -137,6 +156,7 @@ def _worthiest(
     """
     have = np.array([c.embedding is not None for c in candidates])
     near = np.full(len(candidates), np.inf)
+    strange = np.array([c.novelty for c in candidates], np.float64)
     space: Floats = np.zeros((len(candidates), 1))
     if have.any():
         length = len(next(c.embedding for c in candidates if c.embedding is not None))
@@ -147,7 +167,7 @@ def _worthiest(
     price = np.clip(np.median(cost) / cost if len(cost) else cost, 0.0, 1.0)  # what is cheap gains nothing by it
 
     def number() -> Floats:
-        novelty = np.where(have, 1.0 - np.exp(-near / spread), 0.0)
+        novelty = np.maximum(np.where(have, 1.0 - np.exp(-near / spread), 0.0), strange)
         return np.asarray((1.0 - (1.0 - worth) * (1.0 - WEIGHTS["novelty"] * novelty)) * price, np.float64)
 
     final, order = number(), list[int]()

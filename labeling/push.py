@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from labeling.convert import to_results
 from labeling.records import LabelTask, TaskState
-from labeling.studio import KEY, Studio
+from labeling.studio import KEY, PRIORITY, Studio
 from labeling.tasks import DOUBT
 from qc.errors import InvalidInput, NotFound
 from qc.frame import decode, to_8bit
@@ -104,6 +104,7 @@ def _create(session: Session, studio: Studio, pictures: Pictures, task: LabelTas
         "view": task.view,
         "station": task.station,
         "reason": task.reason.value,
+        PRIORITY: round(task.urgency, 4),
         "sha256": exposure.sha256,
     }
     results = proposal(exposure, pictures.instances(exposure, crop), studio)

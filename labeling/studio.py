@@ -23,8 +23,14 @@ TITLE = "Defects to outline"
 URGENT_FIRST = "Most urgent first"
 """Title of the view in which a person works."""
 
+BY_SCORE = "-tasks:predictions_score"
+"""How earlier versions ordered that view; a proposal's score does not change, and the order does."""
+
 KEY = "label_task"
 """The field of a task's data that holds our id; by it a task is found again after a crash."""
+
+PRIORITY = "priority"
+"""The field by which people are given tasks, highest first; it changes as labels come in (`labeling.order`)."""
 
 MODEL = "inspection model"
 """Title of our model there; also the model version that the project shows, which then means: whatever it says now."""
@@ -55,6 +61,8 @@ class Listed:
     """How many there are, skipped ones not counted."""
     fingerprint: str
     """Changes whenever an annotation is made, changed or removed."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What we gave it."""
 
 
 @dataclass(slots=True)
@@ -265,6 +273,11 @@ class Studio:
         found: dict[str, Any] = self.call("GET", f"api/tasks/{number}/")
         return found
 
+    def prioritise(self, listed: Listed, priority: float) -> None:
+        """Move a task in the order in which people are given them."""
+        data = {**listed.data, PRIORITY: round(priority, 4)}
+        self.call("PATCH", f"api/tasks/{listed.id}/", json={"data": data})
+
     def delete_task(self, number: int) -> None:
         """Remove a task; one that is not there is no error."""
         try:
@@ -332,10 +345,15 @@ class Studio:
 
     def _ensure_view(self) -> None:
         views = self.call("GET", "api/dm/views/", params={"project": self.project})
-        if any((v.get("data") or {}).get("title") == URGENT_FIRST for v in views):
-            return
-        data = {"title": URGENT_FIRST, "type": "list", "target": "tasks", "ordering": ["-tasks:predictions_score"]}
-        self.call("POST", "api/dm/views/", json={"project": self.project, "data": data})
+        column = f"tasks:data.{PRIORITY}"
+        wanted = {"ordering": [f"-{column}"], "columnsDisplayType": {column: "Number"}}
+        data = {"title": URGENT_FIRST, "type": "list", "target": "tasks"} | wanted
+        mine = [v for v in views if (v.get("data") or {}).get("title") == URGENT_FIRST]
+        if not mine:
+            self.call("POST", "api/dm/views/", json={"project": self.project, "data": data})
+        elif mine[0]["data"].get("ordering") in (None, [], [BY_SCORE]):  # one that somebody ordered anew stays so
+            changed = {"project": self.project, "data": mine[0]["data"] | wanted}
+            self.call("PATCH", f"api/dm/views/{mine[0]['id']}/", json=changed)
 
 
 def _listed(task: Mapping[str, Any]) -> Listed:
@@ -344,6 +362,7 @@ def _listed(task: Mapping[str, Any]) -> Listed:
         id=int(task["id"]),
         key=str(data.get(KEY) or "") if isinstance(data, Mapping) else "",
         annotations=int(task.get("total_annotations") or 0),
+        data=data if isinstance(data, Mapping) else {},
         fingerprint=f"{task.get('updated_at')} {task.get('total_annotations')} {task.get('cancelled_annotations')}",
     )
 

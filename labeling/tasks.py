@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from labeling.order import grounds
 from labeling.priority import drawn_by_chance
 from labeling.records import LabelTask, Reason, TaskState
 from qc.errors import InvalidInput
@@ -56,7 +57,7 @@ def open_task(
 
     Args:
         exposures: those of the inspection, with `defects` as stored.
-        urgency: in [0, 1]; 1 is next.
+        urgency: in [0, 1], until it is weighed against the others (`labeling.order`); 1 is next.
         twice: share of the tasks that two people label, in [0, 1]; which ones is settled by a hash of the crop.
         chance: with which an inspection like this becomes tasks, in (0, 1].
 
@@ -73,7 +74,8 @@ def open_task(
     tasks = []
     for exposure, box in places:
         people = 2 if drawn_by_chance(f"twice {inspection.id} {exposure.n} {box.as_list()}", twice) else 1
-        wish = {"reason": reason, "urgency": urgency, "people": people, "chance": chance}
+        found = grounds(exposure, exposures, box)
+        wish = {"reason": reason, "urgency": urgency, "people": people, "chance": chance, "grounds": found}
         tasks.append(_one(session, inspection, exposure, box, wish, now=now))
     return tasks
 

@@ -11,18 +11,22 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from labeling import order
 from labeling.collect import Outcome, collect_task, receive
 from labeling.collect import sweep as sweep_all
 from labeling.push import push_open_tasks
 from labeling.records import LabelTask, TaskState
 from qc.errors import NotFound, Unavailable
+from qc.records import Inspection
 from server import retrain_job
 from server.context import Context
 from server.jobs import queue
 from server.jobs.runner import JobRun
 from server.studio_service import PUSH, SWEEP, service, task_url
+from server.watch_records import ShadowVerdict
 
 COLLECT = "collect_labels"
+RANK = "rank_label_tasks"
 
 FEW = 20
 """So many tasks of one webhook are read one by one; a larger deletion or import is a sweep's business."""
@@ -62,6 +66,31 @@ def push(context: Context, run: JobRun) -> dict[str, Any]:
             return {"created": created, "found": found, "failed": failed}
 
 
+def rank(context: Context, run: JobRun) -> dict[str, Any]:
+    """What waits is weighed anew; Label Studio shows the new order from the next sweep on."""
+    with context.database.patient() as session:
+        old = order.count_old(session, context.blobs)
+        session.commit()
+        changed = order.rank(session, models=_models_apart(session))
+        session.commit()
+    _tell(context, changed[:FEW])
+    return {"changed": len(changed), "counted": old}
+
+
+def _models_apart(session: Session) -> dict[str, float]:
+    """Inspection that waits to be labelled -> how far the looking-on model's score is from the verdict's."""
+    wanted = (
+        select(Inspection.id, Inspection.score, ShadowVerdict.score)
+        .join(ShadowVerdict, col(ShadowVerdict.inspection_id) == col(Inspection.id))
+        .join(LabelTask, col(LabelTask.inspection_id) == col(Inspection.id))
+        .where(col(LabelTask.state).in_(order.WAITING))
+    )
+    found: dict[str, float] = {}
+    for inspection, ours, theirs in session.exec(wanted):
+        found[inspection] = max(found.get(inspection, 0.0), abs((ours or 0.0) - theirs))
+    return found
+
+
 def collect(context: Context, run: JobRun) -> dict[str, Any]:
     """What people drew on one task comes home."""
     studio = service(context).studio()
@@ -88,14 +117,16 @@ def sweep(context: Context, run: JobRun) -> dict[str, Any]:
         swept = sweep_all(session, studio, context.blobs, run.clock(), progress=lambda _: run.check())
     _tell(context, swept.finished)
     found = {str(outcome): count for outcome, count in swept.outcomes.items() if outcome is not Outcome.UNCHANGED}
-    return _finish(context, run, {"listed": swept.listed, "doubles": swept.doubles, **found})
+    return _finish(context, run, {"listed": swept.listed, "doubles": swept.doubles, "moved": swept.moved, **found})
 
 
 def _finish(context: Context, run: JobRun, told: dict[str, Any]) -> dict[str, Any]:
-    """End the job; in the same commit ask for a retraining if there are labels enough, and for a push if one waits."""
+    """End the job; in the same commit ask for what follows: a new order, a retraining if there are labels enough, and
+    a push if one waits."""
     with context.database.write() as session:
         now = run.clock()
         retrain_job.ask_if_enough(session, after_labels=context.settings.retrain_after_labels, now=now)
+        queue.enqueue(session, RANK, now=now, key=RANK, again=True)
         if session.exec(select(LabelTask.id).where(LabelTask.state == TaskState.OPEN).limit(1)).first():
             queue.enqueue(session, PUSH, now=now, key=PUSH, again=True)
         run.finish(session, told)

@@ -2,6 +2,7 @@
 
     inspection in the review band, or overruled ──hook──▶ label task (same commit) ──job push──▶ Label Studio
     finished annotation ──webhook, and a sweep for what it lost──▶ job collect ──enough, nightly, by hand──▶ job retrain
+    task opened, labels collected ──▶ job rank: everything that waits is weighed anew (`labeling.order`)
     job retrain: freeze ▶ train ▶ compare on held-back parts ▶ promote or reject (one commit) ▶ the champion is swapped
 
 Every arrow is a durable job; the hooks only write rows, in the transaction of what they belong to.
@@ -33,12 +34,12 @@ LEASE = timedelta(seconds=30)
 """How long a job waits when its process was cut off without dying; a dead one is noticed at once."""
 
 OVERRULED = 1.0
-"""Urgency of a part on which a person disagreed: the model was wrong there, so a label teaches most."""
+"""Urgency of a part on which a person disagreed, until all that waits is weighed: the model was wrong there."""
 REVIEW = (0.2, 0.9)
-"""Urgency of a doubtful part: from a score that is nearly sure (0 or 1) to one in the middle (0.5)."""
+"""Likewise of a doubtful part: from a score that is nearly sure (0 or 1) to one in the middle (0.5)."""
 
 SAMPLED = 0.5
-"""Urgency of a part drawn at random: among the doubtful ones, or it would never be labelled."""
+"""Likewise of a part drawn at random: among the doubtful ones."""
 
 INSTALL = "install_starter"
 
@@ -105,6 +106,7 @@ def kinds(context: Context) -> dict[str, Kind]:
     return {
         INSTALL: Kind(partial(_install, context)),
         PUSH: Kind(partial(label_jobs.push, context), lane="labels"),
+        label_jobs.RANK: Kind(partial(label_jobs.rank, context), lane="labels"),
         label_jobs.COLLECT: Kind(partial(label_jobs.collect, context), lane="labels"),
         SWEEP: Kind(partial(label_jobs.sweep, context), lane="labels"),
         process_learning.KIND: Kind(partial(process_learning.job, home, context.database), lane="processes"),
@@ -164,6 +166,8 @@ def _open(
     for task in tasks:
         told = {"id": task.id, "inspection_id": inspection.id, "part": inspection.part, "station": inspection.station}
         context.events.on_commit(session, "label_task", {**told, "reason": str(reason), "state": str(task.state)})
+    if tasks:
+        queue.enqueue(session, label_jobs.RANK, now=now, key=label_jobs.RANK, again=True)
     if tasks and context.settings.label_studio:
         queue.enqueue(session, PUSH, now=now, key=PUSH, again=True)
 

@@ -145,6 +145,7 @@ def settle(
             by=who.name,
             now=now,
             classes=classes,
+            mistaken=_mistaken(context, dispute, word, classes),
         )
         show(context, session, book_examples.answer(session, example, accept=True, by=who.name, now=now))
     session.commit()
@@ -167,6 +168,17 @@ def drawing(id: str, session: SessionDep, context: ContextDep) -> Response:
         scale = 1024 / max(shown.shape[:2])
         shown = np.asarray(cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     return Response(png(shown), media_type="image/png", headers={"Cache-Control": "private, no-cache"})
+
+
+def _mistaken(
+    context: Context, dispute: Dispute, word: SettleIn, classes: dict[int, str]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
+    """What somebody else drew as the class that is to be shown; None where nobody did."""
+    for voice in dispute.voices:
+        if word.example and voice.annotation.id != word.annotation and word.example.class_name in voice.drawn:
+            row = voice.annotation
+            return drawn_mask(context.blobs, voice.task, row.mask_key, row.classes, classes)
+    return None
 
 
 def _json(context: Context, dispute: Dispute) -> DisputeJson:

@@ -39,6 +39,10 @@ class LabelTaskJson(BaseModel):
     crop: list[int] = Field(description="x, y, width, height in pixels of the image.")
     width: int | None = Field(description="Of the whole image, px, as `height`: which zoom tiles show the crop.")
     height: int | None
+    reasons: dict[str, float] = Field(
+        description="What speaks for it: uncertainty, disagreement, novelty, rarity, each 0..1; empty: not weighed yet."
+    )
+    cost_s: float | None = Field(description="Seconds a person will need, about.")
     golden: bool = Field(description="Its truth is known: everybody labels it, and is compared with it.")
 
 
@@ -87,6 +91,8 @@ def label_tasks(
             crop=row.crop.as_list(),
             width=sizes.get((row.inspection_id, row.n), (None, None))[0],
             height=sizes.get((row.inspection_id, row.n), (None, None))[1],
+            reasons=row.grounds.get("reasons", {}),
+            cost_s=row.grounds.get("cost_s"),
             golden=row.golden_key is not None,
         )
         for row in shown

@@ -197,14 +197,17 @@ class Plant:
             session.commit()
         database.close()
 
-    def two_people_label(self, inspection_id: str) -> None:
-        """What Label Studio would bring home: both draw the same dent on every task of a part, one draws it wider."""
+    def two_people_label(self, inspection_id: str, *, at_odds: bool = False) -> None:
+        """What Label Studio would bring home: both draw the same dent on every task of a part, one draws it wider.
+
+        At odds: the second one sees nothing there.
+        """
         database, now = self.database(), datetime.now(UTC)
         with database.write() as session:
             for task in session.exec(select(LabelTask).where(LabelTask.inspection_id == inspection_id)):
                 for person, wide in (("ann", 40), ("ben", 50)):
                     mask = np.zeros((task.crop_height, task.crop_width), np.uint8)
-                    mask[20:60, 30 : 30 + wide] = 2
+                    mask[20:60, 30 : 30 + wide] = 0 if at_odds and person == "ben" else 2
                     key = f"labels/{task.id}-{person}.png"
                     LocalBlobs(self.home / "var/blobs").put(key, cv2.imencode(".png", mask)[1].tobytes())
                     self.labels += 1

@@ -117,7 +117,39 @@ def test_the_registry_shows_who_serves(page, plant):
     shown.get_by_text("champion", exact=True).wait_for()
 
 
-@pytest.mark.parametrize("where", ["inspect", "engineer", "labels", "models"])
+def test_an_engineer_defines_a_class_settles_a_dispute_and_it_becomes_an_example(page, plant, no_barrier, tmp_path):
+    bad = plant.inspects_a_bad_part()
+    plant.call("POST", f"/inspections/{bad['id']}/decision", json={"verdict": "ok", "reason": "Dirt, wipes off"})
+    plant.two_people_label(bad["id"], at_odds=True)
+    page.goto(f"{plant.address}/labels/book")
+    dent = page.get_by_role("region", name="dent")
+    dent.get_by_role("button", name="Change: dent").click()
+    page.get_by_label("What it is").fill("A hollow without a sharp edge")
+    dent.get_by_role("group", name="Width, mm").get_by_label("from").fill("0,5")
+    dent.get_by_role("button", name="Save").click()
+    dent.get_by_text("Labelled: width from 0.5 mm.").wait_for()
+
+    page.get_by_text("Disputes", exact=True).click()
+    dispute = page.get_by_role("region", name=bad["part"]).first
+    dispute.get_by_role("heading", name=re.compile("ann drew 1 dent, ben drew nothing")).wait_for()
+    eventually(page, lambda: dispute.locator("img").first.evaluate("img => img.naturalWidth"))
+    no_barrier(page)
+    page.screenshot(path=tmp_path / "dispute.png", full_page=True)
+    dispute.get_by_label("Why").fill("One feels it with the nail")
+    dispute.get_by_role("button", name="ann is right").click()
+    page.get_by_role("listitem").filter(has_text="“One feels it with the nail”").first.wait_for()
+
+    page.get_by_text("Label book", exact=True).click()
+    example = dent.get_by_role("listitem").filter(has_text=bad["part"])
+    eventually(page, lambda: example.locator("img").evaluate("img => img.naturalWidth"))
+    assert example.get_by_text("One feels it with the nail").is_visible()
+    no_barrier(page)
+    page.screenshot(path=tmp_path / "book.png", full_page=True)
+    page.reload()
+    dent.get_by_text("A hollow without a sharp edge").wait_for()
+
+
+@pytest.mark.parametrize("where", ["inspect", "engineer", "labels", "labels/book", "models"])
 def test_nothing_on_a_page_keeps_anybody_out(page, plant, no_barrier, where):
     if where == "inspect":
         plant.inspects_a_bad_part()

@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from sqlmodel import select
 
+from labeling import order
 from labeling.priority import Candidate, choose, drawn_by_chance, estimate, labelling_seconds, uncertainty
+from labeling.push import png
+from labeling.records import Annotation, Reason, TaskState
+from labeling.tasks import open_task
 from qc.errors import InvalidInput
+from qc.geometry import Box
+from qc.verdict import UNKNOWN, Verdict
 
 
 def first(candidates, **settings):
@@ -40,6 +47,10 @@ def test_ten_pictures_of_one_scratch_are_not_labelled_before_the_other_scratch()
 def test_what_looks_like_labelled_surfaces_can_wait():
     old, new = Candidate("old", 0.3, embedding=(0.0, 0.0)), Candidate("new", 0.3, embedding=(4.0, 3.0))
     assert first([old, new], known=[(0.0, 0.1)]) == ["new"]
+
+
+def test_what_the_models_memory_finds_strange_comes_first_without_an_embedding():
+    assert first([Candidate("usual", 0.3), Candidate("strange", 0.3, novelty=0.9)]) == ["strange"]
 
 
 def test_each_chance_is_what_it_says():
@@ -91,3 +102,114 @@ def test_numbers_out_of_range_are_refused():
         first([Candidate("a", 0.5, embedding=(1.0,)), Candidate("b", 0.5, embedding=(1.0, 2.0))])
     with pytest.raises(InvalidInput, match="say nothing"):
         estimate([], [], total=10)
+
+
+def waits(line, *, part, boxes=((300, 200, 60, 3, 1, 0.4),), reason="review", **inspection):
+    """A label task for a part with these blemishes; the first one's."""
+    return line.asks(line.inspects(part=part, boxes=boxes, **inspection), reason=reason)[0]
+
+
+def ranked(line, *tasks, **options):
+    order.rank(line.session, **options)
+    line.session.commit()
+    return [t.part for t in sorted(tasks, key=lambda t: -t.urgency)]
+
+
+def drew(line, task, counts):
+    """Somebody labelled a task: class name to number of defects."""
+    task.state = TaskState.DONE
+    row = Annotation(
+        label_task_id=task.id,
+        studio_project="1",
+        studio_annotation_id=1,
+        updated_at=line.now,
+        by="ann",
+        mask_key="none",
+        drawn=counts,
+        received_at=line.now,
+    )
+    line.session.add_all([task, row])
+    line.session.commit()
+
+
+def test_waiting_tasks_are_ordered_by_doubt_and_the_reasons_are_kept(line):
+    sure = waits(line, part="sure", boxes=[(300, 200, 60, 3, 1, 0.97)])
+    torn = waits(line, part="torn", boxes=[(300, 200, 60, 3, 1, 0.5)])
+    assert ranked(line, sure, torn) == ["torn", "sure"]
+    assert torn.grounds["reasons"]["uncertainty"] == 1.0
+    assert torn.grounds["cost_s"] == round(labelling_seconds(1, 0.512 * 0.512), 1)
+
+
+def test_once_scratches_are_known_a_dent_comes_before_a_scratch(line):
+    scratch = waits(line, part="scratch", boxes=[(300, 200, 60, 3, 1, 0.7)])
+    dent = waits(line, part="dent", boxes=[(300, 200, 60, 3, 2, 0.65)])
+    assert ranked(line, scratch, dent) == ["dent", "scratch"]  # the more doubtful one
+    dent.grounds = {**dent.grounds, "uncertainty": 0.5}
+    assert ranked(line, scratch, dent) == ["scratch", "dent"]
+    drew(line, waits(line, part="known"), {"scratch": 40})
+    assert ranked(line, scratch, dent) == ["dent", "scratch"]
+
+
+def test_what_a_person_overruled_stays_before_what_is_only_doubtful(line):
+    torn = waits(line, part="torn", boxes=[(300, 200, 60, 3, 1, 0.5)])
+    missed = waits(line, part="missed", boxes=[], verdict=Verdict.OK, reason="overruled")
+    assert ranked(line, torn, missed) == ["missed", "torn"]
+    assert missed.urgency >= order.OVERRULED > torn.urgency
+
+
+def test_two_models_that_disagree_make_a_part_worth_labelling(line):
+    calm = waits(line, part="calm", boxes=[(300, 200, 60, 3, 1, 0.9)])
+    quarrel = waits(line, part="quarrel", boxes=[(300, 200, 60, 3, 1, 0.9)])
+    assert ranked(line, calm, quarrel, models={quarrel.inspection_id: 0.8}) == ["quarrel", "calm"]
+
+
+def test_the_view_that_saw_nothing_is_asked_about_where_another_saw_much(line):
+    inspection = line.inspects(boxes=[(300, 200, 60, 3, 1, 0.9)], views=("left", "right"))
+    left, right = line.exposures(inspection)
+    right.defects, right.score = [], 0.01
+    there, here = (order.grounds(one, [left, right], whole(one)) for one in (left, right))
+    assert there["views"] == 0.0
+    assert here["views"] == pytest.approx(0.45)
+
+
+def whole(exposure):
+    return Box(0, 0, exposure.width, exposure.height)
+
+
+def test_what_only_the_memory_finds_is_novel_and_no_class(line):
+    inspection = line.inspects(boxes=[(300, 200, 60, 3, 1, 0.8)])
+    (exposure,) = line.exposures(inspection)
+    exposure.defects = [{**exposure.defects[0], "class": UNKNOWN}]
+    found = order.grounds(exposure, [exposure], whole(exposure))
+    assert (found["novelty"], found["classes"], found["uncertainty"]) == (0.8, {}, 0.0)
+
+
+def test_what_was_drawn_by_chance_keeps_its_chance_and_stands_in_the_upper_half(line):
+    doubts = [waits(line, part=f"d{k}", boxes=[(300, 200, 60, 3, 1, 0.5 + 0.04 * k)]) for k in range(10)]
+    inspection = line.inspects(part="drawn", boxes=[])
+    exposures = line.exposures(inspection)
+    (drawn,) = open_task(
+        line.session, inspection, exposures, reason=Reason.SAMPLE, urgency=0.5, now=line.now, chance=0.02
+    )
+    places = ranked(line, *doubts, drawn)
+    assert places.index("drawn") <= 6
+    before = drawn.urgency
+    assert ranked(line, *doubts, drawn) == places
+    assert (drawn.chance, drawn.urgency) == (0.02, before)
+    assert order.rank(line.session) == []
+
+
+def test_drawings_of_earlier_versions_are_counted_once(line):
+    task = waits(line, part="old")
+    drew(line, task, None)
+    mask = np.zeros((task.crop_height, task.crop_width), np.uint8)
+    mask[10:20, 10:20] = mask[40:50, 40:50] = 1
+    line.blobs.put("old.png", png(mask))
+    row = line.session.exec(select(Annotation)).one()
+    row.mask_key, row.classes = "old.png", {"1": "scratch"}
+    line.session.commit()
+    assert order.labelled_defects(line.session) == {}
+    assert order.count_old(line.session, line.blobs) == 1
+    line.session.commit()
+    assert order.labelled_defects(line.session) == {"scratch": 2}
+    assert order.count_old(line.session, line.blobs) == 0

@@ -145,6 +145,20 @@ def test_an_example_of_nothing_is_refused(line, body, said):
     assert said in answer.json()["error"]["message"]
 
 
+def test_what_was_drawn_by_mistake_becomes_an_example_of_what_it_is_not(line):
+    labelled(line, ("ann", 60), ("ben", None))
+    (dispute,) = line.get("/label-disputes").json()["items"]
+    right = next(v for v in dispute["voices"] if v["by"] == "ben")
+    body = {"annotation": right["annotation"], "example": {"class_name": "pit", "shows": "is_not"}}
+    assert line.post(f"/label-disputes/{dispute['key']}/settle", json=body).status_code == 200
+    (example,) = line.get("/label-book/pit").json()["examples"]
+    assert example["shows"] == "is_not"
+    with line.context.database.read() as session:
+        key = session.get(BookExample, example["id"]).mask_key
+    mask = cv2.imdecode(np.frombuffer(line.context.blobs.get(key), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert (mask > 0).sum() == 81
+
+
 def test_a_dispute_is_settled_and_becomes_an_example(line):
     _, task = labelled(line, ("ann", 60), ("ben", None))
     (dispute,) = line.get("/label-disputes", Role.LABELLER).json()["items"]

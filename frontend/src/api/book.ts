@@ -22,7 +22,7 @@ export type BookWish =
   | { kind: "write"; name: string; definition: string; limits: Limit[]; after: number }
   | { kind: "answer"; id: string; accept: boolean }
   | { kind: "propose"; name: string; task: string; shows: Example["shows"]; note: string }
-  | { kind: "settle"; key: string; annotation: string | null; note: string; example: string | null };
+  | { kind: "settle"; key: string; annotation: string | null; note: string; example: { class_name: string; shows: Example["shows"] } | null };
 
 export function useBookAction() {
   const queries = useQueryClient();
@@ -37,8 +37,7 @@ export function useBookAction() {
         const body = { label_task: wish.task, shows: wish.shows, note: wish.note, n: 0 };
         await told(api.POST("/api/v1/label-book/{class}/examples", { params: { path: { class: wish.name } }, body }));
       } else {
-        const example = wish.example === null ? null : { class_name: wish.example, shows: "is" as const };
-        const body = { annotation: wish.annotation, note: wish.note, example };
+        const body = { annotation: wish.annotation, note: wish.note, example: wish.example };
         await told(api.POST("/api/v1/label-disputes/{key}/settle", { params: { path: { key: wish.key } }, body }));
       }
     },

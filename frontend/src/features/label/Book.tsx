@@ -100,11 +100,11 @@ function ExampleCard({ example }: { example: Example }) {
       {engineer && (
         <span className="book-answer">
           {example.state === "proposed" && (
-            <Button size="compact-xs" variant="filled" color="dark" disabled={action.isPending} onClick={() => answer(true)}>
+            <Button size="compact-sm" variant="filled" color="dark" disabled={action.isPending} onClick={() => answer(true)}>
               {words.accept}
             </Button>
           )}
-          <Button size="compact-xs" variant="default" disabled={action.isPending} onClick={() => answer(false)}>
+          <Button size="compact-sm" variant="default" disabled={action.isPending} onClick={() => answer(false)}>
             {example.state === "proposed" ? words.decline : words.takeOut}
           </Button>
         </span>

@@ -44,13 +44,12 @@ function OneDispute({ dispute }: { dispute: Dispute }) {
   const id = useId();
   const words = text.disputes;
   const settle = (voice: Voice | null) => {
-    const shown = voice && example ? (dispute.classes.find((name) => name in voice.drawn) ?? null) : null;
-    action.mutate({ kind: "settle", key: dispute.key, annotation: voice?.annotation ?? null, note, example: shown });
+    action.mutate({ kind: "settle", key: dispute.key, annotation: voice?.annotation ?? null, note, example: voice && example ? exampleOf(dispute, voice) : null });
   };
   return (
     <section className="model" aria-label={dispute.part}>
       <h2>{dispute.question}</h2>
-      <ul className="book-shelf">
+      <ul className="book-shelf" data-large="true">
         {dispute.voices.map((voice) => (
           <li key={voice.annotation}>
             <img src={voice.picture} alt={words.drewAlt(voice.by, drawn(voice))} loading="lazy" />
@@ -89,6 +88,13 @@ function OneDispute({ dispute }: { dispute: Dispute }) {
       {action.error && <p role="alert" className="problem">{action.error.message}</p>}
     </section>
   );
+}
+
+/** What the right drawing teaches: this is the class; or, where it has none, what the others drew is no such thing. */
+function exampleOf({ classes }: Dispute, voice: Voice): { class_name: string; shows: "is" | "is_not" } | null {
+  const is = classes.find((name) => name in voice.drawn);
+  if (is) return { class_name: is, shows: "is" };
+  return classes[0] ? { class_name: classes[0], shows: "is_not" } : null;
 }
 
 const drawn = (voice: Voice): string =>

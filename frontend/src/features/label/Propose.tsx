@@ -12,7 +12,7 @@ export function Propose({ task }: { task: LabelTask }) {
   const words = text.book;
   if (!open) {
     return (
-      <Button size="compact-xs" variant="default" onClick={() => setOpen(true)}>
+      <Button size="compact-sm" variant="default" onClick={() => setOpen(true)}>
         {engineer ? words.addExample : words.propose}
       </Button>
     );
@@ -49,10 +49,10 @@ function Form({ task, done }: { task: LabelTask; done: () => void }) {
       <label htmlFor={`${id}-note`}>{words.note}</label>
       <input id={`${id}-note`} maxLength={500} value={note} onChange={(event) => setNote(event.target.value)} />
       <span className="book-answer">
-        <Button size="compact-xs" type="submit" color="dark" disabled={!chosen || action.isPending}>
+        <Button size="compact-sm" type="submit" color="dark" disabled={!chosen || action.isPending}>
           {words.save}
         </Button>
-        <Button size="compact-xs" variant="default" onClick={done}>
+        <Button size="compact-sm" variant="default" onClick={done}>
           {words.cancel}
         </Button>
       </span>
