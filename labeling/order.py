@@ -104,6 +104,14 @@ def rank(session: Session, *, models: Mapping[str, float] | None = None) -> list
     return changed
 
 
+def alone(task: LabelTask) -> float:
+    """A task's urgency before it is weighed against others: what `rank` gives it where nothing else waits."""
+    if task.reason is Reason.SAMPLE:
+        return task.urgency
+    ids = {name: k for k, name in enumerate(task.grounds["classes"], start=1)}
+    return round(_band(task.reason, weigh([_candidate(task, ids, 0.0)], labelled={})[task.id]), 4)
+
+
 def labelled_defects(session: Session) -> dict[str, int]:
     """Class name to the number of defects that people drew, in drawings that stand."""
     rows = session.exec(

@@ -16,7 +16,8 @@ from typing import Any
 
 from sqlmodel import Session
 
-from labeling.priority import drawn_by_chance
+from labeling.order import alone
+from labeling.priority import drawn_by_chance, uncertainty
 from labeling.records import Reason
 from labeling.tasks import open_task
 from qc.records import Decision, Exposure, Inspection
@@ -34,12 +35,10 @@ LEASE = timedelta(seconds=30)
 """How long a job waits when its process was cut off without dying; a dead one is noticed at once."""
 
 OVERRULED = 1.0
-"""Urgency of a part on which a person disagreed, until all that waits is weighed: the model was wrong there."""
-REVIEW = (0.2, 0.9)
-"""Likewise of a doubtful part: from a score that is nearly sure (0 or 1) to one in the middle (0.5)."""
+"""Urgency of a crop that waits already when a person overrules its part, until all is weighed anew."""
 
 SAMPLED = 0.5
-"""Likewise of a part drawn at random: among the doubtful ones."""
+"""Urgency of a part drawn at random, until all is weighed anew: among the doubtful ones."""
 
 INSTALL = "install_starter"
 
@@ -129,9 +128,7 @@ def after_inspection(context: Context, session: Session, inspection: Inspection,
         _open(context, session, inspection, exposures, reason=Reason.SAMPLE, urgency=SAMPLED, chance=share)
     if inspection.verdict != Verdict.REVIEW or inspection.score is None:
         return
-    low, high = REVIEW
-    doubt = 1.0 - abs(2.0 * inspection.score - 1.0)
-    _open(context, session, inspection, exposures, reason=Reason.REVIEW, urgency=low + (high - low) * doubt)
+    _open(context, session, inspection, exposures, reason=Reason.REVIEW, urgency=uncertainty([inspection.score]))
 
 
 def after_decision(
@@ -164,6 +161,8 @@ def _open(
         session, inspection, exposures, reason=reason, urgency=urgency, now=now, twice=twice, chance=chance
     )
     for task in tasks:
+        if task.opened_at == now:
+            task.urgency = alone(task)
         told = {"id": task.id, "inspection_id": inspection.id, "part": inspection.part, "station": inspection.station}
         context.events.on_commit(session, "label_task", {**told, "reason": str(reason), "state": str(task.state)})
     if tasks:

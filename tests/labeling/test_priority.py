@@ -140,6 +140,13 @@ def test_waiting_tasks_are_ordered_by_doubt_and_the_reasons_are_kept(line):
     assert torn.grounds["cost_s"] == round(labelling_seconds(1, 0.512 * 0.512), 1)
 
 
+def test_a_task_that_waits_alone_stands_where_weighing_puts_it(line):
+    (task,) = line.asks(line.inspects(boxes=[(300, 200, 60, 3, 1, 0.7)]))
+    before = order.alone(task)
+    order.rank(line.session)
+    assert task.urgency == pytest.approx(before, abs=1e-3)
+
+
 def test_once_scratches_are_known_a_dent_comes_before_a_scratch(line):
     scratch = waits(line, part="scratch", boxes=[(300, 200, 60, 3, 1, 0.7)])
     dent = waits(line, part="dent", boxes=[(300, 200, 60, 3, 2, 0.65)])
