@@ -105,7 +105,8 @@ class NetworkSampler(optuna.samplers.BaseSampler):
         if number == 0 and self.present is not None:
             return self.network.cube(self.present)
         sobol = qmc.Sobol(d, scramble=True, rng=np.random.default_rng([self.seed, 5]))
-        sobol.fast_forward(number)
+        if number:
+            sobol.fast_forward(number)
         return np.asarray(sobol.random(1)[0])
 
 
