@@ -187,8 +187,11 @@ def _from_start(
 
 
 def _squares(shape: tuple[int, ...], base: int) -> int:
-    """How many odd squares there can be."""
-    return math.ceil(shape[0] / (CELL_PX * base)) * math.ceil(shape[1] / (CELL_PX * base)) // 2
+    """How many odd squares hold a block that can be checked (`_check`), where two pictures overlap whole."""
+    rows, columns = (
+        [(start + 29.5) // CELL_PX for start in range(12, side // base - 71, 64)] for side in (shape[0], shape[1])
+    )
+    return len({(row, column) for row in rows for column in columns if (row + column) % 2 == 1})
 
 
 def _refined(numbers: Floats, seen: Surfaces, matrix: Floats, factor: int) -> Floats:
