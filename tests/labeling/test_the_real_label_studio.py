@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from sqlmodel import select
 
+from labeling import book
 from labeling.collect import Outcome, collect_task, receive, sweep
-from labeling.config import has_smart_tools, label_config, labels_of
+from labeling.config import has_smart_tools, hints_of, label_config, labels_of
 from labeling.convert import from_results, to_results
 from labeling.people import newest_of_each
 from labeling.push import push_open_tasks
@@ -228,6 +229,39 @@ def test_the_most_urgent_task_is_shown_first(line, studio):
     ]
     shown = studio.call("GET", "api/tasks/", params={"view": view["id"], "project": studio.project})
     assert [t["data"]["part"] for t in shown["tasks"]] == ["b", "c", "a"]
+
+
+def test_a_new_order_is_shown_after_the_next_sweep(line, studio):
+    tasks = {part: line.asks(line.inspects(part=part, boxes=[SCRATCH]), urgency=0.5)[0] for part in ("a", "b", "c")}
+    push_open_tasks(line.session, studio, line.blobs, line.now)
+    for part, urgency in (("a", 0.12), ("b", 0.1), ("c", 0.95)):
+        tasks[part].urgency = urgency
+    line.session.commit()
+    assert swept(line, studio).moved == 3
+    assert swept(line, studio).moved == 0
+    (view,) = [
+        v
+        for v in studio.call("GET", "api/dm/views/", params={"project": studio.project})
+        if v["data"]["title"] == URGENT_FIRST
+    ]
+    shown = studio.call("GET", "api/tasks/", params={"view": view["id"], "project": studio.project})
+    assert [t["data"]["part"] for t in shown["tasks"]] == ["c", "a", "b"]
+
+
+def test_labellers_read_the_label_book_where_they_draw(line, studio):
+    title = studio.call("GET", f"api/projects/{studio.project}/")["title"]
+    now = {"by": "eva", "now": line.now}
+    first = book.write(line.session, "dent", definition="A hollow", limits=[], after=0, **now)
+    limits = [book.Limit("width_mm", 0.5)]
+    for page, words in ((first, "A hollow"), (None, "A round hollow Labelled: width from 0.5 mm.")):
+        if page is None:
+            book.write(line.session, "dent", definition="A round hollow", limits=limits, after=first.version, **now)
+        studio.ensure_project(CLASSES, title=title, told=book.told(line.session, "http://here/labels/book"))
+        shown = studio.call("GET", f"api/projects/{studio.project}/")
+        assert hints_of(shown["label_config"]) == {"dent": words}
+        assert shown["show_instruction"] is True
+        assert f"<b>dent</b>: {words}" in shown["expert_instruction"]
+        assert 'href="http://here/labels/book"' in shown["expert_instruction"]
 
 
 def test_setting_up_twice_changes_nothing_and_a_new_class_is_added(studio):
