@@ -171,14 +171,15 @@ def curve(
 
 
 def needed(labels: Sequence[int], chosen: NDArray[np.float64], goal: float) -> float | None:
-    """Labels at which the chosen curve first reaches the goal, between two batches by a straight line."""
-    for k, value in enumerate(chosen):
-        if value >= goal:
-            if k == 0 or value == chosen[k - 1]:
-                return float(labels[k])
-            share = (goal - chosen[k - 1]) / (value - chosen[k - 1])
-            return float(labels[k - 1] + share * (labels[k] - labels[k - 1]))
-    return None
+    """Labels from which on the chosen curve stays at the goal or above, between two batches by a straight line."""
+    below = [k for k, value in enumerate(chosen) if value < goal]
+    if not below:
+        return float(labels[0])
+    k = below[-1]
+    if k + 1 == len(chosen):
+        return None
+    share = (goal - chosen[k]) / (chosen[k + 1] - chosen[k])
+    return float(labels[k] + share * (labels[k + 1] - labels[k]))
 
 
 def main() -> None:
