@@ -188,7 +188,7 @@ def test_the_network_of_a_model_expects_what_the_model_expects(model: ProcessMod
         assert seen[name][0] == pytest.approx(ahead.mean[i].mean(), abs=0.02)
 
 
-def test_a_better_recipe_is_found_tried_and_confirmed_and_then_no_gain_is_expected(
+def test_a_better_recipe_is_found_tried_and_confirmed_and_for_one_part_more_no_trial_is_worth_it(
     line: Line, model: ProcessModel
 ) -> None:
     recipe = network_of(model)
