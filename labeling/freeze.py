@@ -27,16 +27,17 @@ from labeling.manifest import write_manifest
 from labeling.people import newest_of_each
 from labeling.push import png
 from labeling.records import Annotation, LabelTask
-from qc.dataset import IGNORE, Sample, open_dataset
+from qc.dataset import FALSE_ALARMS, IGNORE, QUALITY, Sample, open_dataset
 from qc.errors import Conflict, InvalidInput
 from qc.frame import FORMATS
+from qc.geometry import Box
 from qc.ports import BlobStore
 from qc.records import Exposure
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 """Of the parts; enough to train on, and two sides of equal size to judge by."""
 
-COLUMNS = ["file", "split", "part", "view", "group", "origin"]
+COLUMNS = ["file", "split", "part", "view", "group", "origin", FALSE_ALARMS, QUALITY]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Row:
     group: str
     origin: str
     """`labels`, or the name of the data set that it was taken from."""
+    false_alarms: str = ""
+    label_quality: str = ""
 
 
 def side(part: str) -> str:
@@ -180,6 +183,17 @@ def whole_mask(exposure: Exposure, labels: Labels, blobs: BlobStore, classes: Ma
     return mask
 
 
+def confirmed_false_alarms(exposure: Exposure, mask: NDArray[np.uint8]) -> str:
+    """Where the model saw something and people who looked drew nothing, as the column `false_alarms` has it.
+
+    Args:
+        mask: of the whole frame, 255 where nobody looked: a box that reaches there is not confirmed.
+    """
+    boxes = [Box(*defect["bbox"]) for defect in exposure.defects]
+    nothing = [b for b in boxes if not mask[b.y : b.bottom, b.x : b.right].any()]
+    return "; ".join(" ".join(str(n) for n in box.as_list()) for box in nothing)
+
+
 def drawn_mask(
     blobs: BlobStore, task: LabelTask, key: str, named: Mapping[str, str], classes: Mapping[int, str]
 ) -> NDArray[np.uint8]:
@@ -213,10 +227,10 @@ def _write_exposure(
     stem = f"{exposure.inspection_id}_{exposure.n}"
     file = stem + FORMATS[exposure.format][0]
     (work / "images" / file).write_bytes(data)
-    mask = png(whole_mask(exposure, labels, blobs, classes))
-    (work / "masks" / f"{stem}.png").write_bytes(mask)
-    part = labels[0][0].part
-    row = Row(file, sides.get(part) or side(part), part, exposure.view, part, "labels")
+    mask = whole_mask(exposure, labels, blobs, classes)
+    (work / "masks" / f"{stem}.png").write_bytes(png(mask))
+    part, alarms = labels[0][0].part, confirmed_false_alarms(exposure, mask)
+    row = Row(file, sides.get(part) or side(part), part, exposure.view, part, "labels", alarms)
     frame = {
         "file": file,
         "split": row.split,
@@ -255,7 +269,17 @@ def _take_over(work: Path, sample: Sample, ids: NDArray[np.uint8], origin: str) 
                 )
             target.write_bytes(png(ids[mask]))
     origin = sample.columns.get("origin") or origin
-    return Row(sample.image.name, sample.split, sample.part, sample.view, sample.group, origin)
+    kept = sample.columns
+    return Row(
+        sample.image.name,
+        sample.split,
+        sample.part,
+        sample.view,
+        sample.group,
+        origin,
+        kept.get(FALSE_ALARMS, ""),
+        kept.get(QUALITY, ""),
+    )
 
 
 def _link(source: Path, target: Path) -> None:

@@ -25,6 +25,12 @@ IGNORE = 255
 
 SPLITS = ("train", "val", "test")
 
+FALSE_ALARMS = "false_alarms"
+"""A column of split.csv: boxes `x y width height`, parted by `;`, where a model saw a defect and people saw none."""
+
+QUALITY = "label_quality"
+"""A column of split.csv: in [0, 1], how far the image's labels are trusted; empty is 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -10,12 +10,9 @@
 
 from __future__ import annotations
 
-from qc.dataset import Sample
+from qc.dataset import FALSE_ALARMS, QUALITY, Sample
 from qc.errors import InvalidInput
 from qc.geometry import Box
-
-FALSE_ALARMS = "false_alarms"
-QUALITY = "label_quality"
 
 
 def false_alarms(sample: Sample) -> tuple[Box, ...]:

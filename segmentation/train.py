@@ -17,11 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qc.dataset import open_dataset
+from qc.dataset import FALSE_ALARMS, QUALITY, open_dataset
 from qc.errors import InvalidInput
 from segmentation import checkpoint
 from segmentation.card import about_data, about_versions
-from segmentation.columns import FALSE_ALARMS, QUALITY
 from segmentation.config import NetworkConfig, TrainConfig, as_json
 from segmentation.data import Crops
 from segmentation.losses import training_loss

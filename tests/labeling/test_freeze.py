@@ -17,6 +17,9 @@ from labeling.push import png
 from labeling.records import Annotation, TaskState
 from qc.dataset import IGNORE, SPLITS, open_dataset
 from qc.errors import Conflict, InvalidInput
+from qc.geometry import Box
+from qc.records import Exposure
+from segmentation.columns import false_alarms, label_quality
 
 CLASSES = {1: "scratch", 2: "dent"}
 PARTS = {s: [f"P-{k}" for k in range(400) if side(f"P-{k}") == s] for s in SPLITS}
@@ -167,6 +170,24 @@ def test_a_base_set_is_mixed_in_and_its_classes_are_translated_by_name(line, tmp
     assert len(data.samples) == 4
     rendered = [s for s in data.samples if s.columns["origin"] == "rendered"]
     assert {int(v) for s in rendered for v in np.unique(s.labels(data.classes))} == {0, 1}
+
+
+def test_what_a_model_saw_and_people_did_not_is_learnt_from_as_a_false_alarm(line, tmp_path):
+    (task,) = line.asks(
+        line.inspects(part=PARTS["train"][0], boxes=[(100, 100, 9, 9, 1, 0.4), (300, 40, 6, 5, 1, 0.3)])
+    )
+    labelled(line, PARTS["train"][0], task=task)
+    exposure = line.session.get(Exposure, (task.inspection_id, task.n))
+    drawn = Box(task.crop_x, task.crop_y, 4, 4)
+    exposure.defects = [*exposure.defects, {"bbox": drawn.as_list()}, {"bbox": [0, 0, exposure.width, exposure.height]}]
+    base = base_set(tmp_path, CLASSES)
+    rows = (base / "split.csv").read_text().splitlines()
+    rows = [rows[0] + ",false_alarms,label_quality", rows[1] + ",1 2 3 4,0.5", *rows[2:]]
+    (base / "split.csv").write_text("\n".join(rows))
+    data = open_dataset(frozen(line, tmp_path / "set", base=base))
+    mine, theirs = (next(s for s in data.samples if s.part == p) for p in (part, "b0"))
+    assert false_alarms(mine) == (Box(100, 100, 9, 9), Box(300, 40, 6, 5))
+    assert (false_alarms(theirs), label_quality(theirs)) == ((Box(1, 2, 3, 4),), 0.5)
 
 
 def test_a_part_that_the_base_set_has_stays_on_the_base_sets_side(line, tmp_path):
