@@ -173,10 +173,9 @@ def test_a_base_set_is_mixed_in_and_its_classes_are_translated_by_name(line, tmp
 
 
 def test_what_a_model_saw_and_people_did_not_is_learnt_from_as_a_false_alarm(line, tmp_path):
-    (task,) = line.asks(
-        line.inspects(part=PARTS["train"][0], boxes=[(100, 100, 9, 9, 1, 0.4), (300, 40, 6, 5, 1, 0.3)])
-    )
-    labelled(line, PARTS["train"][0], task=task)
+    part = PARTS["train"][0]
+    (task,) = line.asks(line.inspects(part=part, boxes=[(100, 100, 9, 9, 1, 0.4), (300, 40, 6, 5, 1, 0.3)]))
+    labelled(line, part, task=task)
     exposure = line.session.get(Exposure, (task.inspection_id, task.n))
     drawn = Box(task.crop_x, task.crop_y, 4, 4)
     exposure.defects = [*exposure.defects, {"bbox": drawn.as_list()}, {"bbox": [0, 0, exposure.width, exposure.height]}]
