@@ -801,6 +801,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/processes/{name}/what-if": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What If
+         * @description Where a part would go under chosen settings, beside continuing as is and the recommended plan. Nothing is
+         *     kept.
+         */
+        post: operations["what_if_api_v1_processes__name__what_if_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/processes/{name}/outcomes": {
         parameters: {
             query?: never;
@@ -1165,6 +1186,18 @@ export interface components {
             relearn: boolean;
         };
         /**
+         * Along
+         * @description A step still to come.
+         */
+        Along: {
+            /** Step */
+            step: string;
+            /** Readings */
+            readings: {
+                [key: string]: components["schemas"]["Reading"];
+            };
+        };
+        /**
          * AnswerIn
          * @description Does an example belong into the book?
          */
@@ -1360,6 +1393,31 @@ export interface components {
              * Format: date-time
              */
             at: string;
+        };
+        /**
+         * Compared
+         * @description A plan beside the chosen one.
+         */
+        Compared: {
+            /**
+             * Plan
+             * @enum {string}
+             */
+            plan: "chosen" | "continue" | "recommended" | "scrap";
+            /** Decision */
+            decision?: ("continue" | "correct" | "scrap" | "measure" | "abstain") | null;
+            /** Settings */
+            settings?: {
+                [key: string]: number;
+            };
+            /** Run */
+            run?: string[];
+            /** P Conform */
+            p_conform?: number | null;
+            /** P Conform Interval */
+            p_conform_interval?: number[] | null;
+            /** Expected Value */
+            expected_value: number;
         };
         /**
          * Credentials
@@ -1620,6 +1678,38 @@ export interface components {
             class_name: string;
             /** @default is */
             shows: components["schemas"]["Shows"];
+        };
+        /**
+         * Expected
+         * @description Where a part would go under the chosen settings. Money in the process's currency, from `at` on.
+         */
+        Expected: {
+            /** Part */
+            part: string;
+            /** At */
+            at: string;
+            /** Settings */
+            settings: {
+                [key: string]: number;
+            };
+            /** Run */
+            run: string[];
+            /** P Conform */
+            p_conform: number;
+            /** P Conform Interval */
+            p_conform_interval: number[];
+            /** Expected Value */
+            expected_value: number;
+            /** Path */
+            path: components["schemas"]["Along"][];
+            /** Compared */
+            compared: components["schemas"]["Compared"][];
+            /** Notes */
+            notes: string[];
+            /** Model */
+            model: string;
+            /** Elapsed Ms */
+            elapsed_ms: number;
         };
         /**
          * FigureJson
@@ -2142,6 +2232,24 @@ export interface components {
             jobs: string[];
         };
         /**
+         * Reading
+         * @description What a reading will be: `low` to `high` holds 90 %; `lower` and `upper` are its limits.
+         */
+        Reading: {
+            /** Mean */
+            mean: number;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+            /** Lower */
+            lower: number | null;
+            /** Upper */
+            upper: number | null;
+            /** Unit */
+            unit: string;
+        };
+        /**
          * Results
          * @description One answer for each task, in Label Studio's own words.
          */
@@ -2467,6 +2575,46 @@ export interface components {
             name: string;
             /** Role */
             role: string;
+        };
+        /**
+         * Wondered
+         * @description A part in the making, and settings to try on it.
+         */
+        Wondered: {
+            /**
+             * Part
+             * @example P-1
+             */
+            part: string;
+            /**
+             * At
+             * @example s20-heat
+             */
+            at: string;
+            /** Batch */
+            batch?: string | null;
+            /**
+             * Observed
+             * @example {
+             *       "s01-draw.force": 14.2
+             *     }
+             */
+            observed?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Settings
+             * @example {
+             *       "s20-heat.temperature": 842
+             *     }
+             */
+            settings?: {
+                [key: string]: unknown;
+            };
+            /** Run */
+            run?: string[];
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Accepted
@@ -3802,6 +3950,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Advice"] | components["schemas"]["Advice"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    what_if_api_v1_processes__name__what_if_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Wondered"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Expected"];
                 };
             };
             /** @description Validation Error */
