@@ -57,6 +57,8 @@ class Step:
     """If any setting leaves its nominal value."""
     optional: bool = False
     """A rework step, not run unless chosen."""
+    needs_approval: bool = False
+    """A rework step that may be carried out on a part only after a person has assessed its risk and approved it."""
     partner: str = ""
     factory: str = ""
     after: tuple[str, ...] | None = None
@@ -110,8 +112,8 @@ def read_process(path: Path) -> Process:
 
 
 _TOP = {"name", "currency", "part", "conformance", "steps"}
-_STEP = {"name", "partner", "factory", "cost", "setup_cost", "optional", "after", "settings", "measurements",
-         "formula", "constants"}  # fmt: skip
+_STEP = {"name", "partner", "factory", "cost", "setup_cost", "optional", "needs_approval", "after", "settings",
+         "measurements", "formula", "constants"}  # fmt: skip
 
 
 def parse_process(content: Any, *, where: str = "process") -> Process:
@@ -184,6 +186,11 @@ def _step(raw: Any, where: str, earlier: set[str]) -> Step:
     optional = content.get("optional", False)
     if not isinstance(optional, bool):
         raise InvalidInput(f"{where}: optional must be true or false, not {optional!r}")
+    needs_approval = content.get("needs_approval", False)
+    if not isinstance(needs_approval, bool):
+        raise InvalidInput(f"{where}: needs_approval must be true or false, not {needs_approval!r}")
+    if needs_approval and not optional:
+        raise InvalidInput(f"{where}: needs_approval is for rework; a step that every part goes through needs none")
     formula = None
     if content.get("formula") is not None:
         formula = parse_formula(content["formula"], content.get("constants"), where)
@@ -198,6 +205,7 @@ def _step(raw: Any, where: str, earlier: set[str]) -> Step:
         cost=_not_negative(content.get("cost", 0.0), f"{where}: cost"),
         setup_cost=_not_negative(content.get("setup_cost", 0.0), f"{where}: setup_cost"),
         optional=optional,
+        needs_approval=needs_approval,
         partner=str(content.get("partner") or ""),
         factory=str(content.get("factory") or ""),
         after=after,

@@ -71,12 +71,14 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         value = max(value, options.scrap) + options.reading.gain
     settings = settings_of(model, chosen.v) if decision == "correct" else {}
     run = [model.process.steps[k].name for k in sorted(chosen.run)] if decision == "correct" else []
+    asks = [step.name for step in model.process.steps if step.needs_approval and step.name in run]
     return {
         "part": question.part,
         "at": model.process.steps[question.at].name,
         "decision": decision,
         "settings": settings,
         "run": run,
+        **({"needs_approval": asks} if asks else {}),
         "measure": [options.reading.name] if decision == "measure" and options.reading is not None else [],
         "p_conform": round(chosen.chance, 4),
         "p_conform_interval": [round(float(min(low, chosen.chance)), 4), round(float(max(high, chosen.chance)), 4)],

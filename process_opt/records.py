@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, Column, UniqueConstraint
@@ -52,3 +53,28 @@ class Outcome(SQLModel, table=True):
     received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
     learnt_in: str | None = Field(default=None, index=True)
     """The ProcessVersion that learnt from it; None: none yet."""
+
+
+class Answer(StrEnum):
+    """What a person said to a rework that was proposed."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+
+
+class Approval(SQLModel, table=True):
+    """A person's word on the rework that a recommendation proposes. The newest on a step of a part stands."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    process: str = Field(index=True)
+    part: str = Field(index=True)
+    recommendation_id: str = Field(foreign_key="recommendation.id", index=True)
+    """What was in front of the person: settings, chance, money, cause."""
+    steps: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """The rework steps that it was about."""
+    answer: Answer
+    risk: str
+    """What may go wrong with the part and what follows for whoever uses it, in the person's words."""
+    by: str
+    """Name of the account."""
+    at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

@@ -91,6 +91,8 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/processes/{name}"): ANYBODY,
     ("POST", "/processes/{name}/recommendations"): SENDS,
     ("GET", "/processes/{name}/recommendations"): ANYBODY,
+    ("POST", "/processes/{name}/recommendations/{id}/approval"): ENGINEERS,
+    ("GET", "/processes/{name}/parts/{part}/plan"): ANYBODY,
     ("POST", "/processes/{name}/what-if"): ENGINEERS,
     ("POST", "/processes/{name}/outcomes"): SENDS,
     ("GET", "/processes/{name}/summary"): ANYBODY,

@@ -20,7 +20,7 @@ from sqlmodel import Session, col, select
 from labeling.book_records import BookExample, Ruling
 from labeling.records import Annotation, LabelTask
 from labeling.studio import Studio
-from process_opt.records import Outcome, ProcessVersion, Recommendation
+from process_opt.records import Approval, Outcome, ProcessVersion, Recommendation
 from qc.errors import NotFound
 from qc.records import Decision, Exposure, Inspection, new_id
 from server import audit, erasure_files
@@ -174,6 +174,7 @@ def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, m
         (ShadowVerdict, ShadowVerdict.inspection_id, found.inspections),
         (Exposure, Exposure.inspection_id, found.inspections),
         (Inspection, Inspection.id, found.inspections),
+        (Approval, Approval.recommendation_id, found.recommendations),
         (Recommendation, Recommendation.id, found.recommendations),
         (Outcome, Outcome.id, [row.id for row in found.outcomes]),
     )

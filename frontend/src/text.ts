@@ -133,6 +133,17 @@ export const text = {
     againstScrap: "Saved against scrapping",
     againstContinue: "Saved against going on as before",
   },
+  permission: {
+    title: "Permission for the rework",
+    state: { waiting: "Waiting.", approved: "Approved.", declined: "Declined." },
+    before: (steps: string) => `The part may not go through ${steps} before an engineer has assessed the risk.`,
+    said: { approved: "Approved by", declined: "Declined by" },
+    risk: "What may go wrong with the part, reworked or not",
+    riskExample: "A second pass may thin the wall; it is measured again afterwards",
+    approve: "Approve the rework",
+    decline: "Decline",
+    engineersOnly: "An engineer or administrator decides.",
+  },
   known: {
     title: "What the advice rests on",
     withdrawn: "Advice is withdrawn.",

@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from process_opt.model import ProcessModel
 from qc.errors import InvalidInput
-from server import process_learning, process_money
+from server import permission, process_learning, process_money
 from server import process_service as service
+from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
+from server.routes.permission import PermissionJson, show
 
 router = APIRouter(tags=["processes"])
 
@@ -148,6 +150,8 @@ class Accepted(BaseModel):
 
     accepted: int
     duplicates: int
+    reworked_without_permission: list[str] = Field(default_factory=list)
+    """Parts of which rework was told that nobody had approved; it is in the audit trail."""
 
 
 class ProcessLine(BaseModel):
@@ -185,6 +189,8 @@ class Told(BaseModel):
     request: dict[str, Any]
     answer: dict[str, Any]
     outcome: dict[str, Any] | None
+    permission: PermissionJson
+    """May its rework be carried out?"""
 
 
 class ToldPage(BaseModel):
@@ -273,6 +279,7 @@ def told(
     """What was advised, newest first."""
     service.current(session, name)
     rows, following = service.history(session, name, decision=decision, cursor=cursor, limit=limit)
+    words = permission.said(session, name, {row.part for row, _ in rows})
     items = [
         Told(
             id=row.id,
@@ -282,6 +289,7 @@ def told(
             request=row.request,
             answer=row.answer,
             outcome=outcome.content if outcome else None,
+            permission=show(row, words.get(row.part, [])),
         )
         for row, outcome in rows
     ]
@@ -289,13 +297,15 @@ def told(
 
 
 @router.post("/processes/{name}/outcomes", status_code=202)
-def outcomes(name: str, sent: CameOf | list[CameOf], request: Request, context: ContextDep) -> Accepted:
+def outcomes(
+    name: str, sent: CameOf | list[CameOf], request: Request, who: IdentityDep, context: ContextDep
+) -> Accepted:
     """What was done and what came of it. A part's outcome counts once; the model learns from it soon after."""
     with context.database.read() as session:
         version = service.current(session, name)
     line: ProcessModel = _models(request, context).of(version)
     checked = _each([c.model_dump() for c in _listed(sent)], lambda c: service.check_outcome(line.process, c))
-    now, accepted = context.now(), 0
+    now, accepted, unasked = context.now(), 0, list[str]()
     with context.database.write() as session:
         for content in checked:
             stored = service.store_outcome(session, name, content, now=now)
@@ -303,10 +313,12 @@ def outcomes(name: str, sent: CameOf | list[CameOf], request: Request, context: 
                 accepted += 1
                 told = {"id": stored.id, "process": name, "part": stored.part, "disposition": content["disposition"]}
                 context.events.on_commit(session, "outcome", told)
+                if not permission.keep_rework(session, name, line.process, content, stored.id, by=who.name, now=now):
+                    unasked.append(stored.part)
         if accepted:
             process_learning.ask(session, name, now=now)
         session.commit()
-    return Accepted(accepted=accepted, duplicates=len(checked) - accepted)
+    return Accepted(accepted=accepted, duplicates=len(checked) - accepted, reworked_without_permission=unasked)
 
 
 @router.get("/processes/{name}/summary")

@@ -25,7 +25,7 @@ from sqlmodel import select
 
 from labeling.records import Annotation, LabelTask, TaskState
 from process_opt.process import as_yaml
-from process_opt.records import ProcessVersion
+from process_opt.records import ProcessVersion, Recommendation
 from process_opt.simulate import Line as Process
 from process_opt.simulate import linear_line
 from segmentation.model import identity
@@ -265,6 +265,19 @@ class Plant:
             made.run_step(made.at or "")
         wish = {"part": part, "at": made.at, "observed": made.observed}
         return self.call("POST", "/processes/bar/recommendations", "machine", json=wish)
+
+    def proposes_rework(self, part: str, seed: int) -> str:
+        """As a process with a rework step that needs permission would: the step's name. The plant's own has none."""
+        told, step = self.asks_what_to_do(part, seed), self.process.process.steps[4].name
+        database = self.database()
+        with database.write() as session:
+            row = session.get(Recommendation, told["id"])
+            assert row is not None
+            row.answer = {**row.answer, "run": [step], "needs_approval": [step]}
+            session.add(row)
+            session.commit()
+        database.close()
+        return step
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,34 +24,34 @@ def _postgres_programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory):
+def postgres_url():
     """A real PostgreSQL server in a folder of its own; skips, saying so, where none is installed."""
     programs = _postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
     as_user = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         try:
             account = pwd.getpwnam("postgres")
         except KeyError:
             pytest.skip("PostgreSQL does not run as root, and there is no account postgres")
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/") and "pytest" in str(parent):
-                parent.chmod(0o755)
         as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **as_user}
-    data, start = folder / "data", f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
-    subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "qc"], **quiet)
-    subprocess.run([programs / "pg_ctl", "-D", data, "-o", start, "-l", folder / "log", "-w", "start"], **quiet)
-    try:
-        yield f"postgresql+psycopg://qc@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **quiet)
+    # Not in pytest's own folder: a second run beside this one closes that to every account but its own.
+    with tempfile.TemporaryDirectory(prefix="qc-postgres-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if as_user:
+            os.chown(folder, as_user["user"], as_user["group"])
+        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **as_user}
+        data, start = folder / "data", f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
+        subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "qc"], **quiet)
+        subprocess.run([programs / "pg_ctl", "-D", data, "-o", start, "-l", folder / "log", "-w", "start"], **quiet)
+        try:
+            yield f"postgresql+psycopg://qc@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **quiet)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from labeling.records import Annotation, LabelTask, TaskState
-from process_opt.records import Outcome, Recommendation
+from process_opt.records import Answer, Approval, Outcome, Recommendation
 from qc.errors import Conflict
 from qc.records import Exposure, Inspection
 from server import audit_check, schema
@@ -65,7 +65,17 @@ def lived(line) -> dict:
             )
             task.state = TaskState.DONE
             session.add(task)
-        session.add(Recommendation(process="bar", part=PART, at="s1", request={"part": PART}, asked_at=context.now()))
+        advice = Recommendation(process="bar", part=PART, at="s1", request={"part": PART}, asked_at=context.now())
+        session.add(advice)
+        session.flush()
+        word = {
+            "steps": ["s1"],
+            "answer": Answer.APPROVED,
+            "risk": f"{PART} may warp",
+            "by": "eva",
+            "at": context.now(),
+        }
+        session.add(Approval(process="bar", part=PART, recommendation_id=advice.id, **word))
         session.add(Outcome(process="bar", part=PART, content={"part": PART}, received_at=context.now()))
         job = Job(kind="retrain", state=JobState.DONE.value, not_before=context.now(), created_at=context.now())
         job.result = {"model": "sha256:" + "a" * 64}

@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, told } from "./client";
 import { refreshEvery } from "./connection";
 import type { Decision, Process, Recommendation } from "./words";
@@ -43,3 +43,13 @@ export const useSummary = (name: string | undefined) =>
     enabled: name !== undefined,
     refetchInterval: refreshEvery,
   });
+
+/** An engineer's word on the rework that a recommendation proposes. */
+export function useApproval(name: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, ...body }: { id: string; answer: "approved" | "declined"; risk: string }) =>
+      told(api.POST("/api/v1/processes/{name}/recommendations/{id}/approval", { params: { path: { name, id } }, body })),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["recommendations", name] }),
+  });
+}

@@ -737,6 +737,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/processes/{name}/recommendations/{id}/approval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide
+         * @description Approve or decline the rework that a recommendation proposes. The newest word on a part's step stands.
+         */
+        post: operations["decide_api_v1_processes__name__recommendations__id__approval_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/parts/{part}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Plan
+         * @description The newest plan for a part; refused (409) while its rework waits for permission.
+         */
+        get: operations["plan_api_v1_processes__name__parts__part__plan_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/processes": {
         parameters: {
             query?: never;
@@ -1197,6 +1237,12 @@ export interface components {
                 [key: string]: components["schemas"]["Reading"];
             };
         };
+        /**
+         * Answer
+         * @description What a person said to a rework that was proposed.
+         * @enum {string}
+         */
+        Answer: "approved" | "declined";
         /**
          * AnswerIn
          * @description Does an example belong into the book?
@@ -1680,6 +1726,27 @@ export interface components {
             shows: components["schemas"]["Shows"];
         };
         /**
+         * Executable
+         * @description What a line may do with a part now.
+         */
+        Executable: {
+            /** Recommendation */
+            recommendation: string;
+            /** Part */
+            part: string;
+            /** At */
+            at: string;
+            /** Decision */
+            decision: string;
+            /** Settings */
+            settings: {
+                [key: string]: number;
+            };
+            /** Run */
+            run: string[];
+            permission: components["schemas"]["PermissionJson"];
+        };
+        /**
          * Expected
          * @description Where a part would go under the chosen settings. Money in the process's currency, from `at` on.
          */
@@ -2160,6 +2227,23 @@ export interface components {
             history: components["schemas"]["ChangeJson"][];
         };
         /**
+         * Permission
+         * @description May a plan be carried out?
+         * @enum {string}
+         */
+        Permission: "not needed" | "waiting" | "approved" | "declined";
+        /**
+         * PermissionJson
+         * @description Whether a plan may be carried out, and what people said about it.
+         */
+        PermissionJson: {
+            state: components["schemas"]["Permission"];
+            /** Steps */
+            steps: string[];
+            /** Said */
+            said: components["schemas"]["Said"][];
+        };
+        /**
          * ProcessLine
          * @description A process in the list.
          */
@@ -2280,6 +2364,24 @@ export interface components {
              * @description Whose drawing counts; null: all stand.
              */
             annotation: string | null;
+        };
+        /**
+         * Said
+         * @description A word that was given.
+         */
+        Said: {
+            answer: components["schemas"]["Answer"];
+            /** Steps */
+            steps: string[];
+            /** Risk */
+            risk: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
         };
         /**
          * SettleIn
@@ -2434,6 +2536,7 @@ export interface components {
             outcome: {
                 [key: string]: unknown;
             } | null;
+            permission: components["schemas"]["PermissionJson"];
         };
         /**
          * ToldPage
@@ -2617,6 +2720,18 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Word
+         * @description An engineer's word on proposed rework.
+         */
+        Word: {
+            answer: components["schemas"]["Answer"];
+            /**
+             * Risk
+             * @example A second hardening may warp thin walls
+             */
+            risk: string;
+        };
+        /**
          * Accepted
          * @description How many outcomes were new, and how many had been told before.
          */
@@ -2625,6 +2740,8 @@ export interface components {
             accepted: number;
             /** Duplicates */
             duplicates: number;
+            /** Reworked Without Permission */
+            reworked_without_permission?: string[];
         };
         /**
          * Accepted
@@ -3829,6 +3946,74 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    decide_api_v1_processes__name__recommendations__id__approval_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Word"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PermissionJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    plan_api_v1_processes__name__parts__part__plan_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                part: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Executable"];
                 };
             };
             /** @description Validation Error */

@@ -73,4 +73,5 @@ export type Recommendation = {
   request: { observed?: Record<string, number>; batch?: string };
   answer: Advice;
   outcome: Outcome | null;
+  permission: Schemas["PermissionJson"];
 };

@@ -5,6 +5,7 @@ import { Actions, Readings } from "./Actions";
 import { Causes } from "./Causes";
 import { DecisionMark } from "./DecisionMark";
 import { MoneyBars } from "./MoneyBars";
+import { Permission } from "./Permission";
 import { Probability } from "./Probability";
 import { fate } from "./readings";
 
@@ -13,13 +14,15 @@ const FATE = { in: "Finished within specification", out: "Finished outside of sp
 type Props = {
   recommendation: Recommendation;
   process: Process;
+  /** Under which the process is served. */
+  name: string;
   /** Every plan for this part, the newest first. */
   all: readonly Recommendation[];
   choose: (id: string) => void;
 };
 
 /** One part's recommendation, and what it rests on. */
-export function Detail({ recommendation, process, all, choose }: Props) {
+export function Detail({ recommendation, process, name, all, choose }: Props) {
   const { answer: advice, outcome } = recommendation;
   const plan = { continue: "Go on as is", correct: "Follow the plan", scrap: "Scrap now", measure: "Measure, then decide", abstain: "Best plan known" };
   const bars = [
@@ -69,6 +72,7 @@ export function Detail({ recommendation, process, all, choose }: Props) {
             <MoneyBars bars={bars} currency={process.currency} />
           </section>
           <Actions advice={advice} process={process} />
+          <Permission recommendation={recommendation} process={name} newest={all[0]?.id === recommendation.id} />
         </div>
         <div>
           <section>

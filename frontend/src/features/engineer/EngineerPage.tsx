@@ -77,7 +77,7 @@ export function EngineerPage({ id }: { id?: string | undefined }) {
           </ul>
         </section>
         {shown && process.data ? (
-          <Detail recommendation={shown} process={process.data.process} all={items.filter((item) => item.part === shown.part)}
+          <Detail recommendation={shown} process={process.data.process} name={process.data.name} all={items.filter((item) => item.part === shown.part)}
             choose={(chosen) => go(`/engineer/${chosen}`, { replace: true })} />
         ) : (
           <Empty title={text.engineer.emptyTitle}>{text.engineer.empty}</Empty>
