@@ -27,6 +27,7 @@ from server import audit, erasure_files
 from server.audit import AuditEntry
 from server.context import Context
 from server.db import Database
+from server.features_records import Feature, Head, Suggestion
 from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun
@@ -172,6 +173,8 @@ def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, m
         (Decision, Decision.id, found.decisions),
         (CameraLook, CameraLook.inspection_id, found.inspections),
         (ShadowVerdict, ShadowVerdict.inspection_id, found.inspections),
+        (Suggestion, Suggestion.inspection_id, found.inspections),
+        (Feature, Feature.inspection_id, found.inspections),
         (Exposure, Exposure.inspection_id, found.inspections),
         (Inspection, Inspection.id, found.inspections),
         (Approval, Approval.recommendation_id, found.recommendations),
@@ -185,6 +188,11 @@ def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, m
         if kept != [alarm.before, alarm.after]:
             alarm.before, alarm.after = kept
             session.add(alarm)
+    for head in session.exec(select(Head)):
+        named = [example for example in head.examples if example[0] not in subjects]
+        if len(named) != len(head.examples):
+            head.examples = named
+            session.add(head)
     numbers = [task.studio_task_id for task in found.tasks if task.studio_task_id is not None]
     if numbers:
         queue.enqueue(session, STUDIO, {"tasks": numbers}, now=now, max_attempts=1000)

@@ -25,6 +25,7 @@ RECORDS = (
     "process_opt.records",
     "server.records",
     "server.watch_records",
+    "server.features_records",
     "server.audit",
     "server.jobs.records",
 )
