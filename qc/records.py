@@ -105,6 +105,15 @@ class Inspection(SQLModel, table=True):
     received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
     process_values: dict[str, float] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """`step.setting` and `step.measurement` values known when it was inspected, if the sender gave any."""
+    mode: str = Field(default="decide", sa_column_kwargs={"server_default": "decide"})
+    """`shadow`, `advise` or `decide`: what its station's verdicts might do when it was judged."""
+    model_verdict: str | None = None
+    """What the model said, where the line was told `review` instead (modes shadow and advise)."""
+
+    @property
+    def said(self) -> Verdict | None:
+        """What the model said, whatever the line was told."""
+        return Verdict(self.model_verdict) if self.model_verdict else self.verdict
 
 
 class Exposure(SQLModel, table=True):

@@ -25,6 +25,8 @@ RECORDS = (
     "process_opt.records",
     "server.records",
     "server.watch_records",
+    "server.golden_records",
+    "server.gate_records",
     "server.features_records",
     "server.audit",
     "server.jobs.records",
