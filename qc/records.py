@@ -109,6 +109,10 @@ class Inspection(SQLModel, table=True):
     """`shadow`, `advise` or `decide`: what its station's verdicts might do when it was judged."""
     model_verdict: str | None = None
     """What the model said, where the line was told `review` instead (modes shadow and advise)."""
+    policy: str | None = None
+    """SHA-256 of the product's file by which it was judged; its text is kept in the blob store."""
+    runtime: str | None = None
+    """What computed the model, such as `torch 2.13.0`: the same runtime gives the same score to the last bit."""
 
     @property
     def said(self) -> Verdict | None:

@@ -6,13 +6,17 @@ sense is shown in /health while its last good content stays in force.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from qc.errors import InvalidInput
-from qc.verdict import Policy, read_policy
+from qc.verdict import Policy, parse_policy
+from server.gate_rules import Costs, GateRules, parse_costs, parse_gate
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
@@ -37,6 +41,23 @@ default:
 # Regions with rules of their own, in pixels [x, y, width, height]; the first that a defect touches decides.
 # zones:
 #   - {name: clamp, view: top, box: [0, 0, 400, 120], classes: {scratch: {ng: never, review: {}}}}
+
+# What a new model must keep to before it serves this product (server/gate_rules.py says what each means):
+# gate:
+#   approval: required        # a named person lets the proved model serve; or automatic
+#   golden: {escapes: 0, false_rejects: 0}                  # golden parts that it may get wrong
+#   escapes: 0.05
+#   latency: 1.25
+#   memory: 1.25
+#   calibration: 0.05
+
+# What a wrong verdict costs, for each part, and how it was before:
+# money:
+#   currency: EUR
+#   escape: 120.0
+#   false_reject: 4.0
+#   review: 0.5
+#   before: {escapes: 0.004, false_rejects: 0.02, reviews: 1.0}    # shares of all parts
 """
 
 
@@ -48,12 +69,48 @@ def check_product(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """All that a product's file says."""
+
+    policy: Policy
+    gate: GateRules
+    costs: Costs | None
+    """None: nobody has said what a wrong verdict costs."""
+    text: str
+    """The file itself: what a verdict was judged by can be shown later."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def read_rules(file: Path) -> Rules:
+    """What a product's file says; raises InvalidInput with the place of the mistake."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file.name} cannot be read: {error}") from error
+    return parse_rules(content, text, where=file.name)
+
+
+def parse_rules(content: object, text: str, *, where: str) -> Rules:
+    """A product's rules from what YAML gave; raises InvalidInput with the place of the mistake."""
+    policy = parse_policy(content, where=where)
+    told = content if isinstance(content, dict) else {}
+    gate = parse_gate(told["gate"], where=f"{where}: gate") if told.get("gate") is not None else GateRules()
+    costs = parse_costs(told["money"], where=f"{where}: money") if told.get("money") is not None else None
+    return Rules(policy, gate, costs, text)
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
     """A file as it was read last."""
 
     stamp: tuple[int, int]
     """Modification time in nanoseconds, and size in bytes."""
-    policy: Policy | None
+    rules: Rules | None
     """The last good content; None when it never made sense."""
     problem: str | None
 
@@ -73,7 +130,11 @@ class Policies:
             beside.replace(file)
 
     def get(self, product: str) -> Policy:
-        """The policy in force for a product.
+        """The policy in force for a product; raises as `rules`."""
+        return self.rules(product).policy
+
+    def rules(self, product: str) -> Rules:
+        """All that is in force for a product.
 
         Raises:
             InvalidInput: its file makes no sense and never did since the server started.
@@ -82,10 +143,10 @@ class Policies:
             read = self._look(name)
             if read is None:
                 continue
-            if read.policy is None:
+            if read.rules is None:
                 raise InvalidInput(f"the policy of product {name} makes no sense: {read.problem}; correct {name}.yaml")
-            return read.policy
-        return Policy(product)
+            return read.rules
+        return Rules(Policy(product), GateRules(), None, "")
 
     def problems(self) -> dict[str, str]:
         """File name -> what is wrong with it now."""
@@ -108,8 +169,8 @@ class Policies:
             if last is not None and last.stamp == stamp:
                 return last
             try:
-                read = _Read(stamp, read_policy(file), None)
+                read = _Read(stamp, read_rules(file), None)
             except InvalidInput as error:
-                read = _Read(stamp, last.policy if last else None, error.message)
+                read = _Read(stamp, last.rules if last else None, error.message)
             self._read[name] = read
             return read

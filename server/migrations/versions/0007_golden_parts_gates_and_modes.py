@@ -126,11 +126,15 @@ def upgrade() -> None:
     with op.batch_alter_table("inspection", schema=None) as batch_op:
         batch_op.add_column(sa.Column("mode", sa.String(), server_default="decide", nullable=False))
         batch_op.add_column(sa.Column("model_verdict", sa.String(), nullable=True))
+        batch_op.add_column(sa.Column("policy", sa.String(), nullable=True))
+        batch_op.add_column(sa.Column("runtime", sa.String(), nullable=True))
 
 
 def downgrade() -> None:
     """Take it back."""
     with op.batch_alter_table("inspection", schema=None) as batch_op:
+        batch_op.drop_column("runtime")
+        batch_op.drop_column("policy")
         batch_op.drop_column("model_verdict")
         batch_op.drop_column("mode")
 
