@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from labeling.align import Grey, grey, moved
 from labeling.evidence import SPECK_PX, Bits, Mask, components
-from labeling.given import Given
 from labeling.registration import Refusal, Registration, Way, register
 from qc.dataset import IGNORE, Sample
 from qc.geometry import Box
+from qc.given import Given
 
 JOIN_PX = 10
 """Pieces of a class closer than twice this are one defect: light breaks a scratch into pieces."""

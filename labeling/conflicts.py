@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from labeling.carry import Carried, Pair, carry_part, ways
-from labeling.given import read_given
 from labeling.registration import Refusal
 from labeling.views import PieceQuestion, contradictions, view_labels
 from labeling.visibility import CarriedQuestion, questions
 from qc.dataset import DataSet, Sample
+from qc.given import read_given
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Do two pictures show the same piece of metal, and where does each pixel of one lie on the other?
 
-Ways, in this order: a homography that the user gives (`labeling.given`); the part lying as in the other view, or
+Ways, in this order: a homography that the user gives (`qc.given`); the part lying as in the other view, or
 shifted; and where that does not hold, matched features or the outline of the part. Each is only a start, and refined by
 `labeling.align`. Whatever the way, the answer is checked on squares of the pictures that took no part in finding it;
 "these views cannot be registered" is an answer.
@@ -32,8 +32,8 @@ from labeling.align import (
     surfaces,
     to_level,
 )
-from labeling.given import GIVEN_SPREAD_PX
 from qc.frame import Pixels
+from qc.given import GIVEN_SPREAD_PX
 
 CHANCE = 1e-3
 """Pictures that have nothing to do with each other agree as well as this once in a thousand pairs; then they are taken

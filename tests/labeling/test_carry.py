@@ -10,10 +10,10 @@ import yaml
 
 from labeling.carry import Carried, Fate, carry_part, defects
 from labeling.conflicts import find_conflicts
-from labeling.given import Given
 from labeling.visibility import questions
 from qc.dataset import IGNORE, open_dataset
 from qc.geometry import Box
+from qc.given import Given
 from server.cli import main
 
 SHIFT = np.array([[1, 0, 12.0], [0, 1, -7.0], [0, 0, 1.0]])

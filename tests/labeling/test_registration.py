@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from labeling.align import moved
-from labeling.given import read_given
 from labeling.registration import Refusal, Registration, Way, register
 from qc.errors import InvalidInput
+from qc.given import read_given
 
 SIDE = 640
 TURN = np.array([[0.9998, -0.012, 14.0], [0.012, 0.9998, -9.0], [0, 0, 1.0]])

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from labeling.align import Floats
 from qc.errors import InvalidInput
+from qc.part_places import Floats
 
 GIVEN_FILE = "views.yaml"
 
