@@ -23,7 +23,7 @@ Start = Callable[[Context], Part | None]
 
 def start_champion(context: Context) -> Part:
     """The model that serves."""
-    from server.models_in_use import Champion, Fixed, find_champion, loader
+    from server.models_in_use import Champion, Fixed, find_assigned, find_champion, loader
     from server.ready_job import ask_where_it_helps
 
     if context.segmenter is not None:
@@ -34,6 +34,7 @@ def start_champion(context: Context) -> Part:
             context.database,
             find=find_champion(context.settings),
             load=loader(context.settings),
+            assigned=find_assigned(context.settings),
             loaded=partial(ask_where_it_helps, context),
         )
     context.events.call("model", lambda _: context.need_champion().changed())
@@ -76,11 +77,25 @@ def start_drift(context: Context) -> Part:
     return drift.start(context)
 
 
+def start_features(context: Context) -> Part | None:
+    """Searches what the encoder saw."""
+    from server import features_service
+
+    return features_service.start(context)
+
+
 def start_shadow(context: Context) -> Part | None:
     """The challenger, which looks on."""
     from server import shadow
 
     return shadow.start(context)
+
+
+def start_plant(context: Context) -> Part | None:
+    """Stations that a PLC drives, where `plant.yaml` names some."""
+    from server.plant import start
+
+    return start.start(context)
 
 
 def start_folder(context: Context) -> Part:
@@ -103,6 +118,8 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("jobs", start_loop),
     ("cameras", start_cameras),
     ("drift", start_drift),
+    ("features", start_features),
+    ("plant", start_plant),  # sets decide-by times, which the inspector asks for from its first part on
     # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
     ("inspector", start_inspector),
     ("shadow", start_shadow),

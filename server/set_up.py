@@ -190,7 +190,7 @@ def constraints(log: Path) -> Path:
 
 def make_python(log: Path) -> None:
     run([sys.executable, "-m", "venv", str(VENV)], log)
-    run([str(VENV / "bin/pip"), "install", "-q", "-c", str(constraints(log)), "-e", ".[dev,postgres]"], log)
+    run([str(VENV / "bin/pip"), "install", "-q", "-c", str(constraints(log)), "-e", ".[dev,plant,postgres]"], log)
 
 
 def make_studio(log: Path) -> None:

@@ -1,0 +1,1 @@
+"""The plant's own protocols: a PLC that triggers and waits for its result."""

@@ -1,0 +1,113 @@
+"""`QC_HOME/plant.yaml`: which stations a PLC drives, over what, and which cameras they look through.
+
+::
+
+    stations:
+      brush-1:
+        decide_by_s: 2.0                  # from trigger to result; later is an error, and ng
+        recipes: {1: seat-bar, 2: hinge}  # index -> product; left out: every index is the default product
+        cameras:
+          - {view: top, url: "http://192.168.1.20/snapshot.jpg"}
+          - {view: left, folder: /data/left}
+        modbus: {host: 0.0.0.0, port: 502, unit: 1}
+        silent_s: 0                       # the PLC must change its life number this often; 0: it need not
+
+Without the file nothing of this runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qc.errors import InvalidInput
+from server.policies import check_product
+
+FILE = "plant.yaml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CameraConfig(_Strict):
+    """A camera of a station: exactly one of `folder` and `url`."""
+
+    view: Annotated[str, Field(max_length=64)] = ""
+    folder: Path | None = None
+    """Where the camera's software writes one picture for each trigger; a picture is taken out of it."""
+    url: Annotated[str, Field(pattern="^https?://")] | None = None
+    """Asked for a picture at each trigger."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CameraConfig:
+        if (self.folder is None) == (self.url is None):
+            raise ValueError("a camera has either a folder or a url")
+        return self
+
+
+class ModbusConfig(_Strict):
+    """Where a station listens for its PLC."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 502
+    """0: any free one; the log says which."""
+    unit: Annotated[int, Field(ge=1, le=247)] = 1
+
+
+class StationConfig(_Strict):
+    """A station that a PLC drives."""
+
+    decide_by_s: Annotated[float, Field(gt=0, le=3600)]
+    recipes: dict[Annotated[int, Field(ge=0, le=65535)], str] = {}
+    cameras: Annotated[list[CameraConfig], Field(min_length=1)]
+    modbus: ModbusConfig
+    silent_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
+
+    @model_validator(mode="after")
+    def _names(self) -> StationConfig:
+        for product in self.recipes.values():
+            check_product(product)
+        views = [camera.view for camera in self.cameras]
+        if len(views) > 1 and (len(set(views)) < len(views) or "" in views):
+            raise ValueError("several cameras need a view each, all different")
+        return self
+
+
+class PlantConfig(_Strict):
+    """The whole file."""
+
+    stations: dict[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], StationConfig] = {}
+
+    @model_validator(mode="after")
+    def _ports(self) -> PlantConfig:
+        places = [(s.modbus.host, s.modbus.port) for s in self.stations.values() if s.modbus.port]
+        if len(set(places)) < len(places):
+            raise ValueError("two stations listen on the same host and port; give each its own")
+        return self
+
+
+def read_config(file: Path) -> PlantConfig | None:
+    """What the file says; None without it.
+
+    Raises:
+        InvalidInput: it says something else; the message names the place in it.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file.name} cannot be read: {error}") from error
+    try:
+        return PlantConfig.model_validate(yaml.safe_load(text) or {})
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{file.name} is no YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"] if step != "[key]") or "the file"
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"{file.name}, {place}: {message}") from error

@@ -1,0 +1,142 @@
+"""Where a triggered station gets its pictures from."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from qc.errors import Unavailable
+from server.ingest import files
+from server.inspecting import Picture
+from server.plant.config import CameraConfig
+
+LOOK_S = 0.005
+"""Between two looks into a folder, in seconds."""
+AGAIN_S = 2.0
+"""Between two attempts at a camera that did not answer, in seconds."""
+STRAY = ".stray"
+"""Below a camera's folder: pictures that belong to no trigger."""
+
+
+class NoPicture(Unavailable):
+    """The camera delivered nothing, or not exactly one picture, in time."""
+
+
+class Source(Protocol):
+    """A camera that can be asked for one picture."""
+
+    def arm(self) -> None:
+        """Before the station becomes ready: what is there now belongs to no trigger."""
+        ...
+
+    def picture(self, within_s: float) -> Picture:
+        """The picture of the trigger that just came.
+
+        Args:
+            within_s: how long it may take, in seconds.
+
+        Raises:
+            NoPicture: it did not come, or more than one did.
+        """
+        ...
+
+    def stored(self) -> None:
+        """The picture is safe in the product; it need not be kept any more."""
+        ...
+
+    def problem(self) -> str | None:
+        """Why it cannot deliver now; None: it can. May take a second."""
+        ...
+
+
+class FolderSource:
+    """A folder into which the camera's software writes one picture for each trigger.
+
+    The picture may come before the trigger is heard, since both start from the same pulse. What lies there when the
+    station is armed is put aside, so that a picture never goes to the next part.
+    """
+
+    def __init__(self, view: str, folder: Path) -> None:
+        self.view, self.folder = view, folder
+        self._given: Path | None = None
+
+    def arm(self) -> None:
+        for file in self._files():
+            files.move(file, self.folder / STRAY / file.name)
+
+    def picture(self, within_s: float) -> Picture:
+        until = time.monotonic() + within_s
+        while True:
+            found = [file for file in self._files() if not files.open_for_writing(file)]
+            if len(found) > 1:
+                raise NoPicture(f"{len(found)} pictures lie in {self.folder} for one trigger: which one is it?")
+            if found and (picture := self._read(found[0])) is not None:
+                return picture
+            if time.monotonic() >= until:
+                raise NoPicture(f"no picture came into {self.folder} within {within_s:.2f} s; is its camera triggered?")
+            time.sleep(LOOK_S)
+
+    def stored(self) -> None:
+        if self._given is not None:
+            self._given.unlink(missing_ok=True)
+            self._given = None
+
+    def problem(self) -> str | None:
+        return None if self.folder.is_dir() else f"the folder {self.folder} is not there"
+
+    def _read(self, file: Path) -> Picture | None:
+        """None while it still grows."""
+        data = file.read_bytes()
+        if not data or len(data) != file.stat().st_size:
+            return None
+        self._given = file
+        return Picture(data, file.name, self.view)
+
+    def _files(self) -> list[Path]:
+        return [file for file in sorted(self.folder.iterdir()) if files.is_meant(file)] if self.folder.is_dir() else []
+
+
+class UrlSource:
+    """A camera that gives a picture over HTTP when asked."""
+
+    def __init__(self, view: str, url: str) -> None:
+        self.view, self.url = view, url
+        self._client = httpx.Client(follow_redirects=False)
+        self._problem: str | None = None
+        self._tried = 0.0
+
+    def arm(self) -> None:
+        """Each picture is asked for; none lies about."""
+
+    def stored(self) -> None:
+        """There is nothing to clear away."""
+
+    def picture(self, within_s: float) -> Picture:
+        self._tried = time.monotonic()
+        try:
+            answer = self._client.get(self.url, timeout=max(within_s, 0.001))
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            self._problem = f"{self.url} gave no picture: {error or type(error).__name__}"
+            raise NoPicture(self._problem) from error
+        self._problem = None
+        return Picture(answer.content, self.url.rsplit("/", 1)[-1][:255], self.view)
+
+    def problem(self) -> str | None:
+        if self._problem is not None and time.monotonic() - self._tried > AGAIN_S:
+            try:
+                self.picture(1.0)
+            except NoPicture:
+                return self._problem
+        return self._problem
+
+
+def source_of(config: CameraConfig) -> Source:
+    """The source that a configuration names."""
+    if config.folder is not None:
+        return FolderSource(config.view, config.folder)
+    assert config.url is not None, "the configuration has been checked"
+    return UrlSource(config.view, config.url)

@@ -1,0 +1,61 @@
+"""Starts the stations that `plant.yaml` names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from server.context import Context
+from server.plant.config import FILE, PlantConfig, read_config
+from server.plant.modbus import ModbusWire
+from server.plant.sources import source_of
+from server.plant.station import Station
+
+
+class Plant:
+    """Every station with its wire. A `server.context.Part`."""
+
+    def __init__(self, context: Context, config: PlantConfig) -> None:
+        self.stations: dict[str, Station] = {}
+        self.wires: dict[str, ModbusWire] = {}
+        folder = context.settings.folder("plant")
+        try:
+            for name, one in config.stations.items():
+                sources = [source_of(camera) for camera in one.cameras]
+                memory = folder / f"{name.replace('/', '_')}.json"
+                self.stations[name] = Station(name, one, context, sources, memory=memory)
+                self.wires[name] = ModbusWire(self.stations[name], one.modbus)
+        except BaseException:
+            self.stop()
+            raise
+
+    def state(self) -> dict[str, Any]:
+        """For /health."""
+        told: Mapping[str, dict[str, Any]] = {
+            name: {**station.state(), "connected": self.wires[name].clients} for name, station in self.stations.items()
+        }
+        bad = {name: one["message"] for name, one in told.items() if one["state"] != "ok"}
+        message = {"message": "; ".join(f"{name}: {why}" for name, why in bad.items())} if bad else {}
+        return {"state": "degraded" if bad else "ok", **message, "stations": told}
+
+    def stop(self) -> None:
+        """End every station, then its wire: the PLC can read the last result until then."""
+        for station in self.stations.values():
+            station.stop()
+        for wire in self.wires.values():
+            wire.stop()
+
+
+def start(context: Context) -> Plant | None:
+    """The plant, or None without a `plant.yaml`. The stations' decide-by times become those of the installation.
+
+    Raises:
+        InvalidInput: the file makes no sense.
+        Unavailable: an address is taken.
+    """
+    config = read_config(context.settings.home.resolve() / FILE)
+    if config is None:
+        return None
+    times = {name: station.decide_by_s for name, station in config.stations.items()}
+    context.settings = context.settings.model_copy(update={"decide_by": {**context.settings.decide_by, **times}})
+    return Plant(context, config)

@@ -1,0 +1,309 @@
+"""A station that a PLC drives: triggers become pictures, pictures inspections, inspections the PLC's result.
+
+What the PLC was told is in the audit trail (`plc.result`), also where nothing could be inspected. The number of
+triggers is on disk before a part is inspected, so that after a restart no number is used twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlmodel import col, select
+
+from qc.errors import InvalidInput, QcError, Unavailable
+from qc.records import Inspection, Progress
+from qc.verdict import Verdict
+from server import audit
+from server.context import Context
+from server.inspecting import Order
+from server.inspections import exposures_of, get_inspection
+from server.plant import handshake
+from server.plant.config import StationConfig
+from server.plant.handshake import Fault, Inputs, Job, Reply, Rules, Signals, State
+from server.plant.sources import NoPicture, Source
+
+log = structlog.get_logger(__name__)
+
+PLC = "plc:"
+"""Begins the trigger ids of parts that a PLC triggered; the number of the trigger follows."""
+LOOK_S = 0.5
+"""How often camera and model are asked whether they are there, in seconds."""
+QUIET_S = 0.2
+"""After an error: how long a picture of the trigger that failed may still be on its way, in seconds."""
+
+Now = Callable[[], float]
+"""Seconds that only go forward; the inspector counts by `time.perf_counter`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the PLC can read at one moment: consistent with each other."""
+
+    signals: Signals
+    reply: Reply | None
+    number: int
+    """Triggers seen so far."""
+    recipe: int
+
+
+class Station:
+    """Runs the handshake of one station; safe to use from several threads."""
+
+    def __init__(
+        self,
+        name: str,
+        config: StationConfig,
+        context: Context,
+        sources: Sequence[Source],
+        *,
+        memory: Path,
+        now: Now = time.perf_counter,
+    ) -> None:
+        """
+        Args:
+            memory: file that holds the number of triggers and the last result.
+        """
+        self.name, self.config = name, config
+        self._context, self._sources, self._memory, self._now = context, sources, memory, now
+        self._rules = Rules(config.decide_by_s, dict(config.recipes), config.silent_s)
+        self._lock = threading.Lock()
+        self._state = _remembered(memory) or State(number=_counted(context, name))
+        self._problem: str | None = "it has just started"
+        self._told = self._state.reply
+        self._wake, self._tidy, self._stop = threading.Event(), threading.Event(), threading.Event()
+        self._work = ThreadPoolExecutor(1, thread_name_prefix=f"plc-{name}")
+        self._watch = threading.Thread(target=self._run, name=f"plc-{name}-watch", daemon=True)
+        self._look = threading.Thread(target=self._look_after, name=f"plc-{name}-look", daemon=True)
+        self._watch.start()
+        self._look.start()
+
+    def heard(self, inputs: Inputs) -> None:
+        """The PLC wrote something. Quick: what takes long happens elsewhere."""
+        with self._lock:
+            now = self._now()
+            self._state, job = handshake.heard(
+                handshake.passed(self._state, now, self._rules), inputs, self._rules, now
+            )
+            if job is not None:
+                self._work.submit(self._inspect, job)
+            unclean = handshake.wants_cleaning(self._state)
+        self._wake.set()
+        if unclean:
+            self._tidy.set()
+
+    def lost(self) -> None:
+        """The wire to the PLC is cut."""
+        with self._lock:
+            self._state = handshake.lost(self._state)
+        log.warning("the PLC is gone", station=self.name)
+
+    def shown(self) -> Shown:
+        """What the PLC reads now; what is due by now is late in it, whether or not anybody has noticed before."""
+        with self._lock:
+            self._state = handshake.passed(self._state, self._now(), self._rules)
+            state = self._state
+        return Shown(handshake.signals(state), state.reply, state.number, state.inputs.recipe)
+
+    def state(self) -> dict[str, Any]:
+        """For /health."""
+        shown = self.shown()
+        ready = {"triggers": shown.number, "phase": str(self._state.phase)}
+        if self._problem is not None:
+            return {"state": "degraded", "message": self._problem, **ready}
+        if not self._state.alive:
+            return {
+                "state": "degraded",
+                "message": f"the PLC gave no sign of life for {self.config.silent_s:g} s",
+                **ready,
+            }
+        return {"state": "ok", **ready}
+
+    def stop(self) -> None:
+        """End; a part at hand is finished first, so that its result is not lost."""
+        self._stop.set()
+        self._wake.set()
+        self._tidy.set()
+        self._work.shutdown(wait=True)
+        self._watch.join(timeout=5)
+        self._look.join(timeout=5)
+        self._keep()
+
+    def _inspect(self, job: Job) -> None:
+        inspection = ""
+        failure: Exception | None = None
+        try:
+            self._keep()
+            pictures = [source.picture(max(job.due - self._now(), 0.0)) for source in self._sources]
+            part = job.part or f"{self.name}-{job.number}"
+            order = Order(part, self.name, pictures, trigger_id=f"{PLC}{job.number}", product=job.product)
+            inspector = self._context.need_inspector()
+            taken = inspector.take(order, started=job.started)
+            if not taken.new:
+                raise InvalidInput(
+                    f"{self.name} has had a trigger {job.number} before; is {self._memory.name} an old copy?"
+                )
+            inspection = taken.inspection_id
+            for source in self._sources:
+                source.stored()
+            inspector.wait(inspection)
+            reply = self._reply(job, inspection)
+        except Exception as error:  # whatever happens to one part, the PLC gets its result and the line goes on
+            failure, fault = error, _fault(error)
+            reply = Reply(job.number, job.number, job.part, fault, inspection=inspection, elapsed_ms=self._since(job))
+        with self._lock:
+            self._state = handshake.answered(self._state, reply, self._now())
+        self._wake.set()
+        if failure is not None:
+            ours = failure if not isinstance(failure, QcError) else None
+            log.error("no verdict", station=self.name, trigger=job.number, problem=str(failure), exc_info=ours)
+
+    def _reply(self, job: Job, inspection_id: str) -> Reply:
+        with self._context.database.read() as session:
+            row = get_inspection(session, inspection_id)
+            defects = sum(
+                bool(defect.get("counts")) for image in exposures_of(session, inspection_id) for defect in image.defects
+            )
+        failed = row.progress != Progress.DONE or row.verdict is None
+        return Reply(
+            job.number,
+            job.number,
+            row.part,
+            Fault.FAILED if failed else Fault.NONE,
+            Verdict.NG if failed else Verdict(str(row.verdict)),
+            inspection_id,
+            row.score or 0.0,
+            defects,
+            self._since(job),
+        )
+
+    def _since(self, job: Job) -> float:
+        return 1000 * (self._now() - job.started)
+
+    def _run(self) -> None:
+        """Notices what is due, and writes down what the PLC was told."""
+        while not self._stop.is_set():
+            with self._lock:
+                due = handshake.next_event(self._state, self._rules)
+            self._wake.wait(None if due is None else max(due - self._now(), 0.0))
+            self._wake.clear()
+            self.shown()
+            self._tell_trail()
+
+    def _tell_trail(self) -> None:
+        with self._lock:
+            reply, told = self._state.reply, self._told
+        if reply is None or reply == told:
+            return
+        try:
+            self._keep()
+            body = {
+                "station": self.name,
+                "part": reply.part,
+                "triggers": [reply.since, reply.number],
+                "told": "ok" if reply.ok else "ng",
+                "verdict": str(reply.verdict),
+                "fault": reply.fault.name.lower(),
+                "inspection": reply.inspection,
+                "elapsed_ms": round(reply.elapsed_ms, 1),
+            }
+            with self._context.database.write() as session:
+                subject = reply.inspection or self.name
+                audit.record(session, "plc.result", subject, body, by=self.name, at=self._context.now())
+                session.commit()
+        except Exception as error:  # a database that is away: the PLC has its result; tried again with the next one
+            log.error("a PLC's result is not in the trail", station=self.name, trigger=reply.number, exc_info=error)
+            return
+        self._told = reply
+        if reply.fault != Fault.NONE:
+            log.warning("PLC error", station=self.name, trigger=reply.number, words=handshake.WORDS[reply.fault])
+
+    def _look_after(self) -> None:
+        """Asks camera and model whether they are there, and puts aside what belongs to no trigger."""
+        while not self._stop.is_set():
+            problem = self._find_problem()
+            if problem != self._problem:
+                log.info("station", station=self.name, able=problem is None, problem=problem)
+            self._problem = problem
+            with self._lock:
+                self._state = handshake.able(self._state, problem is None)
+                unclean = handshake.wants_cleaning(self._state)
+            if problem is None and unclean:
+                self._stop.wait(QUIET_S)
+                for source in self._sources:
+                    source.arm()
+                with self._lock:
+                    self._state = handshake.cleaned(self._state)
+            self._tidy.wait(LOOK_S)
+            self._tidy.clear()
+
+    def _find_problem(self) -> str | None:
+        try:
+            self._context.need_champion().serving()
+        except Unavailable as error:
+            return error.message
+        return next((problem for source in self._sources if (problem := source.problem())), None)
+
+    def _keep(self) -> None:
+        with self._lock:
+            state = self._state
+        told = {"triggers": state.number, "reply": _plain(state.reply)}
+        beside = self._memory.with_suffix(".new")
+        with beside.open("w", encoding="utf-8") as out:
+            json.dump(told, out)
+            out.flush()
+            os.fsync(out.fileno())
+        beside.replace(self._memory)
+
+
+def _fault(error: Exception) -> Fault:
+    if isinstance(error, NoPicture):
+        return Fault.NO_PICTURE
+    if isinstance(error, Unavailable):
+        return Fault.REFUSED
+    if isinstance(error, InvalidInput) and "image" in error.details:
+        return Fault.NO_PICTURE
+    return Fault.FAILED
+
+
+def _plain(reply: Reply | None) -> dict[str, Any] | None:
+    if reply is None:
+        return None
+    names = ("number", "since", "fault", "verdict", "inspection", "score", "defects", "elapsed_ms")
+    told = {name: getattr(reply, name) for name in names}
+    return {**told, "fault": int(reply.fault), "verdict": str(reply.verdict)}
+
+
+def _remembered(memory: Path) -> State | None:
+    """The state after a restart: not ready, the last result marked old. None: nothing is kept."""
+    try:
+        told = json.loads(memory.read_text(encoding="utf-8"))
+        last = told["reply"]
+        reply = None
+        if last is not None:
+            reply = Reply(**{**last, "fault": Fault(last["fault"]), "verdict": Verdict(last["verdict"])})
+        return State(number=int(told["triggers"]), reply=reply)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise QcError(
+            f"{memory} is damaged ({error}); put it back from a backup, or delete it to count anew"
+        ) from error
+
+
+def _counted(context: Context, station: str) -> int:
+    """The number of the newest trigger that became an inspection; 0: none did."""
+    wanted = select(Inspection.trigger_id).where(
+        Inspection.station == station, col(Inspection.trigger_id).startswith(PLC)
+    )
+    with context.database.read() as session:
+        newest = session.exec(wanted.order_by(col(Inspection.id).desc()).limit(1)).first()
+    return int(newest.removeprefix(PLC)) if newest else 0
