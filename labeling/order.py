@@ -14,10 +14,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from sqlmodel import Session, col, select
 
 from labeling.evidence import counted
-from labeling.priority import Candidate, labelling_seconds, reasons, uncertainty, weigh
+from labeling.priority import Candidate, labelling_seconds, novelties, reasons, uncertainty, weigh
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.errors import NotFound
 from qc.geometry import Box
@@ -68,7 +69,13 @@ def grounds(exposure: Exposure, exposures: Sequence[Exposure], crop: Box) -> dic
     }
 
 
-def rank(session: Session, *, models: Mapping[str, float] | None = None) -> list[str]:
+def rank(
+    session: Session,
+    *,
+    models: Mapping[str, float] | None = None,
+    looks: Mapping[str, NDArray[np.float32]] | None = None,
+    known: Sequence[NDArray[np.float32]] = (),
+) -> list[str]:
     """Weigh everything that waits against each other and store the urgencies. The caller commits.
 
     What was drawn by chance is put at a random place of the upper half, always the same for a task: among the worthiest
@@ -76,6 +83,9 @@ def rank(session: Session, *, models: Mapping[str, float] | None = None) -> list
 
     Args:
         models: inspection id to how far apart two models' scores of it are, in [0, 1].
+        looks: task id to where its most doubtful blemish lies among all surfaces; of ten that look alike the first is
+            worth more than the others.
+        known: the same of what people labelled; what is unlike all of it is worth more.
 
     Returns:
         Ids of the tasks whose urgency changed.
@@ -85,9 +95,11 @@ def rank(session: Session, *, models: Mapping[str, float] | None = None) -> list
     names = sorted({*labelled, *(name for t in waiting for name in t.grounds["classes"])})
     ids = {name: k for k, name in enumerate(names, start=1)}
     counts = {ids[name]: count for name, count in labelled.items()}
-    chosen = {t.id: _candidate(t, ids, (models or {}).get(t.inspection_id, 0.0)) for t in waiting}
+    space = standardised(looks or {}, known)
+    chosen = {t.id: _candidate(t, ids, (models or {}).get(t.inspection_id, 0.0), space[0].get(t.id)) for t in waiting}
     picked = [t for t in waiting if t.reason is not Reason.SAMPLE]
-    worth = weigh([chosen[t.id] for t in picked], labelled=counts)
+    worth = weigh([chosen[t.id] for t in picked], labelled=counts, known=space[1])
+    novel = novelties(list(chosen.values()), space[1])
     places = {t.id: _band(t.reason, worth[t.id]) for t in picked}
     others = np.array(sorted(v for v in places.values() if v < OVERRULED) or [0.5])
     changed = []
@@ -97,7 +109,7 @@ def rank(session: Session, *, models: Mapping[str, float] | None = None) -> list
         if abs(task.urgency - places[task.id]) > CHANGED:
             task.urgency = round(places[task.id], 4)
             changed.append(task.id)
-        why = {k: round(v, 3) for k, v in reasons(chosen[task.id], counts).items()}
+        why = {k: round(v, 3) for k, v in (reasons(chosen[task.id], counts) | {"novelty": novel[task.id]}).items()}
         if task.grounds.get("reasons") != why:
             task.grounds = {**task.grounds, "reasons": why}
         session.add(task)
@@ -109,7 +121,19 @@ def alone(task: LabelTask) -> float:
     if task.reason is Reason.SAMPLE:
         return task.urgency
     ids = {name: k for k, name in enumerate(task.grounds["classes"], start=1)}
-    return round(_band(task.reason, weigh([_candidate(task, ids, 0.0)], labelled={})[task.id]), 4)
+    return round(_band(task.reason, weigh([_candidate(task, ids, 0.0, None)], labelled={})[task.id]), 4)
+
+
+def standardised(
+    looks: Mapping[str, NDArray[np.float32]], known: Sequence[NDArray[np.float32]]
+) -> tuple[dict[str, list[float]], list[list[float]]]:
+    """Each number divided by its spread over all of them, so that none counts for its unit."""
+    rows = [*looks.values(), *known]
+    if not rows:
+        return {}, []
+    all_of_them = np.asarray(rows, np.float64)
+    scaled = (all_of_them / (all_of_them.std(axis=0) + 1e-9)).tolist()
+    return dict(zip(looks, scaled, strict=False)), scaled[len(looks) :]
 
 
 def labelled_defects(session: Session) -> dict[str, int]:
@@ -140,7 +164,7 @@ def count_old(session: Session, blobs: BlobStore) -> int:
     return len(rows)
 
 
-def _candidate(task: LabelTask, ids: Mapping[str, int], models: float) -> Candidate:
+def _candidate(task: LabelTask, ids: Mapping[str, int], models: float, look: Sequence[float] | None) -> Candidate:
     said = task.grounds
     overruled = 1.0 if task.reason is Reason.OVERRULED else 0.0
     return Candidate(
@@ -148,6 +172,7 @@ def _candidate(task: LabelTask, ids: Mapping[str, int], models: float) -> Candid
         uncertainty=said["uncertainty"],
         disagreement=max(overruled, said["views"], min(models, 1.0)),
         classes={ids[name]: score for name, score in said["classes"].items()},
+        embedding=look,
         novelty=said["novelty"],
         cost_s=said["cost_s"],
     )

@@ -120,10 +120,27 @@ def _check(candidates: Sequence[Candidate]) -> None:
         raise InvalidInput("the candidates' embeddings have different lengths; take all from one model")
 
 
-def weigh(candidates: Sequence[Candidate], *, labelled: Mapping[int, int]) -> dict[str, float]:
+def weigh(
+    candidates: Sequence[Candidate], *, labelled: Mapping[int, int], known: Sequence[Sequence[float]] = ()
+) -> dict[str, float]:
     """Every candidate's worth for its price, in [0, 1], by id; arguments and errors as for `choose`."""
-    chosen = choose(candidates, count=len(candidates), share_at_random=0.0, labelled=labelled)
+    chosen = choose(candidates, count=len(candidates), share_at_random=0.0, labelled=labelled, known=known)
     return {each.id: each.worth for each in chosen}
+
+
+def novelties(candidates: Sequence[Candidate], known: Sequence[Sequence[float]]) -> dict[str, float]:
+    """How unlike what is labelled each one is, in [0, 1], by id: by its embedding, or by what a model remembers."""
+    have = [c for c in candidates if c.embedding is not None]
+    found = {c.id: c.novelty for c in candidates}
+    if not have or not len(known):
+        return found
+    space = np.array([c.embedding for c in have], np.float64)
+    near = np.full(len(have), np.inf)
+    for point in np.asarray(known, np.float64):
+        near = np.minimum(near, np.linalg.norm(space - point, axis=1))
+    for c, far in zip(have, 1.0 - np.exp(-near / _spread(space)), strict=True):
+        found[c.id] = max(found[c.id], float(far))
+    return found
 
 
 def reasons(candidate: Candidate, labelled: Mapping[int, int]) -> dict[str, float]:

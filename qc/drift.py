@@ -1,4 +1,7 @@
-"""Have the verdicts of a station shifted? Charts on the rate of parts that are not ok, and on the score. Pure.
+"""Have the verdicts of a station shifted, or the look of its parts? Charts and windows. Pure.
+
+Charts on the rate of parts that are not ok, and on the score; windows on what the encoder sees (`Appearance`).
+
 
 What is usual is learnt from the first parts that a model judged at a station; from then on every part moves the charts.
 The score is compared by its rank among those parts, so that its odd distribution (most near 0, a few near 1) does not
@@ -12,7 +15,11 @@ import math
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
+import numpy as np
+
 from qc.charts import Cusum, Proportion, RateCusum, runs
+from qc.features import Vector
+from qc.two_sample import Compared, began, compare
 
 LEARN = 200
 """Parts from which the usual is learnt: a rate of 5 % is then known to within 1.5 %, for which the charts allow."""
@@ -24,6 +31,11 @@ FACTOR = 2.0
 """A rate that has doubled, or halved, is worth an alarm."""
 LEAST_RAISED = 0.02
 """Not below this rate: at a usual rate near 0, two bad parts in a row are no news yet."""
+
+WINDOWS = (25, 100)
+"""Parts of a window: the short one finds a sudden change within 50 parts, the long one a small one."""
+FALSE_ONCE_IN = 20_000
+"""Parts for one false alarm, on average and at most, of all windows of a station together: half of what is promised."""
 
 _NORMAL = NormalDist()
 
@@ -135,3 +147,58 @@ def _learnt(charts: Charts) -> Charts:
         deviations=(),
         recent=(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """What the encoder saw of a station's parts: the usual, and windows that are compared with it.
+
+    Each window is tested once, when it is full, by a permutation test (`qc.two_sample`) at the level that spends its
+    part of the budget: `size / (len(WINDOWS) * FALSE_ONCE_IN)`. Expected false alarms add up whatever the tests have
+    in common, so that in any number of parts, looked at as long as one likes, no more than one in `FALSE_ONCE_IN` is
+    expected. (A level that shrinks with every look would promise fewer in all eternity, and find nothing after a week.)
+    """
+
+    usual: tuple[Vector, ...] = ()
+    """The first `LEARN` parts."""
+    recent: tuple[Vector, ...] = ()
+    """The last parts since, at most the longest window and the one before it."""
+    seen: int = 0
+    """Parts since the usual was learnt."""
+    shifted: Shift | None = None
+    """Found at the last part, or None."""
+
+    def moved(self, vector: Vector) -> Appearance:
+        """After one more part."""
+        if len(self.usual) < LEARN:
+            return replace(self, usual=(*self.usual, vector))
+        seen, recent = self.seen + 1, (*self.recent, vector)[-2 * max(WINDOWS) :]
+        shifted = None
+        for size in WINDOWS:
+            if seen % size == 0 and shifted is None:
+                shifted = self._shift(recent, size, seen)
+        return replace(self, seen=seen, recent=recent, shifted=shifted)
+
+    def begun(self) -> Appearance:
+        """The same usual, with windows that begin anew: somebody has seen to it."""
+        return replace(self, recent=(), seen=0, shifted=None)
+
+    def _shift(self, recent: tuple[Vector, ...], size: int, seen: int) -> Shift | None:
+        usual = np.asarray(self.usual, np.float64)
+        told: Compared = compare(usual, np.asarray(recent[-size:], np.float64), permutations=needed(size), seed=seen)
+        if told.p > level(size):
+            return None
+        rows = np.asarray(recent, np.float64)
+        parts = len(rows) - began(usual, rows)
+        words = f"parts look unlike before: energy distance {told.distance:.2f}, p = {told.p:.1g} over {size} parts"
+        return Shift("appearance", words, parts)
+
+
+def level(size: int) -> float:
+    """The level of a window's test: its part of the budget of false alarms."""
+    return size / (len(WINDOWS) * FALSE_ONCE_IN)
+
+
+def needed(size: int) -> int:
+    """Permutations for that level, with some to spare."""
+    return math.ceil(3.0 / level(size))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qc.defects import Defect, find_defects, frame_score
+from qc.features import Features, pooled
 from qc.frame import Frame
 from qc.ports import Segmenter
 from qc.verdict import Policy, Verdict
@@ -24,6 +25,8 @@ class Findings:
     """Those that count first, surest first; then the doubtful ones."""
     instances: NDArray[np.uint16]
     """`H x W`: 0 background, else 1 + the place of the pixel's defect in `defects`."""
+    features: Features | None = None
+    """What the encoder made of the frame and of each defect; None where the segmenter does not say."""
 
 
 def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str = "") -> Findings:
@@ -42,4 +45,7 @@ def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str 
         score=frame_score(seen),
         defects=defects,
         instances=instances,
+        features=None
+        if seen.cells is None
+        else pooled(seen.cells, instances, [defect.box for defect in defects], cell_px=seen.cell_px),
     )

@@ -20,6 +20,11 @@ class Segmentation:
     apart, as log-odds, and needs 2 bytes a pixel on a frame of 200 Mpx."""
     class_id: NDArray[np.uint8]
     """`H x W`: the most likely defect class, 1 and up, also where no defect is likely."""
+    cells: NDArray[np.float16] | None = None
+    """`C x h x w`: what the encoder makes of each square of `cell_px` pixels; NaN where it did not look; None where
+    nobody asked for it."""
+    cell_px: int = 16
+    """Side of a square of `cells`, in pixels."""
 
 
 class Segmenter(Protocol):

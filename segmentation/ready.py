@@ -33,6 +33,9 @@ from segmentation.tiled import look_at, window_inside
 
 CARD = "ready.json"
 
+FORMAT = 2
+"""Of what is written: from 2 on the graphs say what the encoder makes of each place, too."""
+
 MOST_WINDOWS = 64
 """Ranges of 8-bit arithmetic are read from so many windows at most."""
 
@@ -93,13 +96,13 @@ def make_ready(
                 why = f"it rounds, and {len(frames)} frames are too few to show that no verdict changes"
                 tried.append({"runtime": name, "accepted": False, "why": f"{why}; give {FRAMES_FOR_ROUNDING}"})
                 continue
-            write(name, network, own.stride, working, windows)
+            write(name, network, own.stride, working, windows, cells=True)
             look = open_look(name, working, threads=threads)
             parity = compare_verdicts(own, from_card(card, look, runtime=name), frames)
             why = refusal(parity, exact=name in EXACT)
             tried.append({**_timed(name, look, windows), "accepted": not why, "why": why, "parity": parity})
         best = min((t for t in tried if t["accepted"]), key=lambda t: float(t["cpu_seconds_per_mpx"]))
-        said = {"model": card["id"], "runtime": best["runtime"], "threads": threads, "tried": tried}
+        said = {"format": FORMAT, "model": card["id"], "runtime": best["runtime"], "threads": threads, "tried": tried}
         (working / CARD).write_text(json.dumps({**said, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
         replace_folder(working, out)
     finally:
@@ -139,8 +142,8 @@ def _read(folder: Path, ready: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         said = json.loads((ready / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{ready} cannot be read: {error}") from error
-    if said.get("model") != card["id"] or said.get("machine") != machine():
-        raise InvalidInput(f"{ready} was made for another model or another machine; make it ready again")
+    if said.get("format") != FORMAT or said.get("model") != card["id"] or said.get("machine") != machine():
+        raise InvalidInput(f"{ready} was made for another model, machine or version; make it ready again")
     return card, said
 
 

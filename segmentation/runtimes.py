@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
-from segmentation.answering import Answer, Answering, Look
+from segmentation.answering import Answering, Look
+from segmentation.embedding import AnsweringWithCells, DescribingLook, describes
 from segmentation.networks import Network
 
 RUNTIMES = ("torch", "onnx", "openvino", "openvino-bf16", "openvino-int8")
@@ -29,7 +30,15 @@ CALIBRATION_PX = 512
 """Side of the windows from which the ranges of the 8-bit network are read."""
 
 
-def write(name: str, network: Network, stride: int, folder: Path, pictures: Sequence[NDArray[np.uint8]] = ()) -> None:
+def write(
+    name: str,
+    network: Network,
+    stride: int,
+    folder: Path,
+    pictures: Sequence[NDArray[np.uint8]] = (),
+    *,
+    cells: bool = False,
+) -> None:
     """Write `network` into `folder` as runtime `name` reads it; does nothing where the file is there.
 
     Args:
@@ -38,6 +47,7 @@ def write(name: str, network: Network, stride: int, folder: Path, pictures: Sequ
         stride: of the network, in pixels.
         folder: must be there.
         pictures: `H x W x 3`, 8 bit, RGB windows with sides that are multiples of the stride; needed for int8.
+        cells: let the graph say what the encoder makes of each place, too (`segmentation.embedding`), if it has one.
 
     Raises:
         InvalidInput: no such runtime, or int8 without pictures.
@@ -47,40 +57,41 @@ def write(name: str, network: Network, stride: int, folder: Path, pictures: Sequ
     path = folder / FILES[name]
     if path.exists():
         return
+    answering = (AnsweringWithCells if cells and describes(network) else Answering)(network).eval()
     if name == "onnx":
-        _write_onnx(network, stride, path)
+        _write_onnx(answering, stride, path)
         return
     import openvino
 
     if name == "openvino-int8":
         if not pictures:
             raise InvalidInput("8-bit arithmetic needs pictures to read its ranges from; give some samples")
-        write("openvino", network, stride, folder)
+        write("openvino", network, stride, folder, cells=cells)
         openvino.save_model(_in_8_bit(folder / FILES["openvino"], pictures), path, compress_to_fp16=False)
         return
     side = 8 * stride
     with _quietly():
         found = openvino.convert_model(
-            Answering(network).eval(),
+            answering,
             example_input=torch.zeros(1, side, side, 3, dtype=torch.uint8),
             input=[1, -1, -1, 3],
         )
     openvino.save_model(found, path, compress_to_fp16=False)
 
 
-def _write_onnx(network: Network, stride: int, path: Path) -> None:
+def _write_onnx(answering: Answering, stride: int, path: Path) -> None:
     """One ONNX file with free height and width."""
     side = 8 * stride
     height, width = torch.export.Dim("height"), torch.export.Dim("width")
     with _quietly():
         torch.onnx.export(
-            Answering(network).eval(),
+            answering,
             (torch.zeros(1, side, side, 3, dtype=torch.uint8),),
             str(path),
             dynamo=True,
             external_data=False,
             input_names=["picture"],
-            output_names=["log_odds", "class_place"],
+            output_names=["log_odds", "class_place", *(["cells"] if isinstance(answering, AnsweringWithCells) else [])],
             dynamic_shapes=({1: stride * height, 2: stride * width},),
             verbose=False,
         )
@@ -142,11 +153,10 @@ def _onnx(path: Path, threads: int) -> Look:
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def look(window: NDArray[np.uint8]) -> Answer:
-        log_odds, place = session.run(None, {"picture": window[None]})
-        return log_odds, place
+    def see(window: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+        return tuple(session.run(None, {"picture": window[None]}))
 
-    return look
+    return DescribingLook(see)
 
 
 def _openvino(path: Path, name: str, threads: int) -> Look:
@@ -157,10 +167,12 @@ def _openvino(path: Path, name: str, threads: int) -> Look:
     compiled = openvino.Core().compile_model(path, "CPU", how)
     own = threading.local()  # a request serves one thread at a time
 
-    def look(window: NDArray[np.uint8]) -> Answer:
+    planes = len(compiled.outputs)
+
+    def see(window: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         said = own.request.infer(window[None], share_inputs=True)
-        return said[0].copy(), said[1].copy()  # the next window overwrites the request's own
+        return tuple(said[k].copy() for k in range(planes))  # the next window overwrites the request's own
 
-    return look
+    return DescribingLook(see)

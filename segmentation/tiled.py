@@ -27,7 +27,7 @@ CORE_PX = 1536
 large frame and nothing at its edges, and the features of a tile stay below half a gigabyte."""
 
 Planes = Sequence[NDArray[Any]]
-"""What a network says of a window: arrays of its size."""
+"""What a network says of a window: arrays of its size, or of a coarser grid on it whose cells divide the stride."""
 
 
 def continued(length: int, stride: int) -> int:
@@ -120,5 +120,11 @@ def answers(
         window_bottom = box.y + -(-box.height // stride) * stride + halo
         window = Box(x, y, min(window_right, right) - x, min(window_bottom, bottom) - y)
         said = look(look_at(pixels, window, bits=bits, stride=stride))
-        place = np.s_[box.y - y : box.bottom - y, box.x - x : box.right - x]
-        yield box, [plane[place] for plane in said]
+        yield box, [_core(plane, box, window) for plane in said]
+
+
+def _core(plane: NDArray[Any], box: Box, window: Box) -> NDArray[Any]:
+    """The part of a plane that speaks for `box`; of a coarser grid, every cell that the box touches."""
+    px = window.width // plane.shape[-1]
+    rows = slice((box.y - window.y) // px, -(-(box.bottom - window.y) // px))
+    return plane[..., rows, (box.x - window.x) // px : -(-(box.right - window.x) // px)]

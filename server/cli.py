@@ -19,6 +19,7 @@ COMMANDS = (
     "server.up_cli",
     "server.people_cli",
     "server.model_cli",
+    "server.features_cli",
     "server.backup_cli",
     "server.demo.cli",
 )

@@ -22,6 +22,7 @@ from server.settings import Settings
 if TYPE_CHECKING:
     from server.camera_health import Cameras
     from server.drift import Drift
+    from server.features_service import FeatureService
     from server.inspecting import Inspector
     from server.models_in_use import Champion
 
@@ -73,6 +74,8 @@ class Context:
     cameras: Cameras | None = None
     """Watches over cameras; None where the settings switch that off."""
     drift: Drift | None = None
+    features: FeatureService | None = None
+    """Searches what the encoder saw; None where the settings switch that off."""
 
     def need_champion(self) -> Champion:
         """The serving model's holder; raises Unavailable before start-up is through."""

@@ -264,6 +264,8 @@ class Inspector:
             if faults := [look for look in looks if look.fault]:
                 raise judging.CameraFault(camera_health.problem(faults))
             judgement = judging.judge(frames, segmenter, policy, station=inspection.station)
+            if self._context.features is not None:
+                judgement = self._context.features.considered(judgement)
             keys = [
                 judging.store_instances(found, inspection_id, n, self._context.blobs)
                 for n, found in enumerate(judgement.findings)

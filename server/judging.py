@@ -18,12 +18,30 @@ from qc.inspection import Findings, inspect
 from qc.ports import BlobStore, Segmenter
 from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Policy, Verdict, worst
-from server import audit
+from server import audit, features
 from server.context import Context
+from server.features_records import Suggestion
 from server.inspections import exposures_of, get_inspection, in_short
 from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a quick head says of a defect."""
+
+    n: int
+    """Which image."""
+    defect: int
+    """Place in the image's defects."""
+    head: str
+    """Its id."""
+    name: str
+    """Its class."""
+    probability: float
+    moved: bool
+    """It sends a part to review that the model calls ok."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +54,10 @@ class Judgement:
     model: str
     findings: tuple[Findings, ...]
     """One for each image."""
+    runtime: str = "torch"
+    """What computed the model (`segmentation.runtimes`)."""
+    suggestions: tuple[Said, ...] = ()
+    """What quick heads say of its defects."""
 
 
 def judge(frames: list[Frame], segmenter: Segmenter, policy: Policy, *, station: str) -> Judgement:
@@ -46,6 +68,7 @@ def judge(frames: list[Frame], segmenter: Segmenter, policy: Policy, *, station:
         score=max(found.score for found in findings),
         model=segmenter.model_id,
         findings=findings,
+        runtime=str(getattr(segmenter, "runtime", "torch")),
     )
 
 
@@ -103,6 +126,7 @@ def record_judgement(
         inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms, 1)
         session.add(inspection)
         session.add_all(looks)
+        _keep_features(session, inspection, exposures, judgement)
         _seal(session, inspection, exposures, at=context.now())
         _run_hooks(context, session, inspection, exposures)
         context.events.on_commit(session, "inspection", in_short(inspection))
@@ -161,6 +185,27 @@ def verdict_body(inspection: Inspection, exposures: list[Exposure]) -> dict[str,
 
 class CameraFault(Unavailable):
     """The camera failed, so that nothing can be said about the part."""
+
+
+def _keep_features(session: Session, inspection: Inspection, exposures: list[Exposure], judgement: Judgement) -> None:
+    found = [one.features for one in judgement.findings]
+    try:
+        with session.begin_nested():
+            features.keep(session, inspection, exposures, found, encoder=judgement.model, runtime=judgement.runtime)
+            for said in judgement.suggestions:
+                session.add(
+                    Suggestion(
+                        inspection_id=inspection.id,
+                        n=said.n,
+                        defect=said.defect,
+                        head_id=said.head,
+                        name=said.name,
+                        probability=said.probability,
+                        moved=said.moved,
+                    )
+                )
+    except Exception as error:  # a verdict must not be lost because its features could not be kept
+        log.error("features could not be kept", inspection=inspection.id, exc_info=error)
 
 
 def _run_hooks(context: Context, session: Session, inspection: Inspection, exposures: list[Exposure]) -> None:

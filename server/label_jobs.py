@@ -18,7 +18,7 @@ from labeling.push import push_open_tasks
 from labeling.records import LabelTask, TaskState
 from qc.errors import NotFound, Unavailable
 from qc.records import Inspection
-from server import retrain_job
+from server import features, retrain_job
 from server.context import Context
 from server.jobs import queue
 from server.jobs.runner import JobRun
@@ -27,6 +27,9 @@ from server.watch_records import ShadowVerdict
 
 COLLECT = "collect_labels"
 RANK = "rank_label_tasks"
+
+COMPARED = 1000
+"""Waiting tasks, and labelled defects, that are compared by what the encoder saw: a second of work at most."""
 
 FEW = 20
 """So many tasks of one webhook are read one by one; a larger deletion or import is a sweep's business."""
@@ -71,7 +74,9 @@ def rank(context: Context, run: JobRun) -> dict[str, Any]:
     with context.database.patient() as session:
         old = order.count_old(session, context.blobs)
         session.commit()
-        changed = order.rank(session, models=_models_apart(session))
+        encoder = context.features.encoder if context.features is not None else ""
+        looks, known = features.of_tasks(session, encoder, most=COMPARED)
+        changed = order.rank(session, models=_models_apart(session), looks=looks, known=known)
         session.commit()
     _tell(context, changed[:FEW])
     return {"changed": len(changed), "counted": old}

@@ -22,7 +22,17 @@ from labeling.records import Reason
 from labeling.tasks import open_task
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
-from server import erasure, label_jobs, process_learning, ready_job, registry, retention, retrain_job
+from server import (
+    erasure,
+    features_job,
+    features_service,
+    label_jobs,
+    process_learning,
+    ready_job,
+    registry,
+    retention,
+    retrain_job,
+)
 from server.context import Context
 from server.jobs import queue
 from server.jobs.records import Job
@@ -69,6 +79,7 @@ class Loop:
             self._schedule.every(settings.sweep_s, SWEEP)
         self._schedule.cron(settings.retrain_cron, retrain_job.KIND, {"why": "by schedule"})
         self._schedule.cron(RETENTION_CRON, retention.KIND)
+        self._schedule.cron(RETENTION_CRON, features_job.FORGET)
         with context.database.write() as session:
             queue.enqueue(session, INSTALL, now=context.now(), key=INSTALL)
             session.commit()
@@ -114,6 +125,8 @@ def kinds(context: Context) -> dict[str, Kind]:
         erasure.STUDIO: Kind(partial(erasure.in_label_studio, context), lane="labels"),
         retrain_job.KIND: Kind(partial(retrain_job.job, context), lane="training"),
         ready_job.KIND: Kind(partial(ready_job.job, context), lane="runtimes"),
+        features_service.REMAKE: Kind(partial(features_job.remake, context), lane="features"),
+        features_job.FORGET: Kind(partial(features_job.forget, context), lane="features"),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,8 +159,10 @@ def loader(settings: Settings) -> Load:
 
         ready = ready_folder(settings, str(read_card(folder)["id"]))
         if settings.runtimes and is_ready(folder, ready):
-            return open_ready(folder, ready, threads=settings.threads)
-        return load_segmenter(folder, device=settings.device, threads=settings.threads)
+            found = open_ready(folder, ready, threads=settings.threads)
+        else:
+            found = load_segmenter(folder, device=settings.device, threads=settings.threads)
+        return replace(found, keep_cells=settings.features)
 
     return load
 

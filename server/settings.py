@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     )
     default_product: str = Field(default="default", description="Product whose policy holds where none is named.")
 
+    features: bool = Field(
+        default=True,
+        description="Keep what the encoder sees of every part: for similar defects, what to label next, drift, and "
+        "classes learnt from a few examples.",
+    )
+
     # storage
     cache_gb: float = Field(
         default=4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."
@@ -83,6 +89,9 @@ class Settings(BaseSettings):
     )
     keep_ng_days: float = Field(
         default=0.0, ge=0, description="Pictures of all other parts are kept for so many days; 0: for ever."
+    )
+    keep_features_days: float = Field(
+        default=0.0, ge=0, description="What the encoder saw of a part is kept for so many days; 0: for ever."
     )
     min_free_gb: float = Field(default=2.0, ge=0, description="Free disk, in 2^30 bytes, below which /health warns.")
 

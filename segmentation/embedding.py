@@ -1,0 +1,62 @@
+"""What the served encoder makes of each place, as a third output of the graph that answers anyway: no second pass.
+
+The encoder's stages at stride 8 and 16 describe a place's texture and its neighbourhood (the two that the memory of
+clean parts uses as well, `novelty`); the finer one is averaged to the coarser one's grid, so that a frame costs 1.2
+bytes a pixel, and not 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segmentation.answering import Answer, Answering
+
+FINE, COARSE = 3, 4
+"""Places of the two stages among the encoder's outputs, which begin at stride 1."""
+
+
+def describes(network: nn.Module) -> bool:
+    """Has the network an encoder whose stages describe a place? The light one has none."""
+    return all(hasattr(network, name) for name in ("encoder", "decoder", "head"))
+
+
+class AnsweringWithCells(Answering):
+    """As `Answering`, and third the cells: `C x h x w`, float32, of 16 px (8 px where the network is that shallow)."""
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        """What `Answering.forward` says, computed from the same features."""
+        x = picture.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        network = cast(Any, self.network)
+        features = network.encoder(x)
+        logits = F.pixel_shuffle(network.head(network.decoder(features)), 2)[0].float()
+        defects = logits[1:]
+        any_defect = defects[0] if defects.shape[0] == 1 else defects.logsumexp(dim=0)
+        return any_defect - logits[0], defects.argmax(dim=0).to(torch.uint8), cells(features)[0].float()
+
+
+def cells(features: list[Tensor]) -> Tensor:
+    """`B x C x h x w` of the encoder's outputs."""
+    fine = features[FINE]
+    if len(features) <= COARSE:
+        return fine
+    return torch.cat([F.avg_pool2d(fine, 2), features[COARSE]], dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DescribingLook:
+    """A look that can say more than its answer: `look.see(window)` gives the cells as well."""
+
+    see: Callable[[NDArray[np.uint8]], tuple[NDArray[Any], ...]]
+    """A window to log-odds, class places, and cells `C x h x w` (none where the network has no such encoder)."""
+
+    def __call__(self, window: NDArray[np.uint8]) -> Answer:
+        log_odds, place, *_ = self.see(window)
+        return log_odds, place

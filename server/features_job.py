@@ -1,0 +1,163 @@
+"""Jobs on features: made anew when another model serves, and forgotten when their time is over.
+
+Every inspection is one transaction, newest first, and what was made is recognised by its encoder: a job that was cut
+off goes on where it was. It waits while a part waits for its verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import func
+from sqlalchemy import select as sql_select
+from sqlmodel import Session, col, select
+
+from qc.errors import QcError
+from qc.features import Features, pooled
+from qc.geometry import Box
+from qc.ports import Segmenter
+from qc.records import Exposure, Inspection
+from server import features, features_heads
+from server.context import Context
+from server.features_records import Feature, Head
+from server.inspections import exposures_of
+from server.jobs.runner import JobRun
+from server.judging import frames_of, read_instances
+from server.retention import GONE
+
+log = structlog.get_logger(__name__)
+
+FORGET = "forget_features"
+IDLE_S = 0.05
+"""Between two looks whether the line needs the machine."""
+TOLD_EVERY = 20
+"""Inspections between two reports of progress."""
+NICENESS = 15
+
+
+def remake(context: Context, run: JobRun) -> dict[str, Any]:
+    """Make anew what other encoders made, as far as the pictures are still there; then learn the heads again."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    segmenter = context.need_champion().serving()
+    encoder = segmenter.model_id
+    with context.database.read() as session:
+        old = sql_select(func.count(col(Feature.inspection_id).distinct())).where(col(Feature.encoder) != encoder)
+        total = int(session.execute(old).scalar_one())
+    made = gone = 0
+    last: str | None = None
+    while (inspection_id := _next(context, encoder, last)) is not None:
+        last = inspection_id
+        run.check()
+        while context.inspector is not None and context.inspector.busy:
+            run.check()
+            threading.Event().wait(IDLE_S)
+        if context.need_champion().serving().model_id != encoder:
+            return {"made": made, "waits": "another model serves now; a job for its features follows"}
+        if _make(context, segmenter, inspection_id):
+            made += 1
+        else:
+            gone += 1
+        if (made + gone) % TOLD_EVERY == 1:
+            run.report(min((made + gone) / max(total, 1), 1.0), f"features of {made + gone} of {total} parts")
+    learnt = _learn_again(context, encoder)
+    if context.features is not None:
+        context.features.changed()
+    return {"made": made, "pictures_gone": gone, "heads_learnt_again": learnt}
+
+
+def forget(context: Context, run: JobRun) -> dict[str, Any]:
+    """Forget the features whose time is over (`QC_KEEP_FEATURES_DAYS`); from memory they go with the next start."""
+    days = context.settings.keep_features_days
+    if days <= 0:
+        return {"forgotten": 0}
+    with context.database.write() as session:
+        number = features.forget_before(session, run.clock() - timedelta(days=days))
+        run.finish(session, {"forgotten": number})
+        session.commit()
+    return {"forgotten": number}
+
+
+def _next(context: Context, encoder: str, last: str | None) -> str | None:
+    """The newest inspection before `last` with features of another encoder."""
+    wanted = sql_select(func.max(col(Feature.inspection_id))).where(col(Feature.encoder) != encoder)
+    if last is not None:
+        wanted = wanted.where(col(Feature.inspection_id) < last)
+    with context.database.read() as session:
+        found: str | None = session.execute(wanted).scalar_one()
+    return found
+
+
+def _make(context: Context, segmenter: Segmenter, inspection_id: str) -> bool:
+    """Make the features of one inspection anew; False where its pictures are gone."""
+    with context.database.read() as session:
+        exposures = exposures_of(session, inspection_id)
+    if not exposures or any(exposure.original_key == GONE for exposure in exposures):
+        return False
+    try:
+        frames = frames_of(exposures, context.blobs)
+    except QcError as error:  # erased or damaged: what was there before stays
+        log.warning("features cannot be made anew", inspection=inspection_id, problem=error.message)
+        return False
+    found = [_seen(context, segmenter, e, f.pixels) for e, f in zip(exposures, frames, strict=True)]
+    if all(one is None for one in found):
+        return False
+    with context.database.write() as session:
+        inspection = session.get(Inspection, inspection_id)
+        if inspection is None:
+            return False  # erased meanwhile
+        features.keep(
+            session,
+            inspection,
+            exposures,
+            found,
+            encoder=segmenter.model_id,
+            runtime=str(getattr(segmenter, "runtime", "torch")),
+        )
+        session.commit()
+    if context.features is not None:
+        rows = [
+            ((inspection_id, exposure.n, place), vector)
+            for exposure, one in zip(exposures, found, strict=True)
+            for place, vector in enumerate(one.defects if one is not None else ())
+            if vector is not None
+        ]
+        if context.features.encoder == segmenter.model_id:
+            context.features.index.add([key for key, _ in rows], [vector for _, vector in rows])
+    return True
+
+
+def _seen(context: Context, segmenter: Segmenter, exposure: Exposure, pixels: Any) -> Features | None:
+    """What the encoder makes of a picture, and of the defects that were found on it then."""
+    seen = segmenter.segment(pixels)
+    if seen.cells is None:
+        return None
+    boxes = [Box(*(int(v) for v in defect["bbox"])) for defect in exposure.defects]
+    return pooled(seen.cells, read_instances(exposure, context.blobs), boxes, cell_px=seen.cell_px)
+
+
+def _learn_again(context: Context, encoder: str) -> list[str]:
+    """Heads of earlier encoders, from the same examples; one that cannot be learnt stays silent."""
+    with context.database.read() as session:
+        rows = list(session.exec(select(Head).where(col(Head.retired_at).is_(None), Head.encoder != encoder)))
+    learnt = []
+    for row in rows:
+        try:
+            with context.database.write() as session:
+                _learn(session, row, encoder, context)
+                session.commit()
+            learnt.append(row.name)
+        except QcError as error:
+            log.warning("a quick head cannot be learnt again", head=row.name, problem=error.message)
+    return learnt
+
+
+def _learn(session: Session, row: Head, encoder: str, context: Context) -> None:
+    examples = [(str(i), int(n), int(d)) for i, n, d in row.examples]
+    features_heads.learn(
+        session, row.name, encoder=encoder, examples=examples, to_review=row.to_review, by=row.by, now=context.now()
+    )

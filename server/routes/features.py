@@ -1,0 +1,152 @@
+"""Similar defects, and classes learnt from a few examples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from qc.errors import Unavailable
+from server import features_heads, features_similar
+from server.auth import IdentityDep
+from server.context import Context, ContextDep
+from server.db import SessionDep
+from server.features_service import FeatureService
+
+router = APIRouter(tags=["features"])
+
+
+class SimilarJson(BaseModel):
+    """A defect that looks like the one asked about, and what was said of it."""
+
+    inspection_id: str
+    n: int = Field(description="Which image.")
+    defect: int = Field(description="Place on that image, from 0.")
+    similarity: float = Field(description="Cosine of the angle between what the encoder saw, -1 to 1.")
+    part: str
+    station: str
+    view: str
+    received_at: datetime
+    model_class: str
+    score: float
+    label: str | None = Field(description="What a person drew there: a class, empty for nothing, null for no word.")
+    verdict: Literal["ok", "review", "ng"] | None
+    decision: Literal["ok", "ng"] | None
+    reason: str
+    bbox: list[int]
+    width: int
+    height: int
+    picture: bool = Field(description="Is the picture still kept?")
+
+
+class SuggestionJson(BaseModel):
+    """What a quick head said of the defect when its part was judged."""
+
+    name: str
+    probability: float
+    moved: bool = Field(description="It sent the part to review, which the model alone would have called ok.")
+
+
+class SimilarPage(BaseModel):
+    """The most alike first."""
+
+    items: list[SimilarJson]
+    suggestions: list[SuggestionJson]
+
+
+class HeadJson(BaseModel):
+    """A class learnt from a few examples."""
+
+    id: str
+    name: str
+    encoder: str
+    created_at: datetime
+    by: str
+    retired_at: datetime | None
+    figures: dict[str, Any] = Field(description="On left-out examples: average precision, recall, false alarms.")
+    examples: int
+    to_review: bool
+
+
+class HeadPage(BaseModel):
+    """Heads, newest first."""
+
+    items: list[HeadJson]
+
+
+class Example(BaseModel):
+    """One defect of a part."""
+
+    inspection: str
+    defect: int = Field(ge=0, description="Counted from 0 over all images of the part, in their order.")
+
+
+class HeadIn(BaseModel):
+    """A class to be learnt."""
+
+    name: str = Field(min_length=1, max_length=64)
+    examples: list[Example] = Field(default=[], max_length=1000, description="None: what people labelled so.")
+    to_review: bool = Field(default=False, description="May it send a part to a person that the model calls ok?")
+
+
+@router.get("/inspections/{inspection_id}/defects/{number}/similar")
+def similar_defects(
+    inspection_id: str,
+    number: int,
+    session: SessionDep,
+    context: ContextDep,
+    limit: Annotated[int, Query(ge=1, le=50)] = 6,
+) -> SimilarPage:
+    """Seen before, and what was it? Defects are counted from 0 over all images of the part."""
+    service = _service(context)
+    key = features_heads.place_of(session, inspection_id, number)
+    found = features_similar.similar(session, service.index, key, encoder=service.encoder, count=limit)
+    said = features_similar.suggestions(session, key)
+    return SimilarPage(
+        items=[SimilarJson(**asdict(one)) for one in found],
+        suggestions=[SuggestionJson(name=s.name, probability=s.probability, moved=s.moved) for s in said],
+    )
+
+
+@router.get("/heads")
+def list_heads(session: SessionDep) -> HeadPage:
+    """Classes learnt from a few examples."""
+    return HeadPage(items=[HeadJson(**features_heads.as_json(row)) for row in features_heads.newest(session)])
+
+
+@router.post("/heads", status_code=201)
+def learn_head(wish: HeadIn, session: SessionDep, who: IdentityDep, context: ContextDep) -> HeadJson:
+    """Learn a class from a few defects, within seconds; it suggests from the next part on."""
+    service = _service(context)
+    keys = [features_heads.place_of(session, one.inspection, one.defect) for one in wish.examples]
+    row = features_heads.learn(
+        session,
+        wish.name,
+        encoder=service.encoder,
+        examples=keys,
+        to_review=wish.to_review,
+        by=who.name,
+        now=context.now(),
+    )
+    answer = HeadJson(**features_heads.as_json(row))
+    session.commit()
+    service.changed()
+    return answer
+
+
+@router.post("/heads/{id}/retire")
+def retire_head(id: str, session: SessionDep, who: IdentityDep, context: ContextDep) -> HeadJson:
+    """It suggests nothing from now on."""
+    answer = HeadJson(**features_heads.as_json(features_heads.retire(session, id, by=who.name, now=context.now())))
+    session.commit()
+    _service(context).changed()
+    return answer
+
+
+def _service(context: Context) -> FeatureService:
+    if context.features is None:
+        raise Unavailable("features are not kept here (QC_FEATURES)")
+    return context.features
