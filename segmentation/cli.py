@@ -79,6 +79,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     first.add_argument("--seed", type=int, default=0)
     first.set_defaults(run=_first_look)
 
+    views = commands.add_parser(
+        "part-views",
+        help="teach a model which view of a part shows what",
+        description="A model that judges a part from all its views: what shows where, and what its answers are worth.",
+    )
+    views.add_argument("model", type=Path, metavar="MODEL")
+    views.add_argument("dataset", type=Path, metavar="DATASET", help="with labelled parts of several views")
+    views.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
+    views.set_defaults(run=_part_views)
+
     predict = commands.add_parser("predict", help="look at images", description="images -> masks and defects as JSON")
     predict.add_argument("model", type=Path, metavar="MODEL")
     predict.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files or folders of images")
@@ -217,6 +227,21 @@ def _first_look(args: argparse.Namespace) -> int:
     return 0
 
 
+def _part_views(args: argparse.Namespace) -> int:
+    from qc.dataset import open_dataset
+    from segmentation.model import load_segmenter, refuse_foreign, with_part_views
+    from segmentation.part_views import in_words, learn
+
+    refuse_foreign(args.out)
+    with _bar("views") as progress:
+        settings, about = learn(load_segmenter(args.model), open_dataset(args.dataset), progress=progress)
+    card = with_part_views(args.model, settings, args.out, about=about)
+    print(f"{args.out}: {card['id']}")
+    print(f"it knows the views of {about['parts']} parts, compared by {about['compared_by']}")
+    print(in_words(settings))
+    return 0
+
+
 def _predict(args: argparse.Namespace) -> int:
     from qc.verdict import read_policy
     from segmentation.model import load_segmenter
@@ -244,7 +269,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from qc.dataset import open_dataset
     from qc.errors import InvalidInput
     from segmentation.evaluate import RiskChoice, all_classes, evaluation
-    from segmentation.model import load_segmenter
+    from segmentation.model import load_segmenter, read_card, read_part_views
     from segmentation.page import page, worst_crops
     from segmentation.risk import Costs
 
@@ -259,7 +284,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     dataset = open_dataset(args.dataset)
     segmenter = load_segmenter(args.model, device=args.device)
     with _bar("evaluate") as progress:
-        done = evaluation(segmenter, dataset, split=args.split, risk=risk, progress=progress)
+        known = read_part_views(args.model, read_card(args.model))
+        done = evaluation(segmenter, dataset, split=args.split, risk=risk, parts=known, progress=progress)
     report, classes = done.report, all_classes(segmenter, dataset)
     crops = worst_crops(done.facts, dataset, classes, threshold=segmenter.threshold)
     args.out.parent.mkdir(parents=True, exist_ok=True)

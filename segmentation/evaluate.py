@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qc.dataset import DataSet
+from qc.dataset import DataSet, Sample
 from qc.errors import InvalidInput
-from qc.ports import Segmenter
+from qc.given import read_given
+from qc.part_places import Look
+from qc.part_settings import PartSettings
+from qc.ports import Segmentation, Segmenter
 from segmentation import sections
 from segmentation.matching import ImageFacts, facts
 from segmentation.metrics import collect, report
+from segmentation.part_looks import answered, as_given
+from segmentation.part_report import part_report
 from segmentation.risk import Costs
 
 Progress = Callable[[float, str], None]
@@ -19,9 +24,17 @@ Progress = Callable[[float, str], None]
 
 
 def image_facts(
-    segmenter: Segmenter, dataset: DataSet, *, split: str, progress: Progress | None = None
+    segmenter: Segmenter,
+    dataset: DataSet,
+    *,
+    split: str,
+    progress: Progress | None = None,
+    each: Callable[[Sample, Segmentation], None] | None = None,
 ) -> list[ImageFacts]:
     """Look at every labelled image of a split.
+
+    Args:
+        each: called with every image and the answer to it.
 
     Raises:
         InvalidInput: nothing is labelled there, an image or mask is damaged, or the model and the data set
@@ -38,6 +51,8 @@ def image_facts(
         if truth.shape != pixels.shape[:2]:
             raise InvalidInput(f"mask {sample.name}.png does not have the size of its image")
         seen = segmenter.segment(pixels)
+        if each:
+            each(sample, seen)
         found.append(
             facts(
                 seen,
@@ -101,12 +116,14 @@ def evaluation(
     *,
     split: str = "test",
     risk: RiskChoice | None = None,
+    parts: PartSettings | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Look at a split and report.
 
     Args:
         risk: also choose thresholds from money, and say what becomes of the split's parts under them.
+        parts: what the model learnt about the views of a part, if it did.
 
     Raises:
         InvalidInput: as `image_facts`.
@@ -117,7 +134,12 @@ def evaluation(
         return (lambda done, words: progress(start + done * size, words)) if progress else None
 
     first = 0.5 if elsewhere else 1.0
-    found = image_facts(segmenter, dataset, split=split, progress=share(0.0, first))
+    looks: dict[str, list[Look]] = {}
+
+    def look(sample: Sample, seen: Segmentation) -> None:
+        looks.setdefault(sample.part, []).append(answered(seen, segmenter, sample))
+
+    found = image_facts(segmenter, dataset, split=split, progress=share(0.0, first), each=look)
     classes = all_classes(segmenter, dataset)
     figures = collect(found)
     draws = sections.Resamples(figures)
@@ -143,6 +165,13 @@ def evaluation(
         "risk": None,
         "inspectors": sections.people(dataset.split(split), figures, draws, threshold),
         "curves": sections.curves(found, figures),
+        "parts_from_all_views": part_report(
+            looks,
+            {part: any(f.defective for f in found if f.part == part) for part in looks},
+            as_given(read_given(dataset.root)),
+            parts,
+            threshold=threshold,
+        ),
     }
     if risk is not None:
         calibration = found

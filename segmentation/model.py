@@ -22,7 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from qc import part_settings
 from qc.errors import Conflict, InvalidInput, NotFound
+from qc.part_settings import PartSettings
 from segmentation import samples
 from segmentation.config import NetworkConfig, as_json, network_config
 from segmentation.first_look import FILE as FIRST_LOOK
@@ -41,6 +43,8 @@ FORMAT = 1
 WEIGHTS = "weights.safetensors"
 CARD = "model.json"
 NOVELTY = "novelty.safetensors"
+PART_VIEWS = "part_views.json"
+"""What the model knows of the views of a part (`qc.part_settings`)."""
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def model_id(folder: Path) -> str:
         raise InvalidInput(f"{weights} cannot be read: {error}") from error
     if digest != card["weights"].get("sha256"):
         raise InvalidInput(f"{weights} is damaged or belongs to another model; fetch the folder again")
-    for name, file in (("novelty", NOVELTY), ("first_look", FIRST_LOOK)):
+    for name, file in (("novelty", NOVELTY), ("first_look", FIRST_LOOK), ("part_views", PART_VIEWS)):
         if name in card and _sha256_or_none(Path(folder) / file) != card[name].get("sha256"):
             raise InvalidInput(f"{Path(folder) / file} is damaged or belongs to another model; fetch the folder again")
     found = identity(card)
@@ -85,7 +89,7 @@ def identity(card: Mapping[str, Any]) -> str:
     deciding["weights"] = card["weights"]["sha256"]
     if "edge" in card:
         deciding["edge"] = card["edge"]
-    for name in ("novelty", "first_look"):
+    for name in ("novelty", "first_look", "part_views"):
         if name in card:
             deciding[name] = card[name]["sha256"]
     text = json.dumps(deciding, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -121,6 +125,21 @@ def read_first_look(folder: Path, card: Mapping[str, Any]) -> FirstLook | None:
     return load_first_look(Path(folder) / FIRST_LOOK) if "first_look" in card else None
 
 
+def read_part_views(folder: Path, card: Mapping[str, Any]) -> PartSettings | None:
+    """What the model knows of the views of a part; None for a model that learnt nothing of them.
+
+    Raises:
+        InvalidInput: the file is damaged.
+    """
+    if "part_views" not in card:
+        return None
+    path = Path(folder) / PART_VIEWS
+    try:
+        return part_settings.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} is damaged: {error}") from error
+
+
 def with_novelty(folder: Path, novelty: Novelty, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
     """Write the model in `folder` with a memory of clean parts into `out`: another model, with another id.
 
@@ -142,6 +161,15 @@ def with_first_look(folder: Path, look: FirstLook, out: Path, *, about: Mapping[
     Args, Raises: as `with_novelty`.
     """
     return _with(folder, out, "first_look", FIRST_LOOK, lambda path: save_first_look(look, path), about)
+
+
+def with_part_views(folder: Path, settings: PartSettings, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the model in `folder` with what it should know of views into `out`: another model, with another id.
+
+    Args, Raises: as `with_novelty`.
+    """
+    text = json.dumps(part_settings.to_json(settings), indent=1, ensure_ascii=False) + "\n"
+    return _with(folder, out, "part_views", PART_VIEWS, lambda path: path.write_text(text, encoding="utf-8"), about)
 
 
 def _with(

@@ -16,6 +16,7 @@ import yaml
 
 from qc.errors import Conflict, InvalidInput
 from qc.frame import Pixels
+from qc.given import GIVEN_FILE
 from segmentation.render.blemishes import CLASSES
 from segmentation.render.part import CLEAN_SHARE, MM_PER_PX, VIEWS, RenderedPart, render_part
 
@@ -35,7 +36,8 @@ def render_dataset(
 ) -> Path:
     """Render `parts` parts and write them as a data set, split by part into 70 % train, 15 % val, 15 % test.
 
-    Nothing is at `out` until everything is written. Every image has a mask, also the clean ones.
+    Nothing is at `out` until everything is written. Every image has a mask, also the clean ones; `views.yaml` says how
+    the pictures of a part lie on each other.
 
     Args:
         out: a folder that does not exist yet, or is empty.
@@ -49,11 +51,13 @@ def render_dataset(
     if parts < 1:
         raise InvalidInput(f"cannot render {parts} parts: at least 1")
     with new_dataset(out) as unfinished:
-        rows = []
+        rows, planes = [], dict[str, list[list[float]]]()
         sides = sides_of(parts, seed)
         for k in range(parts):
             part = render_part(part_seed(seed, k), views=views, width=width, height=height, clean=clean)
-            rows += _write_part(unfinished, part, name=f"part{k:05d}", split=sides[k])
+            name = f"part{k:05d}"
+            rows += _write_part(unfinished, part, name=name, split=sides[k])
+            planes |= {f"{name}_{view.name}": np.linalg.inv(view.to_frame).tolist() for view in part.views}
             if progress:
                 progress(k + 1, parts)
         write_table(unfinished, COLUMNS, rows)
@@ -66,6 +70,8 @@ def render_dataset(
             f" --views {','.join(views)}",
         }
         (unfinished / "dataset.yaml").write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
+        given = yaml.safe_dump({"spread_px": 1.0, "images": planes}, default_flow_style=None, width=200)
+        (unfinished / GIVEN_FILE).write_text(given, encoding="utf-8")
     return out
 
 
