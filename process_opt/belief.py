@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.counted import look_between
 from process_opt.model import ProcessModel
 from process_opt.state_space import look, predict
 
@@ -48,7 +49,8 @@ def believe(model: ProcessModel, observed: dict[str, float], at: int, times: Map
     often = {i: times[name] for i, name in enumerate(model.process.measurements) if name in times} if times else {}
     m = np.repeat(model.start[0][:, None], size, axis=1)
     p = np.repeat(model.start[1][:, :, None], size, axis=2)
-    eye = np.eye(model.layout.d)
+    eye, every = np.eye(model.layout.d), np.ones(size, dtype=bool)
+    bounds = model.layout.bounds(y)
     for k in range(at):
         levers = list(model.layout.levers[k])
         step = model.process.steps[k]
@@ -66,7 +68,10 @@ def believe(model: ProcessModel, observed: dict[str, float], at: int, times: Map
         for place, c in model.layout.reads[k]:
             if np.isfinite(y[place]):
                 gauge = float(model.gauge[place]) / often.get(place, 1)
-                look(m, p, eye[c], y[place] - m[c], gauge, np.ones(size, dtype=bool))
+                if place in bounds:
+                    look_between(m, p, c, *bounds[place], gauge, every)
+                else:
+                    look(m, p, eye[c], y[place] - m[c], gauge, every)
     return Belief(at, m, p, y, often)
 
 

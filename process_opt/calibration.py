@@ -71,7 +71,7 @@ def surprises(model: ProcessModel, data: Data, share: float) -> Floats:
             y[place] = np.nan
     path = smooth(
         list(model.motions), layout.reads, layout.levers, model.gauge, model.start, {},
-        y, data.v, data.people, list(data.skipped),
+        y, data.v, data.people, list(data.skipped), bounds=layout.bounds(y),
     )  # fmt: skip
     out: Floats = np.full((len(deciding), data.size), np.nan)
     for place, innovation, variance in path.misfit:

@@ -37,6 +37,7 @@ def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dic
     path = smooth(
         list(model.motions[:at]), layout.reads[:at], layout.levers[:at], model.gauge, model.start, {},
         y[:, None], v[:, None], np.array([False]), skipped[:at],
+        bounds=layout.bounds(y[:, None]),
     )  # fmt: skip
     deciding = [list(process.measurements).index(name) for name in process.conformance]
     lower, upper = limits(model)

@@ -43,6 +43,8 @@ class Lever:
     """How many parts to run with it."""
     dither_cost: float | None
     """What that costs in set-ups and changes, in the process's currency."""
+    spread: float = 1.0
+    """Standard deviation of that reading as seen from the start of the line, as a share of half its tolerance."""
 
 
 def diagnose(model: ProcessModel) -> list[Lever]:
@@ -81,6 +83,7 @@ def diagnose(model: ProcessModel) -> list[Lever]:
                 dither_sd=sd,
                 dither_parts=parts,
                 dither_cost=cost,
+                spread=float(spread[top] / half[top]),
             )
         )
     return out

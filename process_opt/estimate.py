@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.counted import gauge_error
 from process_opt.history import History
 from process_opt.layout import Layout
 from process_opt.process import Process
@@ -183,6 +184,7 @@ class Estimate:
             data.people,
             list(data.skipped),
             offsets,
+            self.layout.bounds(data.y),
         )
 
 
@@ -314,8 +316,13 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
                     _add_habit(habit_sums[place], part, place, x0, p0, seen, part.last >= k)
             for place, c in estimate.layout.reads[k]:
                 known = np.isfinite(part.y[place])
-                r = np.where(known, part.y[place] - x1[c], 0.0)
-                gauge_sum[place] += float((r * r + np.where(known, p1[c, c], 0.0)).sum())
+                if place in path.sites:
+                    ends = path.bounds[place]
+                    squares = gauge_error(x1[c], p1[c, c], path.sites[place], ends, estimate.gauge[place], known)
+                    gauge_sum[place] += float(squares.sum())
+                else:
+                    r = np.where(known, part.y[place] - x1[c], 0.0)
+                    gauge_sum[place] += float((r * r + np.where(known, p1[c, c], 0.0)).sum())
                 gauge_n[place] += float(known.sum())
                 seen[c] = np.where(known, part.y[place], seen[c])
             x0, p0 = x1, p1

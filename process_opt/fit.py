@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,16 @@ from process_opt.batches import batch_shifts
 from process_opt.calibration import held_out_check
 from process_opt.climb import climb
 from process_opt.drift import follow
-from process_opt.estimate import Data, Estimate, em, prepare, start_estimate
+from process_opt.estimate import PINNED, Data, Estimate, em, prepare, start_estimate
 from process_opt.hierarchy import scales
 from process_opt.history import History
-from process_opt.identify import identified_levers
+from process_opt.identify import identified_levers, looks, not_random
 from process_opt.knowledge import banded
 from process_opt.layout import lay_out
 from process_opt.model import ProcessModel, build_model
 from process_opt.nonlinear import wanted_terms
 from process_opt.process import Process
+from process_opt.refute import refute
 from qc.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -60,8 +62,42 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     data = prepare(process, history, layout)
     held = rng.random(history.size) < min(0.1, 1000 / history.size)
     train = data.rows(np.flatnonzero(~held))
+    estimate, covariance, train = learn_effects(
+        lambda few: start_estimate(process, layout, few), train, rng, seed=seed, say=say
+    )
+    say("uncertainty", 0.8)
+    means = estimate.flat()
+    draws = estimate.split(draw_weights(means, covariance, rng))
+    say("check on held-out parts", 0.9)
+    model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
+    weights = means.size
+    precision = np.linalg.inv(covariance[:weights, :weights])
+    sizes = [m.weights.size for m in estimate.motions]
+    model = model.with_band(banded((precision + precision.T) / 2, sizes), train.size)
+    tried = refute(estimate, covariance[:weights, :weights], train, model.identified, seed=seed)
+    about = {"refutation": tried, "looks": looks(estimate, train), "not_random": not_random(process, history)}
+    model = replace(model, about={**model.about, **about})
+    checked = held_out_check(model, data.rows(np.flatnonzero(held)))
+    say("batches and drift", 0.95)
+    model = model.with_check(checked).with_batches(*batch_shifts(estimate, data, history.batches))
+    model = model.moved_on(follow(estimate, data), rng)
+    say("done", 1.0)
+    return model
+
+
+def learn_effects(
+    start: Callable[[Data], Estimate], train: Data, rng: np.random.Generator, *, seed: int, say: Progress
+) -> tuple[Estimate, Floats, Data]:
+    """From where EM begins to the top of the likelihood.
+
+    Args:
+        start: the first estimate, from the rows of the first passes.
+
+    Returns:
+        The estimate, the covariance of its parameters (weights first, as `climb` gives it), and the rows it used last.
+    """
     few = train if train.size <= EM_ROWS else train.rows(_preferring_dither(train, EM_ROWS, rng))
-    estimate = start_estimate(process, layout, few)
+    estimate = start(few)
     say("first passes", 0.05)
     estimate = em(estimate, few, passes=8, progress=lambda s: say("first passes", 0.05 + 0.25 * s))
     estimate, covariance = climb(estimate, few, rounds=8, progress=lambda s: say("effects", 0.3 + 0.1 * s))
@@ -70,26 +106,14 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     if any(extra):
         estimate, covariance = climb(estimate.with_terms(extra), few, rounds=2)
     say("how large effects usually are", 0.5)
-    estimate = estimate.with_penalty(scales(estimate, estimate.flat(), covariance, seed=seed))
+    learnt = scales(estimate, estimate.flat(), covariance, seed=seed)
+    kept = tuple(np.where(old >= PINNED, old, new) for old, new in zip(estimate.penalty, learnt, strict=True))
+    estimate = estimate.with_penalty(kept)
     most = int(min(MOST_ROWS, max(FEWEST, OPERATIONS / estimate.flat().size ** 2)))
     train = train if train.size <= most else train.rows(_preferring_dither(train, most, rng))
     say("all parts", 0.55)
     estimate, covariance = climb(estimate, train, rounds=3, progress=lambda s: say("all parts", 0.55 + 0.25 * s))
-    say("uncertainty", 0.8)
-    means = estimate.flat()
-    draws = _draw(estimate, means, covariance, rng)
-    say("check on held-out parts", 0.9)
-    model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
-    weights = means.size
-    precision = np.linalg.inv(covariance[:weights, :weights])
-    sizes = [m.weights.size for m in estimate.motions]
-    model = model.with_band(banded((precision + precision.T) / 2, sizes), train.size)
-    checked = held_out_check(model, data.rows(np.flatnonzero(held)))
-    say("batches and drift", 0.95)
-    model = model.with_check(checked).with_batches(*batch_shifts(estimate, data, history.batches))
-    model = model.moved_on(follow(estimate, data), rng)
-    say("done", 1.0)
-    return model
+    return estimate, covariance, train
 
 
 def _preferring_dither(data: Data, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -100,9 +124,13 @@ def _preferring_dither(data: Data, size: int, rng: np.random.Generator) -> NDArr
     return np.sort(np.concatenate([chosen, rest[: size - chosen.size]]))
 
 
-def _draw(estimate: Estimate, means: Floats, covariance: Floats, rng: np.random.Generator) -> list[Floats]:
-    """For each step `d x F x DRAWS` weights, antithetic, so that their mean is the estimate."""
+def draw_weights(means: Floats, covariance: Floats, rng: np.random.Generator) -> Floats:
+    """`P x DRAWS` draws of `P` weights, antithetic, so that their mean is the estimate.
+
+    Args:
+        covariance: of the weights and whatever else comes after them.
+    """
     root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
     z = rng.standard_normal((len(covariance), DRAWS // 2))
     off = root @ np.hstack([z, -z])[:, rng.permutation(DRAWS)]
-    return estimate.split(means[:, None] + off[: means.size])
+    return np.asarray(means[:, None] + off[: means.size])

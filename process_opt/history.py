@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from process_opt.counted import COUNT, NUMBER
 from process_opt.process import Process
 from qc.errors import InvalidInput
 
@@ -55,20 +56,24 @@ class History:
 def read_history(path: Path, process: Process, *, all_scrapped: bool = False) -> History:
     """The history in a .csv or .parquet file; raises InvalidInput that says what is wrong where."""
     path = Path(path)
+    return parse_history(read_table(path), process, where=path.name, all_scrapped=all_scrapped)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The table in a .csv or .parquet file, unchecked; raises InvalidInput where it cannot be read."""
+    path = Path(path)
     try:
         if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
+            return pd.read_parquet(path)
         elif path.suffix.lower() == ".csv":
-            table = pd.read_csv(path, dtype={name: str for name in FIXED}, low_memory=False)
-        else:
-            raise InvalidInput(f"{path.name} must be a .csv or .parquet file")
+            return pd.read_csv(path, dtype={name: str for name in FIXED}, low_memory=False)
+        raise InvalidInput(f"{path.name} must be a .csv or .parquet file")
     except InvalidInput:
         raise
     except Exception as error:  # pandas and pyarrow raise many kinds, all meaning the file is unreadable
         raise InvalidInput(
             f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
         ) from error
-    return parse_history(table, process, where=path.name, all_scrapped=all_scrapped)
 
 
 def parse_history(
@@ -111,6 +116,7 @@ def parse_history(
     settings = _numbers(table, list(process.settings), where)
     readings = _numbers(table, list(process.measurements), where)
     _check_settings(settings, process, where)
+    _check_counts(readings, process, where)
     _check_units(readings, process, where)
     batch_names = _text(table, "batch")
     batches, batch = np.unique(batch_names, return_inverse=True)
@@ -177,13 +183,26 @@ def _check_settings(settings: Floats, process: Process, where: str) -> None:
             )
 
 
+def _check_counts(readings: Floats, process: Process, where: str) -> None:
+    for j, (name, (_, m)) in enumerate(process.measurements.items()):
+        if m.kind == NUMBER:
+            continue
+        y = readings[:, j]
+        wrong = np.flatnonzero((y < 0) | ((m.kind == COUNT) & np.isfinite(y) & (y != np.round(y))))
+        if wrong.size:
+            what = "a whole number of 0 or more" if m.kind == COUNT else "0 or more"
+            raise InvalidInput(
+                f"{where} row {wrong[0] + 2}: {name} is a {m.kind}, so it must be {what}, not {y[wrong[0]]:g}"
+            )
+
+
 def _check_units(readings: Floats, process: Process, where: str) -> None:
     sizes = dict[str, list[tuple[str, float]]]()
     for j, (name, (_, m)) in enumerate(process.measurements.items()):
         values = readings[:, j]
         rows = np.flatnonzero(np.isfinite(values))
         values = values[rows]
-        if values.size < 5:
+        if values.size < 5 or m.kind == COUNT:  # a count has no unit
             continue
         middle = float(np.median(values))
         typical = float(np.median(np.abs(values)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.counted import NUMBER, between, hidden, to_scale
 from process_opt.history import History
 from process_opt.law import Law, laws, levels
 from process_opt.process import Process
@@ -20,7 +21,7 @@ class Layout:
     """`d` coordinates, one for each characteristic: readings of the same name at different steps look at the same one.
 
     All numbers of the model are standardised: a reading as `(y - mean) / scale`, a setting as `(u - nominal) /
-    stretch`.
+    stretch`. Counts and amounts are put on their own scale first (`counted.py`); `mean` and `scale` are on that.
     """
 
     coordinates: tuple[str, ...]
@@ -38,6 +39,8 @@ class Layout:
     """`S`: one standard deviation of the setting where it was dithered, in its unit."""
     coordinate: NDArray[np.int64]
     """`M`: the coordinate of each reading."""
+    kinds: tuple[str, ...] = ()
+    """Of each reading: number, count or amount; empty: all are numbers."""
 
     @property
     def d(self) -> int:
@@ -50,8 +53,33 @@ class Layout:
         return laws(process, self.mean, self.scale, stretch)
 
     def readings(self, y: Floats) -> Floats:
-        """`N x M` readings, standardised."""
+        """`N x M` readings (or `M`), standardised."""
+        for i, kind in enumerate(self.kinds):
+            if kind != NUMBER:
+                y = y.copy() if i == self.counted[0] else y
+                y[..., i] = to_scale(kind, y[..., i])
         return (y - self.mean) / self.scale[self.coordinate]
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """Places of the readings that are counts or amounts."""
+        return tuple(i for i, kind in enumerate(self.kinds) if kind != NUMBER)
+
+    def bounds(self, y: Floats) -> dict[int, tuple[Floats, Floats]]:
+        """Between what the hidden numbers behind counts and amounts lie, standardised, by place of the reading.
+
+        Args:
+            y: `M x N` readings (or `M`), standardised.
+        """
+        out = {}
+        for i in self.counted:
+            scale = self.scale[self.coordinate[i]]
+            z = y[i] * scale + self.mean[i]
+            raw = z * z - (0.375 if self.kinds[i] == "count" else 0.0)
+            raw = np.where(np.abs(raw) < 1e-9, 0.0, raw)
+            low, high = between(self.kinds[i], raw)
+            out[i] = (low - self.mean[i]) / scale, (high - self.mean[i]) / scale
+        return out
 
     def settings(self, u: Floats) -> Floats:
         """`N x S` settings, standardised."""
@@ -70,12 +98,16 @@ def lay_out(process: Process, history: History) -> Layout:
     place = np.array(coordinate, dtype=np.int64)
     y = history.readings
     known = np.isfinite(y)
+    kinds = kinds_of(process)
     count = known.sum(axis=0)
     middle = np.array([(m.lower + m.upper) / 2 for _, m in process.measurements.values()])
     middle[~np.isfinite(middle)] = 0.0
     filled = np.where(known, y, 0.0)
     mean = np.where(count > 0, filled.sum(axis=0) / np.maximum(count, 1), middle)
     variance = (np.where(known, y - mean, 0.0) ** 2).sum(axis=0) / np.maximum(count - 1, 1)
+    for i, kind in enumerate(kinds):
+        if kind != NUMBER:
+            mean[i], variance[i] = hidden(kind, y[known[:, i], i]) if count[i] else (0.0, 0.25)
     scale = np.ones(len(names))
     for c in range(len(names)):
         mine = (place == c) & (count > 1) & (variance > 0)
@@ -109,4 +141,11 @@ def lay_out(process: Process, history: History) -> Layout:
         nominal=nominal,
         stretch=stretch,
         coordinate=place,
+        kinds=kinds,
     )
+
+
+def kinds_of(process: Process) -> tuple[str, ...]:
+    """Of each reading, number, count or amount; empty where all are numbers."""
+    kinds = tuple(m.kind for _, m in process.measurements.values())
+    return kinds if any(kind != NUMBER for kind in kinds) else ()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from process_opt.capability import capability
-from process_opt.layout import Layout, lay_out
+from process_opt.layout import Layout, kinds_of, lay_out
 from process_opt.process import Process, parse_process
 from process_opt.state_space import Motion
 from process_opt.tables import Tables, tables
@@ -322,4 +322,5 @@ def _layout(process: Process, coordinates: list[str], a: Mapping[str, Floats]) -
         nominal=a["nominal"],
         stretch=a["stretch"],
         coordinate=np.array(place, dtype=np.int64),
+        kinds=kinds_of(process),
     )

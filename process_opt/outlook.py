@@ -16,6 +16,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
 from process_opt.belief import Belief
+from process_opt.counted import limits_of
 from process_opt.model import ProcessModel
 from process_opt.replan import corrected_later
 
@@ -227,8 +228,9 @@ def limits(model: ProcessModel) -> tuple[Floats, Floats]:
         reading = model.process.measurements[name][1]
         place = names.index(name)
         scale = model.layout.scale[model.layout.coordinate[place]]
-        lower.append((reading.lower - model.layout.mean[place]) / scale)
-        upper.append((reading.upper - model.layout.mean[place]) / scale)
+        low, high = limits_of(reading.kind, reading.lower, reading.upper)
+        lower.append((low - model.layout.mean[place]) / scale)
+        upper.append((high - model.layout.mean[place]) / scale)
     return np.array(lower), np.array(upper)
 
 

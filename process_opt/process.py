@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from process_opt.camera import Source, parse_source
+from process_opt.counted import COUNT, KINDS, NUMBER
 from process_opt.formula import Formula, parse_formula
 from qc.errors import InvalidInput
 
@@ -42,6 +44,10 @@ class Measurement:
     gauge_sd: float | None = None
     """Standard deviation of the gauge's error; None: not known, learnt from the history."""
     unit: str = ""
+    kind: str = NUMBER
+    """`number`, `count` (0, 1, 2, ...) or `amount` (0 or more, often exactly 0): `counted.py`."""
+    source: Source | None = None
+    """The inspections that it is read from, where a camera reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,9 @@ def parse_process(content: Any, *, where: str = "process") -> Process:
         source=dict(top),
     )
     _check(process, where)
+    from process_opt.serving import serving_of  # which needs Process itself
+
+    serving_of(process, where)
     return process
 
 
@@ -160,6 +169,20 @@ def _check(process: Process, where: str) -> None:
             raise InvalidInput(f"{where}: {name} decides conformance, so it needs a limit (lower, upper)")
         if process.steps[process.measurements[name][0]].optional:
             raise InvalidInput(f"{where}: {name} decides conformance, so its step cannot be optional")
+    kinds: dict[str, tuple[str, str]] = {}
+    for name, (_, m) in process.measurements.items():
+        first, kind = kinds.setdefault(name.split(".", 1)[1], (name, m.kind))
+        if kind != m.kind:
+            raise InvalidInput(
+                f"{where}: {name} is a {m.kind}, but {first} of the same name a {kind}; rename one of them"
+            )
+    counted = {short for short, (_, kind) in kinds.items() if kind != NUMBER}
+    for step in process.steps:
+        for name in step.formula.expressions if step.formula is not None else ():
+            if wrong := counted & {name, *(step.formula.names(name) if step.formula is not None else ())}:
+                raise InvalidInput(
+                    f"{where}: {step.name} has a formula with {sorted(wrong)[0]}, which is counted; leave it out"
+                )
     if any(step.formula is not None for step in process.steps):
         from process_opt.law import check_formulas  # which needs Process itself
 
@@ -236,7 +259,19 @@ def _measurement(step: str, name: object, raw: Any, where: str) -> Measurement:
     if not low < high:
         raise InvalidInput(f"{where}: lower {low} must be below upper {high}")
     sd = None if gauge is None else _not_negative(gauge, f"{where}.gauge_sd")
-    return Measurement(f"{step}.{name}", low, high, sd, str(content.get("unit") or ""))
+    source = None if content.get("from") is None else parse_source(content["from"], f"{where}.from")
+    kind = content.get("kind", NUMBER if source is None else source.kind)
+    if kind not in KINDS:
+        raise InvalidInput(f"{where}.kind must be one of {', '.join(KINDS)}, not {kind!r:.40}")
+    if source is not None and kind != source.kind:
+        raise InvalidInput(f"{where}: what {source.what} gives is a {source.kind}, not a {kind}; leave kind out")
+    if kind != NUMBER and sd is not None:
+        raise InvalidInput(f"{where}: the error of a {kind} is learnt from the history; leave gauge_sd out")
+    if kind != NUMBER and high < 0:
+        raise InvalidInput(f"{where}: a {kind} is never below 0, so upper {high} would leave nothing to conform")
+    if kind == COUNT and math.ceil(max(low, 0.0)) > high:
+        raise InvalidInput(f"{where}: no whole number lies between lower {low} and upper {high}")
+    return Measurement(f"{step}.{name}", low, high, sd, str(content.get("unit") or ""), kind, source)
 
 
 def _mapping(value: Any, where: str) -> dict[Any, Any]:

@@ -6,8 +6,12 @@ import html
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from process_opt.counted import expected
 from process_opt.model import ProcessModel
+
+Floats = NDArray[np.float64]
 
 
 def account(model: ProcessModel) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def account(model: ProcessModel) -> dict[str, Any]:
             strongest = int(np.argmax(np.abs(w.mean(axis=1))))
             setting = model.process.settings[names[place]][1]
             reach = (setting.high - setting.nominal) / model.layout.stretch[place] * model.layout.scale[strongest]
-            low, middle, high = np.quantile(w[strongest] * reach, [0.05, 0.5, 0.95])
+            low, middle, high = _in_units(model, strongest, np.quantile(w[strongest] * reach, [0.05, 0.5, 0.95]))
             effects.append(
                 {
                     "setting": names[place],
@@ -54,8 +58,9 @@ def account(model: ProcessModel) -> dict[str, Any]:
     return {
         "process": model.process.name,
         "model": model.id,
-        "history": dict(model.about),
+        "history": {name: told for name, told in model.about.items() if name != "refutation"},
         "not_identified": [n for n in names if not model.identified.get(n, False)],
+        "refutation": list(model.about.get("refutation", [])),
         "check": dict(model.check),
         "promises": _promises(model),
         "steps": steps,
@@ -89,6 +94,16 @@ def _formula(model: ProcessModel, k: int) -> dict[str, Any] | None:
         "constants": constants,
         "left_over": {model.layout.coordinates[r]: round(float(left[r]), 4) for r in law.rows},
     }
+
+
+def _in_units(model: ProcessModel, coordinate: int, effects: Floats) -> list[float]:
+    """Effects on a coordinate in its unit: of a count or an amount, on how many or how much there is on average."""
+    mine = [i for i in model.layout.counted if model.layout.coordinate[i] == coordinate]
+    if not mine:
+        return [float(e) for e in effects]
+    kind, usual = model.layout.kinds[mine[0]], float(model.layout.mean[mine].mean())
+    spread = float(model.layout.scale[coordinate])
+    return [expected(kind, usual + float(e), spread) - expected(kind, usual, spread) for e in effects]
 
 
 def _rounded(value: float) -> float:
@@ -131,6 +146,24 @@ def _capability(told: dict[str, Any]) -> str:
         "for each part.</p><table><tr><th>reading</th><th>Cp</th><th>Cpk</th><th>Pp</th><th>Ppk</th><th>parts</th></tr>"
         f"{rows}</table>"
     )
+
+
+def _refutation(report: dict[str, Any]) -> str:
+    """Attempts to refute the effects, and settings whose dither was none."""
+    rows = "".join(
+        f"<tr><td>{html.escape(a['name'])}</td><td>{html.escape(a['question'])}</td><td>"
+        + ("" if a["held"] is None else f"{a['held']:.1%} of {a['tests']}, {a['promised']:.0%} promised")
+        + f"</td><td>{'held' if a['passed'] else '<b>failed</b>'}: {html.escape(a['words'])}</td></tr>"
+        for a in report.get("refutation", [])
+    )
+    followed = "".join(
+        f"<p>{html.escape(setting)} follows {html.escape(reading)} in rows that are called dithered: it was not drawn "
+        "at random there, so it counts as not identified.</p>"
+        for setting, reading in report["history"].get("not_random", {}).items()
+    )
+    if not rows:
+        return ""
+    return f"<h2>Attempts to refute the effects</h2>{followed}<table>{rows}</table>"
 
 
 def _kept(promises: dict[str, Any]) -> str:
@@ -189,6 +222,7 @@ def as_html(report: dict[str, Any]) -> str:
         f"<h2>Settings whose effect is not identified</h2><ul>{lost}</ul>"
         f"<h2>Steps that drift, against their average over the history</h2><ul>{drift}</ul>"
         f"<h2>Notes</h2><ul>{notes}</ul>"
+        f"{_refutation(report)}"
         "<h2>What each setting does</h2><p>Moved from nominal to its upper limit, with 90 % intervals.</p>"
         "<table><tr><th>step</th><th>setting</th><th>acts on</th><th>effect</th><th>90 %</th><th></th></tr>"
         f"{''.join(rows)}</table>{_formulas(report)}</html>"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from process_opt.counted import NUMBER
 from process_opt.process import Process
 from qc.errors import InvalidInput
 
@@ -80,6 +81,8 @@ def check_observed(observed: Mapping[str, Any], process: Process, part: str) -> 
             raise InvalidInput(f"part {part}: {name} must be a finite number, not {value!r}")
         if abs(value) > 1e12:
             raise InvalidInput(f"part {part}: {name} = {value:g} is beyond any physical range")
+        if name in process.measurements and value < 0 and (kind := process.measurements[name][1].kind) != NUMBER:
+            raise InvalidInput(f"part {part}: {name} is a {kind}, so it cannot be {value:g}")
         if name in process.settings:
             setting = process.settings[name][1]
             slack = 1e-6 * max(setting.high - setting.low, abs(setting.high), 1e-12)

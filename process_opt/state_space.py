@@ -17,12 +17,14 @@ Where a step's physics is known (`law.py`), some coordinates follow the formula 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.counted import look_between
 from process_opt.law import Law, Local
 
 Floats = NDArray[np.float64]
@@ -161,6 +163,10 @@ class Path:
     """Covariance of the state after a step with the state before it, `d x d x N`."""
     misfit: list[tuple[int, Floats, Floats]] = field(default_factory=list)
     """Place of a reading, its innovation and its predicted variance (`N`, NaN where there is none), as filtered."""
+    bounds: Mapping[int, tuple[Floats, Floats]] = field(default_factory=dict)
+    """As they were given."""
+    sites: dict[int, tuple[Floats, Floats]] = field(default_factory=dict)
+    """For counts and amounts, by place: the normal looks that would have said the same (`counted.py`)."""
     log_likelihood: float = 0.0
 
 
@@ -224,6 +230,7 @@ def smooth(
     people: Bools,
     skipped: list[Bools | None],
     offsets: Floats | None = None,
+    bounds: Mapping[int, tuple[Floats, Floats]] | None = None,
 ) -> Path:
     """Filter forward, smooth backward.
 
@@ -237,12 +244,13 @@ def smooth(
         people: `N`, settings were chosen by people who saw the part.
         skipped: for each step, `N`: the (optional) step was not run; None: nobody skipped it.
         offsets: `T x d x N` known shifts (batch, drift).
+        bounds: for readings that are counts or amounts, as `Layout.bounds` gives them.
     """
     d, n = start[0].size, y.shape[1]
     m = np.repeat(start[0][:, None], n, axis=1)
     p = np.repeat(start[1][:, :, None], n, axis=2)
     seen = np.full((d, n), np.nan)
-    path = Path(m, p)
+    path = Path(m, p, bounds=bounds or {})
     before: list[tuple[Floats, Floats]] = []
     after: list[tuple[Floats, Floats]] = []
     maps: list[Floats] = []
@@ -281,12 +289,15 @@ def smooth(
         after.append((m.copy(), p.copy()))
         for place, c in reads[k]:
             use = np.isfinite(y[place])
-            h = np.zeros(d)
-            h[c] = 1.0
-            innovation = np.where(use, y[place] - m[c], 0.0)
-            s, ll = look(m, p, h, innovation, gauge[place], use)
+            if bounds is not None and place in bounds:
+                innovation, s, ll, path.sites[place] = look_between(m, p, c, *bounds[place], gauge[place], use)
+            else:
+                h = np.zeros(d)
+                h[c] = 1.0
+                innovation = np.where(use, y[place] - m[c], np.nan)
+                s, ll = look(m, p, h, innovation, gauge[place], use)
             total += ll
-            path.misfit.append((place, np.where(use, innovation, np.nan), s))
+            path.misfit.append((place, innovation, s))
             seen[c] = np.where(use, y[place], seen[c])
     path.log_likelihood = float(total.sum())
     means, covs, crosses = [m], [p], []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from process_opt.advised import Advised, find, keep
 from process_opt.belief import Belief, believe
+from process_opt.counted import expected, from_scale
 from process_opt.model import ProcessModel
 from process_opt.outlook import go_forward
 from process_opt.plan import Plan, settle_each
@@ -145,10 +146,11 @@ def _path(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int]) -
             x, scale = states[i + 1, c, 0], layout.scale[c]
             sd = np.sqrt(cov[c, c].mean() * widen.get(place, usual) + x.var() + model.gauge[place]) * scale
             mean = layout.mean[place] + float(x.mean()) * scale
+            low, high = from_scale(m.kind, mean + BAND * sd * np.array([-1.0, 1.0])).tolist()
             readings[m.name] = {
-                "mean": _short(mean),
-                "low": _short(mean - BAND * sd),
-                "high": _short(mean + BAND * sd),
+                "mean": _short(expected(m.kind, mean, float(sd))),
+                "low": _short(low),
+                "high": _short(high),
                 "lower": m.lower if np.isfinite(m.lower) else None,
                 "upper": m.upper if np.isfinite(m.upper) else None,
                 "unit": m.unit,

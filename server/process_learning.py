@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select, update
 
 from process_opt.records import Outcome, ProcessVersion
 from qc.records import new_id
+from server import process_camera
 from server import process_service as service
 from server.db import Database
 from server.jobs import queue
@@ -58,7 +59,10 @@ def job(home: Path, database: Database, run: JobRun) -> dict[str, Any]:
         outcomes = list(session.exec(new))
     if not outcomes:
         return {"learnt": 0}
-    better = learn_from(load_model(home / version.folder_key), [outcome.content for outcome in outcomes])
+    model = load_model(home / version.folder_key)
+    with database.read() as session:  # inspections that were not finished when the outcome was told
+        contents = process_camera.complete(session, model.process, [outcome.content for outcome in outcomes])
+    better = learn_from(model, contents)
     run.check()
     key = _save(home, name, better)
     now = run.clock()
@@ -69,6 +73,10 @@ def job(home: Path, database: Database, run: JobRun) -> dict[str, Any]:
         report = service.plain(better.report())
         report |= {"outcomes_learnt": _learnt(version) + len(outcomes), "registered_at": since.isoformat()}
         made = service.register(session, name, better.id, key, now=now, report=report)
+        for outcome, content in zip(outcomes, contents, strict=True):
+            if content is not outcome.content:
+                of_it = update(Outcome).where(col(Outcome.id) == outcome.id)
+                session.connection().execute(of_it.values(content=content))
         session.connection().execute(
             update(Outcome).where(col(Outcome.id).in_([o.id for o in outcomes])).values(learnt_in=made.id)
         )
