@@ -9,8 +9,9 @@
         cameras:
           - {view: top, url: "http://192.168.1.20/snapshot.jpg"}
           - {view: left, folder: /data/left}
-        modbus: {host: 0.0.0.0, port: 502, unit: 1}
+        modbus: {host: 0.0.0.0, port: 502, unit: 1}     # or `opcua: true`
         silent_s: 0                       # the PLC must change its life number this often; 0: it need not
+    opcua: {host: 0.0.0.0, port: 4840, encrypted: true}     # for the stations that say so
 
 Without the file nothing of this runs.
 """
@@ -58,17 +59,29 @@ class ModbusConfig(_Strict):
     unit: Annotated[int, Field(ge=1, le=247)] = 1
 
 
+class OpcUaConfig(_Strict):
+    """Where all stations that say `opcua: true` are served."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 4840
+    encrypted: bool = True
+    """False: keys travel in the clear; for a wire that nobody else can reach."""
+
+
 class StationConfig(_Strict):
     """A station that a PLC drives."""
 
     decide_by_s: Annotated[float, Field(gt=0, le=3600)]
     recipes: dict[Annotated[int, Field(ge=0, le=65535)], str] = {}
     cameras: Annotated[list[CameraConfig], Field(min_length=1)]
-    modbus: ModbusConfig
+    modbus: ModbusConfig | None = None
+    opcua: bool = False
     silent_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
 
     @model_validator(mode="after")
     def _names(self) -> StationConfig:
+        if (self.modbus is None) == (not self.opcua):
+            raise ValueError("a station is driven either over modbus or over opcua: two masters would fight")
         for product in self.recipes.values():
             check_product(product)
         views = [camera.view for camera in self.cameras]
@@ -81,10 +94,11 @@ class PlantConfig(_Strict):
     """The whole file."""
 
     stations: dict[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], StationConfig] = {}
+    opcua: OpcUaConfig = OpcUaConfig()
 
     @model_validator(mode="after")
     def _ports(self) -> PlantConfig:
-        places = [(s.modbus.host, s.modbus.port) for s in self.stations.values() if s.modbus.port]
+        places = [(s.modbus.host, s.modbus.port) for s in self.stations.values() if s.modbus and s.modbus.port]
         if len(set(places)) < len(places):
             raise ValueError("two stations listen on the same host and port; give each its own")
         return self

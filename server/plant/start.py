@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from server.context import Context
 from server.plant.config import FILE, PlantConfig, read_config
 from server.plant.modbus import ModbusWire
 from server.plant.sources import source_of
 from server.plant.station import Station
+
+if TYPE_CHECKING:
+    from server.plant.opcua import OpcUaWire
 
 
 class Plant:
@@ -18,13 +21,19 @@ class Plant:
     def __init__(self, context: Context, config: PlantConfig) -> None:
         self.stations: dict[str, Station] = {}
         self.wires: dict[str, ModbusWire] = {}
+        self.opcua: OpcUaWire | None = None
         folder = context.settings.folder("plant")
         try:
             for name, one in config.stations.items():
                 sources = [source_of(camera) for camera in one.cameras]
                 memory = folder / f"{name.replace('/', '_')}.json"
                 self.stations[name] = Station(name, one, context, sources, memory=memory)
-                self.wires[name] = ModbusWire(self.stations[name], one.modbus)
+                if one.modbus is not None:
+                    self.wires[name] = ModbusWire(self.stations[name], one.modbus)
+            if served := {name: self.stations[name] for name, one in config.stations.items() if one.opcua}:
+                from server.plant.opcua import OpcUaWire
+
+                self.opcua = OpcUaWire(served, config.opcua, context)
         except BaseException:
             self.stop()
             raise
@@ -32,7 +41,8 @@ class Plant:
     def state(self) -> dict[str, Any]:
         """For /health."""
         told: Mapping[str, dict[str, Any]] = {
-            name: {**station.state(), "connected": self.wires[name].clients} for name, station in self.stations.items()
+            name: {**station.state(), **({"connected": self.wires[name].clients} if name in self.wires else {})}
+            for name, station in self.stations.items()
         }
         bad = {name: one["message"] for name, one in told.items() if one["state"] != "ok"}
         message = {"message": "; ".join(f"{name}: {why}" for name, why in bad.items())} if bad else {}
@@ -44,6 +54,8 @@ class Plant:
             station.stop()
         for wire in self.wires.values():
             wire.stop()
+        if self.opcua is not None:
+            self.opcua.stop()
 
 
 def start(context: Context) -> Plant | None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from server.inspecting import Order
 from server.inspections import exposures_of, get_inspection
 from server.plant import handshake
 from server.plant.config import StationConfig
-from server.plant.handshake import Fault, Inputs, Job, Reply, Rules, Signals, State
+from server.plant.handshake import Fault, Inputs, Job, Phase, Reply, Rules, Signals, State
 from server.plant.sources import NoPicture, Source
 
 log = structlog.get_logger(__name__)
@@ -79,6 +79,7 @@ class Station:
         self._state = _remembered(memory) or State(number=_counted(context, name))
         self._problem: str | None = "it has just started"
         self._told = self._state.reply
+        self._listeners: list[Callable[[], None]] = []
         self._wake, self._tidy, self._stop = threading.Event(), threading.Event(), threading.Event()
         self._work = ThreadPoolExecutor(1, thread_name_prefix=f"plc-{name}")
         self._watch = threading.Thread(target=self._run, name=f"plc-{name}-watch", daemon=True)
@@ -96,9 +97,38 @@ class Station:
             if job is not None:
                 self._work.submit(self._inspect, job)
             unclean = handshake.wants_cleaning(self._state)
-        self._wake.set()
+        self._notice()
         if unclean:
             self._tidy.set()
+
+    def trigger_if_ready(self, inputs: Inputs) -> int | None:
+        """For a wire whose calls have answers: the trigger's number, or None, and nothing has happened."""
+        with self._lock:
+            now = self._now()
+            self._state = handshake.passed(self._state, now, self._rules)
+            if self._state.phase != Phase.READY:
+                return None
+            self._state, job = handshake.heard(self._state, inputs, self._rules, now)
+            number = self._state.number
+            if job is not None:
+                self._work.submit(self._inspect, job)
+            self._state, _ = handshake.heard(self._state, replace(inputs, trigger=False), self._rules, now)
+        self._notice()
+        return number
+
+    def on_change(self, function: Callable[[], None]) -> None:
+        """Call a quick function, on any thread, whenever something may have changed."""
+        self._listeners.append(function)
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self._state.phase
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot take a part; None: it can."""
+        return self._problem
 
     def lost(self) -> None:
         """The wire to the PLC is cut."""
@@ -161,7 +191,7 @@ class Station:
             reply = Reply(job.number, job.number, job.part, fault, inspection=inspection, elapsed_ms=self._since(job))
         with self._lock:
             self._state = handshake.answered(self._state, reply, self._now())
-        self._wake.set()
+        self._notice()
         if failure is not None:
             ours = failure if not isinstance(failure, QcError) else None
             log.error("no verdict", station=self.name, trigger=job.number, problem=str(failure), exc_info=ours)
@@ -184,6 +214,11 @@ class Station:
             defects,
             self._since(job),
         )
+
+    def _notice(self) -> None:
+        self._wake.set()
+        for listener in self._listeners:
+            listener()
 
     def _since(self, job: Job) -> float:
         return 1000 * (self._now() - job.started)
@@ -242,6 +277,7 @@ class Station:
                     source.arm()
                 with self._lock:
                     self._state = handshake.cleaned(self._state)
+                self._notice()
             self._tidy.wait(LOOK_S)
             self._tidy.clear()
 

@@ -1,0 +1,101 @@
+"""A client in a process of its own runs jobs over OPC UA: encrypted, with a key, results by event and by id."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from sqlmodel import select
+
+from qc.records import Inspection
+from server.access import Role
+
+CLIENT = Path(__file__).with_name("opcua_client.py")
+
+
+@pytest.fixture
+def cell(tmp_path, run_line):
+    """A server with one station over OPC UA, and the folder that its camera writes into."""
+    home, camera = tmp_path / "home", tmp_path / "camera"
+    home.mkdir()
+    camera.mkdir()
+    station = {
+        "decide_by_s": 10,
+        "cameras": [{"folder": str(camera)}],
+        "opcua": True,
+        "recipes": {1: "bar", 2: "hinge"},
+    }
+    config = {"stations": {"brush-1": station}, "opcua": {"port": 0}}
+    (home / "plant.yaml").write_text(yaml.safe_dump(config))
+    with run_line(home) as line:
+        line.folder, line.camera = tmp_path, camera
+        yield line
+
+
+def picture(line, name, *, dark=0):
+    """A picture outside of the camera's folder, and where the camera puts it."""
+    grey = np.full((90, 120), 180, np.uint8)
+    grey[0, 0] += int(name) + 1
+    grey[10 : 10 + dark, 20:30] = 20
+    file = line.folder / f"{name}.png"
+    cv2.imwrite(str(file), grey)
+    return [str(file), str(line.camera / file.name)]
+
+
+def talk(line, *steps, key=None, options=()):
+    url = f"opc.tcp://127.0.0.1:{line.context.parts['plant'].opcua.port}/qc"
+    key = line.keys[Role.MACHINE] if key is None else key
+    done = subprocess.run(
+        [sys.executable, CLIENT, url, key, str(line.folder), *options],
+        input="".join(json.dumps(step) + "\n" for step in steps),
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(told) for told in done.stdout.splitlines()]
+
+
+def test_jobs_run_by_recipe_and_their_results_come_by_event_and_by_id(cell):
+    begin, ok, bad, unknown, nothing = talk(
+        cell,
+        {"start": {"part": "P-1", "recipe": "1"}, "copy": picture(cell, "1")},
+        {"start": {"part": "P-2", "product": "hinge"}, "copy": picture(cell, "2", dark=8)},
+        {"start": {"part": "P-3", "recipe": "9"}},
+        {"result": "nobody's"},
+    )
+    assert begin["events"] == ["ErrorEvent", "JobStartedEvent", "ReadyEvent", "ResultReadyEvent"]
+    assert (ok["job"], ok["event"]["JobId"]) == ("brush-1#1", "brush-1#1")
+    good, faulty = ok["event"]["Result"], bad["event"]["Result"]
+    assert (good["ok"], good["part"], good["error"]) == (True, "P-1", 0)
+    assert (faulty["ok"], faulty["verdict"], faulty["defects"]) == (False, "ng", 1)
+    assert unknown["refused"] == "BadInvalidArgument"
+    assert nothing["refused"] == "BadNotFound"
+    with cell.context.database.read() as session:
+        rows = session.exec(select(Inspection).order_by(Inspection.id)).all()
+    assert [(row.id, row.product) for row in rows] == [(good["inspection"], "bar"), (faulty["inspection"], "hinge")]
+    assert talk(cell, {"result": good["inspection"]})[1]["result"] == good, "also for a client that was not there"
+
+
+def test_a_job_that_does_not_fit_the_state_is_refused_and_the_running_one_goes_on(cell):
+    _, started, refused, later = talk(
+        cell,
+        {"start": {"part": "P-1", "recipe": "1"}, "read": False},
+        {"start": {"part": "P-2", "recipe": "1"}, "wait": False},
+        {"start": {"part": "P-3", "recipe": "1"}, "copy": picture(cell, "3"), "wait": False},
+    )
+    assert started["job"] == "brush-1#1"
+    assert refused["refused"] == later["refused"] == "BadInvalidState"
+    state = cell.context.parts["plant"].stations["brush-1"]
+    assert state.shown().number == 1, "what was refused was no trigger"
+
+
+def test_nobody_comes_in_without_a_machines_key_or_in_the_clear(cell):
+    for key, options in (("", []), ("qc_wrong", []), (cell.keys[Role.LABELLER], []), (None, ["--plain"])):
+        assert "refused" in talk(cell, key=key, options=options)[0]
