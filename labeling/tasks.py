@@ -69,7 +69,7 @@ def open_task(
     if strange := [e.n for e in exposures if e.inspection_id != inspection.id]:
         raise InvalidInput(f"exposures {strange} do not belong to inspection {inspection.id}")
     reason = Reason(reason)
-    missed = reason is Reason.OVERRULED and inspection.verdict is Verdict.OK
+    missed = reason is Reason.OVERRULED and inspection.said is Verdict.OK
     places = _places(exposures, missed=missed)
     tasks = []
     for exposure, box in places:

@@ -23,7 +23,7 @@ from labeling.studio import Studio
 from process_opt.records import Approval, Outcome, ProcessVersion, Recommendation
 from qc.errors import NotFound
 from qc.records import Decision, Exposure, Inspection, new_id
-from server import audit, erasure_files
+from server import audit, erasure_files, golden
 from server.audit import AuditEntry
 from server.context import Context
 from server.db import Database
@@ -94,7 +94,10 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
         found = find(session, part)
         models = _models(session, home, found)
         shared = _shared(session, found)
+        golden_keys = golden.keys_of(session, found.inspections)
     for key in _blobs(found, shared):
+        context.blobs.delete(key)
+    for key in golden_keys:
         context.blobs.delete(key)
     for exposure in found.exposures:
         if exposure.sha256 not in shared:
@@ -165,6 +168,7 @@ def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, m
     subjects = {*found.inspections, *found.decisions, *found.recommendations, *(row.id for row in found.outcomes)}
     entries = audit.naming(session, part, subjects)
     redacted = [entry.n for entry in entries if audit.redact(session, entry)]
+    golden.forget(session, found.inspections, by="server", now=now)
     ids_of = (
         (BookExample, BookExample.id, [row.id for row in found.examples]),
         (Ruling, Ruling.part, [part]),

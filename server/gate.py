@@ -19,13 +19,13 @@ from qc.errors import Conflict
 from qc.records import Decision, Inspection
 from qc.verdict import Verdict
 from segmentation.eprocess import Evidence, Wager, gain
-from server import registry
+from segmentation.records import ModelState
+from server import audit, gate_bounds, registry
 from server.context import Context
+from server.gate_bounds import Bound
+from server.gate_records import GateApproval
+from server.gate_rules import GateRules
 from server.watch_records import ShadowVerdict
-
-ESCAPE_MARGIN = 0.05
-"""Escapes of a defective part that the challenger may, at the worst, have more than the champion: less needs more proof
-than a plant has defective parts in a month (about 90 without a miss of its own prove 5 %)."""
 
 UNANSWERED = 0.1
 """Share of disagreements that may lack a person's word."""
@@ -49,6 +49,8 @@ class Standing:
     challenger_escapes: int
     defective: int
     """Parts that people called not good."""
+    margin: float
+    """Escapes of a defective part that it may, at the worst, have more than the champion."""
 
     @property
     def open(self) -> bool:
@@ -64,7 +66,7 @@ class Standing:
         told = (
             f"beside the champion on {self.shadowed} production parts: {self.better.words()}; it let "
             f"{self.challenger_escapes} of {self.defective} defective parts pass where the champion let "
-            f"{self.champion_escapes} pass (not worse by {ESCAPE_MARGIN:.0%}: evidence "
+            f"{self.champion_escapes} pass (not worse by {self.margin:.0%}: evidence "
             f"{self.escapes.highest:.3g} of the {1 / self.escapes.alpha:.3g} needed)"
         )
         if not self._answered_enough:
@@ -96,8 +98,12 @@ def passes(verdict: Verdict) -> bool:
     return verdict == Verdict.OK
 
 
-def standing(session: Session) -> Standing:
-    """Where the challenger stands now; raises Conflict when there is none."""
+def standing(session: Session, *, margin: float = GateRules().escapes) -> Standing:
+    """Where the challenger stands now; raises Conflict when there is none.
+
+    Args:
+        margin: of escapes, see `server.gate_rules.GateRules.escapes`.
+    """
     champion, challenger = registry.champion(session), registry.challenger(session)
     if champion is None or challenger is None:
         raise Conflict(
@@ -105,7 +111,7 @@ def standing(session: Session) -> Standing:
         )
     pairs = _telling(session, champion.id, challenger.id)
     words = _words(session, champion.id, challenger.id)
-    better, escapes = Wager(), Wager(margin=ESCAPE_MARGIN)
+    better, escapes = Wager(), Wager(margin=margin)
     missed = [0, 0]
     for row in sorted((row for row in pairs if row.inspection_id in words), key=lambda r: words[r.inspection_id].id):
         bad = words[row.inspection_id].verdict == Verdict.NG
@@ -126,6 +132,7 @@ def standing(session: Session) -> Standing:
         champion_escapes=missed[0],
         challenger_escapes=missed[1],
         defective=escapes.parts,
+        margin=margin,
     )
 
 
@@ -158,22 +165,130 @@ def disagreements(
     return [(row, inspection, words.get(row.inspection_id)) for row, inspection in rows]
 
 
-def after_decision(context: Context, session: Session, shadowed: str) -> None:
-    """A person's word came in: where it opens the gate, and the settings let the server act, the challenger serves.
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """All that the gate asks of the challenger, and whether it may serve now."""
+
+    standing: Standing
+    bounds: tuple[Bound, ...]
+    needs_approval: bool
+    approval: GateApproval | None
+    """What a person last said of this pair."""
+    proved: bool
+    """Everything but the approval."""
+
+    @property
+    def open(self) -> bool:
+        """May it serve?"""
+        return self.proved and (not self.needs_approval or bool(self.approval and self.approval.approved))
+
+    def words(self) -> str:
+        """The whole decision in words and numbers."""
+        told = [self.standing.words()]
+        told += [f"{bound.name}: {bound.words}" for bound in self.bounds]
+        if self.approval is not None:
+            word = "approved" if self.approval.approved else "declined"
+            told.append(f"{word} by {self.approval.by}: {self.approval.reason}")
+        elif self.needs_approval:
+            told.append("a named person must approve")
+        return "; ".join(told)
+
+
+def proof(context: Context, session: Session) -> Proof:
+    """Where the challenger stands with everything that is asked of it; raises Conflict when there is none.
+
+    A model that served before comes back by the wagers and its golden parts alone: it was measured and approved then,
+    and a rollback must not wait for a faster champion to be matched.
+    """
+    rules = gate_bounds.rules_in_force(context)
+    now = standing(session, margin=rules.escapes)
+    challenger = registry.get(session, now.challenger)
+    returns = challenger.state == ModelState.RETIRED
+    words = _words(session, now.champion, now.challenger)
+    truths = {inspection: word.verdict == Verdict.NG for inspection, word in words.items()}
+    if returns:
+        found = [gate_bounds.golden_bound(context, session, now.challenger)]
+    else:
+        found = gate_bounds.bounds(context, session, now.champion, now.challenger, truths)
+    if context.settings.gate == "production" or returns:
+        won = now.open
+    else:
+        won = bool((challenger.decision or {}).get("promote"))
+    return Proof(
+        standing=now,
+        bounds=tuple(found),
+        needs_approval=rules.approval_required and not returns,
+        approval=_approval(session, now),
+        proved=won and gate_bounds.open_(found),
+    )
+
+
+def approve(context: Context, session: Session, *, approved: bool, reason: str, by: str) -> Proof:
+    """A named person lets the proved challenger serve, or declines it; the caller commits.
+
+    Raises:
+        Conflict: there is no challenger, or it has not proved itself yet.
+    """
+    now = proof(context, session)
+    if approved and not now.proved:
+        raise Conflict(f"the challenger has not proved itself yet: {now.words()}")
+    at = context.now()
+    row = GateApproval(
+        challenger=now.standing.challenger,
+        champion=now.standing.champion,
+        approved=approved,
+        by=by,
+        at=at,
+        reason=reason,
+        words=now.words(),
+    )
+    session.add(row)
+    session.flush()
+    body = {"challenger": row.challenger, "champion": row.champion, "approved": approved, "reason": reason}
+    audit.record(session, "approval", row.id, body | {"words": row.words}, by=by, at=at)
+    if not approved:
+        registry.reject(session, context.events, row.challenger)
+        return now
+    act(context, session)
+    return now
+
+
+def act(context: Context, session: Session) -> None:
+    """Let the challenger serve where everything is proved and the settings, or a named person, let it.
 
     The champion so far looks on from then on: should it prove to be the better one after all, it comes back by the same
-    gate. Runs in the transaction of the decision; the promotion is one with it.
+    gate. Runs in the transaction of what completed the proof; the promotion is one with it.
     """
+    if registry.challenger(session) is None or registry.champion(session) is None:
+        return
+    now = proof(context, session)
+    if not now.open:
+        return
+    by = "server"
+    if now.needs_approval and now.approval is not None:
+        by = now.approval.by
+    elif context.settings.gate != "production" or not context.settings.auto_promote:
+        return
+    told = now.standing
+    registry.promote(session, context.events, told.challenger, by=by, at=context.now(), reason=now.words())
+    registry.challenge(session, context.events, told.champion)
+
+
+def after_decision(context: Context, session: Session, shadowed: str) -> None:
+    """A person's word came in: where the challenger looked at the part too, see whether that completes its proof."""
     settings = context.settings
-    if settings.gate != "production" or not settings.auto_promote:
-        return
     challenger = registry.challenger(session)
-    if challenger is None or session.get(ShadowVerdict, (shadowed, challenger.id)) is None:
+    if settings.gate != "production" or challenger is None:
         return
-    now = standing(session)
-    if now.open:
-        registry.promote(session, context.events, now.challenger, by="server", at=context.now(), reason=now.words())
-        registry.challenge(session, context.events, now.champion)
+    if session.get(ShadowVerdict, (shadowed, challenger.id)) is not None:
+        act(context, session)
+
+
+def _approval(session: Session, now: Standing) -> GateApproval | None:
+    of_pair = select(GateApproval).where(
+        GateApproval.challenger == now.challenger, GateApproval.champion == now.champion
+    )
+    return session.exec(of_pair.order_by(col(GateApproval.id).desc()).limit(1)).first()
 
 
 def _telling(session: Session, champion: str, challenger: str) -> list[ShadowVerdict]:

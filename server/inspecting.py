@@ -258,12 +258,13 @@ class Inspector:
         looks: list[CameraLook] = []
         try:
             self._check_time(inspection, elapsed_ms())
-            segmenter, policy = self._champion.serving(), self._context.policies.get(inspection.product)
+            segmenter = self._champion.serving(inspection.product, inspection.station)
+            rules = self._context.policies.rules(inspection.product)
             frames = frames or judging.frames_of(exposures, self._context.blobs)
             looks = self._context.cameras.check(inspection, frames) if self._context.cameras else []
             if faults := [look for look in looks if look.fault]:
                 raise judging.CameraFault(camera_health.problem(faults))
-            judgement = judging.judge(frames, segmenter, policy, station=inspection.station)
+            judgement = judging.judge(frames, segmenter, rules.policy, station=inspection.station)
             if self._context.features is not None:
                 judgement = self._context.features.considered(judgement)
             keys = [
@@ -271,7 +272,13 @@ class Inspector:
                 for n, found in enumerate(judgement.findings)
             ]
             done = judging.record_judgement(
-                self._context, inspection_id, judgement, keys, elapsed_ms=elapsed_ms(), looks=looks
+                self._context,
+                inspection_id,
+                judgement,
+                keys,
+                elapsed_ms=elapsed_ms(),
+                looks=looks,
+                made_by=judging.made_by(segmenter, rules, self._context.blobs),
             )
         except judging.CameraFault as fault:
             log.warning("camera fault", inspection=inspection_id, station=inspection.station, problem=fault.message)

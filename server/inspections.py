@@ -16,6 +16,7 @@ from qc.errors import InvalidInput, NotFound
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
 from server.context import Context
+from server.gate_records import StationMode
 from server.schemas import DecisionOut, DefectOut, ImageOut, InspectionOut, InspectionPage, LabelTaskRef, StationOut
 from server.studio_service import task_url
 from server.watch_records import CameraLook
@@ -87,6 +88,15 @@ def show_one(context: Context, session: Session, inspection_id: str) -> Inspecti
     return show(context, session, [get_inspection(session, inspection_id)], outlines=True)[0]
 
 
+def for_the_line(shown: InspectionOut) -> InspectionOut:
+    """An inspection as a machine is told of it: in mode shadow nothing of what the model found."""
+    if shown.mode != "shadow":
+        return shown
+    nothing: dict[str, Any] = {"score": None, "verdict": None, "defects": []}
+    images = [image.model_copy(update=nothing) for image in shown.images]
+    return shown.model_copy(update={"score": None, "model_verdict": None, "images": images})
+
+
 def in_short(inspection: Inspection) -> dict[str, Any]:
     """What an event says of an inspection."""
     return {
@@ -96,7 +106,8 @@ def in_short(inspection: Inspection) -> dict[str, Any]:
         "product": inspection.product,
         "progress": inspection.progress,
         "verdict": inspection.verdict,
-        "score": inspection.score,
+        "score": inspection.score if inspection.mode != "shadow" else None,
+        "mode": inspection.mode,
         "received_at": inspection.received_at.isoformat(),
     }
 
@@ -151,6 +162,7 @@ def stations(session: Session) -> list[StationOut]:
         .order_by(col(Inspection.station))
     )
     found = []
+    mode_words = {row.station: row.mode for row in session.exec(select(StationMode))}
     for name, inspected, ok, review, ng, newest in session.execute(counted):
         last = get_inspection(session, newest)
         found.append(
@@ -162,6 +174,7 @@ def stations(session: Session) -> list[StationOut]:
                 review=review,
                 ng=ng,
                 last_at=last.received_at,
+                mode=mode_words.get(name, "decide"),  # type: ignore[arg-type]
             )
         )
     return found

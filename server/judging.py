@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from importlib.metadata import version
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,16 +16,19 @@ import structlog
 from numpy.typing import NDArray
 from sqlmodel import Session
 
+from qc.defects import Defect
 from qc.errors import QcError, Unavailable
 from qc.frame import Frame, decode
 from qc.inspection import Findings, inspect
 from qc.ports import BlobStore, Segmenter
 from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Policy, Verdict, worst
-from server import audit, features
+from server import audit, features, modes
 from server.context import Context
 from server.features_records import Suggestion
 from server.inspections import exposures_of, get_inspection, in_short
+from server.modes import Mode
+from server.policies import Rules
 from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
@@ -58,6 +65,41 @@ class Judgement:
     """What computed the model (`segmentation.runtimes`)."""
     suggestions: tuple[Said, ...] = ()
     """What quick heads say of its defects."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """By what a verdict was made, besides the model: enough to make it again years later."""
+
+    policy: str
+    """SHA-256 of the product's file; the file itself is kept under `policy_key`."""
+    runtime: str
+    """What computed the model, with its version."""
+
+
+def made_by(segmenter: Segmenter, rules: Rules, blobs: BlobStore) -> MadeBy:
+    """What is to be recorded of how a verdict was made; the product's file is kept as it is now, once."""
+    key = policy_key(rules.sha256)
+    if not blobs.exists(key):
+        blobs.put(key, rules.text.encode())
+    return MadeBy(rules.sha256, runtime_of(segmenter))
+
+
+def policy_key(sha256: str) -> str:
+    """Where the text of a product's file is kept by which verdicts were made."""
+    return f"policies/{sha256[:2]}/{sha256}.yaml"
+
+
+def runtime_of(segmenter: Segmenter) -> str:
+    """What computes a model, with version and processor: another one may differ in the last bits of a score."""
+    name = str(getattr(segmenter, "runtime", "torch"))
+    package = next((p for p in ("openvino", "onnxruntime", "torch") if name.startswith(p[:4])), "torch")
+    return f"{name} ({package} {_version(package)}, {platform.machine()})"
+
+
+@cache
+def _version(package: str) -> str:
+    return version(package)
 
 
 def judge(frames: list[Frame], segmenter: Segmenter, policy: Policy, *, station: str) -> Judgement:
@@ -99,6 +141,11 @@ def read_instances(exposure: Exposure, blobs: BlobStore) -> NDArray[np.uint16]:
     return stored.astype(np.uint16, copy=False)
 
 
+def defect_json(defect: Defect) -> dict[str, Any]:
+    """A defect as it is stored."""
+    return {**defect.as_json(), "counts": defect.counts, "outline": [list(map(list, r)) for r in defect.outline]}
+
+
 def record_judgement(
     context: Context,
     inspection_id: str,
@@ -107,8 +154,12 @@ def record_judgement(
     *,
     elapsed_ms: float,
     looks: Sequence[CameraLook] = (),
+    made_by: MadeBy | None = None,
 ) -> Inspection | None:
-    """Verdict, defects, audit entry and whatever hooks want, in one transaction. None: it was already judged."""
+    """Verdict, defects, audit entry and whatever hooks want, in one transaction. None: it was already judged.
+
+    The line is told what its station's mode allows (`server.modes`); the model's own word is kept beside.
+    """
     with context.database.write() as session:
         inspection = get_inspection(session, inspection_id)
         if inspection.progress != Progress.RECEIVED:
@@ -116,14 +167,14 @@ def record_judgement(
         exposures = exposures_of(session, inspection_id)
         for exposure, found, key in zip(exposures, judgement.findings, keys, strict=True):
             exposure.instances_key, exposure.score, exposure.verdict = key, found.score, found.verdict
-            exposure.defects = [
-                {**defect.as_json(), "counts": defect.counts, "outline": [list(map(list, r)) for r in defect.outline]}
-                for defect in found.defects
-            ]
+            exposure.defects = [defect_json(defect) for defect in found.defects]
             session.add(exposure)
         inspection.progress = Progress.DONE
         inspection.verdict, inspection.score = judgement.verdict, judgement.score
         inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms, 1)
+        if made_by is not None:
+            inspection.policy, inspection.runtime = made_by.policy, made_by.runtime
+        modes.hold_back(session, inspection)
         session.add(inspection)
         session.add_all(looks)
         _keep_features(session, inspection, exposures, judgement)
@@ -159,6 +210,7 @@ def record_failure(
         inspection.elapsed_ms = round(elapsed_ms, 1)
         in_time = context.settings.decide_by_of(inspection.station) is not None and not isinstance(error, CameraFault)
         inspection.verdict = Verdict.NG if in_time else Verdict.REVIEW
+        modes.hold_back(session, inspection)
         session.add(inspection)
         session.add_all(looks)
         exposures = exposures_of(session, inspection_id)
@@ -171,7 +223,7 @@ def record_failure(
 
 def verdict_body(inspection: Inspection, exposures: list[Exposure]) -> dict[str, object]:
     """What the audit trail keeps of a verdict, made from the rows; `audit.verify` makes it again and compares."""
-    return {
+    told: dict[str, object] = {
         "part": inspection.part,
         "station": inspection.station,
         "product": inspection.product,
@@ -181,6 +233,11 @@ def verdict_body(inspection: Inspection, exposures: list[Exposure]) -> dict[str,
         "model": inspection.model,
         "images": [exposure.sha256 for exposure in exposures],
     }
+    if inspection.mode != Mode.DECIDE:  # entries from before there were modes stay as they are
+        told |= {"mode": inspection.mode, "model_verdict": inspection.model_verdict}
+    if inspection.policy is not None:
+        told |= {"policy": inspection.policy, "runtime": inspection.runtime}
+    return told
 
 
 class CameraFault(Unavailable):

@@ -23,10 +23,15 @@ from labeling.tasks import open_task
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
 from server import (
+    checkpoint,
     erasure,
     features_job,
     features_service,
+    gate_jobs,
+    golden_look,
+    golden_needs,
     label_jobs,
+    modes,
     process_learning,
     ready_job,
     registry,
@@ -75,9 +80,14 @@ class Loop:
         context, settings = self._context, self._context.settings
         context.after_inspection.append(partial(after_inspection, context))
         context.after_decision.append(partial(after_decision, context))
+        gate_jobs.watch(context)
+        modes.start(context)
         if settings.label_studio:
             self._schedule.every(settings.sweep_s, SWEEP)
         self._schedule.cron(settings.retrain_cron, retrain_job.KIND, {"why": "by schedule"})
+        self._schedule.cron(settings.golden_cron, golden_needs.KIND, {"model": None, "why": "shift"})
+        if settings.checkpoints is not None:
+            self._schedule.cron(settings.checkpoint_cron, checkpoint.KIND)
         self._schedule.cron(RETENTION_CRON, retention.KIND)
         self._schedule.cron(RETENTION_CRON, features_job.FORGET)
         with context.database.write() as session:
@@ -123,6 +133,9 @@ def kinds(context: Context) -> dict[str, Kind]:
         retention.KIND: Kind(partial(retention.job, context), lane="erasure"),
         erasure.KIND: Kind(partial(erasure.job, context), lane="erasure"),
         erasure.STUDIO: Kind(partial(erasure.in_label_studio, context), lane="labels"),
+        checkpoint.KIND: Kind(partial(checkpoint.job, context)),
+        gate_jobs.KIND: Kind(partial(gate_jobs.job, context), lane="gate"),
+        golden_needs.KIND: Kind(partial(golden_look.job, context), lane="gate"),
         retrain_job.KIND: Kind(partial(retrain_job.job, context), lane="training"),
         ready_job.KIND: Kind(partial(ready_job.job, context), lane="runtimes"),
         features_service.REMAKE: Kind(partial(features_job.remake, context), lane="features"),
@@ -133,13 +146,10 @@ def kinds(context: Context) -> dict[str, Kind]:
 def after_inspection(context: Context, session: Session, inspection: Inspection, exposures: list[Exposure]) -> None:
     """A part in the review band, or drawn at random, becomes a label task in the transaction of its verdict."""
     share = context.settings.label_at_random
-    if (
-        inspection.verdict is not None
-        and inspection.verdict != Verdict.REVIEW
-        and drawn_by_chance(inspection.id, share)
-    ):
+    said = inspection.said  # where the station only shadows or advises, all parts would be in review otherwise
+    if said is not None and said != Verdict.REVIEW and drawn_by_chance(inspection.id, share):
         _open(context, session, inspection, exposures, reason=Reason.SAMPLE, urgency=SAMPLED, chance=share)
-    if inspection.verdict != Verdict.REVIEW or inspection.score is None:
+    if said != Verdict.REVIEW or inspection.score is None:
         return
     _open(context, session, inspection, exposures, reason=Reason.REVIEW, urgency=uncertainty([inspection.score]))
 
@@ -148,7 +158,7 @@ def after_decision(
     context: Context, session: Session, inspection: Inspection, exposures: list[Exposure], decision: Decision
 ) -> None:
     """A part on which a person disagreed with the model becomes a label task, in the transaction of the decision."""
-    if inspection.verdict in (None, Verdict.REVIEW) or decision.verdict == inspection.verdict:
+    if inspection.said in (None, Verdict.REVIEW) or decision.verdict == inspection.said:
         return
     _open(context, session, inspection, exposures, reason=Reason.OVERRULED, urgency=OVERRULED)
 

@@ -33,17 +33,32 @@ POLL_S = 2.0
 
 Find = Callable[[Session], tuple[str, Path] | None]
 """Model id and folder of the champion, or None when there is none."""
+FindAssigned = Callable[[Session], dict[tuple[str, str], tuple[str, Path]]]
+"""(product, station) -> model id and folder, of those that have a champion of their own."""
 Load = Callable[[Path], Segmenter]
+
+
+def no_assignments(session: Session) -> dict[tuple[str, str], tuple[str, Path]]:
+    """Every product and station has the same champion."""
+    return {}
 
 
 class Champion:
     """Holds the serving model. A `server.context.Part`."""
 
     def __init__(
-        self, database: Database, *, find: Find, load: Load, loaded: Callable[[Segmenter], None] | None = None
+        self,
+        database: Database,
+        *,
+        find: Find,
+        load: Load,
+        assigned: FindAssigned = no_assignments,
+        loaded: Callable[[Segmenter], None] | None = None,
     ) -> None:
         self._database, self._find, self._load, self._loaded = database, find, load, loaded
+        self._assigned = assigned
         self._serving: Segmenter | None = None
+        self._of_its_own: dict[tuple[str, str], Segmenter | None] = {}
         self._folder = Path()
         self._again = False
         self._problem: str | None = None
@@ -54,8 +69,20 @@ class Champion:
         self._thread = threading.Thread(target=self._run, name="champion", daemon=True)
         self._thread.start()
 
-    def serving(self) -> Segmenter:
-        """The serving model; raises Unavailable while there is none."""
+    def serving(self, product: str = "", station: str = "") -> Segmenter:
+        """The model that serves a product at a station: its own where it has one, else the champion.
+
+        Product and station together go before the station, and that before the product.
+
+        Raises:
+            Unavailable: there is none, or the one that was assigned could not be loaded: another one never steps in.
+        """
+        for key in ((product, station), ("", station), (product, "")):
+            if key != ("", "") and key in self._of_its_own:
+                own = self._of_its_own[key]
+                if own is None:
+                    raise Unavailable(f"the model assigned to {' '.join(key).strip()} is not loaded: {self._problem}")
+                return own
         if self._serving is None:
             raise Unavailable(self._problem or "the model is still being loaded; try again in a few seconds")
         return self._serving
@@ -107,6 +134,7 @@ class Champion:
             self._changed.wait(POLL_S)
 
     def _refresh(self) -> None:
+        self._refresh_assigned()
         with self._database.read() as session:
             wanted = self._find(session)
         if wanted is None:
@@ -131,6 +159,38 @@ class Champion:
         log.info("champion serves", model=model_id, runtime=getattr(loaded, "runtime", "torch"))
         if self._loaded is not None:
             self._loaded(loaded)
+
+    def _refresh_assigned(self) -> None:
+        """Load the models that a product or a station has of its own, each once; what failed is tried again."""
+        with self._database.read() as session:
+            wanted = self._assigned(session)
+        loaded = {one.model_id: one for one in self._of_its_own.values() if one is not None}
+        fresh: dict[tuple[str, str], Segmenter | None] = {}
+        for key, (model_id, folder) in wanted.items():
+            try:
+                if model_id not in loaded:
+                    loaded[model_id] = self._load(folder)
+                if loaded[model_id].model_id != model_id:
+                    raise Unavailable(f"the folder of {model_id} holds another model; restore it, or assign another")
+                fresh[key] = loaded[model_id]
+            except Exception as error:  # whatever a broken folder raises, the others go on serving
+                fresh[key] = None
+                self._problem = error.message if isinstance(error, QcError) else f"{type(error).__name__}: {error}"
+                log.error("an assigned model could not be loaded", model=model_id, problem=self._problem)
+        self._of_its_own = fresh
+
+
+def find_assigned(settings: Settings) -> FindAssigned:
+    """The assignments of the registry."""
+    from segmentation.records import ModelVersion
+    from server.gate_records import Assignment
+
+    def find(session: Session) -> dict[tuple[str, str], tuple[str, Path]]:
+        rows = session.exec(select(Assignment, ModelVersion).where(Assignment.champion == ModelVersion.id))
+        home = settings.home.resolve()
+        return {(own.product, own.station): (model.id, home / model.folder) for own, model in rows}
+
+    return find
 
 
 def find_champion(settings: Settings) -> Find:

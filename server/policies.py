@@ -148,6 +148,11 @@ class Policies:
             return read.rules
         return Rules(Policy(product), GateRules(), None, "")
 
+    def products(self) -> list[str]:
+        """Products that have a file of their own, and the default."""
+        names = {file.stem for file in self.folder.glob("*.yaml")} | {self.default}
+        return sorted(name for name in names if _NAME.fullmatch(name))
+
     def problems(self) -> dict[str, str]:
         """File name -> what is wrong with it now."""
         with self._lock:

@@ -16,8 +16,9 @@ from sqlmodel import Session, col, select
 from labeling.records import LabelTask, TaskState
 from qc.errors import Conflict, Unavailable
 from segmentation.records import ModelVersion
-from server import registry, retraining
+from server import gate_bounds, gate_cost, gate_jobs, golden, golden_look, registry, retraining
 from server.context import Context
+from server.gate_records import Measured
 from server.jobs import queue
 from server.jobs.child import run_in_child
 from server.jobs.records import Job, JobState
@@ -75,6 +76,34 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     return told
 
 
+def _bounds(context: Context, run: JobRun, champion: ModelVersion, folder: Path, model_id: str) -> list[str]:
+    """What keeps a better challenger from serving, in words: it looks at the golden parts and is measured now."""
+    from segmentation.model import load_segmenter
+
+    with context.database.read() as session:
+        pictures = gate_cost.some_pictures(context, session)
+        some_golden = bool(golden.in_force(session))
+    if some_golden:
+        run.report(0.99, "looking at the golden parts")
+        challenger = load_segmenter(folder, device=context.settings.device, threads=1)
+        golden_look.look_at_all(context, run, challenger, why="challenger")
+    figures = {}
+    if pictures:
+        run.report(0.995, "measuring time and memory")
+        home = context.settings.home.resolve()
+        figures = gate_jobs.measure_both(context, run, home / champion.folder, folder, pictures)
+    with context.database.write() as session:
+        if figures:
+            row = Measured(challenger=model_id, champion=champion.id, at=context.now(), figures=figures)
+            session.merge(row)
+            session.commit()
+        found = [gate_bounds.golden_bound(context, session, model_id)]
+        if figures:
+            rules = gate_bounds.rules_in_force(context)
+            found += gate_bounds.cost_bounds(session, champion.id, model_id, rules)
+    return [f"{bound.name}: {bound.words}" for bound in found if bound.blocks]
+
+
 def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[str, Any]) -> dict[str, Any]:
     """Enter the challenger and the decision, and end the job, in one commit."""
     from segmentation.model import read_card
@@ -82,6 +111,10 @@ def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[st
     home, now = context.settings.home.resolve(), run.clock()
     model_id, decision = str(made["model_id"]), dict(made["comparison"])
     key = registry.keep(home, Path(made["model"]), model_id)
+    better = bool(decision["promote"]) and model_id != champion.id
+    missed = _bounds(context, run, champion, home / key, model_id) if better else []
+    if missed:
+        decision |= {"promote": False, "reason": f"{decision['reason']}; but {'; '.join(missed)}"}
     with context.database.write() as session:
         serving = registry.champion(session)
         if serving is None or serving.id != champion.id:
@@ -100,14 +133,18 @@ def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[st
             )
             if not decision["promote"]:
                 registry.reject(session, context.events, model_id)
-            elif context.settings.auto_promote and context.settings.gate == "held-back":
+            elif (
+                context.settings.auto_promote
+                and context.settings.gate == "held-back"
+                and not gate_bounds.rules_in_force(context).approval_required
+            ):
                 why = str(decision["reason"])
                 registry.promote(session, context.events, model_id, by="server", at=now, reason=why)
             else:
                 registry.challenge(session, context.events, model_id)
         now_serving = registry.champion(session)
         promoted = now_serving is not None and now_serving.id == model_id != champion.id
-        told = {"model": model_id, "promoted": promoted, "reason": decision["reason"]}
+        told = {"model": model_id, "promoted": promoted, "reason": decision["reason"], "data": made.get("data", "")}
         run.finish(session, told)
         session.commit()
     return told

@@ -5,6 +5,7 @@ in the job's own folder by a rename, and is skipped where the artefact is: whate
 goes on behind the last finished stage, and inside the training behind its last checkpoint::
 
     QC_HOME/retraining/<job>/dataset/          the frozen labels, mixed with the base
+    QC_HOME/retraining/<job>/data-check.json   is the data fit to train on (`server.data_checks`)
     QC_HOME/retraining/<job>/model/            the challenger
     QC_HOME/retraining/<job>/comparison-<champion>.json   who is better on parts neither was trained on, and why
 """
@@ -20,6 +21,7 @@ from typing import Any
 from qc.dataset import open_dataset
 from server import clock
 from server.blobs.local import LocalBlobs
+from server.data_checks import check_dataset, counts_of, refuse_unfit
 from server.db import Database
 from server.jobs.child import Report
 
@@ -50,10 +52,17 @@ def retrain(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     work.mkdir(parents=True, exist_ok=True)
     classes = {int(k): str(v) for k, v in arguments["classes"].items()}
     dataset = _freeze(arguments, work / "dataset", classes, report)
+    checked = _check(arguments, dataset, work / "data-check.json", report)
     model = _train(arguments, dataset, work / "model", report)
     against = str(arguments["champion_id"]).removeprefix("sha256:")[:16]
     comparison = _compare(arguments, dataset, model, work / f"comparison-{against}.json", report)
-    return {"model_id": model_id(model), "model": str(model), "comparison": comparison, "dataset": str(dataset)}
+    return {
+        "model_id": model_id(model),
+        "model": str(model),
+        "comparison": comparison,
+        "dataset": str(dataset),
+        "data": checked,
+    }
 
 
 def _freeze(arguments: dict[str, Any], out: Path, classes: dict[int, str], report: Report) -> Path:
@@ -84,6 +93,20 @@ def _base(folder: Path, classes: dict[int, str], report: Report) -> Path | None:
         render_dataset(folder, BASE_PARTS, seed=BASE_SEED)
     known = set(open_dataset(folder).classes.values())
     return folder if known <= set(classes.values()) else None
+
+
+def _check(arguments: dict[str, Any], dataset: Path, out: Path, report: Report) -> str:
+    """Is the data fit to train on? What was found, in words; beside the last training's, where there is one."""
+    report(0.08, "checking the data")
+    earlier = sorted(file for file in out.parent.parent.glob("*/data-check.json") if file != out)
+    last = counts_of(earlier[-1]) if earlier else None  # ids of jobs sort by time
+    checked = check_dataset(dataset, last=last)
+    working = out.with_suffix(".part")
+    working.write_text(json.dumps(checked.as_json()), encoding="utf-8")
+    os.replace(working, out)
+    report(0.09, f"checked the data: {checked.words()}"[:500])
+    refuse_unfit(checked)
+    return checked.words()
 
 
 def _train(arguments: dict[str, Any], dataset: Path, out: Path, report: Report) -> Path:

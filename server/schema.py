@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -16,6 +18,7 @@ from sqlmodel import SQLModel
 
 from qc.errors import Conflict
 from server.db import Database, sqlite_url
+from server.settings import Settings
 
 RECORDS = (
     "qc.records",
@@ -58,6 +61,17 @@ def upgrade(database: Database) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
         if not _is_current(connection):
             command.upgrade(_config(connection), "head")
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """The database of an installation, brought up to date: for a command beside a running server, or without one."""
+    database = Database(settings.db_url)
+    try:
+        upgrade(database)
+        yield database
+    finally:
+        database.close()
 
 
 def _config(connection: Connection | None = None) -> Config:

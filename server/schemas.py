@@ -78,6 +78,13 @@ class InspectionOut(BaseModel):
     received_at: datetime
     process_values: dict[str, float]
     images: list[ImageOut]
+    mode: Literal["shadow", "advise", "decide"] = Field(
+        default="decide",
+        description="What the station's verdicts may do: in shadow and advise the line is told `review`.",
+    )
+    model_verdict: Literal["ok", "review", "ng"] | None = Field(
+        default=None, description="What the model said, in shadow (to people) and advise; null where that is `verdict`."
+    )
     decision: DecisionOut | None
     label_task: LabelTaskRef | None
 
@@ -99,6 +106,7 @@ class StationOut(BaseModel):
     review: int
     ng: int
     last_at: datetime | None
+    mode: Literal["shadow", "advise", "decide"] = "decide"
 
 
 class DecisionIn(BaseModel):

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     keep_features_days: float = Field(
         default=0.0, ge=0, description="What the encoder saw of a part is kept for so many days; 0: for ever."
     )
+    checkpoints: Path | None = Field(
+        default=None, description="File outside of QC_HOME to which signed checkpoints of the audit trail are added."
+    )
+    checkpoint_cron: str = Field(
+        default="0 * * * *", description="When a checkpoint is signed (cron, local time); empty: never."
+    )
     min_free_gb: float = Field(default=2.0, ge=0, description="Free disk, in 2^30 bytes, below which /health warns.")
 
     # people
@@ -150,6 +156,10 @@ class Settings(BaseSettings):
         default="held-back",
         description="What a challenger must prove before it serves: held-back, better on labelled parts that neither "
         "was trained on; production, besides that better beside the champion on production parts that people decided.",
+    )
+    golden_cron: str = Field(
+        default="5 6,14,22 * * *",
+        description="When the champion looks at the golden parts (cron, local time), each shift; empty: never.",
     )
     shadow: bool = Field(default=True, description="A challenger looks at production parts too, on spare capacity.")
     auto_promote: bool = Field(

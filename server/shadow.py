@@ -160,7 +160,7 @@ class Shadow:
             inspection_id=inspection_id,
             model=challenger.model_id,
             champion=inspection.model,
-            champion_verdict=inspection.verdict,
+            champion_verdict=inspection.said or inspection.verdict,
             verdict=judgement.verdict,
             score=judgement.score,
             defects=sum(defect.counts for found in judgement.findings for defect in found.defects),

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from qc.errors import InvalidInput
 from qc.verdict import Verdict
 from server import inspections
+from server.access import Role
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
@@ -65,7 +66,7 @@ async def inspect(
         raise
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/api/v1/inspections/{shown.id}"
-    return shown
+    return inspections.for_the_line(shown)
 
 
 def process_values(text: str) -> dict[str, float]:
@@ -88,6 +89,7 @@ def process_values(text: str) -> dict[str, float]:
 def list_inspections(
     session: SessionDep,
     context: ContextDep,
+    who: IdentityDep,
     station: str | None = None,
     verdict: Verdict | None = None,
     part: str | None = None,
@@ -96,15 +98,19 @@ def list_inspections(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> InspectionPage:
     """Inspections, newest first; outlines are left out."""
-    return inspections.page(
+    found = inspections.page(
         context, session, station=station, verdict=verdict, part=part, since=since, cursor=cursor, limit=limit
     )
+    if who.role == Role.MACHINE:
+        found.items = [inspections.for_the_line(one) for one in found.items]
+    return found
 
 
 @router.get("/inspections/{inspection_id}")
-def one_inspection(inspection_id: str, session: SessionDep, context: ContextDep) -> InspectionOut:
-    """One inspection, with outlines."""
-    return inspections.show_one(context, session, inspection_id)
+def one_inspection(inspection_id: str, session: SessionDep, who: IdentityDep, context: ContextDep) -> InspectionOut:
+    """One inspection, with outlines; a machine learns nothing of what is only looked at in shadow."""
+    shown = inspections.show_one(context, session, inspection_id)
+    return inspections.for_the_line(shown) if who.role == Role.MACHINE else shown
 
 
 @router.post("/inspections/{inspection_id}/decision", status_code=201)
@@ -114,4 +120,5 @@ def decide_inspection(
     """The operator's word; it becomes a labelling task where it disagrees with the verdict."""
     decide(context, session, inspection_id, Verdict(word.verdict), word.reason, by=who.name)
     session.commit()
-    return inspections.show_one(context, session, inspection_id)
+    shown = inspections.show_one(context, session, inspection_id)
+    return inspections.for_the_line(shown) if who.role == Role.MACHINE else shown

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from qc.errors import Conflict
 from segmentation.records import ModelState
-from server import registry
+from server import assigning, golden_needs, registry
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
@@ -30,6 +31,41 @@ class ModelJson(BaseModel):
     decision: dict[str, Any] | None
     classes: dict[str, str]
     dataset: dict[str, Any]
+
+
+class PromotionWord(BaseModel):
+    """What a person says with a promotion."""
+
+    in_spite_of: str = Field(
+        default="",
+        max_length=500,
+        description="Why it shall serve although golden parts speak against it; kept in the audit trail.",
+    )
+
+
+class AssignmentJson(BaseModel):
+    """A product, a station, or a product at a station with a model of its own."""
+
+    product: str = Field(description="Empty: whatever the product.")
+    station: str = Field(description="Empty: at every station.")
+    champion: str
+    before: str | None
+    since: datetime
+    by: str
+
+
+class AssignmentPage(BaseModel):
+    """All of them; everything else has the champion."""
+
+    items: list[AssignmentJson]
+
+
+class Place(BaseModel):
+    """Where a model serves."""
+
+    product: str = Field(default="", max_length=64)
+    station: str = Field(default="", max_length=64)
+    reason: str = Field(default="", max_length=500)
 
 
 class ModelPage(BaseModel):
@@ -54,8 +90,57 @@ def rollback(who: IdentityDep, session: SessionDep, context: ContextDep) -> Mode
 
 
 @router.post("/models/{id}/promote")
-def promote(id: str, who: IdentityDep, session: SessionDep, context: ContextDep) -> ModelJson:
-    """This model serves from now on."""
-    row = registry.promote(session, context.events, id, by=who.name, at=context.now(), reason=f"promoted by {who.name}")
+def promote(
+    id: str, who: IdentityDep, session: SessionDep, context: ContextDep, word: PromotionWord | None = None
+) -> ModelJson:
+    """This model serves from now on. 409 while it errs on golden parts, unless a reason is given in spite of it."""
+    row, reason = registry.get(session, id), f"promoted by {who.name}"
+    missed = golden_needs.missing(session, context, id) if row.state != ModelState.RETIRED else []
+    if missed and (word is None or not word.in_spite_of):
+        golden_needs.ask(session, model=id, why=f"{who.name} wants to promote it", now=context.now())
+        session.commit()
+        raise Conflict(f"{'; '.join(missed)}; it looks at them now. To let it serve all the same, give `in_spite_of`")
+    if missed and word is not None:
+        reason += f" in spite of {'; '.join(missed)}: {word.in_spite_of}"
+    row = registry.promote(session, context.events, id, by=who.name, at=context.now(), reason=reason)
     session.commit()
     return ModelJson(**registry.as_json(row))
+
+
+@router.get("/models/assignments")
+def assignments(session: SessionDep) -> AssignmentPage:
+    """Products and stations with a model of their own."""
+    return AssignmentPage(items=[AssignmentJson(**assigning.as_json(own)) for own in assigning.all_of_them(session)])
+
+
+@router.post("/models/{id}/assign", status_code=201)
+def assign(id: str, place: Place, who: IdentityDep, session: SessionDep, context: ContextDep) -> AssignmentJson:
+    """This model serves a product, a station, or a product at a station from now on. Golden parts count as for all."""
+    if missed := golden_needs.missing(session, context, id, product=place.product or None):
+        raise Conflict(f"{'; '.join(missed)}; let it look at them by POST /golden-looks?model=…")
+    own = assigning.assign(
+        session,
+        context.events,
+        id,
+        product=place.product,
+        station=place.station,
+        by=who.name,
+        at=context.now(),
+        reason=place.reason or f"assigned by {who.name}",
+    )
+    answer = AssignmentJson(**assigning.as_json(own))
+    session.commit()
+    return answer
+
+
+@router.post("/models/assignments/rollback")
+def roll_back_assignment(
+    place: Place, who: IdentityDep, session: SessionDep, context: ContextDep
+) -> AssignmentJson | None:
+    """The model before serves there again; null: from now on the champion of all does."""
+    own = assigning.roll_back(
+        session, context.events, product=place.product, station=place.station, by=who.name, at=context.now()
+    )
+    answer = AssignmentJson(**assigning.as_json(own)) if own else None
+    session.commit()
+    return answer

@@ -12,11 +12,28 @@ from server import audit, gate, registry
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
+from server.errors import NotAllowed
 from server.routes.models import ModelJson
 
 router = APIRouter(tags=["models"])
 
 Word = Literal["ok", "review", "ng"]
+
+
+class BoundJson(BaseModel):
+    """One bound that the challenger must keep to."""
+
+    name: str
+    holds: bool | None = Field(description="null: nobody can tell yet.")
+    blocks: bool = Field(description="It keeps the challenger from serving.")
+    words: str
+
+
+class ApprovalWord(BaseModel):
+    """A named person's word on the challenger that has proved itself."""
+
+    approved: bool
+    reason: str = Field(min_length=1, max_length=500)
 
 
 class StandingJson(BaseModel):
@@ -33,8 +50,12 @@ class StandingJson(BaseModel):
     e_better: float = Field(description="Evidence that the challenger is right more often; it never falls.")
     e_escapes: float = Field(description="Evidence that it does not let more defective parts pass.")
     needed: float = Field(description="Both must reach this.")
-    open: bool = Field(description="The challenger has proved itself.")
+    open: bool = Field(description="The challenger has won both wagers.")
     words: str
+    bounds: list[BoundJson] = Field(description="What is asked of it besides.")
+    proved: bool = Field(description="Wagers and bounds: only an approval may be missing.")
+    approval: Literal["not needed", "waiting", "approved", "declined"]
+    approval_by: str | None = None
 
 
 class Disagreement(BaseModel):
@@ -57,9 +78,34 @@ class Disagreements(BaseModel):
 
 
 @router.get("/models/shadow")
-def shadow(session: SessionDep) -> StandingJson:
+def shadow(session: SessionDep, context: ContextDep) -> StandingJson:
     """Where the challenger stands; 409 where there is none."""
-    return StandingJson(**gate.standing(session).as_json())
+    return _told(gate.proof(context, session))
+
+
+@router.post("/models/shadow/approval")
+def approve(word: ApprovalWord, session: SessionDep, who: IdentityDep, context: ContextDep) -> StandingJson:
+    """A named person lets the challenger serve that has proved itself, or declines it; 409 before it has."""
+    if not who.by_cookie:
+        raise NotAllowed("a key is no named person; log in to approve a model")
+    told = _told(gate.approve(context, session, approved=word.approved, reason=word.reason, by=who.name))
+    session.commit()
+    answer = {"approval": "approved" if word.approved else "declined", "approval_by": who.name}
+    return told.model_copy(update=answer)
+
+
+def _told(now: gate.Proof) -> StandingJson:
+    if now.approval is not None:
+        approval = "approved" if now.approval.approved else "declined"
+    else:
+        approval = "waiting" if now.needs_approval else "not needed"
+    return StandingJson(
+        **now.standing.as_json(),
+        bounds=[BoundJson(**bound.as_json()) for bound in now.bounds],
+        proved=now.proved,
+        approval=approval,  # type: ignore[arg-type]
+        approval_by=now.approval.by if now.approval else None,
+    )
 
 
 @router.get("/models/shadow/disagreements")

@@ -17,6 +17,7 @@ from server import gate, registry
 from server.access import Role
 from server.deciding import decide
 from server.events import Event
+from server.gate_records import Measured
 from server.shadow import QUEUE, Shadow
 from server.watch_records import ShadowVerdict
 
@@ -222,6 +223,10 @@ def test_with_the_production_gate_the_deciding_word_lets_the_challenger_serve_an
         line.context.parts.pop("shadow").stop()
         enter(line)
         with line.context.database.write() as session:
+            cost = {"cpu_s_per_mpx": 1.0, "memory_mb": 100.0, "pictures": 8}
+            figures = {"champion": cost, "challenger": cost}
+            now = line.context.now()
+            session.add(Measured(challenger=CHALLENGER, champion=CHAMPION, at=now, figures=figures))
             ids = both_looked(line, session, [("ng", "ng")] * 90 + [("ok", "ng")] * 20)
             for inspection in ids[:-1]:
                 decide(line.context, session, inspection, Verdict.NG, "", by="eva")
