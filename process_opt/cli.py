@@ -1,4 +1,4 @@
-"""`qc process fit`, `recommend`, `simulate` and `diagnose`."""
+"""`qc process fit`, `recommend`, `simulate` and `diagnose`; other files add theirs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from process_opt.partners import cli as partners
 from process_opt.recipe import cli as recipe
 from qc.errors import InvalidInput
 
@@ -42,8 +43,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     wonder.set_defaults(run=run_simulate)
     known = actions.add_parser("diagnose", help="which settings are known, and the cheapest dither for the others")
     known.add_argument("model", type=Path, metavar="MODEL")
+    known.add_argument(
+        "--confounding", action="store_true", help="how strong an unlogged look would have to be to turn what is said"
+    )
     known.set_defaults(run=run_diagnose)
+    allow = actions.add_parser(
+        "allow", help="what a served model may do: explore within a price, give parts out by lot"
+    )
+    allow.add_argument("model", type=Path, metavar="MODEL")
+    allow.add_argument("serving", type=Path, metavar="SERVING.yaml", help="explore and trial; an empty file: nothing")
+    allow.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
+    allow.set_defaults(run=run_allow)
     recipe.register(actions)
+    partners.register(actions)
 
 
 def run_fit(args: argparse.Namespace) -> int:
@@ -81,6 +93,30 @@ def run_diagnose(args: argparse.Namespace) -> int:
 
     model = load_model(args.model)
     print(as_text(diagnose(model), model.process.currency), end="")
+    if getattr(args, "confounding", False):
+        from process_opt import sensitivity
+
+        print("\n" + sensitivity.as_text(sensitivity.sensitivity(model)), end="")
+    return 0
+
+
+def run_allow(args: argparse.Namespace) -> int:
+    """The same model under other serving settings."""
+    import yaml
+
+    from process_opt.model import load_model
+    from process_opt.serving import allowing, serving_of
+
+    try:
+        content = yaml.safe_load(args.serving.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{args.serving.name} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{args.serving.name} must be a mapping with explore and trial, not {content!r:.80}")
+    model = allowing(load_model(args.model), content.get("serving", content))
+    model.save(args.out)
+    now = serving_of(model.process)
+    print(f"{args.out}: exploring {'on' if now.explore else 'off'}, trial {'on' if now.trial else 'off'}, {model.id}")
     return 0
 
 

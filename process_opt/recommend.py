@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from process_opt.advised import Advised, keep
 from process_opt.belief import Belief, believe
 from process_opt.causes import causes
+from process_opt.explore import Explored, explore
 from process_opt.measure import Reading, readings_worth_taking
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, make_plan, settle, worth
 from process_opt.request import parse_question
 from process_opt.routes import best_route
+from process_opt.serving import Exploring, serving_of
+from process_opt.worth import offered
 
 GAIN_WORTH_A_CHANGE = 0.002
 """Share of what is at stake (value - escape) that a correction must gain over doing nothing to be
@@ -64,7 +67,11 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     options = weigh(model, belief)
     decision = decide(model, options)
     keep(name, question, as_advised(decision, options))
+    rules = serving_of(model.process)
     chosen = options.nothing if decision == "abstain" else options.best
+    found = explored(model, name, request, belief, options, decision, rules.explore) if rules.explore else None
+    if found is not None:
+        decision, chosen = "correct", found.plan
     low, high = np.quantile(chosen.chances, [0.05, 0.95])
     value = options.scrap if decision == "scrap" else chosen.value
     if decision == "measure" and options.reading is not None:
@@ -72,7 +79,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     settings = settings_of(model, chosen.v) if decision == "correct" else {}
     run = [model.process.steps[k].name for k in sorted(chosen.run)] if decision == "correct" else []
     asks = [step.name for step in model.process.steps if step.needs_approval and step.name in run]
-    return {
+    answer = {
         "part": question.part,
         "at": model.process.steps[question.at].name,
         "decision": decision,
@@ -87,10 +94,28 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         "value_if_scrapped": round(options.scrap, 4),
         "causes": causes(model, question.observed, question.at),
         "alternatives": _alternatives(model, options, decision),
-        "reason": _reason(model, options, decision),
+        "reason": _reason(model, options, decision) if found is None else found.reason(model),
+        **({"explored": found.as_json()} if found is not None else {}),
         "model": name,
-        "elapsed_ms": round((time.perf_counter() - began) * 1000, 2),
     }
+    if rules.trial is not None and (lot := offered(model.process, rules.trial, answer)) is not None:
+        answer["trial"] = lot
+    return {**answer, "elapsed_ms": round((time.perf_counter() - began) * 1000, 2)}
+
+
+def explored(
+    model: ProcessModel,
+    name: str,
+    request: dict[str, Any],
+    belief: Belief,
+    options: Options,
+    decision: str,
+    rule: Exploring,
+) -> Explored | None:
+    """What is varied to learn from a part that goes on anyway; also from one that lacks just what could be learnt."""
+    if decision not in ("continue", "correct", "abstain") or withdrawn(model) or options.best.value <= options.scrap:
+        return None
+    return explore(model, name, request, belief, options.best, rule)
 
 
 def weigh(model: ProcessModel, belief: Belief) -> Options:
