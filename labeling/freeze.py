@@ -27,7 +27,7 @@ from labeling.manifest import write_manifest
 from labeling.people import newest_of_each
 from labeling.push import png
 from labeling.records import Annotation, LabelTask
-from qc.dataset import FALSE_ALARMS, IGNORE, QUALITY, Sample, open_dataset
+from qc.dataset import FALSE_ALARMS, IGNORE, QUALITY, WEIGHTS, Sample, open_dataset
 from qc.errors import Conflict, InvalidInput
 from qc.frame import FORMATS
 from qc.geometry import Box
@@ -159,17 +159,30 @@ def _translation(theirs: Mapping[int, str], ours: Mapping[int, str], *, where: s
 
 
 def whole_mask(exposure: Exposure, labels: Labels, blobs: BlobStore, classes: Mapping[int, str]) -> NDArray[np.uint8]:
-    """`H x W` of the frame: class ids where people labelled, 255 where nobody did or people are too much at odds.
+    """The first of `whole_labels`."""
+    return whole_labels(exposure, labels, blobs, classes)[0]
+
+
+def whole_labels(
+    exposure: Exposure, labels: Labels, blobs: BlobStore, classes: Mapping[int, str]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Class ids where people labelled, 255 where nobody did or people are too much at odds; and trust in them.
+
+    Both `H x W` of the frame. Trust is 255, in full, except where the consensus of several people is less than sure
+    (`labeling.consensus`).
 
     A golden crop's known mask counts, or the drawing that an engineer declared right. Otherwise what several people
     drew on one crop becomes their consensus.
     """
     mask = np.full((exposure.height, exposure.width), IGNORE, np.uint8)
+    trust = np.full_like(mask, 255)
     by_task: dict[str, tuple[LabelTask, list[Annotation]]] = {}
     for task, annotation in labels:
         by_task.setdefault(task.id, (task, []))[1].append(annotation)
     for task, rows in by_task.values():
         crop = task.crop
+        place = np.s_[crop.y : crop.bottom, crop.x : crop.right]
+        trust[place] = 255
         if task.golden_key is not None:
             known = drawn_mask(blobs, task, task.golden_key, task.golden_classes, classes)
         elif task.settled_key is not None:
@@ -178,9 +191,11 @@ def whole_mask(exposure: Exposure, labels: Labels, blobs: BlobStore, classes: Ma
             known = drawn_mask(blobs, task, rows[0].mask_key, rows[0].classes, classes)
         else:
             people = {a.by: drawn_mask(blobs, task, a.mask_key, a.classes, classes) for a in rows}
-            known = consensus(people, sorted(classes)).mask
-        mask[crop.y : crop.bottom, crop.x : crop.right] = known
-    return mask
+            agreed = consensus(people, sorted(classes))
+            known = agreed.mask
+            trust[place] = np.where(known == IGNORE, 255, np.rint(255 * agreed.weight))
+        mask[place] = known
+    return mask, trust
 
 
 def confirmed_false_alarms(exposure: Exposure, mask: NDArray[np.uint8]) -> str:
@@ -227,8 +242,11 @@ def _write_exposure(
     stem = f"{exposure.inspection_id}_{exposure.n}"
     file = stem + FORMATS[exposure.format][0]
     (work / "images" / file).write_bytes(data)
-    mask = whole_mask(exposure, labels, blobs, classes)
+    mask, trust = whole_labels(exposure, labels, blobs, classes)
     (work / "masks" / f"{stem}.png").write_bytes(png(mask))
+    if (trust < 255).any():
+        (work / WEIGHTS).mkdir(exist_ok=True)
+        (work / WEIGHTS / f"{stem}.png").write_bytes(png(trust))
     part, alarms = labels[0][0].part, confirmed_false_alarms(exposure, mask)
     row = Row(file, sides.get(part) or side(part), part, exposure.view, part, "labels", alarms)
     frame = {
@@ -268,6 +286,9 @@ def _take_over(work: Path, sample: Sample, ids: NDArray[np.uint8], origin: str) 
                     f"mask {sample.mask.name} of the base set is damaged or has not one channel of 8 bit"
                 )
             target.write_bytes(png(ids[mask]))
+    if sample.weight is not None:
+        (work / WEIGHTS).mkdir(exist_ok=True)
+        _link(sample.weight, work / WEIGHTS / sample.weight.name)
     origin = sample.columns.get("origin") or origin
     kept = sample.columns
     return Row(

@@ -25,6 +25,10 @@ IGNORE = 255
 
 SPLITS = ("train", "val", "test")
 
+WEIGHTS = "weights"
+"""A folder beside `masks`, optional: pictures of the same name and size, one channel of 8 bit, that say how far each
+pixel's label is trusted, from 0 to 255. No file: all labels of the image in full."""
+
 FALSE_ALARMS = "false_alarms"
 """A column of split.csv: boxes `x y width height`, parted by `;`, where a model saw a defect and people saw none."""
 
@@ -46,6 +50,8 @@ class Sample:
     """What must never be on both sides of a split; the part where nothing else is given."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """The row of split.csv, whole."""
+    weight: Path | None = None
+    """How far each pixel of the mask is trusted, `weights/<name>.png`; None: in full."""
 
     @property
     def name(self) -> str:
@@ -64,6 +70,22 @@ class Sample:
         if self.mask is None:
             raise InvalidInput(f"{self.image.name} is not labelled")
         return read_mask(self.mask, classes)
+
+    def trust(self) -> NDArray[np.uint8] | None:
+        """`H x W`, how far each pixel's label is trusted, 255 in full; None: all of them in full.
+
+        Raises:
+            InvalidInput: the file is damaged, or has not one channel of 8 bit in the size of the mask; it is named.
+        """
+        if self.weight is None or self.mask is None:
+            return None
+        found = cv2.imdecode(np.frombuffer(self.weight.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        mask = cv2.imdecode(np.frombuffer(self.mask.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        if found is None or mask is None or found.dtype != np.uint8 or found.shape != mask.shape:
+            raise InvalidInput(
+                f"weights/{self.weight.name} is damaged, or not one channel of 8 bit in the size of its mask"
+            )
+        return cast(NDArray[np.uint8], found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +150,7 @@ def open_dataset(root: Path) -> DataSet:
         if image.stem in seen:
             raise InvalidInput(f"split.csv line {number}: {file} and {seen[image.stem]} would share one mask")
         seen[image.stem] = file
-        mask = root / "masks" / f"{image.stem}.png"
+        mask, weight = (root / folder / f"{image.stem}.png" for folder in ("masks", WEIGHTS))
         part = row.get("part") or image.stem
         samples.append(
             Sample(
@@ -139,6 +161,7 @@ def open_dataset(root: Path) -> DataSet:
                 view=row.get("view") or "",
                 group=row.get("group") or part,
                 columns=row,
+                weight=weight if weight.is_file() else None,
             )
         )
     _check_sides(samples)

@@ -39,3 +39,14 @@ def augment(
     cv2.setRNGSeed(seed % (1 << 31))
     changed = change(image=pixels, mask=mask)
     return changed["image"], changed["mask"]
+
+
+def augment_with(
+    change: A.Compose, pixels: NDArray[np.uint8], mask: NDArray[np.uint8], trust: NDArray[np.uint8], seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """As `augment`, with the trust in each pixel's label moved as the labels are."""
+    change.set_random_seed(seed)
+    cv2.setRNGSeed(seed % (1 << 31))
+    changed = change(image=pixels, masks=[mask, trust])
+    moved_mask, moved_trust = changed["masks"]
+    return changed["image"], moved_mask, moved_trust

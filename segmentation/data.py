@@ -14,9 +14,10 @@ from qc.dataset import IGNORE, Sample
 from qc.errors import InvalidInput
 from qc.frame import to_8bit
 from qc.geometry import Box
-from segmentation.augment import augment, augmenter
+from segmentation.augment import augment, augment_with, augmenter
 from segmentation.columns import false_alarms, label_quality
 from segmentation.tile_reader import Pictures, Readable
+from segmentation.trust import Trust
 
 CACHE_BYTES = 3_000_000_000
 """Decoded pictures and masks that are kept in memory; of larger data sets, crops are read (`tile_reader`)."""
@@ -107,6 +108,7 @@ class Crops:
         self._crop, self._batch, self._share, self._seed = crop_px, batch, defect_share, seed
         self._hard_share = hard_share if found.false_alarms else 0.0
         self._quality = [label_quality(s) for s in samples]
+        self._trust = Trust(samples)
         self._pictures = Pictures(samples, classes, memory_bytes=CACHE_BYTES, beside=beside)
         self._change = augmenter()
         self._by_class = {c: [b for b in found.blemishes if b.class_id == c] for c in classes if found.pixels[c]}
@@ -117,19 +119,29 @@ class Crops:
         self._class_weight = _normalised([len(bs) ** 0.5 for bs in self._by_class.values()])
 
     def draw(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-        """Batch `number`: `B x C x C x 3` pixels, `B x C x C` class ids (IGNORE outside of the image), `B` trust."""
+        """Batch `number`: `B x C x C x 3` pixels, `B x C x C` class ids (IGNORE outside of the image), and trust.
+
+        Trust is `B`, one number an image; or `B x C x C` where the data set weighs pixels.
+        """
         random = np.random.default_rng([self._seed, number])
-        pixels = np.empty((self._batch, self._crop, self._crop, 3), np.uint8)
-        masks = np.empty((self._batch, self._crop, self._crop), np.uint8)
-        quality = np.empty(self._batch, np.float32)
+        shape = self._batch, self._crop, self._crop
+        pixels, masks = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
+        quality = np.empty(shape[:1] if self._trust.is_full else shape, np.float32)
         for place in range(self._batch):
-            crop, mask, sample = self._one(random, on_defect=(place + 0.5) / self._batch < self._share)
-            quality[place] = self._quality[sample]
-            pixels[place], masks[place] = augment(self._change, crop, mask, int(random.integers(1 << 31)))
+            crop, mask, trust, sample = self._one(random, on_defect=(place + 0.5) / self._batch < self._share)
+            seed = int(random.integers(1 << 31))
+            if trust is None:
+                pixels[place], masks[place] = augment(self._change, crop, mask, seed)
+                quality[place] = self._quality[sample]
+            else:
+                pixels[place], masks[place], weight = augment_with(self._change, crop, mask, trust, seed)
+                quality[place] = self._quality[sample] * (weight / np.float32(255))
         return pixels, masks, quality
 
-    def _one(self, random: np.random.Generator, *, on_defect: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
-        """A crop, its class ids, and the index of its image."""
+    def _one(
+        self, random: np.random.Generator, *, on_defect: bool
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8] | None, int]:
+        """A crop, its class ids, the trust in them where pixels are weighed, and the index of its image."""
         if on_defect and self._by_class:
             class_id = int(random.choice(list(self._by_class), p=self._class_weight))
             blemish = self._by_class[class_id][
@@ -150,7 +162,11 @@ class Crops:
             x = int(random.integers(min(0, width - self._crop), max(1, width - self._crop + 1)))
             y = int(random.integers(min(0, height - self._crop), max(1, height - self._crop + 1)))
         pixels, mask = self._pictures.open(sample)
-        return *cut(pixels, mask, x, y, self._crop), sample
+        trust = None
+        if not self._trust.is_full:
+            height, width = mask.shape
+            trust = self._trust.cut(sample, _inside(x, width, self._crop), _inside(y, height, self._crop), self._crop)
+        return *cut(pixels, mask, x, y, self._crop), trust, sample
 
     def _around(self, random: np.random.Generator, box: Box) -> tuple[int, int]:
         """Where a crop begins that holds a random pixel of the box at a random place: the middle teaches nothing."""

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import select
 
+from labeling.consensus import consensus
 from labeling.freeze import SHARES, freeze, side
 from labeling.push import png
 from labeling.records import Annotation, TaskState
@@ -86,6 +87,39 @@ def test_where_crops_overlap_the_later_drawing_counts(line, tmp_path):
     line.session.commit()
     (sample,) = open_dataset(frozen(line, tmp_path / "set")).split("train")
     assert set(np.unique(sample.labels(CLASSES))) == {0, 2, IGNORE}
+
+
+def _drawn_thrice(line, task):
+    for _ in range(2):
+        labelled(line, task.part, task=task)
+    return [row for row in all_annotations(line) if row.label_task_id == task.id]
+
+
+def test_what_people_are_at_odds_about_is_weighed_and_what_one_person_drew_is_not(line, tmp_path):
+    tasks = one_of_each(line)
+    task = tasks["train"]
+    crop, rng = task.crop, np.random.default_rng(0)
+    truth = np.zeros((crop.height, crop.width), np.uint8)
+    truth[20:60, 20:80] = 1
+    hands = {}
+    for row, by in [(row, f"{k}@example.com") for k, row in enumerate(_drawn_thrice(line, task))]:
+        hands[by] = np.where(rng.random(truth.shape) < 0.1, 1 - truth, truth).astype(np.uint8)
+        line.blobs.put(row.mask_key, png(hands[by]))
+        row.by = by
+    line.session.commit()
+    data = open_dataset(frozen(line, tmp_path / "set"))
+    (sample,) = data.split("train")
+    (other,) = data.split("val")
+    assert other.weight is None
+    trust, agreed = sample.trust(), consensus(hands, [1, 2])
+    inside = np.s_[crop.y : crop.bottom, crop.x : crop.right]
+    known = agreed.mask != IGNORE
+    assert np.abs(trust[inside][known] / 255 - agreed.weight[known]).max() < 0.003
+    assert (trust[inside][known] < 230).sum() > 100, "they were at odds"
+    outside = np.ones(trust.shape, bool)
+    outside[crop.y : crop.bottom, crop.x : crop.right] = False
+    assert (trust[outside] == 255).all()
+    assert "weights" in json.dumps(sorted(json.loads((data.root / "manifest.json").read_text())["files"]))
 
 
 def test_removed_and_superseded_annotations_are_left_out(line, tmp_path):
