@@ -211,8 +211,8 @@ def find_defects(
 
 
 def frame_score(seen: Segmentation) -> float:
-    """How likely a frame shows a defect, in [0, 1]; orders frames. The score of its surest pixel."""
-    return probability(float(seen.log_odds.max()))
+    """How likely a frame shows a defect, in [0, 1]; orders frames. The model's own, or that of its surest pixel."""
+    return probability(float(seen.log_odds.max())) if seen.score is None else seen.score
 
 
 def class_mask(defects: tuple[Defect, ...], instances: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -25,6 +25,8 @@ class Segmentation:
     nobody asked for it."""
     cell_px: int = 16
     """Side of a square of `cells`, in pixels."""
+    score: float | None = None
+    """How likely the frame shows a defect, in [0, 1], where the model says it; None: as its surest pixel."""
 
 
 class Segmenter(Protocol):

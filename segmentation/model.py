@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from segmentation.first_look import FILE as FIRST_LOOK
 from segmentation.first_look import FirstLook
 from segmentation.first_look import load as load_first_look
 from segmentation.first_look import save as save_first_look
+from segmentation.image_score import ImageScore
 from segmentation.networks import Network, build
 from segmentation.novelty import Novelty
 from segmentation.novelty import load as load_novelty
@@ -89,6 +91,8 @@ def identity(card: Mapping[str, Any]) -> str:
     deciding["weights"] = card["weights"]["sha256"]
     if "edge" in card:
         deciding["edge"] = card["edge"]
+    if image_score := card.get("image_score"):
+        deciding["image_score"] = {k: image_score[k] for k in ("weights", "offset")}
     for name in ("novelty", "first_look", "part_views"):
         if name in card:
             deciding[name] = card[name]["sha256"]
@@ -253,6 +257,7 @@ def save_model(
     edge: float,
     half: bool,
     about: Mapping[str, Any],
+    image_score: ImageScore | None = None,
     pictures: Iterable[NDArray[np.uint8]] = (),
 ) -> dict[str, Any]:
     """Write a model folder: all of it or nothing. Returns the card.
@@ -260,6 +265,7 @@ def save_model(
     Args:
         folder: created; a model that is already there is replaced.
         about: the rest of the card: figures, training, data, versions.
+        image_score: how the score of an image comes about; None: from its surest pixel.
         pictures: validation crops that travel with the model (`segmentation.samples`).
 
     Raises:
@@ -278,6 +284,7 @@ def save_model(
             "threshold": threshold,
             "edge": edge,
             "calibration": {"scale": calibration[0], "offset": calibration[1]},
+            **({"image_score": asdict(image_score)} if image_score else {}),
             "network": as_json(config),
             "reach_px": reach,
             "input": "RGB (grey repeated), 8 bit, divided by 127.5, less 1; native resolution",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,12 +16,13 @@ from qc.frame import camera_bits
 from qc.geometry import Box
 from qc.ports import Segmentation
 from qc.verdict import UNKNOWN
-from segmentation import tiled
+from segmentation import image_score, tiled
 from segmentation.answering import Answering, Look
 from segmentation.config import network_config
 from segmentation.cover import cover
 from segmentation.embedding import AnsweringWithCells, DescribingLook, describes
 from segmentation.first_look import CELL_PX, SURELY, FirstLook, beyond, mark
+from segmentation.image_score import ImageScore
 from segmentation.networks import Network
 from segmentation.novelty import Novelty
 from segmentation.operating_point import calibrated
@@ -49,6 +50,8 @@ class FrameSegmenter:
     """What clean parts look like; what is unlike them, and no defect to the network, has the class `UNKNOWN`."""
     first_look: FirstLook | None = None
     """Where the network need not look; None: it looks everywhere. The memory is asked everywhere all the same."""
+    image_score: ImageScore | None = None
+    """How the score of an image comes about; None: from its surest pixel."""
     keep_cells: bool = False
     """Hand on what the encoder makes of each place, where the look can say it: 1.2 bytes a pixel more."""
 
@@ -74,6 +77,8 @@ class FrameSegmenter:
         seen = Segmentation(log_odds, class_id)
         if grid is not None and grid.cells is not None:
             seen = Segmentation(log_odds, class_id, grid.cells, grid.px)
+        if self.image_score is not None:
+            seen = replace(seen, score=self.image_score(seen, threshold=self.threshold, edge=self.edge))
         return seen
 
     def _answer(
@@ -162,6 +167,7 @@ def from_card(
         runtime=runtime,
         novelty=novelty,
         first_look=first_look,
+        image_score=image_score.from_card(card),
     )
 
 

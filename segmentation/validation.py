@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qc.dataset import Sample
+from qc.dataset import IGNORE, Sample
 from qc.errors import InvalidInput
 from qc.ports import Segmentation
+from segmentation.image_score import ImageScore, choose, counts, summary
 from segmentation.matching import ImageFacts, facts
 from segmentation.metrics import report
 from segmentation.networks import Network
@@ -46,6 +47,8 @@ class Judgement:
     figures: dict[str, Any]
     pictures: list[NDArray[np.uint8]]
     """Crops that travel with the model."""
+    image_score: ImageScore | None = None
+    """How the score of an image comes about; None: from its surest pixel."""
 
 
 class Validator:
@@ -112,11 +115,20 @@ class Validator:
             tally.add(seen, truth)
         edge, _ = tally.best()
         threshold = surest(self._compared(answers, edge, edge), edge)
+        trial = choose(
+            np.array([summary(seen, edge=edge) for _, seen, _ in answers]),
+            np.array([counts(seen, threshold=threshold) for _, seen, _ in answers]),
+            np.array([bool(((truth > 0) & (truth != IGNORE)).any()) for _, _, truth in answers]),
+            [sample.part for sample, _, _ in answers],
+            threshold=threshold,
+        )
+        if score := trial.score:
+            answers = [(s, replace(a, score=score(a, threshold=threshold, edge=edge)), t) for s, a, t in answers]
         found = self._compared(answers, threshold, edge)
-        figures = report(found, self._plan.classes)
+        figures = {**report(found, self._plan.classes), "image_score": trial.about}
         remembered = crops((self._open(s)[0], truth) for s, _, truth in answers)
         named = {"split": "val", "val_images_used": len(found), **figures}
-        return Judgement(calibration, threshold, edge, named, remembered)
+        return Judgement(calibration, threshold, edge, named, remembered, trial.score)
 
     def _compared(
         self, answers: list[tuple[Sample, Segmentation, NDArray[np.uint8]]], threshold: float, edge: float
