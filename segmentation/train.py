@@ -144,6 +144,7 @@ def train(
         calibration=judged.calibration,
         threshold=judged.threshold,
         edge=judged.edge,
+        image_score=judged.image_score,
         half=half,
         about={
             "name": data.name,
