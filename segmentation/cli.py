@@ -31,6 +31,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     train.add_argument("--steps", type=_count, help="exactly so many steps: repeatable to the bit on one machine")
     train.add_argument("--start-from", type=Path, metavar="MODEL", help="continue from this model's weights")
     train.add_argument("--config", type=Path, metavar="FILE", help="settings, such as the best.json of qc tune")
+    train.add_argument(
+        "--network", choices=("pretrained", "light"), help="light: for thin defects, a fraction of the time; pretrained"
+    )
+    train.add_argument("--teacher", type=Path, metavar="MODEL", help="learn from this model's answers, too")
     train.set_defaults(run=_train)
 
     tune = commands.add_parser(
@@ -140,6 +144,8 @@ def _train(args: argparse.Namespace) -> int:
     from segmentation.train import train
 
     config, network = _settings(args.config) if args.config else (None, None)
+    if args.network:
+        network = _chosen_network(args.network, settled=args.start_from or (args.config if network else None))
     with _bar("train") as progress, _warnings_as_lines():
         card = train(
             args.dataset,
@@ -151,11 +157,22 @@ def _train(args: argparse.Namespace) -> int:
             start_from=args.start_from,
             config=config,
             network=network,
+            teacher=args.teacher,
             progress=progress,
         )
     print(f"{args.out}: {card['id']}")
     print(f"on {card['figures']['images']} validation images: {_in_words(card['figures'])}")
     return 0
+
+
+def _chosen_network(name: str, *, settled: Path | None) -> NetworkConfig | None:
+    """None for the one that is chosen by the size of the defects; raises InvalidInput where a file settles it."""
+    from qc.errors import InvalidInput
+    from segmentation.config import NETWORKS
+
+    if settled is not None:
+        raise InvalidInput(f"the network is settled by {settled}; leave out --network")
+    return None if name == "pretrained" else NETWORKS[name]
 
 
 def _settings(path: Path) -> tuple[TrainConfig | None, NetworkConfig | None]:

@@ -34,6 +34,7 @@ from segmentation.model import (
 from segmentation.networks import Network, build, reach
 from segmentation.plan import Plan, make_plan
 from segmentation.schedule import Budget
+from segmentation.teacher import Teacher, lesson
 from segmentation.validation import Validator
 
 Progress = Callable[[float, str], None]
@@ -57,6 +58,7 @@ def train(
     start_from: Path | None = None,
     config: TrainConfig | None = None,
     network: NetworkConfig | None = None,
+    teacher: Path | None = None,
     half: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def train(
         seed: of weights, crops and augmentations.
         start_from: a model folder to continue from; classes are matched by name and may be added.
         config, network: choices that replace the defaults (the network's depth follows the size of the defects).
+        teacher: a model folder whose answers are learnt from too; it must know the data set's classes, by name.
         half: store the weights as float16. The stored weights are those that are validated.
         progress: told how far it is.
 
@@ -91,6 +94,7 @@ def train(
     plan = make_plan(data, seed=seed, start_from=start_from, config=config, network=network)
     for warning in plan.warnings:
         warnings.warn(warning, stacklevel=2)
+    tutor = None if teacher is None else Teacher(teacher, plan.classes, device)
     torch.manual_seed(seed)
     net = _starting_network(plan).to(device)
     for stage in net.first_stages(plan.config.frozen_stages):
@@ -108,7 +112,7 @@ def train(
     average = {n: w.clone() for n, w in net.state_dict().items() if w.is_floating_point()}
     optimiser = _optimiser(net, plan.config)
     folder = checkpoint.partial_folder(out)
-    fingerprint = _fingerprint(plan, steps, seed, device)
+    fingerprint = _fingerprint(plan, steps, seed, device, tutor)
     state = checkpoint.read(folder, net, average, optimiser, fingerprint=fingerprint) or {
         "fingerprint": fingerprint,
         "step": 0,
@@ -129,7 +133,7 @@ def train(
         seed=seed,
         hard_share=plan.config.hard_share,
     )
-    step = _loop(net, average, optimiser, crops, budget, plan, validator, state, folder, device, progress)
+    step = _loop(net, average, optimiser, crops, budget, plan, validator, state, folder, device, tutor, progress)
 
     final = {**net.state_dict(), **average} if step else net.state_dict()
     served = as_served(final, half=half)
@@ -156,6 +160,7 @@ def train(
                 "seed": seed,
                 "device": device,
                 "start_from": plan.start.id if plan.start else None,
+                "teacher": tutor.id if tutor else None,
                 "warnings": list(plan.warnings),
             },
             "dataset": about_data(data, plan),
@@ -187,6 +192,7 @@ def _loop(
     state: dict[str, Any],
     folder: Path,
     device: str,
+    tutor: Teacher | None,
     progress: Progress | None,
 ) -> int:
     """Step until the budget is used up; `average` then holds the averaged weights. Returns the steps made."""
@@ -198,7 +204,7 @@ def _loop(
             began = time.monotonic()
             pixels, target, quality = batch.result()
             batch = ahead.submit(crops.draw, step + 1)
-            loss = _step(net, optimiser, pixels, target, quality, budget.rate(step), plan.config, device)
+            loss = _step(net, optimiser, pixels, target, quality, budget.rate(step), plan.config, device, tutor)
             step += 1
             longest = max(0.9 * longest, time.monotonic() - began)
             _follow(average, net, plan.config.ema_steps, step)
@@ -228,6 +234,7 @@ def _step(
     rate: float,
     config: TrainConfig,
     device: str,
+    tutor: Teacher | None,
 ) -> float:
     """One step of AdamW on one batch; returns the loss."""
     net.train()
@@ -238,10 +245,14 @@ def _step(
     x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)  # B x 3 x C x C, channels last without a copy
     wanted = torch.from_numpy(target).to(device).long()
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        logits = net(x.float() / 127.5 - 1.0)
+        scaled = x.float() / 127.5 - 1.0
+        logits = net(scaled)
+        taught = None if tutor is None else tutor(scaled)
     logits = logits.float()
     trusted = None if (quality == 1).all() else torch.from_numpy(quality).to(device)
     loss = training_loss(logits, wanted, config, trusted)
+    if taught is not None:
+        loss = loss + lesson(logits, taught)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
@@ -292,7 +303,7 @@ def _starting_network(plan: Plan) -> Network:
     return net
 
 
-def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str) -> str:
+def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str, tutor: Teacher | None) -> str:
     """Two runs with the same one may continue each other."""
     deciding = {
         "config": as_json(plan.config),
@@ -304,5 +315,6 @@ def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str) -> str:
         "steps": steps,
         "seed": seed,
         "device": device,
+        **({"teacher": tutor.id} if tutor else {}),
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

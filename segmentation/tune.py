@@ -20,7 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from qc.dataset import open_dataset
 from qc.errors import Conflict, InvalidInput
-from segmentation.config import NetworkConfig, TrainConfig, as_json
+from segmentation.config import NETWORKS, NetworkConfig, TrainConfig, as_json
 from segmentation.page.html import document, table
 from segmentation.page.svg import Axis, Line, chart
 from segmentation.plan import make_plan
@@ -56,8 +56,11 @@ LOSSES = (
 FIGURES = ("defect_recall_at_0.1", "defect_recall_at_1", "image_ap", "mean_iou")
 """What a trial is worth: their mean, as champion and challenger are compared."""
 
-CHANNELS = {3: (32, 24), 4: (48, 32, 24), 5: (64, 48, 32, 24)}
-"""The decoder of each depth at width 1."""
+CHANNELS = {
+    "pretrained": {3: (32, 24), 4: (48, 32, 24), 5: (64, 48, 32, 24)},
+    "light": {3: (24, 16), 4: (48, 24, 16), 5: (64, 48, 24, 16)},
+}
+"""The decoder of each network and depth at width 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ def tune(
 def suggest(trial: optuna.Trial) -> tuple[TrainConfig, NetworkConfig]:
     """The choices of a trial."""
     crop = trial.suggest_categorical("crop_px", [128, 192, 256, 384])
+    kind = trial.suggest_categorical("network", list(NETWORKS))
     depth = trial.suggest_categorical("depth", [3, 4, 5])
     width = trial.suggest_categorical("width", [0.5, 1.0, 1.5, 2.0])
     config = TrainConfig(
@@ -157,14 +161,15 @@ def suggest(trial: optuna.Trial) -> tuple[TrainConfig, NetworkConfig]:
         learning_rate=trial.suggest_float("learning_rate", 5e-4, 6e-3, log=True),
         encoder_rate=trial.suggest_float("encoder_rate", 0.1, 1.0, log=True),
     )
-    channels = tuple(max(8, round(c * width / 8) * 8) for c in CHANNELS[depth])
-    return config, NetworkConfig(depth=depth, decoder_channels=channels)
+    channels = tuple(max(8, round(c * width / 8) * 8) for c in CHANNELS[kind][depth])
+    return config, replace(NETWORKS[kind], depth=depth, decoder_channels=channels)
 
 
 def as_parameters(config: TrainConfig, network: NetworkConfig) -> dict[str, Any]:
     """The inverse of `suggest` for configurations that it can make, such as the default."""
     names = ("crop_px", "loss", "focal_gamma", "ignore_band_px", "defect_share", "learning_rate", "encoder_rate")
-    return {**{n: getattr(config, n) for n in names}, "depth": network.depth, "width": 1.0}
+    kind = next(name for name, known in NETWORKS.items() if known.encoder == network.encoder)
+    return {**{n: getattr(config, n) for n in names}, "network": kind, "depth": network.depth, "width": 1.0}
 
 
 def _take(study: optuna.Study, out: Path, trials: int, held: ExitStack) -> optuna.Trial | None:
