@@ -54,7 +54,7 @@ class PartVerdict:
     missing: tuple[str, ...] = ()
     """Views that such parts have, and this one has not."""
     faulty: tuple[str, ...] = ()
-    """Views whose camera failed, and that were not looked at since."""
+    """Views that could not be judged, as their camera failed, and that were not looked at since."""
 
 
 def judge_part(
@@ -170,7 +170,7 @@ def _sentence(part: PartVerdict, looks: Sequence[Look], *, seen: float, absent: 
         if part.verdict is Verdict.REVIEW and first.verdict is Verdict.OK and not part.faulty:
             said.append(f"together the doubts make a defect {seen:.0%} likely")
     if part.faulty:
-        said.append(f"the camera of {_names(part.faulty)} failed")
+        said.append(f"{_names(part.faulty)} could not be judged")
     if part.missing:
         chance = f", and would show a defect that is not seen with a chance of {absent:.1%}" if absent else ""
         said.append(f"{_names(part.missing)} {'is' if len(part.missing) == 1 else 'are'} missing{chance}")
