@@ -247,6 +247,7 @@ def looks(line, number: int, *, moved: float = 0.0, seed: int = 0) -> list[str]:
                 score=0.01, model="sha256:seeing", received_at=line.context.now(),
             )  # fmt: skip
             session.add(row)
+            session.flush()
             size = {"width": 8, "height": 8, "sha256": "0", "original_key": "k", "format": "PNG"}
             exposure = Exposure(inspection_id=row.id, n=0, **size)
             session.add(exposure)

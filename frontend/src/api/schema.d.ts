@@ -213,6 +213,134 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/inspections/{inspection_id}/defects/{number}/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Similar Defects
+         * @description Seen before, and what was it? Defects are counted from 0 over all images of the part.
+         */
+        get: operations["similar_defects_api_v1_inspections__inspection_id__defects__number__similar_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/heads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Heads
+         * @description Classes learnt from a few examples.
+         */
+        get: operations["list_heads_api_v1_heads_get"];
+        put?: never;
+        /**
+         * Learn Head
+         * @description Learn a class from a few defects, within seconds; it suggests from the next part on.
+         */
+        post: operations["learn_head_api_v1_heads_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/heads/{id}/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retire Head
+         * @description It suggests nothing from now on.
+         */
+        post: operations["retire_head_api_v1_heads__id__retire_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/golden": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Golden Versions
+         * @description The golden parts in force, of every product that has some.
+         */
+        get: operations["golden_versions_api_v1_golden_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/golden/{product}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Golden Version
+         * @description One version, by default the one in force. 409 where it was altered since it was declared.
+         */
+        get: operations["golden_version_api_v1_golden__product__get"];
+        put?: never;
+        /**
+         * Declare
+         * @description Declare golden parts: the product's next version. The champion and a challenger look at them at once.
+         */
+        post: operations["declare_api_v1_golden__product__post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/golden-looks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look
+         * @description Let a model, by default the champion, look at the golden parts of every product now.
+         */
+        post: operations["look_api_v1_golden_looks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -386,7 +514,7 @@ export interface paths {
         };
         /**
          * One Inspection
-         * @description One inspection, with outlines.
+         * @description One inspection, with outlines; a machine learns nothing of what is only looked at in shadow.
          */
         get: operations["one_inspection_api_v1_inspections__inspection_id__get"];
         put?: never;
@@ -728,9 +856,173 @@ export interface paths {
         put?: never;
         /**
          * Promote
-         * @description This model serves from now on.
+         * @description This model serves from now on. 409 while it errs on golden parts, unless a reason is given in spite of it.
          */
         post: operations["promote_api_v1_models__id__promote_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/assignments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Assignments
+         * @description Products and stations with a model of their own.
+         */
+        get: operations["assignments_api_v1_models_assignments_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{id}/assign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Assign
+         * @description This model serves a product, a station, or a product at a station from now on. Golden parts count as for all.
+         */
+        post: operations["assign_api_v1_models__id__assign_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/assignments/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Roll Back Assignment
+         * @description The model before serves there again; null: from now on the champion of all does.
+         */
+        post: operations["roll_back_assignment_api_v1_models_assignments_rollback_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stations/{station}/mode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Mode
+         * @description What a station's verdicts may do, and what they have shown.
+         */
+        get: operations["mode_api_v1_stations__station__mode_get"];
+        put?: never;
+        /**
+         * Change Mode
+         * @description Set it. Down at any time; up one step, with proof from the step before: 409 says what is missing.
+         */
+        post: operations["change_mode_api_v1_stations__station__mode_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/money": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report
+         * @description What the inspection of a product brought in a month.
+         */
+        get: operations["report_api_v1_money_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/money.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * As Csv
+         * @description The same, one figure a line, with its formula.
+         */
+        get: operations["as_csv_api_v1_money_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/parts/{part}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One Part
+         * @description A part from all of its views, with the reason in one sentence. Nothing is recorded.
+         */
+        get: operations["one_part_api_v1_parts__part__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/parts/{part}/verdict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Judge One Part
+         * @description Judge a part by all of its views; what is answered stands in the audit trail. For a line that acts on it.
+         */
+        post: operations["judge_one_part_api_v1_parts__part__verdict_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -769,6 +1061,46 @@ export interface paths {
          * @description The newest plan for a part; refused (409) while its rework waits for permission.
          */
         get: operations["plan_api_v1_processes__name__parts__part__plan_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/capability": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Process Capability
+         * @description Cpk, Ppk, yields and the cost of poor quality: of the history, and of the parts that followed the advice since.
+         */
+        get: operations["process_capability_api_v1_processes__name__capability_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/worth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Worth
+         * @description What the trial says: followed against usual handling, by lot, with an interval that holds at every look.
+         */
+        get: operations["worth_api_v1_processes__name__worth_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -964,6 +1296,26 @@ export interface paths {
         get: operations["shadow_api_v1_models_shadow_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/shadow/approval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve
+         * @description A named person lets the challenger serve that has proved itself, or declines it; 409 before it has.
+         */
+        post: operations["approve_api_v1_models_shadow_approval_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1252,6 +1604,16 @@ export interface components {
             accept: boolean;
         };
         /**
+         * ApprovalWord
+         * @description A named person's word on the challenger that has proved itself.
+         */
+        ApprovalWord: {
+            /** Approved */
+            approved: boolean;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * Asked
          * @description A part in the making: `at` is the next step to run, `observed` whatever is known of earlier steps.
          */
@@ -1289,6 +1651,52 @@ export interface components {
             jobs: string[];
             /** Job */
             job?: string | null;
+        };
+        /**
+         * AssignmentJson
+         * @description A product, a station, or a product at a station with a model of its own.
+         */
+        AssignmentJson: {
+            /**
+             * Product
+             * @description Empty: whatever the product.
+             */
+            product: string;
+            /**
+             * Station
+             * @description Empty: at every station.
+             */
+            station: string;
+            /** Champion */
+            champion: string;
+            /** Before */
+            before: string | null;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /** By */
+            by: string;
+        };
+        /**
+         * AssignmentPage
+         * @description All of them; everything else has the champion.
+         */
+        AssignmentPage: {
+            /** Items */
+            items: components["schemas"]["AssignmentJson"][];
+        };
+        /**
+         * BeforeAndAfter
+         * @description The parts of the history that the model was fitted on, beside those that followed a recommendation since.
+         */
+        BeforeAndAfter: {
+            /** Currency */
+            currency: string;
+            before: components["schemas"]["Capability"] | null;
+            after: components["schemas"]["Capability"] | null;
+            others?: components["schemas"]["Capability"] | null;
         };
         /** Body_inspect_api_v1_inspections_post */
         Body_inspect_api_v1_inspections_post: {
@@ -1342,6 +1750,26 @@ export interface components {
             version: number;
             /** Classes */
             classes: components["schemas"]["PageJson"][];
+        };
+        /**
+         * BoundJson
+         * @description One bound that the challenger must keep to.
+         */
+        BoundJson: {
+            /** Name */
+            name: string;
+            /**
+             * Holds
+             * @description null: nobody can tell yet.
+             */
+            holds: boolean | null;
+            /**
+             * Blocks
+             * @description It keeps the challenger from serving.
+             */
+            blocks: boolean;
+            /** Words */
+            words: string;
         };
         /**
          * CameOf
@@ -1412,6 +1840,24 @@ export interface components {
         CameraPage: {
             /** Items */
             items: components["schemas"]["CameraJson"][];
+        };
+        /**
+         * Capability
+         * @description Of some parts.
+         */
+        Capability: {
+            /** Parts */
+            parts: number;
+            /** Readings */
+            readings: {
+                [key: string]: components["schemas"]["ReadingCapability"];
+            };
+            /** Rolled Yield */
+            rolled_yield: number | null;
+            /** First Yield */
+            first_yield: number | null;
+            /** Poor Quality */
+            poor_quality: number | null;
         };
         /**
          * Cause
@@ -1645,6 +2091,47 @@ export interface components {
             reason: string;
         };
         /**
+         * EvidenceJson
+         * @description What the station has shown in its mode.
+         */
+        EvidenceJson: {
+            /** Parts */
+            parts: number;
+            /**
+             * Answered
+             * @description Of these, with a person's word.
+             */
+            answered: number;
+            /** Cost A Part */
+            cost_a_part: number | null;
+            /** Limit A Part */
+            limit_a_part: number | null;
+            /** E Value */
+            e_value: number;
+            /** Needed */
+            needed: number;
+            /**
+             * Proved
+             * @description It may step up.
+             */
+            proved: boolean;
+            /** Words */
+            words: string;
+        };
+        /**
+         * Example
+         * @description One defect of a part.
+         */
+        Example: {
+            /** Inspection */
+            inspection: string;
+            /**
+             * Defect
+             * @description Counted from 0 over all images of the part, in their order.
+             */
+            defect: number;
+        };
+        /**
          * ExampleIn
          * @description What to show: what people drew on a label task, or a place of an inspection.
          */
@@ -1807,10 +2294,224 @@ export interface components {
              */
             in_studio: boolean;
         };
+        /**
+         * GoldenLookJson
+         * @description What a model said of the version.
+         */
+        GoldenLookJson: {
+            /** Model */
+            model: string;
+            /** Why */
+            why: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Escapes */
+            escapes: number;
+            /** False Rejects */
+            false_rejects: number;
+            /** Passed */
+            passed: boolean;
+            /**
+             * Wrong
+             * @description Inspections whose truth it missed.
+             */
+            wrong: string[];
+            /** Words */
+            words: string;
+        };
+        /**
+         * GoldenPartJson
+         * @description One golden part.
+         */
+        GoldenPartJson: {
+            /** Inspection Id */
+            inspection_id: string;
+            /** Part */
+            part: string;
+            /** Station */
+            station: string;
+            /**
+             * Truth
+             * @enum {string}
+             */
+            truth: "ok" | "ng";
+            /**
+             * Pictures
+             * @description SHA-256 of each.
+             */
+            pictures: string[];
+        };
+        /**
+         * GoldenShown
+         * @description A version with its parts, and what models said of it, newest first.
+         */
+        GoldenShown: {
+            /**
+             * Id
+             * @description A hash over the parts' truths and pictures.
+             */
+            id: string;
+            /** Product */
+            product: string;
+            /** Version */
+            version: number;
+            /** Parts */
+            parts: number;
+            /** Ok */
+            ok: number;
+            /** Ng */
+            ng: number;
+            /**
+             * Erased
+             * @description Parts of it that were erased since.
+             */
+            erased: number;
+            /** Reason */
+            reason: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Items */
+            items: components["schemas"]["GoldenPartJson"][];
+            /** Looks */
+            looks: components["schemas"]["GoldenLookJson"][];
+        };
+        /**
+         * GoldenVersion
+         * @description One version of a product's golden parts; it never changes.
+         */
+        GoldenVersion: {
+            /**
+             * Id
+             * @description A hash over the parts' truths and pictures.
+             */
+            id: string;
+            /** Product */
+            product: string;
+            /** Version */
+            version: number;
+            /** Parts */
+            parts: number;
+            /** Ok */
+            ok: number;
+            /** Ng */
+            ng: number;
+            /**
+             * Erased
+             * @description Parts of it that were erased since.
+             */
+            erased: number;
+            /** Reason */
+            reason: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+        };
+        /**
+         * GoldenVersions
+         * @description The versions in force.
+         */
+        GoldenVersions: {
+            /** Items */
+            items: components["schemas"]["GoldenVersion"][];
+        };
+        /**
+         * GoldenWord
+         * @description A change to a product's golden parts.
+         */
+        GoldenWord: {
+            /**
+             * Add
+             * @description Inspection -> its truth.
+             * @default {}
+             */
+            add: {
+                [key: string]: "ok" | "ng";
+            };
+            /**
+             * Remove
+             * @description Inspections that are golden no more.
+             * @default []
+             */
+            remove: string[];
+            /** Reason */
+            reason: string;
+        };
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
             detail?: components["schemas"]["ValidationError"][];
+        };
+        /**
+         * HeadIn
+         * @description A class to be learnt.
+         */
+        HeadIn: {
+            /** Name */
+            name: string;
+            /**
+             * Examples
+             * @description None: what people labelled so.
+             * @default []
+             */
+            examples: components["schemas"]["Example"][];
+            /**
+             * To Review
+             * @description May it send a part to a person that the model calls ok?
+             * @default false
+             */
+            to_review: boolean;
+        };
+        /**
+         * HeadJson
+         * @description A class learnt from a few examples.
+         */
+        HeadJson: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Encoder */
+            encoder: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** By */
+            by: string;
+            /** Retired At */
+            retired_at: string | null;
+            /**
+             * Figures
+             * @description On left-out examples: average precision, recall, false alarms.
+             */
+            figures: {
+                [key: string]: unknown;
+            };
+            /** Examples */
+            examples: number;
+            /** To Review */
+            to_review: boolean;
+        };
+        /**
+         * HeadPage
+         * @description Heads, newest first.
+         */
+        HeadPage: {
+            /** Items */
+            items: components["schemas"]["HeadJson"][];
         };
         /**
          * Health
@@ -1901,6 +2602,18 @@ export interface components {
             };
             /** Images */
             images: components["schemas"]["ImageOut"][];
+            /**
+             * Mode
+             * @description What the station's verdicts may do: in shadow and advise the line is told `review`.
+             * @default decide
+             * @enum {string}
+             */
+            mode: "shadow" | "advise" | "decide";
+            /**
+             * Model Verdict
+             * @description What the model said, in shadow (to people) and advise; null where that is `verdict`.
+             */
+            model_verdict?: ("ok" | "review" | "ng") | null;
             decision: components["schemas"]["DecisionOut"] | null;
             label_task: components["schemas"]["LabelTaskRef"] | null;
         };
@@ -2098,6 +2811,63 @@ export interface components {
             high?: number | null;
         };
         /**
+         * ModeJson
+         * @description A station's mode. Without limits nothing steps down by itself.
+         */
+        ModeJson: {
+            /** Station */
+            station: string;
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "shadow" | "advise" | "decide";
+            /**
+             * Since
+             * @description null: nobody ever set it.
+             */
+            since: string | null;
+            /** Limit A Day */
+            limit_a_day: number | null;
+            /** Limit A Part */
+            limit_a_part: number | null;
+            /** By */
+            by: string;
+            /** Reason */
+            reason: string;
+            /**
+             * Cost Today
+             * @description Of wrong verdicts; null where the product's file has no `money`.
+             */
+            cost_today: number | null;
+            /** Currency */
+            currency: string;
+            evidence: components["schemas"]["EvidenceJson"] | null;
+        };
+        /**
+         * ModeWish
+         * @description What a station's verdicts shall be allowed to do.
+         */
+        ModeWish: {
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "shadow" | "advise" | "decide";
+            /**
+             * Limit A Day
+             * @description Money that wrong verdicts may cost in a day.
+             */
+            limit_a_day?: number | null;
+            /**
+             * Limit A Part
+             * @description Mean cost of a part to be proved for a step up.
+             */
+            limit_a_part?: number | null;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * ModelJson
          * @description A model. `figures` are of its validation parts; `decision` is its comparison with the champion of its time.
          */
@@ -2164,6 +2934,63 @@ export interface components {
             currency: string;
         };
         /**
+         * MoneyJson
+         * @description A product's month. `formulas` says how each figure is made.
+         */
+        MoneyJson: {
+            /** Product */
+            product: string;
+            /** Month */
+            month: string;
+            /** Parts */
+            parts: number;
+            /** Failed */
+            failed: number;
+            /** Ok */
+            ok: number;
+            /** Ng */
+            ng: number;
+            /** Reviews */
+            reviews: number;
+            escapes: components["schemas"]["WrongJson"];
+            false_rejects: components["schemas"]["WrongJson"];
+            /** Reviews Saved */
+            reviews_saved: number | null;
+            /** Recovered */
+            recovered: number;
+            /** Recovered Worth */
+            recovered_worth: number;
+            /** @description null: the product's file says nothing of `money`. */
+            money: components["schemas"]["MoneySums"] | null;
+            /**
+             * Products
+             * @description Every product that was ever inspected.
+             */
+            products: string[];
+            /** Formulas */
+            formulas: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * MoneySums
+         * @description Money, in the product's currency.
+         */
+        MoneySums: {
+            /** Currency */
+            currency: string;
+            /** Cost */
+            cost: number | null;
+            /** Cost Before */
+            cost_before: number | null;
+            /** Saved */
+            saved: number | null;
+            /** Saved Low */
+            saved_low: number | null;
+            /** Saved High */
+            saved_high: number | null;
+        };
+        /**
          * NewPassword
          * @description The password so far, and the new one.
          */
@@ -2227,6 +3054,192 @@ export interface components {
             history: components["schemas"]["ChangeJson"][];
         };
         /**
+         * PartClass
+         * @description How likely the part has a defect of a class.
+         */
+        PartClass: {
+            /** Class */
+            class: string;
+            /** Chance */
+            chance: number;
+            /**
+             * Seen
+             * @description That one of those that are suspected is one.
+             */
+            seen: number;
+            /**
+             * Hidden
+             * @description That one is there that no view showed.
+             */
+            hidden: number;
+        };
+        /**
+         * PartDecision
+         * @description The newest word of a person on any inspection of the part.
+         */
+        PartDecision: {
+            /** Inspection Id */
+            inspection_id: string;
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            verdict: "ok" | "ng";
+            /** Reason */
+            reason: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+        };
+        /**
+         * PartDefect
+         * @description What is suspected of being one physical defect.
+         */
+        PartDefect: {
+            /**
+             * Number
+             * @description From 1, worst first.
+             */
+            number: number;
+            /** Class */
+            class: string;
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            verdict: "ok" | "review" | "ng";
+            /**
+             * Chance
+             * @description That it is a defect; null where the worst view decides.
+             */
+            chance: number | null;
+            /** Sightings */
+            sightings: components["schemas"]["PartSighting"][];
+            /**
+             * Silent
+             * @description Places in `views` that might have shown it and did not.
+             */
+            silent: number[];
+        };
+        /**
+         * PartOut
+         * @description A part, judged from all of its views.
+         */
+        PartOut: {
+            /** Part */
+            part: string;
+            /** Product */
+            product: string;
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            verdict: "ok" | "review" | "ng";
+            /**
+             * Reason
+             * @description In one sentence.
+             */
+            reason: string;
+            /**
+             * Chance
+             * @description That it has a defect that counts under the policy; null: worst view decides.
+             */
+            chance: number | null;
+            /**
+             * Rule
+             * @description `worst view`: the model learnt nothing about views.
+             * @enum {string}
+             */
+            rule: "all views" | "worst view";
+            /** Model */
+            model: string;
+            /** Views */
+            views: components["schemas"]["PartView"][];
+            /**
+             * Missing
+             * @description Views that such parts have, and this one has not.
+             */
+            missing: string[];
+            /** Defects */
+            defects: components["schemas"]["PartDefect"][];
+            /** Classes */
+            classes: components["schemas"]["PartClass"][];
+            /** Inspections */
+            inspections: number;
+            /**
+             * Replaced
+             * @description Older looks of the same station and view, in whose place newer ones count.
+             */
+            replaced: number;
+            /**
+             * Waiting
+             * @description Inspections of the part that are not judged yet.
+             */
+            waiting: number;
+            decision: components["schemas"]["PartDecision"] | null;
+        };
+        /**
+         * PartSighting
+         * @description A defect of the part, as one view shows it.
+         */
+        PartSighting: {
+            /**
+             * View
+             * @description Place in `views`.
+             */
+            view: number;
+            /**
+             * Defect
+             * @description Place in that image's `defects`.
+             */
+            defect: number;
+            /**
+             * By Place
+             * @description False: its place is not known there, only that the class is.
+             */
+            by_place: boolean;
+        };
+        /**
+         * PartView
+         * @description One view of the part: the newest picture of a station and view.
+         */
+        PartView: {
+            /** Inspection Id */
+            inspection_id: string;
+            /**
+             * N
+             * @description The image's place in its inspection.
+             */
+            n: number;
+            /** Station */
+            station: string;
+            /** View */
+            view: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            received_at: string;
+            /**
+             * Verdict
+             * @description Of this view alone; null where it could not be judged.
+             */
+            verdict: ("ok" | "review" | "ng") | null;
+            /**
+             * Fault
+             * @description Why it could not be judged.
+             */
+            fault: string | null;
+        };
+        /**
          * Permission
          * @description May a plan be carried out?
          * @enum {string}
@@ -2242,6 +3255,27 @@ export interface components {
             steps: string[];
             /** Said */
             said: components["schemas"]["Said"][];
+        };
+        /**
+         * Place
+         * @description Where a model serves.
+         */
+        Place: {
+            /**
+             * Product
+             * @default
+             */
+            product: string;
+            /**
+             * Station
+             * @default
+             */
+            station: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * ProcessLine
@@ -2289,6 +3323,18 @@ export interface components {
             };
         };
         /**
+         * PromotionWord
+         * @description What a person says with a promotion.
+         */
+        PromotionWord: {
+            /**
+             * In Spite Of
+             * @description Why it shall serve although golden parts speak against it; kept in the audit trail.
+             * @default
+             */
+            in_spite_of: string;
+        };
+        /**
          * QualityJson
          * @description How far labels can be trusted.
          */
@@ -2332,6 +3378,24 @@ export interface components {
             upper: number | null;
             /** Unit */
             unit: string;
+        };
+        /**
+         * ReadingCapability
+         * @description Of a reading with a limit; null where its parts are too few, or it is a count (`within` says how many keep it).
+         */
+        ReadingCapability: {
+            /** Cp */
+            cp: number | null;
+            /** Cpk */
+            cpk: number | null;
+            /** Pp */
+            pp: number | null;
+            /** Ppk */
+            ppk: number | null;
+            /** Parts */
+            parts: number;
+            /** Within */
+            within: number | null;
         };
         /**
          * Results
@@ -2408,6 +3472,76 @@ export interface components {
          */
         Shows: "is" | "is_not";
         /**
+         * SimilarJson
+         * @description A defect that looks like the one asked about, and what was said of it.
+         */
+        SimilarJson: {
+            /** Inspection Id */
+            inspection_id: string;
+            /**
+             * N
+             * @description Which image.
+             */
+            n: number;
+            /**
+             * Defect
+             * @description Place on that image, from 0.
+             */
+            defect: number;
+            /**
+             * Similarity
+             * @description Cosine of the angle between what the encoder saw, -1 to 1.
+             */
+            similarity: number;
+            /** Part */
+            part: string;
+            /** Station */
+            station: string;
+            /** View */
+            view: string;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            received_at: string;
+            /** Model Class */
+            model_class: string;
+            /** Score */
+            score: number;
+            /**
+             * Label
+             * @description What a person drew there: a class, empty for nothing, null for no word.
+             */
+            label: string | null;
+            /** Verdict */
+            verdict: ("ok" | "review" | "ng") | null;
+            /** Decision */
+            decision: ("ok" | "ng") | null;
+            /** Reason */
+            reason: string;
+            /** Bbox */
+            bbox: number[];
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /**
+             * Picture
+             * @description Is the picture still kept?
+             */
+            picture: boolean;
+        };
+        /**
+         * SimilarPage
+         * @description The most alike first.
+         */
+        SimilarPage: {
+            /** Items */
+            items: components["schemas"]["SimilarJson"][];
+            /** Suggestions */
+            suggestions: components["schemas"]["SuggestionJson"][];
+        };
+        /**
          * StandingJson
          * @description Champion and challenger on the same production parts.
          */
@@ -2457,11 +3591,28 @@ export interface components {
             needed: number;
             /**
              * Open
-             * @description The challenger has proved itself.
+             * @description The challenger has won both wagers.
              */
             open: boolean;
             /** Words */
             words: string;
+            /**
+             * Bounds
+             * @description What is asked of it besides.
+             */
+            bounds: components["schemas"]["BoundJson"][];
+            /**
+             * Proved
+             * @description Wagers and bounds: only an approval may be missing.
+             */
+            proved: boolean;
+            /**
+             * Approval
+             * @enum {string}
+             */
+            approval: "not needed" | "waiting" | "approved" | "declined";
+            /** Approval By */
+            approval_by?: string | null;
         };
         /**
          * StationOut
@@ -2482,6 +3633,27 @@ export interface components {
             ng: number;
             /** Last At */
             last_at: string | null;
+            /**
+             * Mode
+             * @default decide
+             * @enum {string}
+             */
+            mode: "shadow" | "advise" | "decide";
+        };
+        /**
+         * SuggestionJson
+         * @description What a quick head said of the defect when its part was judged.
+         */
+        SuggestionJson: {
+            /** Name */
+            name: string;
+            /** Probability */
+            probability: number;
+            /**
+             * Moved
+             * @description It sent the part to review, which the model alone would have called ok.
+             */
+            moved: boolean;
         };
         /**
          * Summary
@@ -2501,6 +3673,8 @@ export interface components {
             /** Unknown */
             unknown: number;
             money: components["schemas"]["Money"];
+            /** Worth */
+            worth?: string | null;
         };
         /**
          * TaskState
@@ -2730,6 +3904,69 @@ export interface components {
              * @example A second hardening may warp thin walls
              */
             risk: string;
+        };
+        /**
+         * WorthJson
+         * @description Whether following the advice is worth money. Money a part in the process's currency, from the lot on.
+         */
+        WorthJson: {
+            /** Trial */
+            trial: string;
+            /** Parts */
+            parts: number;
+            /** Advised */
+            advised: number;
+            /** Waiting */
+            waiting: number;
+            /** Lost */
+            lost: {
+                [key: string]: number;
+            };
+            /** Gain */
+            gain: number;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+            /** Evidence */
+            evidence: number;
+            /** Claim */
+            claim: string | null;
+            /** Gained */
+            gained: number;
+            /** Currency */
+            currency: string;
+            /** Words */
+            words: string;
+        };
+        /**
+         * WrongJson
+         * @description Wrong verdicts of one kind: known, and estimated with a 95 % interval.
+         */
+        WrongJson: {
+            /** Known */
+            known: number;
+            /**
+             * Sampled
+             * @description Drawn at random, labelled, and without another word.
+             */
+            sampled: number;
+            /** Sampled Wrong */
+            sampled_wrong: number;
+            /**
+             * Others
+             * @description Without a person's word: the drawn ones stand for them.
+             */
+            others: number;
+            /**
+             * Estimate
+             * @description null: none of the others was drawn at random (QC_LABEL_AT_RANDOM).
+             */
+            estimate: number | null;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
         };
         /**
          * Accepted
@@ -3116,6 +4353,243 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    similar_defects_api_v1_inspections__inspection_id__defects__number__similar_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                inspection_id: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimilarPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_heads_api_v1_heads_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeadPage"];
+                };
+            };
+        };
+    };
+    learn_head_api_v1_heads_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HeadIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeadJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    retire_head_api_v1_heads__id__retire_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeadJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    golden_versions_api_v1_golden_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldenVersions"];
+                };
+            };
+        };
+    };
+    golden_version_api_v1_golden__product__get: {
+        parameters: {
+            query?: {
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                product: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldenShown"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    declare_api_v1_golden__product__post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                product: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GoldenWord"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldenShown"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    look_api_v1_golden_looks_post: {
+        parameters: {
+            query?: {
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
             };
         };
     };
@@ -3937,7 +5411,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PromotionWord"] | null;
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -3946,6 +5424,286 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    assignments_api_v1_models_assignments_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssignmentPage"];
+                };
+            };
+        };
+    };
+    assign_api_v1_models__id__assign_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Place"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssignmentJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    roll_back_assignment_api_v1_models_assignments_rollback_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Place"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssignmentJson"] | null;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mode_api_v1_stations__station__mode_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                station: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModeJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_mode_api_v1_stations__station__mode_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                station: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModeWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModeJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    report_api_v1_money_get: {
+        parameters: {
+            query: {
+                product: string;
+                month?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MoneyJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    as_csv_api_v1_money_csv_get: {
+        parameters: {
+            query: {
+                product: string;
+                month?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    one_part_api_v1_parts__part__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                part: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartOut"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    judge_one_part_api_v1_parts__part__verdict_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                part: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartOut"];
                 };
             };
             /** @description Validation Error */
@@ -4014,6 +5772,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Executable"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    process_capability_api_v1_processes__name__capability_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BeforeAndAfter"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    worth_api_v1_processes__name__worth_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorthJson"];
                 };
             };
             /** @description Validation Error */
@@ -4367,6 +6187,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StandingJson"];
+                };
+            };
+        };
+    };
+    approve_api_v1_models_shadow_approval_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApprovalWord"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StandingJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

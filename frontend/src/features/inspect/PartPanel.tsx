@@ -12,6 +12,8 @@ import { DefectList } from "./DefectList";
 import { FaultMark, FaultNotice } from "./FaultNotice";
 import { faultsOf } from "./faults";
 import { nextNumber, numbered } from "./numbering";
+import { placeOf } from "./around";
+import { Similar } from "./Similar";
 import { Views } from "./Views";
 
 /** A key within so many ms of a part's appearance was meant for the part before it. */
@@ -30,6 +32,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
   const [hidden, setHidden] = useState(false);
   const [asking, setAsking] = useState(false);
   const [note, setNote] = useState<string | null>(null);
+  const shown = defects.find((one) => one.number === chosen);
   const decide = useDecide();
   const appeared = useRef(0);
 
@@ -138,6 +141,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
                 </button>
               </div>
               <DefectList defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />
+              {shown && <Similar id={id} number={placeOf(inspection, shown.defect)} />}
             </>
           )}
         </aside>}

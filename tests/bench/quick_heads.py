@@ -1,0 +1,136 @@
+"""A class learnt from ten examples on frozen features, beside a model that was trained on all examples of it.
+
+    .venv/bin/python tests/bench/quick_heads.py DATASET --trunk MODEL --full MODEL [--class NAME] [--examples 10]
+
+The head rests on TRUNK, which should never have seen the class (default: the starter model); FULL was trained on the
+data set with the class (`qc train DATASET`). Examples are drawn defects of the class on train images, of as many
+parts as there are; the others are drawn defects of other classes and what the trunk finds where nothing is drawn.
+Image AP is that of the class on val: of the head, by its surest say on the defects that the trunk finds, and on them
+and every place of the frame; of the full model, by its surest defect of that class. Seconds are wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from qc.dataset import IGNORE, DataSet, Sample, open_dataset
+from qc.features import pooled
+from qc.frame import Frame
+from qc.geometry import Box
+from qc.inspection import inspect
+from qc.verdict import Policy
+
+OTHERS_A_FRAME = 3
+"""What the trunk finds where nothing is drawn: so many of a frame at most."""
+
+
+def boxes_of(mask: np.ndarray) -> tuple[np.ndarray, list[Box]]:
+    """Connected pieces of a mask: which pixel is of which, and their boxes."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return pieces.astype(np.uint16), [Box(*(int(v) for v in stats[k, :4])) for k in range(1, count)]
+
+
+def examples(data: DataSet, trunk: Any, wanted: int, number: int, frames: int, seed: int) -> Any:
+    """Vectors of the class's examples, and of others, with the part of each."""
+    random = np.random.default_rng(seed)
+    own: list[tuple[np.ndarray, str]] = []
+    others: list[tuple[np.ndarray, str]] = []
+    samples = [data.split("train")[k] for k in random.permutation(len(data.split("train")))]
+    has = {id(s): bool((s.labels(data.classes) == wanted).any()) for s in samples}
+    seen: set[str] = set()
+    for sample in [*(s for s in samples if has[id(s)]), *[s for s in samples if not has[id(s)]][:frames]]:
+        if has[id(sample)] and (len(own) >= number or sample.part in seen):
+            continue
+        labels, said = sample.labels(data.classes), trunk.segment(sample.pixels())
+        for class_id in data.classes:
+            pieces, boxes = boxes_of(labels == class_id)
+            for vector in pooled(said.cells, pieces, boxes, cell_px=said.cell_px).defects:
+                if vector is not None and class_id == wanted and len(own) < number and sample.part not in seen:
+                    own.append((vector, sample.part))
+                    seen.add(sample.part)
+                elif vector is not None and class_id != wanted:
+                    others.append((vector, sample.part))
+        found = inspect(Frame(sample.pixels(), "", ""), trunk, Policy(product=""))
+        free = [k for k, d in enumerate(found.defects) if not _drawn(labels, d.box)]
+        assert found.features is not None
+        for k in free[:OTHERS_A_FRAME]:
+            if found.features.defects[k] is not None:
+                others.append((found.features.defects[k], sample.part))
+    return own, others
+
+
+def _drawn(labels: np.ndarray, box: Box) -> bool:
+    return bool((labels[box.y : box.bottom, box.x : box.right] > 0).any())
+
+
+def truth(sample: Sample, data: DataSet, wanted: int) -> bool | None:
+    """Does the image show the class? None where it is not labelled."""
+    labels = sample.labels(data.classes)
+    return None if (labels == IGNORE).all() else bool((labels == wanted).any())
+
+
+def main() -> None:
+    from segmentation.heads import average_precision, learn
+    from segmentation.model import load_segmenter
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", type=Path)
+    starter = Path(__file__).parents[2] / "segmentation" / "starter"
+    parser.add_argument("--trunk", type=Path, default=starter)
+    parser.add_argument("--full", type=Path)
+    parser.add_argument("--class", dest="name", help="default: each class in turn")
+    parser.add_argument("--examples", type=int, default=10)
+    parser.add_argument("--frames", type=int, default=60, help="train images without the class that are looked at")
+    parser.add_argument("--images", type=int, default=10_000, help="val images, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    data = open_dataset(arguments.dataset)
+    trunk = replace(load_segmenter(arguments.trunk, threads=1), keep_cells=True)
+    full = load_segmenter(arguments.full, threads=1) if arguments.full else None
+    val = data.split("val")
+    chosen = np.random.default_rng(arguments.seed).permutation(len(val))[: arguments.images]
+    looked = []
+    for k in chosen:
+        sample = val[int(k)]
+        found = inspect(Frame(sample.pixels(), "", ""), trunk, Policy(product=""))
+        said = trunk.segment(sample.pixels())
+        theirs = inspect(Frame(sample.pixels(), "", ""), full, Policy(product="")) if full else None
+        assert found.features is not None
+        assert said.cells is not None
+        vectors = [v for v in found.features.defects if v is not None]
+        looked.append((sample, vectors, said.cells.reshape(len(said.cells), -1).T.astype(np.float32), theirs))
+    print(
+        f"{len(looked)} val images\n| class | examples | seconds | AP of the head | with every place | AP of the full |"
+    )
+    print("|---|---|---|---|---|---|")
+    for class_id, name in data.classes.items():
+        if arguments.name not in (None, name):
+            continue
+        own, others = examples(data, trunk, class_id, arguments.examples, arguments.frames, arguments.seed)
+        if len(own) < 4 or len(others) < 4:
+            print(f"| {name} | {len(own)} beside {len(others)} | too few | | | |")
+            continue
+        began = time.perf_counter()
+        both = [*own, *others]
+        head = learn(np.stack([v for v, _ in both]), np.arange(len(both)) < len(own), [p for _, p in both])
+        seconds = time.perf_counter() - began
+        y = np.array([truth(sample, data, class_id) is True for sample, *_ in looked])
+        ours = [float(head.probability(np.stack(v)).max()) if v else 0.0 for _, v, _, _ in looked]
+        places = [max(o, float(head.probability(c).max())) for o, (_, _, c, _) in zip(ours, looked, strict=True)]
+        told = f"{average_precision(np.array(ours), y):.3f} | {average_precision(np.array(places), y):.3f}"
+        other = "-"
+        if full is not None:
+            best = [max((d.score for d in t.defects if d.class_name == name), default=0.0) for *_, t in looked if t]
+            other = f"{average_precision(np.array(best), y):.3f}"
+        print(f"| {name} | {len(own)} beside {len(others)} | {seconds:.2f} | {told} | {other} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
