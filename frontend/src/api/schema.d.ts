@@ -1078,7 +1078,7 @@ export interface paths {
         };
         /**
          * Process Capability
-         * @description Cpk, Ppk, yields and the cost of poor quality: of the history, and of the parts that followed the advice since.
+         * @description Cpk, Ppk, yields and the cost of poor quality: of the history, and of the parts that followed advice.
          */
         get: operations["process_capability_api_v1_processes__name__capability_get"];
         put?: never;
@@ -3381,7 +3381,7 @@ export interface components {
         };
         /**
          * ReadingCapability
-         * @description Of a reading with a limit; null where its parts are too few, or it is a count (`within` says how many keep it).
+         * @description Of a reading with a limit; null where parts are too few, or it is a count (`within` says how many keep it).
          */
         ReadingCapability: {
             /** Cp */

@@ -14,6 +14,7 @@ import { faultsOf } from "./faults";
 import { nextNumber, numbered } from "./numbering";
 import { placeOf } from "./around";
 import { Similar } from "./Similar";
+import { PartViews } from "./PartViews";
 import { Views } from "./Views";
 
 /** A key within so many ms of a part's appearance was meant for the part before it. */
@@ -141,6 +142,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
                 </button>
               </div>
               <DefectList defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />
+              <PartViews inspection={inspection} />
               {shown && <Similar id={id} number={placeOf(inspection, shown.defect)} />}
             </>
           )}

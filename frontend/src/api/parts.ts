@@ -1,0 +1,13 @@
+import { useQuery } from "@tanstack/react-query";
+import { api, told } from "./client";
+import type { components } from "./schema";
+
+export type Part = components["schemas"]["PartOut"];
+
+/** A part from all of its views. `seen` is its newest inspection on screen: with another one the answer may be another. */
+export const usePart = (part: string, seen: string) =>
+  useQuery({
+    queryKey: ["part", part, seen],
+    queryFn: () => told(api.GET("/api/v1/parts/{part}", { params: { path: { part } } })),
+    staleTime: 10_000,
+  });
