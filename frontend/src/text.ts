@@ -110,7 +110,7 @@ export const text = {
   },
   alarms: {
     title: "Alarms",
-    kind: (kind: string) => (kind === "camera" ? "Camera" : kind === "rate" ? "Share of bad parts" : kind === "score" ? "Scores" : kind),
+    kind: (kind: string) => (kind === "camera" ? "Camera" : kind === "rate" ? "Share of bad parts" : kind === "score" ? "Scores" : kind === "appearance" ? "Look of the parts" : kind),
     since: (when: string, ago: string) => `since ${when} (${ago})`,
     look: "Before and after",
     more: (n: number) => `${n} more`,

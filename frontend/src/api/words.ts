@@ -17,6 +17,8 @@ export type Agreement = Schemas["FigureJson"];
 export type Labeller = Schemas["LabellerJson"];
 export type Standing = Schemas["StandingJson"];
 export type Disagreement = Schemas["Disagreement"];
+export type Month = Schemas["MoneyJson"];
+export type Wrong = Schemas["WrongJson"];
 export type Alarm = Schemas["AlarmJson"];
 export type CameraFault = "black" | "white" | "frozen" | "blurred" | "exposure" | "shifted";
 

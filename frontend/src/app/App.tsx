@@ -6,6 +6,7 @@ import { EngineerPage } from "../features/engineer/EngineerPage";
 import { InspectPage } from "../features/inspect/InspectPage";
 import { LabelPage } from "../features/label/LabelPage";
 import { LoginPage } from "../features/login/LoginPage";
+import { MoneyPage } from "../features/money/MoneyPage";
 import { ModelsPage } from "../features/train/ModelsPage";
 import { text } from "../text";
 import { Empty, waiting } from "../ui/States";
@@ -34,6 +35,7 @@ function Inside({ who }: { who: Who }) {
           <Route path="/engineer/:id?">{({ id }) => only("/engineer", <EngineerPage id={id} />)}</Route>
           <Route path="/labels/:tab?">{({ tab }) => only("/labels", <LabelPage at={tab} />)}</Route>
           <Route path="/models">{only("/models", <ModelsPage />)}</Route>
+          <Route path="/money">{only("/money", <MoneyPage />)}</Route>
           <Route path="/">
             <Redirect to="/inspect" replace />
           </Route>

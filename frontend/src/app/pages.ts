@@ -7,6 +7,7 @@ const PAGES: readonly Page[] = [
   { path: "/inspect", name: text.pages.inspect, roles: ["operator", "labeller", "engineer", "admin"] },
   { path: "/engineer", name: text.pages.engineer, roles: ["engineer", "admin"] },
   { path: "/labels", name: text.pages.label, roles: ["labeller", "engineer", "admin"] },
+  { path: "/money", name: text.pages.money, roles: ["engineer", "admin"] },
   { path: "/models", name: text.pages.train, roles: ["engineer", "admin"] },
 ];
 

@@ -3,6 +3,7 @@ import type { Standing } from "../../api/words";
 import { text } from "../../text";
 import { shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
+import { Bounds } from "./Bounds";
 import { Disagreements } from "./Disagreements";
 import { evidenceShare, evidenceText } from "./evidence";
 
@@ -45,6 +46,7 @@ function Proof({ standing }: { standing: Standing }) {
       </dl>
       <Evidence name={words.better} value={standing.e_better} needed={standing.needed} />
       <Evidence name={words.noMoreEscapes} value={standing.e_escapes} needed={standing.needed} />
+      <Bounds standing={standing} />
     </article>
   );
 }
