@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 .venv/bin/python tests/bench/inference_speed.py [MODEL] --mpx 24 --samples DATASET
 
 Ours: whole frames tiled with an exact halo, by every runtime that passes the parity gate on the data set's validation
-images. Others, in torch: MONAI's sliding window (gaussian, overlap 0.5), and a loop over tiles without overlap, which
-is fast and wrong at every seam. `peak` is the share of what a large convolution reaches on this machine in float32.
+images. Others, in torch: MONAI's sliding window (gaussian, overlap 0.5), SAHI's slicing (overlap 0.2, where it is
+installed; `area.py` says how), and a loop over tiles without overlap, which is fast and wrong at every seam. `peak` is
+the share of what a large convolution reaches in float32, in the same run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import segmentation  # isort: skip - first, it lets smp import torchvision beside a CPU torch
 
 import argparse
+import importlib.util
 import resource
 import tempfile
 import time
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from area import sahi_looks
 from monai.inferers import sliding_window_inference
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -36,6 +39,9 @@ from segmentation.tiled import look_at, window_inside
 
 WINDOW = 512
 """Side of the others' tiles, in pixels."""
+
+STRIDE = 32
+"""Sides that every network takes are multiples of it, in pixels."""
 
 
 def frame(mpx: float) -> np.ndarray:
@@ -57,10 +63,12 @@ def as_batch(pixels: np.ndarray) -> torch.Tensor:
 
 
 def naive(network: torch.nn.Module, pixels: np.ndarray) -> None:
-    """Tiles side by side; what lies beyond each is unknown to it."""
-    for y in range(0, pixels.shape[0] - WINDOW + 1, WINDOW):
-        for x in range(0, pixels.shape[1] - WINDOW + 1, WINDOW):
-            network(as_batch(pixels[y : y + WINDOW, x : x + WINDOW]).to(memory_format=torch.channels_last))
+    """Tiles side by side; what lies beyond each is unknown to it. Those at the far sides are smaller."""
+    for y in range(0, pixels.shape[0], WINDOW):
+        for x in range(0, pixels.shape[1], WINDOW):
+            tile = pixels[y : y + WINDOW, x : x + WINDOW]
+            tile = np.pad(tile, [(0, -side % STRIDE) for side in tile.shape], mode="edge")
+            network(as_batch(tile).to(memory_format=torch.channels_last))
 
 
 def flops_per_mpx(network: torch.nn.Module) -> float:
@@ -103,6 +111,10 @@ def main() -> None:
             ),
             "loop without overlap": lambda: naive(network, pixels),
         }
+        if importlib.util.find_spec("sahi") is None:
+            print("SAHI is not installed; see the top of area.py")
+        else:
+            others["SAHI slicing"] = lambda: sahi_looks(own)(pixels)
         seconds = {name: cpu_seconds(run) for name, run in others.items()}
     monai = seconds["MONAI sliding window"]
 
