@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 
 from labeling.order import WAITING
 from labeling.records import Annotation, LabelTask
-from qc.errors import NotFound
+from qc.errors import InvalidInput, NotFound
 from qc.features import Features, Vector, from_bytes, to_bytes
 from qc.records import Exposure, Inspection
 from server.features_records import IMAGE, Feature, Suggestion
@@ -111,6 +111,16 @@ def vectors(session: Session, keys: Iterable[Key], *, encoder: str | None = None
             if (inspection, n, defect) in wanted:
                 found[inspection, n, defect] = from_bytes(data)
     return found
+
+
+def encoder_of(session: Session, keys: Sequence[Key]) -> str:
+    """The model whose encoder saw these defects; raises NotFound, and InvalidInput where it was more than one."""
+    found = {row[0] for key in keys for row in session.execute(sql_select(col(Feature.encoder)).where(*_is(key)))}
+    if not found:
+        raise NotFound("nothing is kept of what an encoder saw of these defects; inspect their parts again")
+    if len(found) > 1:
+        raise InvalidInput(f"these defects were seen by the encoders of {len(found)} models; take those of one station")
+    return str(found.pop())
 
 
 def forget_before(session: Session, moment: datetime) -> int:

@@ -10,9 +10,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser("head", help="a class learnt from a few examples, beside the model")
     below = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    learn = below.add_parser(
-        "learn", help="learn a class from a few defects; the server suggests it from then on"
-    )
+    learn = below.add_parser("learn", help="learn a class from a few defects; the server suggests it from then on")
     learn.add_argument("name", metavar="CLASS")
     learn.add_argument(
         "examples",
@@ -20,9 +18,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         nargs="*",
         help="defects counted from 0 over all images of the part; none: what people labelled so",
     )
-    learn.add_argument(
-        "--to-review", action="store_true", help="it may send parts to a person that the model calls ok"
-    )
+    learn.add_argument("--to-review", action="store_true", help="it may send parts to a person that the model calls ok")
     learn.set_defaults(run=_learn)
 
     listed = below.add_parser("list", help="all heads, the newest first")
@@ -35,7 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _learn(arguments: argparse.Namespace) -> int:
     from qc.errors import InvalidInput
-    from server import clock, features_heads, schema
+    from server import clock, features, features_heads, schema
     from server.db import Database
     from server.models_in_use import find_champion
     from server.settings import read_settings
@@ -55,7 +51,7 @@ def _learn(arguments: argparse.Namespace) -> int:
             row = features_heads.learn(
                 session,
                 arguments.name,
-                encoder=serving[0] if serving else "",
+                encoder=features.encoder_of(session, keys) if keys else serving[0] if serving else "",
                 examples=keys,
                 to_review=arguments.to_review,
                 by="qc head learn",

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import func
 from sqlalchemy import select as sql_select
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from qc.errors import QcError
 from qc.features import Features, pooled
@@ -40,31 +40,30 @@ NICENESS = 15
 
 
 def remake(context: Context, run: JobRun) -> dict[str, Any]:
-    """Make anew what other encoders made, as far as the pictures are still there; then learn the heads again."""
+    """Make anew what other encoders made than that of the model that serves a station, as far as the pictures are
+    still there; then learn the heads again."""
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-    segmenter = context.need_champion().serving()
-    encoder = segmenter.model_id
-    with context.database.read() as session:
-        old = sql_select(func.count(col(Feature.inspection_id).distinct())).where(col(Feature.encoder) != encoder)
-        total = int(session.execute(old).scalar_one())
+    stations = _stale(context)
+    total = sum(stations.values())
     made = gone = 0
-    last: str | None = None
-    while (inspection_id := _next(context, encoder, last)) is not None:
-        last = inspection_id
-        run.check()
-        while context.inspector is not None and context.inspector.busy:
+    for (product, station), _ in sorted(stations.items()):
+        segmenter, last = context.need_champion().serving(product, station), None
+        while (inspection_id := _next(context, product, station, segmenter.model_id, last)) is not None:
+            last = inspection_id
             run.check()
-            threading.Event().wait(IDLE_S)
-        if context.need_champion().serving().model_id != encoder:
-            return {"made": made, "waits": "another model serves now; a job for its features follows"}
-        if _make(context, segmenter, inspection_id):
-            made += 1
-        else:
-            gone += 1
-        if (made + gone) % TOLD_EVERY == 1:
-            run.report(min((made + gone) / max(total, 1), 1.0), f"features of {made + gone} of {total} parts")
-    learnt = _learn_again(context, encoder)
+            while context.inspector is not None and context.inspector.busy:
+                run.check()
+                threading.Event().wait(IDLE_S)
+            if context.need_champion().serving(product, station).model_id != segmenter.model_id:
+                return {"made": made, "waits": "another model serves now; a job for its features follows"}
+            if _make(context, segmenter, inspection_id):
+                made += 1
+            else:
+                gone += 1
+            if (made + gone) % TOLD_EVERY == 1:
+                run.report(min((made + gone) / max(total, 1), 1.0), f"features of {made + gone} of {total} parts")
+    learnt = _learn_again(context)
     if context.features is not None:
         context.features.changed()
     return {"made": made, "pictures_gone": gone, "heads_learnt_again": learnt}
@@ -82,9 +81,24 @@ def forget(context: Context, run: JobRun) -> dict[str, Any]:
     return {"forgotten": number}
 
 
-def _next(context: Context, encoder: str, last: str | None) -> str | None:
-    """The newest inspection before `last` with features of another encoder."""
-    wanted = sql_select(func.max(col(Feature.inspection_id))).where(col(Feature.encoder) != encoder)
+def _stale(context: Context) -> dict[tuple[str, str], int]:
+    """(product, station) -> parts whose features are not of the model that serves there."""
+    columns = col(Feature.product), col(Feature.station), col(Feature.encoder)
+    counted = func.count(col(Feature.inspection_id).distinct())
+    with context.database.read() as session:
+        rows = session.execute(sql_select(*columns, counted).group_by(*columns)).all()
+    found: dict[tuple[str, str], int] = {}
+    for product, station, encoder, number in rows:
+        if context.need_champion().serving(product, station).model_id != encoder:
+            found[product, station] = found.get((product, station), 0) + int(number)
+    return found
+
+
+def _next(context: Context, product: str, station: str, encoder: str, last: str | None) -> str | None:
+    """The newest inspection of a station before `last` with features of another encoder."""
+    wanted = sql_select(func.max(col(Feature.inspection_id))).where(
+        col(Feature.encoder) != encoder, col(Feature.product) == product, col(Feature.station) == station
+    )
     if last is not None:
         wanted = wanted.where(col(Feature.inspection_id) < last)
     with context.database.read() as session:
@@ -126,8 +140,7 @@ def _make(context: Context, segmenter: Segmenter, inspection_id: str) -> bool:
             for place, vector in enumerate(one.defects if one is not None else ())
             if vector is not None
         ]
-        if context.features.encoder == segmenter.model_id:
-            context.features.index.add([key for key, _ in rows], [vector for _, vector in rows])
+        context.features.made([key for key, _ in rows], [vector for _, vector in rows], segmenter.model_id)
     return True
 
 
@@ -140,24 +153,27 @@ def _seen(context: Context, segmenter: Segmenter, exposure: Exposure, pixels: An
     return pooled(seen.cells, read_instances(exposure, context.blobs), boxes, cell_px=seen.cell_px)
 
 
-def _learn_again(context: Context, encoder: str) -> list[str]:
-    """Heads of earlier encoders, from the same examples; one that cannot be learnt stays silent."""
+def _learn_again(context: Context) -> list[str]:
+    """Heads of models that serve no longer, from the same examples; one that cannot be learnt stays silent."""
+    serving = {one.model_id for one in context.need_champion().all_serving()}
     with context.database.read() as session:
-        rows = list(session.exec(select(Head).where(col(Head.retired_at).is_(None), Head.encoder != encoder)))
+        rows = list(session.exec(select(Head).where(col(Head.retired_at).is_(None), col(Head.encoder).not_in(serving))))
     learnt = []
     for row in rows:
+        examples = [(str(i), int(n), int(d)) for i, n, d in row.examples]
         try:
             with context.database.write() as session:
-                _learn(session, row, encoder, context)
+                features_heads.learn(
+                    session,
+                    row.name,
+                    encoder=features.encoder_of(session, examples),
+                    examples=examples,
+                    to_review=row.to_review,
+                    by=row.by,
+                    now=context.now(),
+                )
                 session.commit()
             learnt.append(row.name)
         except QcError as error:
             log.warning("a quick head cannot be learnt again", head=row.name, problem=error.message)
     return learnt
-
-
-def _learn(session: Session, row: Head, encoder: str, context: Context) -> None:
-    examples = [(str(i), int(n), int(d)) for i, n, d in row.examples]
-    features_heads.learn(
-        session, row.name, encoder=encoder, examples=examples, to_review=row.to_review, by=row.by, now=context.now()
-    )

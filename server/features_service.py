@@ -51,15 +51,15 @@ class FeatureService:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._encoder = ""
-        self._index = FeatureIndex()
+        self._served: tuple[tuple[str, ...], ...] = ()
+        self._indexes: dict[str, FeatureIndex] = {}
         self._heads: list[Serving] = []
         self._new: deque[str] = deque()
         self._problem: str | None = None
         self._drawn, self._labels_since = True, EVER
         self._wake, self._stop = threading.Event(), threading.Event()
         context.events.call("inspection", self._inspected)
-        context.events.call("erasure", lambda event: self._index.remove(str(event.data["id"])))
+        context.events.call("erasure", self._erased)
         context.events.call("model", lambda _: self._wake.set())
         context.events.call("label_task", self._labelled)
         self._thread = threading.Thread(target=self._run, name="features", daemon=True)
@@ -67,7 +67,7 @@ class FeatureService:
 
     def state(self) -> dict[str, Any]:
         """For /health; the line does not need it, so that it is never worse than degraded."""
-        state: dict[str, Any] = {"state": "degraded" if self._problem else "ok", "defects": len(self._index)}
+        state: dict[str, Any] = {"state": "degraded" if self._problem else "ok", "defects": len(self)}
         state["heads"] = [head.name for head in self._heads]
         return state | ({"message": self._problem} if self._problem else {})
 
@@ -77,15 +77,32 @@ class FeatureService:
         self._wake.set()
         self._thread.join(timeout=5)
 
-    @property
-    def encoder(self) -> str:
-        """The model whose features are searched; empty while none serves."""
-        return self._encoder
+    def __len__(self) -> int:
+        """Defects that are searched, of all models that serve."""
+        return sum(len(index) for index in list(self._indexes.values()))
 
     @property
-    def index(self) -> FeatureIndex:
-        """The defects of the serving model."""
-        return self._index
+    def encoder(self) -> str:
+        """The champion, which serves where nothing else is assigned; empty while there is none."""
+        return next(iter(self._indexes), "")
+
+    def index(self, encoder: str) -> FeatureIndex:
+        """The defects that one model's encoder saw; raises NotFound for one that serves nowhere."""
+        found = self._indexes.get(encoder)
+        if found is None:
+            raise NotFound(
+                "the features of this part are of a model that serves no longer; they are made anew (see the jobs), "
+                "where its picture is still kept"
+            )
+        return found
+
+    def made(self, keys: list[Key], vectors: list[Vector], encoder: str) -> None:
+        """Vectors were made anew, and are stored."""
+        for name, index in list(self._indexes.items()):
+            if name == encoder:
+                index.add(keys, vectors)
+            elif keys:
+                index.remove(keys[0][0])
 
     def changed(self) -> None:
         """A head was made or retired: look now."""
@@ -105,6 +122,10 @@ class FeatureService:
         except Exception as error:
             log.error("heads could not be asked", exc_info=error)
             return judgement
+
+    def _erased(self, event: Event) -> None:
+        for index in list(self._indexes.values()):
+            index.remove(str(event.data["id"]))
 
     def _inspected(self, event: Event) -> None:
         self._new.append(str(event.data["id"]))
@@ -128,9 +149,12 @@ class FeatureService:
 
     def _step(self) -> None:
         champion = self._context.champion
-        encoder = champion.serving().model_id if champion is not None and champion.wait(0) else ""
-        if encoder and encoder != self._encoder:
-            self._begin(encoder)
+        if champion is not None and champion.wait(0):
+            encoders = [one.model_id for one in champion.all_serving()]
+            served = (tuple(encoders), *sorted((*key, found) for key, found in champion.assigned().items()))
+            if served != self._served:
+                self._begin(encoders)
+                self._served = served
         self._read_heads()
         if self._drawn:
             self._drawn = False
@@ -139,8 +163,15 @@ class FeatureService:
             some = [self._new.popleft() for _ in range(min(len(self._new), 100))]
             self._take(some)
 
-    def _begin(self, encoder: str) -> None:
-        """Another model serves: its vectors are read, and a job makes anew what others made."""
+    def _begin(self, encoders: list[str]) -> None:
+        """Other models serve: their vectors are read, and a job makes anew what others made."""
+        self._indexes = {encoder: self._indexes.get(encoder) or self._read(encoder) for encoder in encoders}
+        with self._context.database.write() as session:
+            if session.execute(sql_select(col(Feature.n)).limit(1)).first() is not None:
+                queue.enqueue(session, REMAKE, now=self._context.now(), key=REMAKE, again=True)
+                session.commit()
+
+    def _read(self, encoder: str) -> FeatureIndex:
         index = FeatureIndex()
         columns = col(Feature.inspection_id), col(Feature.n), col(Feature.defect), col(Feature.vector)
         wanted = (
@@ -151,15 +182,10 @@ class FeatureService:
         )
         with self._context.database.read() as session:
             rows = session.execute(wanted).all()
-            others = session.execute(sql_select(col(Feature.n)).where(col(Feature.encoder) != encoder).limit(1)).first()
         if rows:
             index.add([(r[0], r[1], r[2]) for r in rows], np.stack([from_bytes(r[3]) for r in rows]))
-        self._index, self._encoder = index, encoder
         log.info("features are read", encoder=encoder, defects=len(index))
-        if others is not None:
-            with self._context.database.write() as session:
-                queue.enqueue(session, REMAKE, now=self._context.now(), key=REMAKE, again=True)
-                session.commit()
+        return index
 
     def _read_heads(self) -> None:
         with self._context.database.read() as session:
@@ -183,14 +209,19 @@ class FeatureService:
 
     def _take(self, inspections: list[str]) -> None:
         """What was just judged is found from now on, and moves the windows of its station."""
-        columns = col(Feature.inspection_id), col(Feature.n), col(Feature.defect), col(Feature.vector)
-        wanted = sql_select(*columns).where(
-            col(Feature.encoder) == self._encoder, col(Feature.inspection_id).in_(inspections)
+        columns = (
+            col(Feature.inspection_id),
+            col(Feature.n),
+            col(Feature.defect),
+            col(Feature.encoder),
+            col(Feature.vector),
         )
+        wanted = sql_select(*columns).where(col(Feature.defect) != IMAGE, col(Feature.inspection_id).in_(inspections))
         with self._context.database.read() as session:
             rows = session.execute(wanted).all()
-        found: list[tuple[Key, Vector]] = [((r[0], r[1], r[2]), from_bytes(r[3])) for r in rows if r[2] != IMAGE]
-        self._index.add([key for key, _ in found], [vector for _, vector in found])
+        for encoder, index in self._indexes.items():
+            mine: list[tuple[Key, Vector]] = [((r[0], r[1], r[2]), from_bytes(r[4])) for r in rows if r[3] == encoder]
+            index.add([key for key, _ in mine], [vector for _, vector in mine])
         if self._context.drift is not None:
             self._context.drift.looked_at(inspections)
 

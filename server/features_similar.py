@@ -57,8 +57,8 @@ def similar(session: Session, index: FeatureIndex, key: Key, *, encoder: str, co
     found = features.vectors(session, [key], encoder=encoder)
     if key not in found:
         raise NotFound(
-            "nothing is kept of what the serving model's encoder saw of this defect; the features of earlier parts are "
-            "made anew after a change of the model (see the jobs), and none are kept where they are switched off"
+            "nothing is kept of what this model's encoder saw of this defect; the features of earlier parts are made "
+            "anew after a change of the model (see the jobs)"
         )
     part = session.get(Inspection, key[0])
     near = index.nearest(found[key], 4 * count + 16, but=key)

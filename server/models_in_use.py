@@ -87,6 +87,15 @@ class Champion:
             raise Unavailable(self._problem or "the model is still being loaded; try again in a few seconds")
         return self._serving
 
+    def all_serving(self) -> list[Segmenter]:
+        """Every model that serves somewhere, the champion first; none while there is none."""
+        found = [self._serving, *self._of_its_own.values()]
+        return list({one.model_id: one for one in found if one is not None}.values())
+
+    def assigned(self) -> dict[tuple[str, str], str]:
+        """(product, station) -> id of the model of its own, of those that are loaded."""
+        return {key: one.model_id for key, one in self._of_its_own.items() if one is not None}
+
     def wait(self, seconds: float) -> bool:
         """Wait until a model serves; False when it took longer than `seconds`."""
         return self._ready.wait(seconds)

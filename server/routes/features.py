@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from qc.errors import Unavailable
-from server import features_heads, features_similar
+from server import features, features_heads, features_similar
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
@@ -103,7 +103,8 @@ def similar_defects(
     """Seen before, and what was it? Defects are counted from 0 over all images of the part."""
     service = _service(context)
     key = features_heads.place_of(session, inspection_id, number)
-    found = features_similar.similar(session, service.index, key, encoder=service.encoder, count=limit)
+    encoder = features.encoder_of(session, [key])
+    found = features_similar.similar(session, service.index(encoder), key, encoder=encoder, count=limit)
     said = features_similar.suggestions(session, key)
     return SimilarPage(
         items=[SimilarJson(**asdict(one)) for one in found],
@@ -125,7 +126,7 @@ def learn_head(wish: HeadIn, session: SessionDep, who: IdentityDep, context: Con
     row = features_heads.learn(
         session,
         wish.name,
-        encoder=service.encoder,
+        encoder=features.encoder_of(session, keys) if keys else service.encoder,
         examples=keys,
         to_review=wish.to_review,
         by=who.name,

@@ -48,7 +48,9 @@ def examples(data: DataSet, trunk: Any, wanted: int, number: int, frames: int, s
     for sample in [*(s for s in samples if has[id(s)]), *[s for s in samples if not has[id(s)]][:frames]]:
         if has[id(sample)] and (len(own) >= number or sample.part in seen):
             continue
-        labels, said = sample.labels(data.classes), trunk.segment(sample.pixels())
+        labels = sample.labels(data.classes)
+        found = inspect(Frame(sample.pixels(), "", ""), trunk, Policy(product=""))
+        said = trunk.last
         for class_id in data.classes:
             pieces, boxes = boxes_of(labels == class_id)
             for vector in pooled(said.cells, pieces, boxes, cell_px=said.cell_px).defects:
@@ -57,7 +59,6 @@ def examples(data: DataSet, trunk: Any, wanted: int, number: int, frames: int, s
                     seen.add(sample.part)
                 elif vector is not None and class_id != wanted:
                     others.append((vector, sample.part))
-        found = inspect(Frame(sample.pixels(), "", ""), trunk, Policy(product=""))
         free = [k for k, d in enumerate(found.defects) if not _drawn(labels, d.box)]
         assert found.features is not None
         for k in free[:OTHERS_A_FRAME]:
@@ -79,6 +80,7 @@ def truth(sample: Sample, data: DataSet, wanted: int) -> bool | None:
 def main() -> None:
     from segmentation.heads import average_precision, learn
     from segmentation.model import load_segmenter
+    from segmentation.predict import Remembering
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
@@ -92,7 +94,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     data = open_dataset(arguments.dataset)
-    trunk = replace(load_segmenter(arguments.trunk, threads=1), keep_cells=True)
+    trunk = Remembering(replace(load_segmenter(arguments.trunk, threads=1), keep_cells=True))
     full = load_segmenter(arguments.full, threads=1) if arguments.full else None
     val = data.split("val")
     chosen = np.random.default_rng(arguments.seed).permutation(len(val))[: arguments.images]
@@ -100,9 +102,10 @@ def main() -> None:
     for k in chosen:
         sample = val[int(k)]
         found = inspect(Frame(sample.pixels(), "", ""), trunk, Policy(product=""))
-        said = trunk.segment(sample.pixels())
+        said = trunk.last
         theirs = inspect(Frame(sample.pixels(), "", ""), full, Policy(product="")) if full else None
         assert found.features is not None
+        assert said is not None
         assert said.cells is not None
         vectors = [v for v in found.features.defects if v is not None]
         looked.append((sample, vectors, said.cells.reshape(len(said.cells), -1).T.astype(np.float32), theirs))

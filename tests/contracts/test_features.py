@@ -74,7 +74,7 @@ def test_the_life_of_features(plant):
                 "/api/v1/inspections", data={"part": f"P-{n}", "station": "S"}, files=files, headers=head
             )
             ids.append(answer.json()["id"])
-        wait_for(lambda: len(context.features.index) == 12)
+        wait_for(lambda: len(context.features) == 12)
         near = client.get(f"/api/v1/inspections/{ids[0]}/defects/0/similar?limit=5", headers=head).json()["items"]
         assert {item["part"] for item in near} == {f"P-{n}" for n in range(1, 6)}
         wish = {"name": "stain", "examples": [{"inspection": i, "defect": 0} for i in ids[:6]]}

@@ -63,7 +63,7 @@ def wait_for(true, *, patience=60):
 
 
 def indexed(line, number: int) -> None:
-    wait_for(lambda: len(line.context.features.index) >= number)
+    wait_for(lambda: len(line.context.features) >= number)
 
 
 @pytest.fixture
