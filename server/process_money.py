@@ -46,6 +46,8 @@ class Summary(BaseModel):
     unknown: int
     """Finished, but a reading that decides conformance is missing; not in the money."""
     money: Money
+    worth: str | None = None
+    """What the trial of the advice says, in a sentence; null where none is allowed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from process_opt.model import ProcessModel
 from qc.errors import InvalidInput
-from server import permission, process_learning, process_money
+from server import permission, process_learning, process_money, process_worth
 from server import process_service as service
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
@@ -200,7 +200,7 @@ class ToldPage(BaseModel):
     next_cursor: str | None
 
 
-def _models(request: Request, context: Context) -> service.Models:
+def models_in_memory(request: Request, context: Context) -> service.Models:
     """The models in memory; made at the first request that needs one."""
     state = request.app.state
     if not hasattr(state, "process_models"):
@@ -214,7 +214,7 @@ def processes(request: Request, session: SessionDep, context: ContextDep) -> Pro
     """Every process that is served."""
     lines = []
     for version in service.all_current(session):
-        process = _models(request, context).of(version).process
+        process = models_in_memory(request, context).of(version).process
         steps = [step.name for step in process.steps]
         lines.append(
             ProcessLine(
@@ -232,7 +232,7 @@ def processes(request: Request, session: SessionDep, context: ContextDep) -> Pro
 def process(name: str, request: Request, session: SessionDep, context: ContextDep) -> ProcessWhole:
     """One process: its steps, settings, limits and money, and how well it is known."""
     version = service.current(session, name)
-    source = dict(_models(request, context).of(version).process.source)
+    source = dict(models_in_memory(request, context).of(version).process.source)
     return ProcessWhole(name=name, model=version.model, process=source, report=version.report)
 
 
@@ -243,7 +243,7 @@ def recommendations(
     """What to do with a part; a list of requests gets the list of their answers. One mistake refuses the whole list."""
     with context.database.read() as session:
         version = service.current(session, name)
-    model = _models(request, context).of(version)
+    model = models_in_memory(request, context).of(version)
     one = isinstance(asked, Asked)
     requests = [a.model_dump(exclude_unset=True) for a in _listed(asked)]
     answers = _each(requests, lambda r: service.answer(model, r))
@@ -265,7 +265,7 @@ def what_if(name: str, wondered: Wondered, request: Request, context: ContextDep
         version = service.current(session, name)
     asked = wondered.model_dump(exclude_unset=True)
     settings, run = asked.pop("settings", {}), asked.pop("run", [])
-    return Expected(**service.wonder(_models(request, context).of(version), asked, settings, run))
+    return Expected(**service.wonder(models_in_memory(request, context).of(version), asked, settings, run))
 
 
 @router.get("/processes/{name}/recommendations")
@@ -303,7 +303,7 @@ def outcomes(
     """What was done and what came of it. A part's outcome counts once; the model learns from it soon after."""
     with context.database.read() as session:
         version = service.current(session, name)
-    line: ProcessModel = _models(request, context).of(version)
+    line: ProcessModel = models_in_memory(request, context).of(version)
     checked = _each([c.model_dump() for c in _listed(sent)], lambda c: service.check_outcome(line.process, c))
     now, accepted, unasked = context.now(), 0, list[str]()
     with context.database.write() as session:
@@ -326,9 +326,12 @@ def summary(name: str, request: Request, session: SessionDep, context: ContextDe
     """What the recommendations brought, counted from the outcomes that were told."""
     version = service.current(session, name)
     counted = service.counts(session, name)
-    models = _models(request, context)
+    models = models_in_memory(request, context)
     if models.sums.get(name, (None,))[0] != counted:  # thousands of rows, and asked for by every open page
-        models.sums[name] = (counted, process_money.summary(session, name, models.of(version).process))
+        process = models.of(version).process
+        tried = process_worth.trial_worth(session, name, process, now=context.now())
+        found = process_money.summary(session, name, process)
+        models.sums[name] = (counted, found.model_copy(update={"worth": tried.words if tried else None}))
     return models.sums[name][1]
 
 

@@ -276,3 +276,31 @@ def test_settings_are_tried_by_engineers_only_and_must_exist(served, plant):
     refused = served.post("/processes/seat-bar/what-if", Role.ENGINEER, json={**asked, "settings": {"s9.x": 1}})
     assert refused.status_code == 422
     assert "s9.x" in refused.json()["error"]["message"]
+
+
+def test_a_trial_gives_parts_out_by_lot_and_says_what_advice_is_worth(line, plant, model, tmp_path):
+    from process_opt.model import load_model
+    from process_opt.serving import allowing
+
+    allowing(load_model(model), {"trial": {"name": "autumn", "always": True}}).save(tmp_path / "tried")
+    assert register(line, tmp_path / "tried").returncode == 0
+    lots = []
+    for seed in range(6):
+        asked, part = question(plant, seed=seed)
+        told = ask(line, asked).json()
+        assert told["trial"] == ask(line, asked).json()["trial"]
+        lots.append(told["trial"]["arm"])
+        assert tell(line, finish(part, asked)).status_code == 202
+    worth = line.get("/processes/seat-bar/worth").json()
+
+    assert (worth["trial"], worth["parts"], worth["advised"]) == ("autumn", 6, lots.count("advice"))
+    assert worth["low"] < worth["gain"] < worth["high"]
+    assert line.get("/processes/seat-bar/summary").json()["worth"] == worth["words"]
+
+
+def test_a_process_without_a_trial_says_how_to_allow_one(served):
+    answer = served.get("/processes/seat-bar/worth")
+
+    assert answer.status_code == 404
+    assert "qc process allow" in answer.json()["error"]["message"]
+    assert served.get("/processes/seat-bar/summary").json()["worth"] is None
