@@ -9,6 +9,7 @@
         cameras:
           - {view: top, url: "http://192.168.1.20/snapshot.jpg"}
           - {view: left, folder: /data/left}
+          - {view: right, genicam: {producer: /opt/vendor/producer.cti, device: "40123456", trigger: software}}
         modbus: {host: 0.0.0.0, port: 502, unit: 1}     # or `opcua: true`
         silent_s: 0                       # the PLC must change its life number this often; 0: it need not
     opcua: {host: 0.0.0.0, port: 4840, encrypted: true}     # for the stations that say so
@@ -18,6 +19,7 @@ Without the file nothing of this runs.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -34,19 +36,40 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Trigger(StrEnum):
+    """What makes a GenICam camera take a frame."""
+
+    SOFTWARE = "software"
+    """The station, when its PLC triggers."""
+    HARDWARE = "hardware"
+    """A wire; the frame belongs to the PLC's trigger that comes with it."""
+    FREE_RUN = "free-run"
+    """Nobody: the first frame that arrives after the PLC's trigger is taken."""
+
+
+class GenICamConfig(_Strict):
+    """A GenICam camera, see `server.plant.genicam`."""
+
+    producer: Path
+    device: str | None = None
+    trigger: Trigger = Trigger.SOFTWARE
+    features: dict[str, str | int | float | bool] = {}
+
+
 class CameraConfig(_Strict):
-    """A camera of a station: exactly one of `folder` and `url`."""
+    """A camera of a station: exactly one of `folder`, `url` and `genicam`."""
 
     view: Annotated[str, Field(max_length=64)] = ""
     folder: Path | None = None
     """Where the camera's software writes one picture for each trigger; a picture is taken out of it."""
     url: Annotated[str, Field(pattern="^https?://")] | None = None
     """Asked for a picture at each trigger."""
+    genicam: GenICamConfig | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> CameraConfig:
-        if (self.folder is None) == (self.url is None):
-            raise ValueError("a camera has either a folder or a url")
+        if [self.folder, self.url, self.genicam].count(None) != 2:
+            raise ValueError("a camera has either a folder, or a url, or genicam")
         return self
 
 

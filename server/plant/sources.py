@@ -51,6 +51,10 @@ class Source(Protocol):
         """Why it cannot deliver now; None: it can. May take a second."""
         ...
 
+    def close(self) -> None:
+        """Let the camera go."""
+        ...
+
 
 class FolderSource:
     """A folder into which the camera's software writes one picture for each trigger.
@@ -86,6 +90,9 @@ class FolderSource:
 
     def problem(self) -> str | None:
         return None if self.folder.is_dir() else f"the folder {self.folder} is not there"
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _read(self, file: Path) -> Picture | None:
         """None while it still grows."""
@@ -133,10 +140,17 @@ class UrlSource:
                 return self._problem
         return self._problem
 
+    def close(self) -> None:
+        self._client.close()
+
 
 def source_of(config: CameraConfig) -> Source:
     """The source that a configuration names."""
     if config.folder is not None:
         return FolderSource(config.view, config.folder)
+    if config.genicam is not None:
+        from server.plant.genicam import GenICamSource
+
+        return GenICamSource(config.view, config.genicam)
     assert config.url is not None, "the configuration has been checked"
     return UrlSource(config.view, config.url)

@@ -166,6 +166,8 @@ class Station:
         self._watch.join(timeout=5)
         self._look.join(timeout=5)
         self._keep()
+        for source in self._sources:
+            source.close()
 
     def _inspect(self, job: Job) -> None:
         inspection = ""

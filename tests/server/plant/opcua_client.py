@@ -61,7 +61,7 @@ async def main():
     await subscription.subscribe_events(system, kinds["ResultReadyEvent"])
 
     async def until(wanted):
-        for _ in range(600):
+        for _ in range(3000):
             if (now := (await state.read_value()).Text) == wanted:
                 return
             await asyncio.sleep(0.02)
@@ -85,7 +85,7 @@ async def main():
                 tell(refused=type(error).__name__)
                 continue
             if step.get("read", True):
-                event = await asyncio.wait_for(ear.heard.get(), 20)
+                event = await asyncio.wait_for(ear.heard.get(), 60)
                 tell(job=job, event={**event, "Result": json.loads(event["Result"])})
             else:
                 tell(job=job)

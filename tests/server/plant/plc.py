@@ -12,7 +12,7 @@ import time
 
 from pymodbus.client import ModbusTcpClient
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 NAMES = ("ready", "busy", "results_ready", "ok", "ng", "review", "error", "old")
 
 

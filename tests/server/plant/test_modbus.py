@@ -40,7 +40,7 @@ class Cell:
 
     def configure(self, **settings) -> None:
         station = {
-            "decide_by_s": 10,
+            "decide_by_s": 60,
             "cameras": [{"view": "top", "folder": str(self.camera)}],
             "modbus": {"port": 0},
             **settings,
@@ -62,7 +62,7 @@ class Cell:
         """The PLC's own account: what it read at first, then each result."""
         port = line.context.parts["plant"].wires["brush-1"].port
         done = subprocess.run(
-            [sys.executable, PLC, str(port), json.dumps({"parts": parts})], capture_output=True, text=True, timeout=60
+            [sys.executable, PLC, str(port), json.dumps({"parts": parts})], capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
         first, *rest = [json.loads(told) for told in done.stdout.splitlines()]
@@ -202,7 +202,7 @@ def test_a_plc_that_vanishes_after_its_trigger_finds_the_result_when_it_is_back(
 def test_a_file_that_makes_no_sense_is_named_and_the_server_runs(cell, run_line):
     for change, word in (
         ({"cameras": []}, "stations.brush-1.cameras"),
-        ({"cameras": [{"view": "top"}]}, "either a folder or a url"),
+        ({"cameras": [{"view": "top"}]}, "either a folder, or a url"),
         ({"decide_by_s": -1}, "stations.brush-1.decide_by_s"),
         ({"recipes": {1: "../x"}}, "product"),
         ({"colour": "red"}, "colour"),

@@ -26,7 +26,7 @@ def cell(tmp_path, run_line):
     home.mkdir()
     camera.mkdir()
     station = {
-        "decide_by_s": 10,
+        "decide_by_s": 20,
         "cameras": [{"folder": str(camera)}],
         "opcua": True,
         "recipes": {1: "bar", 2: "hinge"},
@@ -56,7 +56,7 @@ def talk(line, *steps, key=None, options=()):
         input="".join(json.dumps(step) + "\n" for step in steps),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=150,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(told) for told in done.stdout.splitlines()]
