@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.counted import NUMBER
 from process_opt.history import History
 from process_opt.process import Process
 
@@ -65,7 +66,8 @@ def capability(process: Process, history: History) -> dict[str, Any]:
             continue
         y = history.readings[known, j]
         inside[known, j] = (y >= m.lower) & (y <= m.upper)
-        found = {n: None if v is None else round(v, 4) for n, v in indices(y, m.lower, m.upper).items()}
+        values = y if m.kind == NUMBER else y[:0]  # the indices are those of a bell curve, which a count is not
+        found = {n: None if v is None else round(v, 4) for n, v in indices(values, m.lower, m.upper).items()}
         within = round(float(inside[known, j].mean()), 6) if y.size else None
         readings[name] = {**found, "parts": int(y.size), "within": within}
     place = np.array([k for k, _ in process.measurements.values()], dtype=np.int64)

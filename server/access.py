@@ -114,6 +114,7 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/processes/{name}/what-if"): ENGINEERS,
     ("POST", "/processes/{name}/outcomes"): SENDS,
     ("GET", "/processes/{name}/summary"): ANYBODY,
+    ("GET", "/processes/{name}/capability"): ANYBODY,
     ("GET", "/processes/{name}/worth"): ANYBODY,
 }
 """(method, path below /api/v1) -> who may. Names in braces stand for one piece of the path."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from process_opt.model import ProcessModel
 from qc.errors import InvalidInput
-from server import permission, process_learning, process_money, process_worth
+from server import permission, process_camera, process_learning, process_money, process_worth
 from server import process_service as service
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
@@ -245,7 +245,7 @@ def recommendations(
         version = service.current(session, name)
     model = models_in_memory(request, context).of(version)
     one = isinstance(asked, Asked)
-    requests = [a.model_dump(exclude_unset=True) for a in _listed(asked)]
+    requests = _seen(context, model, [a.model_dump(exclude_unset=True) for a in _listed(asked)])
     answers = _each(requests, lambda r: service.answer(model, r))
     now = context.now()
     with context.database.write() as session:
@@ -265,7 +265,8 @@ def what_if(name: str, wondered: Wondered, request: Request, context: ContextDep
         version = service.current(session, name)
     asked = wondered.model_dump(exclude_unset=True)
     settings, run = asked.pop("settings", {}), asked.pop("run", [])
-    return Expected(**service.wonder(models_in_memory(request, context).of(version), asked, settings, run))
+    model = models_in_memory(request, context).of(version)
+    return Expected(**service.wonder(model, _seen(context, model, [asked])[0], settings, run))
 
 
 @router.get("/processes/{name}/recommendations")
@@ -304,7 +305,8 @@ def outcomes(
     with context.database.read() as session:
         version = service.current(session, name)
     line: ProcessModel = models_in_memory(request, context).of(version)
-    checked = _each([c.model_dump() for c in _listed(sent)], lambda c: service.check_outcome(line.process, c))
+    contents = _seen(context, line, [c.model_dump() for c in _listed(sent)])
+    checked = _each(contents, lambda c: service.check_outcome(line.process, c))
     now, accepted, unasked = context.now(), 0, list[str]()
     with context.database.write() as session:
         for content in checked:
@@ -333,6 +335,14 @@ def summary(name: str, request: Request, session: SessionDep, context: ContextDe
         found = process_money.summary(session, name, process)
         models.sums[name] = (counted, found.model_copy(update={"worth": tried.words if tried else None}))
     return models.sums[name][1]
+
+
+def _seen(context: Context, model: ProcessModel, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With what cameras read of the parts filled in."""
+    if not any(m.source for _, m in model.process.measurements.values()):
+        return asked
+    with context.database.read() as session:
+        return process_camera.complete(session, model.process, asked)
 
 
 T = TypeVar("T", Asked, CameOf)
