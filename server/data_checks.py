@@ -135,6 +135,10 @@ def _rows(data: DataSet, remarks: list[Remark]) -> Iterator[_Row]:
         except InvalidInput as error:
             remarks.append(Remark("error", "schema", error.message))
             continue
+        if mask.shape != picture.shape[:2]:
+            told = f"the mask of {frame.image.name} has another size than its picture"
+            remarks.append(Remark("error", "schema", told))
+            continue
         bits, flat = fingerprint(picture)
         yield _Row(
             file=frame.image.name,
@@ -250,9 +254,7 @@ def _policy(counts: Mapping[str, Any], last: Mapping[str, Any] | None) -> list[R
     for name in sorted(set(before) & set(now)):
         old, new = before[name].get("median_area_px"), now[name].get("median_area_px")
         if old and new and not 1 / POLICY_SHIFT <= new / old <= POLICY_SHIFT:
-            told = (
-                f"{name} is drawn {new / old:.2g} times as large as for the last training ({new:g} px against {old:g})"
-            )
+            told = f"{name} is drawn {new / old:.2g} times as large as last time ({new:g} px against {old:g})"
             found.append(Remark("warning", "policy", f"{told}: was the rule of what counts changed?"))
     return found
 
