@@ -8,6 +8,9 @@ from xml.etree import ElementTree
 IMAGE, BRUSH, POLYGON, BOX, CLEAN = "image", "mask", "polygon", "box", "clean"
 """Names of the controls; results refer to them."""
 
+BESIDE = "beside"
+"""The picture of the part's other views, and the field of a task's data that holds its address (`labeling.beside`)."""
+
 CLICK, FRAME = "click", "frame"
 """The two smart tools: a click on a defect, or a frame around it, asks the model for its mask."""
 
@@ -31,21 +34,19 @@ def label_config(labels: Iterable[str], hints: Mapping[str, str] | None = None) 
     `smoothing` is off: a defect of a few pixels is labelled by its pixels, not by what a browser makes of them. The
     brush comes first, because pre-drawn masks are brush regions and the first tool is the one that is ready. That
     nothing is a defect is said above the picture (key 0): below it, on a small screen, nobody sees how to say so.
+
+    The other views stand to the right of the crop and are no place to draw. `valueList` makes them optional: a
+    picture that somebody else puts into the project has none.
     """
     view = ElementTree.Element("View")
     choices = ElementTree.SubElement(view, "Choices", name=CLEAN, toName=IMAGE, choice="multiple", showInline="true")
     ElementTree.SubElement(choices, "Choice", value=NOTHING, hotkey="0")
-    ElementTree.SubElement(
-        view,
-        "Image",
-        name=IMAGE,
-        value="$image",
-        zoom="true",
-        zoomControl="true",
-        brightnessControl="true",
-        contrastControl="true",
-        smoothing="false",
-    )
+    looks = {"zoom": "true", "zoomControl": "true", "brightnessControl": "true", "contrastControl": "true"}
+    row = ElementTree.SubElement(view, "View", style="display: flex; gap: 16px; align-items: flex-start")
+    crop = ElementTree.SubElement(row, "View", style="flex: 3 1 0; min-width: 0")
+    ElementTree.SubElement(crop, "Image", {"name": IMAGE, "value": "$image", "smoothing": "false", **looks})
+    others = ElementTree.SubElement(row, "View", style="flex: 2 1 0; min-width: 0")
+    ElementTree.SubElement(others, "Image", {"name": BESIDE, "valueList": f"${BESIDE}", "smoothing": "true", **looks})
     labels = list(labels)
     for tag, name, extra in (
         ("BrushLabels", BRUSH, {"opacity": "0.5"}),
@@ -79,13 +80,13 @@ def hints_of(config: str) -> dict[str, str]:
     return {label.get("value", ""): label.get("hint", "") for label in labels if label.get("hint")}
 
 
-def has_smart_tools(config: str) -> bool:
-    """Does a project's configuration offer the tools that ask the model?"""
+def is_current(config: str) -> bool:
+    """Does a project's configuration offer the tools that ask the model, and the part's other views?"""
     try:
         root = ElementTree.fromstring(config)
     except ElementTree.ParseError:
         return False
-    return {CLICK, FRAME} <= {tool.get("name") for tool in root}
+    return {CLICK, FRAME, BESIDE} <= {tool.get("name") for tool in root.iter()}
 
 
 def labels_of(config: str) -> list[str]:

@@ -13,18 +13,16 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.draw import polygon
 
 from labeling.config import BOX, BRUSH, CLEAN, CLICK, FRAME, IMAGE, NOTHING, POLYGON, UNSURE
+from labeling.outlines import inside, simplified
+from labeling.strokes import pack, unpack, without_specks
 from qc.dataset import IGNORE
 from qc.errors import InvalidInput
 
 ALPHA = 128
 """A pixel belongs to a brush stroke from this alpha on: the stroke covers half of it or more. Strokes are anti-aliased;
 counting every touched pixel makes a thin scratch 16 % larger, counting only full ones 16 % smaller."""
-
-SPECK_PX = 4
-"""Label Studio can leave marks of a few pixels at the picture's border when a stroke is submitted (its issue 6694)."""
 
 MOST_REGIONS = 5000
 """More regions than this in one annotation are a mistake or an attack."""
@@ -41,67 +39,94 @@ class Drawing:
 
 
 def to_results(
-    mask: NDArray[np.uint8], classes: Mapping[int, str], *, scores: NDArray[np.float32] | None = None
+    mask: NDArray[np.uint8],
+    classes: Mapping[int, str],
+    *,
+    scores: NDArray[np.float32] | None = None,
+    most: int | None = None,
+    polygons: bool = False,
 ) -> list[dict[str, Any]]:
-    """A mask as brush regions, one for each connected blemish of a class: a person can delete or mend each alone.
+    """A mask as regions, one for each connected blemish of a class: a person can delete or mend each alone.
 
     Args:
         mask: `H x W` class ids; 255 becomes the label for "not sure". All zero becomes the choice that nothing is.
         classes: class id to label.
         scores: `H x W` in [0, 1], if a model drew it; a region gets its largest.
+        most: regions at most, the surest (or else the largest) first; what is beyond shares one region a class.
+        polygons: simplified polygons instead of brush strokes, where a polygon can hold the blemish
+            (`labeling.outlines.simplified`). Brush strokes are exact.
 
     Raises:
         InvalidInput: a class id without a name.
     """
-    height, width = mask.shape
-    frame = {"to_name": IMAGE, "original_width": width, "original_height": height, "image_rotation": 0}
-    results: list[dict[str, Any]] = []
+    blemishes = []
     for class_id in (int(c) for c in np.unique(mask) if c):
         if class_id != IGNORE and class_id not in classes:
             raise InvalidInput(f"the mask has class id {class_id}; known are {sorted(classes)}")
         label = UNSURE if class_id == IGNORE else classes[class_id]
-        number, blobs = cv2.connectedComponents((mask == class_id).astype(np.uint8), connectivity=8)
+        own = (mask == class_id).astype(np.uint8)
+        number, blobs, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
         for k in range(1, number):
-            blob = blobs == k
-            value = {"format": "rle", "rle": pack(blob), "brushlabels": [label]}
-            region = {"id": f"r{len(results) + 1}", "type": "brushlabels", "from_name": BRUSH, **frame, "value": value}
-            if scores is not None:
-                region["score"] = round(float(scores[blob].max()), 4)
-            results.append(region)
-    return results or [
+            x, y, w, h, area = (int(v) for v in stats[k])
+            place = np.s_[y : y + h, x : x + w]
+            pixels = blobs[place] == k
+            score = None if scores is None else float(scores[place][pixels].max())
+            blemishes.append(_Blemish(label, place, pixels, area, score))
+    shown = blemishes
+    if most is not None and len(blemishes) > most:
+        surest = sorted(blemishes, key=lambda b: (-(b.score or 0.0), -b.area))
+        shown = surest[:most] + _joined(surest[most:])
+    regions = [_region(blemish, mask.shape[0], mask.shape[1], polygons=polygons) for blemish in shown]
+    return [{"id": f"r{k}", **region} for k, region in enumerate(regions, start=1)] or [
         {"id": "r1", "type": "choices", "from_name": CLEAN, "to_name": IMAGE, "value": {"choices": [NOTHING]}}
     ]
 
 
-def pack(blob: NDArray[np.bool_]) -> list[int]:
-    """Brush strokes as Label Studio packs them: RGBA, all four 255 where `blob` is, in the rle-pack bit stream."""
-    from label_studio_sdk.converter import brush
+@dataclass(frozen=True, slots=True)
+class _Blemish:
+    """A region to be drawn."""
 
-    return list(brush.mask2rle(np.where(blob, 255, 0).astype(np.uint8)))  # type: ignore[no-untyped-call]
+    label: str
+    place: tuple[slice, slice]
+    """Rows and columns on the crop."""
+    pixels: NDArray[np.bool_]
+    """Which of them are its own."""
+    area: int
+    score: float | None
 
 
-def unpack(rle: Any, *, height: int, width: int) -> NDArray[np.uint8]:
-    """The alpha of packed brush strokes, `H x W`.
+def _joined(blemishes: Sequence[_Blemish]) -> list[_Blemish]:
+    """All blemishes of a label as one."""
+    found = []
+    for label in dict.fromkeys(b.label for b in blemishes):
+        own = [b for b in blemishes if b.label == label]
+        top, left = (min(b.place[axis].start for b in own) for axis in (0, 1))
+        bottom, right = (max(b.place[axis].stop for b in own) for axis in (0, 1))
+        pixels = np.zeros((bottom - top, right - left), bool)
+        for b in own:
+            rows, columns = b.place
+            pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] |= b.pixels
+        scores = [b.score for b in own if b.score is not None]
+        place = np.s_[top:bottom, left:right]
+        found.append(_Blemish(label, place, pixels, int(pixels.sum()), max(scores, default=None)))
+    return found
 
-    Raises:
-        InvalidInput: not a list of bytes, damaged, or not of this size; nothing is allocated for a size it claims.
-    """
-    from label_studio_sdk.converter import brush
 
-    try:
-        data = bytes(rle)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"brush strokes are not a list of bytes: {error}") from error
-    claimed = int.from_bytes(data[:4], "big")
-    if claimed != 4 * height * width:
-        raise InvalidInput(
-            f"brush strokes hold {claimed} values; a crop of {width} x {height} px has {4 * height * width}"
-        )
-    try:
-        values = brush.decode_rle(data)
-    except (ValueError, IndexError, OverflowError) as error:
-        raise InvalidInput("brush strokes are damaged or end too early") from error
-    return np.asarray(values, np.uint8).reshape(height, width, 4)[..., 3]
+def _region(blemish: _Blemish, height: int, width: int, *, polygons: bool) -> dict[str, Any]:
+    """The region in Label Studio's words."""
+    ring = simplified(blemish.pixels) if polygons else None
+    region: dict[str, Any] = {"to_name": IMAGE, "original_width": width, "original_height": height, "image_rotation": 0}
+    rows, columns = blemish.place
+    if ring is not None:
+        corners = (ring + np.array([columns.start, rows.start])) * (100 / width, 100 / height)
+        value: dict[str, Any] = {"points": corners.tolist(), "closed": True, "polygonlabels": [blemish.label]}
+        region |= {"type": "polygonlabels", "from_name": POLYGON, "value": value}
+    else:
+        blob = np.zeros((height, width), bool)
+        blob[blemish.place] = blemish.pixels
+        value = {"format": "rle", "rle": pack(blob), "brushlabels": [blemish.label]}
+        region |= {"type": "brushlabels", "from_name": BRUSH, "value": value}
+    return region if blemish.score is None else region | {"score": round(blemish.score, 4)}
 
 
 def from_results(
@@ -186,12 +211,9 @@ def _blob(result: Mapping[str, Any], *, height: int, width: int) -> tuple[NDArra
     """Where a region is, `H x W`, and how many stray marks were left out."""
     value = _value(result)
     if result["type"] == "brushlabels":
-        return _without_specks(unpack(value.get("rle"), height=height, width=width) >= ALPHA)
+        return without_specks(unpack(value.get("rle"), height=height, width=width) >= ALPHA)
     corners = _corners(value, str(result.get("id")), height=height, width=width)
-    blob: NDArray[np.bool_] = np.zeros((height, width), bool)
-    # Label Studio's lengths start at the picture's edge; the centre of the first pixel lies half a pixel inside.
-    rows, columns = polygon(corners[:, 1] - 0.5, corners[:, 0] - 0.5, blob.shape)
-    blob[rows, columns] = True
+    blob = inside(corners, height=height, width=width)
     if not blob.any():  # thinner than a pixel: the person still pointed at something
         line = np.zeros(blob.shape, np.uint8)
         cv2.polylines(line, [np.floor(corners).astype(np.int32)], isClosed=True, color=1)
@@ -215,18 +237,3 @@ def _corners(value: Mapping[str, Any], name: str, *, height: int, width: int) ->
     if len(corners) < 2 or not np.isfinite(corners).all() or np.abs(corners).max() > 100 * max(width, height):
         raise InvalidInput(f"region {name} has no proper corners")
     return corners
-
-
-def _without_specks(blob: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
-    """A brush region without marks of up to `SPECK_PX` pixels at the border, where it has something larger besides."""
-    number, blobs, stats, _ = cv2.connectedComponentsWithStats(blob.astype(np.uint8), connectivity=8)
-    if number <= 2 or stats[1:, cv2.CC_STAT_AREA].max() <= SPECK_PX:
-        return blob, 0
-    height, width = blob.shape
-    keep = np.ones(number, bool)
-    keep[0] = False
-    for k in range(1, number):
-        x, y, w, h, area = (int(v) for v in stats[k])
-        at_border = x == 0 or y == 0 or x + w == width or y + h == height
-        keep[k] = area > SPECK_PX or not at_border
-    return keep[blobs], int((~keep[1:]).sum())

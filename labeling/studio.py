@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from labeling.book import Told
-from labeling.config import has_smart_tools, hints_of, label_config, labels_of
+from labeling.config import hints_of, is_current, label_config, labels_of
 from qc.errors import InvalidInput, NotFound, Unavailable
 
 TITLE = "Defects to outline"
@@ -25,6 +25,11 @@ URGENT_FIRST = "Most urgent first"
 
 BY_SCORE = "-tasks:predictions_score"
 """How earlier versions ordered that view; a proposal's score does not change, and the order does."""
+
+DESCRIPTION = (
+    "Crops that the inspection was in doubt about, with the part's other views beside them. Correct what is drawn, "
+    "then submit. The same outlines as polygons stand one tab to the right."
+)
 
 KEY = "label_task"
 """The field of a task's data that holds our id; by it a task is found again after a crash."""
@@ -63,6 +68,18 @@ class Listed:
     """Changes whenever an annotation is made, changed or removed."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """What we gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A task to be made."""
+
+    data: Mapping[str, Any]
+    proposals: Sequence[Sequence[Mapping[str, Any]]]
+    """Results, each a proposal of its own; Label Studio's page begins with the last."""
+    score: float
+    model: str
+    """Version of the model that proposes."""
 
 
 @dataclass(slots=True)
@@ -127,7 +144,7 @@ class Studio:
         labels = list(self.classes.values())
         wanted = {
             "title": title,
-            "description": "Crops that the inspection was in doubt about. Correct what is drawn, then submit.",
+            "description": DESCRIPTION,
             "enable_empty_annotation": False,
             "show_collab_predictions": True,
             "maximum_annotations": 1,
@@ -144,7 +161,7 @@ class Studio:
             changes = {k: v for k, v in wanted.items() if made.get(k) != v}
             shown = {label: words for label, words in hints.items() if label in all_labels}
             same = set(there) == set(all_labels) and hints_of(made["label_config"]) == shown
-            if not same or not has_smart_tools(made["label_config"]):
+            if not same or not is_current(made["label_config"]):
                 changes["label_config"] = label_config(all_labels, hints)
             if changes:
                 self.call("PATCH", f"api/projects/{made['id']}/", json=changes)
@@ -235,38 +252,73 @@ class Studio:
 
     def find_task(self, key: str) -> Listed | None:
         """The task with our id; the oldest if a crash made two."""
-        item = {"filter": f"filter:tasks:data.{KEY}", "operator": "equal", "type": "String", "value": key}
-        query = {"filters": {"conjunction": "and", "items": [item]}}
-        found = [t for t in self._list(query) if t.key == key]
-        return min(found, key=lambda t: (-t.annotations, t.id), default=None)
+        return self.find_tasks([key]).get(key)
+
+    def find_tasks(self, keys: Sequence[str]) -> dict[str, Listed]:
+        """Those of our ids that are there, in one request; of two with the same id the one with more annotations."""
+        equal = {"filter": f"filter:tasks:data.{KEY}", "operator": "equal", "type": "String"}
+        query = {"filters": {"conjunction": "or", "items": [equal | {"value": key} for key in keys]}}
+        found: dict[str, Listed] = {}
+        for task in sorted(self._list(query), key=lambda t: (-t.annotations, t.id)) if keys else ():
+            if task.key in keys:
+                found.setdefault(task.key, task)
+        return found
 
     def tasks(self) -> Iterator[Listed]:
         """All tasks of our project."""
         return self._list(None)
 
     def upload(self, picture: bytes, *, name: str) -> str:
-        """Store a PNG there; the address under which Label Studio shows it."""
+        """Store a PNG or JPEG there; the address under which Label Studio shows it."""
+        return self.upload_all({name: picture})[name]
+
+    def upload_all(self, pictures: Mapping[str, bytes]) -> dict[str, str]:
+        """Store PNG or JPEG files there, in two requests; the address of each by its name.
+
+        Args:
+            pictures: file name, of letters, digits, `.`, `_` and `-`, to its bytes.
+        """
+        if not pictures:
+            return {}
+        kinds = {name: "image/jpeg" if name.endswith(".jpg") else "image/png" for name in pictures}
         answer = self.call(
             "POST",
             f"api/projects/{self.project}/import",
             params={"commit_to_project": "false"},
-            files={"file": (name, picture, "image/png")},
+            files={name: (name, picture, kinds[name]) for name, picture in pictures.items()},
         )
-        stored = self.call("GET", f"api/import/file-upload/{answer['file_upload_ids'][0]}")
-        return f"/data/{stored['file']}"
+        ids = answer["file_upload_ids"]
+        path = f"api/projects/{self.project}/file-uploads"
+        stored = [str(each["file"]) for each in self.call("GET", path, params={"ids": json.dumps(ids)})]
+        addresses = {}
+        for name in pictures:  # it is stored under eight characters and a dash before the name
+            file = next((f for f in stored if f.rpartition("/")[2][9:] == name), None)
+            if file is None:
+                raise Unavailable(f"Label Studio on {self.url} did not keep the picture {name}; it is sent again")
+            addresses[name] = f"/data/{file}"
+        return addresses
 
     def create_task(
         self, data: Mapping[str, Any], result: Sequence[Mapping[str, Any]], *, score: float, model: str
     ) -> int:
         """Make a task together with a first proposal, in one request; its number."""
-        prediction = {"result": list(result), "score": score, "model_version": model}
-        answer = self.call(
-            "POST",
-            f"api/projects/{self.project}/import",
-            params={"return_task_ids": "true"},
-            json=[{"data": dict(data), "predictions": [prediction]}],
-        )
-        return int(answer["task_ids"][0])
+        return self.create_tasks([Wanted(data, [result], score, model)])[0]
+
+    def create_tasks(self, wanted: Sequence[Wanted]) -> list[int]:
+        """Make tasks together with their proposals, in one request: all or none; their numbers, in the same order."""
+        body = [
+            {
+                "data": dict(each.data),
+                "predictions": [
+                    {"result": list(result), "score": each.score, "model_version": each.model}
+                    for result in each.proposals
+                ],
+            }
+            for each in wanted
+        ]
+        path = f"api/projects/{self.project}/import"
+        answer = self.call("POST", path, params={"return_task_ids": "true"}, json=body)
+        return [int(number) for number in answer["task_ids"]]
 
     def task(self, number: int) -> dict[str, Any]:
         """One task with its annotations; raises NotFound."""
@@ -365,6 +417,15 @@ def _listed(task: Mapping[str, Any]) -> Listed:
         data=data if isinstance(data, Mapping) else {},
         fingerprint=f"{task.get('updated_at')} {task.get('total_annotations')} {task.get('cancelled_annotations')}",
     )
+
+
+def answers(url: str, *, patience_s: float = 5.0) -> bool:
+    """Does a Label Studio answer there?"""
+    try:
+        with _client(url, patience_s) as client:
+            return client.get(f"{url.rstrip('/')}/health").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def _client(url: str, timeout_s: float) -> httpx.Client:

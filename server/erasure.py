@@ -18,6 +18,7 @@ from sqlalchemy import delete, text, update
 from sqlmodel import Session, col, select
 
 from labeling.book_records import BookExample, Ruling
+from labeling.config import BESIDE
 from labeling.records import Annotation, LabelTask
 from labeling.studio import Studio
 from process_opt.records import Approval, Outcome, ProcessVersion, Recommendation
@@ -137,11 +138,12 @@ def forget_tasks(studio: Studio, numbers: list[int], media: Path | None) -> tupl
     removed, left = 0, []
     for number in numbers:
         try:
-            picture = str(studio.task(number).get("data", {}).get("image", ""))
+            data = studio.task(number).get("data", {})
         except NotFound:
             continue
+        pictures = [str(data.get("image", "")), *map(str, data.get(BESIDE) or [])]
         uploads = studio.call("GET", f"api/projects/{studio.project}/file-uploads", params={"all": "true"})
-        mine = [upload for upload in uploads if picture.endswith(f"/{upload['file']}")]
+        mine = [upload for upload in uploads if any(p.endswith(f"/{upload['file']}") for p in pictures)]
         if mine:
             ids = [upload["id"] for upload in mine]
             studio.call("DELETE", f"api/projects/{studio.project}/file-uploads", json={"file_upload_ids": ids})
@@ -151,7 +153,7 @@ def forget_tasks(studio: Studio, numbers: list[int], media: Path | None) -> tupl
                 file.unlink(missing_ok=True)
             else:
                 left.append(str(upload["file"]))
-        studio.delete_task(number)  # last: by it the picture is found again, should this be cut off
+        studio.delete_task(number)  # last: by it the pictures are found again, should this be cut off
         removed += 1
     return removed, left
 

@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from labeling import order
 from labeling.collect import Outcome, collect_task, receive
 from labeling.collect import sweep as sweep_all
-from labeling.push import push_open_tasks
+from labeling.push import learn_places, push_open_tasks
 from labeling.records import LabelTask, TaskState
 from qc.errors import NotFound, Unavailable
 from qc.records import Inspection
@@ -66,7 +66,10 @@ def push(context: Context, run: JobRun) -> dict[str, Any]:
         _tell(context, _changed_at(context, now))
         created, found, failed = created + pushed.created, found + pushed.found, failed + pushed.failed
         if not pushed.created + pushed.found + pushed.failed:
-            return {"created": created, "found": found, "failed": failed}
+            break
+    with context.database.read() as session:
+        learn_places(session, context.blobs, run.clock())  # after all are pushed: it serves the next ones
+    return {"created": created, "found": found, "failed": failed}
 
 
 def rank(context: Context, run: JobRun) -> dict[str, Any]:

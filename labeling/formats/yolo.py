@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from skimage.draw import polygon
 
 from labeling.formats.common import ENDINGS, Builder, Passed, link, size_of, whole
+from labeling.outlines import inside, outline
 from qc.dataset import IGNORE, SPLITS, DataSet
 from qc.errors import InvalidInput
 
@@ -42,7 +42,7 @@ def write(data: DataSet, out: Path) -> Passed:
                 for n in range(1, number):
                     x, y, w, h, area = (int(v) for v in stats[n])
                     ring = outline(labels[y : y + h, x : x + w] == n)
-                    passed.lose("holes filled", int(_inside(ring, h, w).sum() != area))
+                    passed.lose("holes filled", int(inside(ring, height=h, width=w).sum() != area))
                     points = (ring + np.array([x, y])) / np.array([width, height])
                     lines.append(" ".join([str(k), *(f"{v:.{DIGITS}f}" for v in points.ravel())]))
             target = work / "labels" / sample.split / f"{sample.name}.txt"
@@ -55,46 +55,6 @@ def write(data: DataSet, out: Path) -> Passed:
         about = {"path": ".", **sides, "names": {k: data.classes[c] for c, k in order.items()}}
         (work / "data.yaml").write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return passed
-
-
-def outline(pixels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The outer edge of a region of side-by-side pixels: `N x 2` corners (x, y); pixel (0, 0) covers [0, 1] squared."""
-    padded = np.pad(pixels, 1)
-    inner = padded[1:-1, 1:-1]
-    steps: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for edges, start, end in (
-        (inner & ~padded[:-2, 1:-1], (0, 0), (1, 0)),  # upper edges run right
-        (inner & ~padded[1:-1, 2:], (1, 0), (1, 1)),  # right edges run down
-        (inner & ~padded[2:, 1:-1], (1, 1), (0, 1)),  # lower edges run left
-        (inner & ~padded[1:-1, :-2], (0, 1), (0, 0)),  # left edges run up
-    ):
-        for y, x in np.argwhere(edges).tolist():
-            steps.setdefault((x + start[0], y + start[1]), []).append((x + end[0], y + end[1]))
-    first = min(steps, key=lambda p: (p[1], p[0]))  # on the outer edge, never on a hole's
-    ring, at, heading = [first], first, (1, 0)
-    while True:
-        ways = steps[at]
-        # where two edges meet at a corner, turn right: the region is side by side, so that this stays outside
-        ahead = min(ways, key=lambda p: _turn(heading, (p[0] - at[0], p[1] - at[1])))
-        way = (ahead[0] - at[0], ahead[1] - at[1])
-        if len(ring) > 1 and way == heading:
-            ring.pop()
-        at, heading = ahead, way
-        if at == first:
-            return np.array(ring, np.float64)
-        ring.append(at)
-
-
-def _turn(before: tuple[int, int], after: tuple[int, int]) -> int:
-    """0 for a turn to the right (downwards is y), 1 straight on, 2 to the left."""
-    return 1 - (before[0] * after[1] - before[1] * after[0])
-
-
-def _inside(ring: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.zeros((height, width), bool)
-    rows, columns = polygon(ring[:, 1] - 0.5, ring[:, 0] - 0.5, found.shape)
-    found[rows, columns] = True
-    return found
 
 
 def read(folder: Path, out: Path) -> Passed:
@@ -144,5 +104,6 @@ def _mask(text: Path, shape: tuple[int, int], classes: dict[int, str]) -> NDArra
             raise InvalidInput(f"{text.name} line {number}: data.yaml names no class {words[0]}")
         if len(values) < 6 or len(values) % 2 or not np.isfinite(values).all():
             raise InvalidInput(f"{text.name} line {number} is no polygon of three or more corners")
-        mask[_inside(values.reshape(-1, 2) * [width, height], height, width)] = class_id
+        ring = values.reshape(-1, 2) * [width, height]
+        mask[inside(ring, height=height, width=width)] = class_id
     return mask

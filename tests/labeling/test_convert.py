@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from labeling.config import NOTHING, UNSURE, label_config, labels_of
-from labeling.convert import from_results, pack, to_results, unpack
+from labeling.convert import from_results, to_results
+from labeling.strokes import pack, unpack
 from qc.errors import InvalidInput
 
 CLASSES = {1: "scratch", 2: "dent", 7: "pit & <hole>"}

@@ -16,10 +16,10 @@ from sqlmodel import select
 
 from labeling import book
 from labeling.collect import Outcome, collect_task, receive, sweep
-from labeling.config import has_smart_tools, hints_of, label_config, labels_of
+from labeling.config import hints_of, is_current, label_config, labels_of
 from labeling.convert import from_results, to_results
 from labeling.people import newest_of_each
-from labeling.push import push_open_tasks
+from labeling.push import TOGETHER, push_open_tasks
 from labeling.records import Annotation, LabelTask, TaskState
 from labeling.studio import URGENT_FIRST, Studio
 from labeling.studio_process import StudioProcess
@@ -53,7 +53,7 @@ def collected(line, studio, task):
 def test_a_task_shows_the_crop_pixel_for_pixel_with_the_models_mask_and_the_way_back(line, studio):
     task = line.asks_in(studio, boxes=[SCRATCH], part="P-7", frame=(1500, 2000))
     there = studio.task(task.studio_task_id)
-    data, (prediction,) = there["data"], there["predictions"]
+    data, (polygons, prediction) = there["data"], there["predictions"]
     (exposure,) = line.exposures(line.session.get(type(line.inspects()), task.inspection_id))
 
     shown = httpx.get(studio.url + data["image"], headers={"Authorization": f"Token {studio.token}"}, trust_env=False)
@@ -67,6 +67,8 @@ def test_a_task_shows_the_crop_pixel_for_pixel_with_the_models_mask_and_the_way_
     wanted[y - crop.y : y - crop.y + h, x - crop.x : x - crop.x + w] = 1
     assert (proposed == wanted).all()
     assert (prediction["score"], prediction["model_version"]) == (0.5, "sha256:feed")
+    assert [r["type"] for r in polygons["result"]] == ["polygonlabels"]
+    assert (from_results(polygons["result"], CLASSES, height=crop.height, width=crop.width).mask == wanted).all()
     assert (data["part"], data["view"], data["inspection"], data["n"]) == ("P-7", "top", task.inspection_id, 0)
     assert (data["crop"], data["sha256"], data["label_task"]) == (crop.as_list(), exposure.sha256, task.id)
     assert task.state is TaskState.PUSHED
@@ -353,15 +355,15 @@ def test_a_forged_webhook_can_make_us_look_but_not_believe(line, studio):
 
 
 def test_killing_label_studio_in_the_middle_of_a_push_doubles_and_loses_nothing(line, studio, process):
-    for k in range(6):
+    for k in range(TOGETHER + 4):
         line.asks(line.inspects(part=f"P-{k}", boxes=[SCRATCH]))
 
-    def kill_after_two(done):
-        if done == 2:
+    def kill_after_some(done):
+        if done == TOGETHER:
             os.killpg(process.pid, signal.SIGKILL)
 
     with pytest.raises(Unavailable):
-        push_open_tasks(line.session, studio, line.blobs, line.now, progress=kill_after_two)
+        push_open_tasks(line.session, studio, line.blobs, line.now, progress=kill_after_some)
     line.session.rollback()
     process.stop()
     process.start()
@@ -440,4 +442,4 @@ def test_an_older_project_gets_the_tools_that_ask_the_model(line, studio):
     old = label_config(["scratch", "dent"]).replace('name="click"', 'name="other"')
     studio.call("PATCH", f"api/projects/{studio.project}/", json={"label_config": old})
     studio.ensure_project(CLASSES, title=studio.call("GET", f"api/projects/{studio.project}/")["title"])
-    assert has_smart_tools(studio.call("GET", f"api/projects/{studio.project}/")["label_config"])
+    assert is_current(studio.call("GET", f"api/projects/{studio.project}/")["label_config"])

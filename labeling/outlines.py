@@ -1,0 +1,106 @@
+"""Polygons and the pixels they hold: the edge of a region, and back.
+
+A pixel is a unit square, and a polygon holds it if it holds its centre. The inside is where the polygon winds around a
+point, as the page of Label Studio fills it (the non-zero rule), so that what a person sees is what is collected. A
+centre on an edge belongs to the polygon on its right (or below), never to both of two that share the edge.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Ring = NDArray[np.float64]
+"""`N x 2`, the corners (x, y) of a closed polygon; pixel (0, 0) covers [0, 1] squared."""
+
+FAITHFUL = 0.9
+"""Intersection over union with its region that a simplified polygon must keep; a person corrects the rest."""
+
+MOST_CORNERS = 150
+"""A polygon with more corners is more work to mend than a brush stroke."""
+
+COARSENESS_PX = (2.0, 1.0, 0.5, 0.0)
+"""How far a simplified outline may lie from the exact one; the coarsest that is `FAITHFUL` is taken."""
+
+
+def outline(pixels: NDArray[np.bool_], *, diagonal: bool = False) -> Ring:
+    """The outer edge of a region, along the edges of its pixels. Holes are passed over.
+
+    Args:
+        pixels: one connected region, anywhere in the picture.
+        diagonal: it may be connected by corners alone; the outline then touches itself there.
+    """
+    padded = np.pad(pixels, 1)
+    inner = padded[1:-1, 1:-1]
+    steps: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for edges, start, end in (
+        (inner & ~padded[:-2, 1:-1], (0, 0), (1, 0)),  # upper edges run right
+        (inner & ~padded[1:-1, 2:], (1, 0), (1, 1)),  # right edges run down
+        (inner & ~padded[2:, 1:-1], (1, 1), (0, 1)),  # lower edges run left
+        (inner & ~padded[1:-1, :-2], (0, 1), (0, 0)),  # left edges run up
+    ):
+        for y, x in np.argwhere(edges).tolist():
+            steps.setdefault((x + start[0], y + start[1]), []).append((x + end[0], y + end[1]))
+    first = min(steps, key=lambda p: (p[1], p[0]))  # on the outer edge, never on a hole's
+    ring, at, heading = [first], first, (1, 0)
+    choose = max if diagonal else min
+    while True:
+        # Where two regions meet at a corner: to the right stays on this side of it, to the left goes across.
+        ahead = choose(steps[at], key=lambda p: _turn(heading, (p[0] - at[0], p[1] - at[1])))
+        way = (ahead[0] - at[0], ahead[1] - at[1])
+        if len(ring) > 1 and way == heading:
+            ring.pop()
+        at, heading = ahead, way
+        if at == first:
+            return np.array(ring, np.float64)
+        ring.append(at)
+
+
+def _turn(before: tuple[int, int], after: tuple[int, int]) -> int:
+    """0 for a turn to the right (downwards is y), 1 straight on, 2 to the left."""
+    return 1 - (before[0] * after[1] - before[1] * after[0])
+
+
+def inside(ring: Ring, *, height: int, width: int) -> NDArray[np.bool_]:
+    """The pixels whose centres a polygon holds, `H x W`; corners may lie outside of the picture."""
+    winds = np.zeros((height, width + 1), np.int32)
+    for (x1, y1), (x2, y2) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        if y1 == y2:
+            continue
+        top, bottom = sorted((y1, y2))
+        first, last = max(int(np.ceil(top - 0.5)), 0), min(int(np.ceil(bottom - 0.5)), height)
+        if first >= last:
+            continue
+        rows = np.arange(first, last)
+        along = x1 + (rows + 0.5 - y1) * ((x2 - x1) / (y2 - y1))
+        columns = np.clip(np.ceil(along - 0.5), 0, width).astype(np.int64)
+        winds[rows, columns] += 1 if y2 > y1 else -1
+    found: NDArray[np.bool_] = np.cumsum(winds, axis=1)[:, :width] != 0
+    return found
+
+
+def simplified(pixels: NDArray[np.bool_]) -> Ring | None:
+    """An outline with few corners that holds a region about: what a person can mend by moving corners.
+
+    Args:
+        pixels: one region, connected by edges or corners.
+
+    Returns:
+        The coarsest of `COARSENESS_PX` that is `FAITHFUL`; None for what a polygon cannot hold (a ring), or only with
+        more than `MOST_CORNERS` corners.
+    """
+    height, width = pixels.shape
+    exact = outline(pixels, diagonal=True)
+    area = int(pixels.sum())
+    for coarse in COARSENESS_PX:
+        ring = exact
+        if coarse:
+            ring = cv2.approxPolyDP(exact.astype(np.float32)[:, None], coarse, True)[:, 0].astype(np.float64)
+        if not 3 <= len(ring) <= MOST_CORNERS:
+            continue
+        held = inside(ring, height=height, width=width)
+        common = int((held & pixels).sum())
+        if common >= FAITHFUL * (area + int(held.sum()) - common):
+            return ring
+    return None
