@@ -96,8 +96,11 @@ class FolderSource:
 
     def _read(self, file: Path) -> Picture | None:
         """None while it still grows."""
-        data = file.read_bytes()
-        if not data or len(data) != file.stat().st_size:
+        try:
+            data = file.read_bytes()
+            if not data or len(data) != file.stat().st_size:
+                return None
+        except FileNotFoundError:  # somebody else took it, or it was put aside as too late
             return None
         self._given = file
         return Picture(data, file.name, self.view)

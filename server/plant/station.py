@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ PLC = "plc:"
 """Begins the trigger ids of parts that a PLC triggered; the number of the trigger follows."""
 LOOK_S = 0.5
 """How often camera and model are asked whether they are there, in seconds."""
+UNTOLD = 10_000
+"""Results that wait for their entry in the trail while the database is away; beyond that the oldest are dropped."""
 QUIET_S = 0.2
 """After an error: how long a picture of the trigger that failed may still be on its way, in seconds."""
 
@@ -78,7 +81,8 @@ class Station:
         self._lock = threading.Lock()
         self._state = _remembered(memory) or State(number=_counted(context, name))
         self._problem: str | None = "it has just started"
-        self._told = self._state.reply
+        self._untold: deque[Reply] = deque(maxlen=UNTOLD)
+        self._keeping = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._wake, self._tidy, self._stop = threading.Event(), threading.Event(), threading.Event()
         self._work = ThreadPoolExecutor(1, thread_name_prefix=f"plc-{name}")
@@ -91,9 +95,9 @@ class Station:
         """The PLC wrote something. Quick: what takes long happens elsewhere."""
         with self._lock:
             now = self._now()
-            self._state, job = handshake.heard(
-                handshake.passed(self._state, now, self._rules), inputs, self._rules, now
-            )
+            self._move(handshake.passed(self._state, now, self._rules))
+            state, job = handshake.heard(self._state, inputs, self._rules, now)
+            self._move(state)
             if job is not None:
                 self._work.submit(self._inspect, job)
             unclean = handshake.wants_cleaning(self._state)
@@ -105,14 +109,15 @@ class Station:
         """For a wire whose calls have answers: the trigger's number, or None, and nothing has happened."""
         with self._lock:
             now = self._now()
-            self._state = handshake.passed(self._state, now, self._rules)
+            self._move(handshake.passed(self._state, now, self._rules))
             if self._state.phase != Phase.READY:
                 return None
-            self._state, job = handshake.heard(self._state, inputs, self._rules, now)
+            state, job = handshake.heard(self._state, inputs, self._rules, now)
+            self._move(state)
             number = self._state.number
             if job is not None:
                 self._work.submit(self._inspect, job)
-            self._state, _ = handshake.heard(self._state, replace(inputs, trigger=False), self._rules, now)
+            self._move(handshake.heard(self._state, replace(inputs, trigger=False), self._rules, now)[0])
         self._notice()
         return number
 
@@ -133,13 +138,13 @@ class Station:
     def lost(self) -> None:
         """The wire to the PLC is cut."""
         with self._lock:
-            self._state = handshake.lost(self._state)
+            self._move(handshake.lost(self._state))
         log.warning("the PLC is gone", station=self.name)
 
     def shown(self) -> Shown:
         """What the PLC reads now; what is due by now is late in it, whether or not anybody has noticed before."""
         with self._lock:
-            self._state = handshake.passed(self._state, self._now(), self._rules)
+            self._move(handshake.passed(self._state, self._now(), self._rules))
             state = self._state
         return Shown(handshake.signals(state), state.reply, state.number, state.inputs.recipe)
 
@@ -164,6 +169,7 @@ class Station:
         self._tidy.set()
         self._work.shutdown(wait=True)
         self._watch.join(timeout=5)
+        self._tell_trail()
         self._look.join(timeout=5)
         self._keep()
         for source in self._sources:
@@ -192,7 +198,7 @@ class Station:
             failure, fault = error, _fault(error)
             reply = Reply(job.number, job.number, job.part, fault, inspection=inspection, elapsed_ms=self._since(job))
         with self._lock:
-            self._state = handshake.answered(self._state, reply, self._now())
+            self._move(handshake.answered(self._state, reply, self._now()))
         self._notice()
         if failure is not None:
             ours = failure if not isinstance(failure, QcError) else None
@@ -235,33 +241,29 @@ class Station:
             self.shown()
             self._tell_trail()
 
+    def _move(self, state: State) -> None:
+        """The next state; under the lock. A result that it brings is written down later."""
+        if state.reply is not None and state.reply is not self._state.reply:
+            self._untold.append(state.reply)
+        self._state = state
+
     def _tell_trail(self) -> None:
-        with self._lock:
-            reply, told = self._state.reply, self._told
-        if reply is None or reply == told:
-            return
-        try:
-            self._keep()
-            body = {
-                "station": self.name,
-                "part": reply.part,
-                "triggers": [reply.since, reply.number],
-                "told": "ok" if reply.ok else "ng",
-                "verdict": str(reply.verdict),
-                "fault": reply.fault.name.lower(),
-                "inspection": reply.inspection,
-                "elapsed_ms": round(reply.elapsed_ms, 1),
-            }
-            with self._context.database.write() as session:
-                subject = reply.inspection or self.name
-                audit.record(session, "plc.result", subject, body, by=self.name, at=self._context.now())
-                session.commit()
-        except Exception as error:  # a database that is away: the PLC has its result; tried again with the next one
-            log.error("a PLC's result is not in the trail", station=self.name, trigger=reply.number, exc_info=error)
-            return
-        self._told = reply
-        if reply.fault != Fault.NONE:
-            log.warning("PLC error", station=self.name, trigger=reply.number, words=handshake.WORDS[reply.fault])
+        while self._untold:
+            reply = self._untold[0]
+            try:
+                self._keep()
+                with self._context.database.write() as session:
+                    subject = reply.inspection or self.name
+                    body = _told(self.name, reply)
+                    audit.record(session, "plc.result", subject, body, by=self.name, at=self._context.now())
+                    session.commit()
+            except Exception as error:  # a database that is away: the PLC has its result; tried again with the next one
+                log.error("a PLC's result is not in the trail", station=self.name, trigger=reply.number, exc_info=error)
+                return
+            if reply.fault != Fault.NONE:
+                words = handshake.WORDS[reply.fault]
+                log.warning("PLC error", station=self.name, trigger=reply.number, words=words)
+            self._untold.popleft()
 
     def _look_after(self) -> None:
         """Asks camera and model whether they are there, and puts aside what belongs to no trigger."""
@@ -271,14 +273,14 @@ class Station:
                 log.info("station", station=self.name, able=problem is None, problem=problem)
             self._problem = problem
             with self._lock:
-                self._state = handshake.able(self._state, problem is None)
+                self._move(handshake.able(self._state, problem is None))
                 unclean = handshake.wants_cleaning(self._state)
             if problem is None and unclean:
                 self._stop.wait(QUIET_S)
                 for source in self._sources:
                     source.arm()
                 with self._lock:
-                    self._state = handshake.cleaned(self._state)
+                    self._move(handshake.cleaned(self._state))
                 self._notice()
             self._tidy.wait(LOOK_S)
             self._tidy.clear()
@@ -291,15 +293,16 @@ class Station:
         return next((problem for source in self._sources if (problem := source.problem())), None)
 
     def _keep(self) -> None:
-        with self._lock:
-            state = self._state
-        told = {"triggers": state.number, "reply": _plain(state.reply)}
-        beside = self._memory.with_suffix(".new")
-        with beside.open("w", encoding="utf-8") as out:
-            json.dump(told, out)
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(self._memory)
+        with self._keeping:
+            with self._lock:
+                state = self._state
+            told = {"triggers": state.number, "reply": _plain(state.reply)}
+            beside = self._memory.with_suffix(".new")
+            with beside.open("w", encoding="utf-8") as out:
+                json.dump(told, out)
+                out.flush()
+                os.fsync(out.fileno())
+            beside.replace(self._memory)
 
 
 def _fault(error: Exception) -> Fault:
@@ -310,6 +313,20 @@ def _fault(error: Exception) -> Fault:
     if isinstance(error, InvalidInput) and "image" in error.details:
         return Fault.NO_PICTURE
     return Fault.FAILED
+
+
+def _told(station: str, reply: Reply) -> dict[str, Any]:
+    """What the trail keeps of a result."""
+    return {
+        "station": station,
+        "part": reply.part,
+        "triggers": [reply.since, reply.number],
+        "told": "ok" if reply.ok else "ng",
+        "verdict": str(reply.verdict),
+        "fault": reply.fault.name.lower(),
+        "inspection": reply.inspection,
+        "elapsed_ms": round(reply.elapsed_ms, 1),
+    }
 
 
 def _plain(reply: Reply | None) -> dict[str, Any] | None:
