@@ -11,8 +11,9 @@ import pytest
 from qc.defects import find_blobs, frame_score
 from qc.errors import InvalidInput
 from qc.ports import Segmentation
+from segmentation.config import network_config
 from segmentation.image_score import AS_SUREST, ImageScore, choose, counts, fit, summary
-from segmentation.model import CARD, identity, load_segmenter, model_id, read_card
+from segmentation.model import CARD, load_network, load_segmenter, model_id, read_card, save_model
 
 EDGE, THRESHOLD = 0.4, 0.7
 
@@ -93,25 +94,32 @@ def test_too_few_parts_leave_the_surest_pixel_in_charge():
     assert "parts" in trial.about["why_not"]
 
 
-def with_score(model, out, score: dict):
-    """The model in another folder, whose card says how the score of an image comes about."""
-    out.mkdir()
-    for file in model.iterdir():
-        if file.is_file():
-            (out / file.name).write_bytes(file.read_bytes())
-    card = read_card(model)
-    card["image_score"] = score
-    card["id"] = identity(card)
-    (out / CARD).write_text(json.dumps(card))
-    return out
+def with_score(model, out, score: ImageScore) -> dict:
+    """The same network and numbers in another folder, with a combination; its card."""
+    card, network = load_network(model)
+    return save_model(
+        out,
+        network.state_dict(),
+        config=network_config(card["network"]),
+        classes={int(k): v for k, v in card["classes"].items()},
+        reach=card["reach_px"],
+        calibration=(card["calibration"]["scale"], card["calibration"]["offset"]),
+        threshold=card["threshold"],
+        edge=card["edge"],
+        half=False,
+        image_score=score,
+        about={},
+    )
 
 
 def test_the_combination_is_part_of_what_a_model_is(model, scratches, tmp_path):
     """An old card has none, and loads as before; one with a combination has another id, and scores by it."""
     old = load_segmenter(model)
     assert old.image_score is None
-    new = with_score(model, tmp_path / "new", {"weights": [0.5, 0.2, 0.6, 0.1], "offset": -2.0})
-    assert model_id(new) != model_id(model)
+    assert "why_not" in read_card(model)["figures"]["image_score"]  # three parts to judge on
+    new = tmp_path / "new"
+    card = with_score(model, new, ImageScore((0.5, 0.2, 0.6, 0.1), -2.0))
+    assert model_id(new) == card["id"] != model_id(model)
     eyes = load_segmenter(new)
     pixels = cv2.imread(str(scratches / "images" / "p00_left.png"), cv2.IMREAD_GRAYSCALE)
     a, b = old.segment(pixels), eyes.segment(pixels)
@@ -119,8 +127,7 @@ def test_the_combination_is_part_of_what_a_model_is(model, scratches, tmp_path):
     assert a.score is None
     assert frame_score(b) == b.score == eyes.image_score(b, threshold=eyes.threshold, edge=eyes.edge)
 
-    card = read_card(new)
-    card["image_score"]["weights"][0] = 0.6
+    card["image_score"]["weights"] = [0.6, 0.2, 0.6, 0.1]
     (new / CARD).write_text(json.dumps(card))
     with pytest.raises(InvalidInput, match="changed after training"):
         model_id(new)
