@@ -75,7 +75,8 @@ def sign(session: Session, key: Ed25519PrivateKey, *, now: datetime) -> Checkpoi
     last = session.exec(select(AuditEntry).order_by(col(AuditEntry.n).desc()).limit(1)).first()
     if last is None:
         raise NotFound("the audit trail has no entry yet, so there is nothing to sign")
-    told: dict[str, Any] = {"n": last.n, "seal": last.seal, "at": now.isoformat(timespec="seconds"), "key": _public(key)}
+    moment = now.isoformat(timespec="seconds")
+    told: dict[str, Any] = {"n": last.n, "seal": last.seal, "at": moment, "key": _public(key)}
     signature = base64.b64encode(key.sign(_signed(told))).decode()
     return Checkpoint(signature=signature, **told)
 
