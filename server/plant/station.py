@@ -211,6 +211,7 @@ class Station:
                 bool(defect.get("counts")) for image in exposures_of(session, inspection_id) for defect in image.defects
             )
         failed = row.progress != Progress.DONE or row.verdict is None
+        held_back = row.model_verdict is not None  # the station only looks on, or advises
         return Reply(
             job.number,
             job.number,
@@ -218,8 +219,8 @@ class Station:
             Fault.FAILED if failed else Fault.NONE,
             Verdict.NG if failed else Verdict(str(row.verdict)),
             inspection_id,
-            row.score or 0.0,
-            defects,
+            0.0 if held_back else row.score or 0.0,
+            0 if held_back else defects,
             self._since(job),
         )
 

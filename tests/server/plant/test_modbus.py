@@ -178,6 +178,15 @@ def test_a_trigger_while_busy_makes_both_parts_ng(cell, run_line):
     assert (after["ok"], after["number"]) == (True, 3), "the first one's verdict, which came later, is nobody's"
 
 
+def test_a_station_that_looks_on_tells_its_plc_nothing_of_the_model(cell, run_line):
+    with run_line(cell.home) as line:
+        assert line.post("/stations/brush-1/mode", json={"mode": "shadow", "reason": "a trial"}).status_code == 200
+        _, (told,) = cell.play(line, cell.part("P-1", dark=8))
+        (row,) = line.get("/inspections?station=brush-1").json()["items"]
+    assert (told["ok"], told["ng"], told["review"], told["score"], told["defects"]) == (False, True, True, 0, 0)
+    assert (row["verdict"], told["inspection"]) == ("review", row["id"])
+
+
 def test_after_a_restart_the_last_result_is_old_and_no_number_comes_twice(cell, run_line):
     with run_line(cell.home) as line:
         cell.play(line, cell.part("P-1"), cell.part("P-2", dark=8))
