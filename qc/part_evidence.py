@@ -12,6 +12,9 @@ that the model was calibrated on, and w = 1 / (1 + (n - 1) r) for n answers, the
 evidence (Kish 1965's design effect). So a single view gives back its own chance; a defect that hardly shows elsewhere
 (d_v near k) loses nothing by their silence; and two views that saw the same grain count about once, as k is then large.
 
+What is faint in its surest view is seldom answered elsewhere, and a stain that one view is sure of often is: for the
+other views, the log-odds of d_v and of k rise with how sure the surest view is (two slopes, learnt; 0: they do not).
+
 Views that cannot be laid on each other are compared by presence: with f the share of pictures on which the class is
 answered somewhere for no reason, a view of presence counts log((d e^(w l) + (1 - d) f) / (k + (1 - k) f)) in place of
 w l + log(d / k), where l = logit(p_v) - logit(p0): what it answered may be something else.
@@ -102,18 +105,31 @@ def _weigh(
     silent = [n for n in (*spot.silent, *elsewhere) if looks[n].moment >= first]
     shows, start = settings.classes.get(name), logit(settings.real)
     surest = {place: _surest(looks, chosen) for place, chosen in ((True, spot.sightings), (False, others))}
+    shown = max(surest[True].items(), key=lambda one: one[1])  # the surest view, and its score
+    sure = settings.sureness(shown[1])
+    again = _moved(settings.repeats, settings.repeat_slope * (sure - settings.repeat_at))
     weight = 1.0 / (1.0 + (len(surest[True]) + len(surest[False]) - 1) * settings.alike)
-    repeats = _decisive(settings.repeats)
-    total = start - (math.log(mean_found(shows, settings) / repeats) if shows else 0.0)
+
+    def chances(n: int) -> tuple[float, float]:
+        """d_v and k of a look; of a class of which nothing is known they are equal, so that it says nothing."""
+        if shows is None:
+            return again, again
+        found = _decisive(shows.found(looks[n].view))
+        if n == shown[0]:
+            return found, mean_found(shows, settings)  # of the surest view it only counts how the class shows there
+        return _moved(found, settings.found_slope * (sure - settings.found_at)), again
+
+    total = start
     for here, scores in surest.items():
         for n, score in scores.items():
-            found = found_in(shows, looks[n].view, repeats)
+            found, repeats = chances(n)
             by_chance = 0.0 if here or shows is None else shows.strays
             says = weight * (settings.log_odds(score) - start)
             hit = found * math.exp(says) + (1 - found) * by_chance
             total += math.log(hit / (repeats + (1 - repeats) * by_chance))
     for n in silent:
-        total += math.log((1 - found_in(shows, looks[n].view, repeats)) / (1 - repeats))
+        found, repeats = chances(n)
+        total += math.log((1 - found) / (1 - repeats))
     total = min(max(total, -MOST_SURE), MOST_SURE)
     return Suspect(name, spot.sightings, tuple(others), tuple(silent), total)
 
@@ -126,16 +142,16 @@ def _surest(looks: Sequence[Look], sightings: Sequence[Sighting]) -> dict[int, f
     return scores
 
 
-def found_in(shows: Shows | None, view: str, repeats: float) -> float:
-    """d_v; of a class of which nothing is known it is `repeats`, so that other views say nothing either way."""
-    return repeats if shows is None else _decisive(shows.found(view))
-
-
 def mean_found(shows: Shows, settings: PartSettings) -> float:
     """The mean of d_v over the views that the model was calibrated on."""
     if not settings.views:
         return _decisive(shows.elsewhere * shows.recall)
     return sum(_decisive(shows.found(view)) for view in settings.views) / len(settings.views)
+
+
+def _moved(chance: float, by: float) -> float:
+    """A chance whose log-odds are moved."""
+    return _decisive(probability(logit(_decisive(chance)) + by))
 
 
 def _decisive(chance: float) -> float:

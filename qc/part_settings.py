@@ -12,8 +12,13 @@ from qc.errors import InvalidInput
 
 FORMAT = 1
 
+SLOPES = ("found_slope", "found_at", "repeat_slope", "repeat_at")
+
 MOST_SURE = 9.0
 """Log-odds beyond which no answer is believed (one in 8000): nobody has validated a model further."""
+
+SURELY = 1e-3
+"""How near to 0 or 1 scores are told apart where only their order of magnitude counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,15 @@ class PartSettings:
     """Correlation in [0, 1] of how sure the views are of one and the same spot; 1: a second view says nothing new."""
     real: float
     """Share in (0, 1) of the answers that are defects."""
+    found_slope: float = 0.0
+    """By how much the log-odds of being answered in another view, too, rise with `sureness`, for a defect: what is
+    faint in its surest view is often not answered elsewhere. 0: not at all."""
+    found_at: float = 0.0
+    """The sureness at which the chance is that of `Shows.found`."""
+    repeat_slope: float = 0.0
+    """The same for what is no defect: a stain of which a view is sure shows elsewhere, too; noise does not."""
+    repeat_at: float = 0.0
+    """The sureness at which the chance is `repeats`."""
     scale: float = 1.0
     """With `offset`: `scale * logit(score) + offset` are the calibrated log-odds that an answer is a defect."""
     offset: float = 0.0
@@ -59,6 +73,10 @@ class PartSettings:
         certain = probability(-MOST_SURE)
         raw = self.scale * logit(min(max(score, certain), 1 - certain)) + self.offset
         return min(max(raw, -MOST_SURE), MOST_SURE)
+
+    def sureness(self, score: float) -> float:
+        """`log_odds`, but of scores no nearer to 0 or 1 than `SURELY`: there they differ by more than they say."""
+        return self.log_odds(min(max(score, SURELY), 1 - SURELY))
 
     def score(self, log_odds: float) -> float:
         """The score whose calibrated log-odds these are: the inverse of `log_odds`."""
@@ -80,7 +98,7 @@ def to_json(settings: PartSettings) -> dict[str, Any]:
             }
             for name, shows in settings.classes.items()
         },
-        **{n: round(getattr(settings, n), 5) for n in ("repeats", "alike", "real", "scale", "offset")},
+        **{n: round(getattr(settings, n), 5) for n in ("repeats", "alike", "real", *SLOPES, "scale", "offset")},
     }
 
 
@@ -105,6 +123,10 @@ def from_json(said: object) -> PartSettings:
             repeats=_share(said["repeats"]),
             alike=_share(said["alike"]),
             real=_share(said["real"]),
+            found_slope=_number(said["found_slope"], 0.0, 100.0),
+            found_at=_number(said["found_at"], -100.0, 100.0),
+            repeat_slope=_number(said["repeat_slope"], 0.0, 100.0),
+            repeat_at=_number(said["repeat_at"], -100.0, 100.0),
             scale=_number(said["scale"], 1e-3, 1e3),
             offset=_number(said["offset"], -100.0, 100.0),
         )

@@ -19,11 +19,12 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from qc.dataset import DataSet
+from qc.defects import logit
 from qc.errors import InvalidInput
 from qc.given import read_given
 from qc.part_evidence import class_of
 from qc.part_places import Between, Look, Sighting, Spot, spots
-from qc.part_settings import PartSettings, Shows
+from qc.part_settings import SURELY, PartSettings, Shows
 from qc.ports import Segmenter
 from segmentation.part_looks import answered, as_given, by_part, drawn
 
@@ -35,9 +36,6 @@ FEW = 4.0
 
 RIDGE = 0.5
 """Weight of the prior on the calibration, which is that scores mean what they say."""
-
-SURELY = 1e-3
-"""Scores nearer to 0 or 1 count as that near."""
 
 Floats = NDArray[np.float64]
 Progress = Callable[[float, str], None]
@@ -78,6 +76,8 @@ class Tally:
     """Of what is answered wrongly in one view and lies on another, too: answered there as well."""
     by_presence: Count = field(default_factory=Count)
     """The same where places cannot be compared: any wrong answer of the class on the other picture."""
+    others: list[tuple[float, bool, bool]] = field(default_factory=list)
+    """Score of a spot's surest view; whether another one on which it lies answers it; and whether it is a defect."""
     pairs: list[tuple[float, float, bool]] = field(default_factory=list)
     """Scores of one spot in two views, and whether it is a defect."""
 
@@ -165,6 +165,10 @@ def count_answers(tally: Tally, truth: Sequence[Look], said: Sequence[Look], bet
         tally.answers += [(score, bool(real)) for score in scores.values()]
         ordered = sorted(scores)
         tally.pairs += [(scores[n], scores[m], bool(real)) for k, n in enumerate(ordered) for m in ordered[:k]]
+        if scores:
+            first = max(scores, key=lambda n: scores[n])
+            beside = (set(scores) | real | set(spot.silent)) - {first}
+            tally.others += [(scores[first], n in scores, bool(real)) for n in sorted(beside)]
         if scores and not real:
             tally.again.hits += len(scores) * (len(scores) - 1)
             tally.again.of += len(scores) * (len(scores) - 1 + len(spot.silent))
@@ -203,10 +207,17 @@ def settle(tally: Tally, views: Sequence[str], classes: Sequence[str]) -> PartSe
     real = np.array([is_real for _, is_real in tally.answers], np.float64)
     scale, offset = calibration(_logits(scores), real)
     share = Count(float(real.sum()), float(len(real))).share(0.5, 2.0)
+    repeats = _repeats(tally, of_all * found_of_all)
+    found_slope, found_at = _rise(tally.others, True, of_all * found_of_all, scale, offset)
+    repeat_slope, repeat_at = _rise(tally.others, False, repeats, scale, offset)
     return PartSettings(
         views=tuple(views),
         classes=known,
-        repeats=_repeats(tally, of_all * found_of_all),
+        repeats=repeats,
+        found_slope=found_slope,
+        found_at=found_at,
+        repeat_slope=repeat_slope,
+        repeat_at=repeat_at,
         alike=_alike(tally.pairs, scale),
         real=min(max(share, 0.01), 0.99),
         scale=scale,
@@ -222,10 +233,8 @@ def in_words(settings: PartSettings) -> str:
         + f"; of what shows {shows.recall:.0%} is found"
         for name, shows in settings.classes.items()
     ]
-    lines.append(
-        f"of what is answered {settings.real:.0%} is a defect; what is none comes again {settings.repeats:.0%}"
-    )
-    return "\n".join(lines)
+    real, again = f"{settings.real:.0%}", f"{settings.repeats:.0%}"
+    return "\n".join([*lines, f"{real} of the answers are defects; {again} of the others come again in another view"])
 
 
 def _sum(counts: Any) -> Count:
@@ -240,6 +249,34 @@ def _repeats(tally: Tally, usual: float) -> float:
     by_chance = _sum(tally.strays.values()).share(0.1, 2.0)
     beyond = (tally.by_presence.share(usual, FEW) - by_chance) / (1 - by_chance)
     return min(max(beyond, 0.01), 0.95)
+
+
+def _rise(
+    others: Sequence[tuple[float, bool, bool]], kind: bool, usual: float, scale: float, offset: float
+) -> tuple[float, float]:
+    """How the log-odds of being answered elsewhere rise with sureness: slope, and where the chance is `usual`.
+
+    By logistic regression, its slope drawn to 0 and not below it.
+    """
+    chosen = [(score, hit) for score, hit, real in others if real is kind]
+    if not chosen:
+        return 0.0, 0.0
+    x = scale * _logits(np.array([score for score, _ in chosen], np.float64)) + offset
+    hits = np.array([hit for _, hit in chosen], np.float64)
+    middle = float(x.mean())
+
+    def cost(line: Floats) -> tuple[float, Floats]:
+        height = line[0] * (x - middle) + line[1]
+        away = line - np.array([0.0, logit(usual)])
+        nats = float((np.logaddexp(0.0, height) - hits * height).sum()) + RIDGE * float((away**2).sum())
+        wrong = expit(height) - hits
+        return nats, np.array([(wrong * (x - middle)).sum(), wrong.sum()]) + 2 * RIDGE * away
+
+    best = minimize(cost, np.array([0.0, logit(usual)]), jac=True, bounds=((0.0, 5.0), (-8.0, 8.0)))
+    slope, height = (float(v) for v in best.x)
+    if slope < 0.01:  # flat: where it crosses means nothing
+        return 0.0, 0.0
+    return slope, min(max(middle + (logit(usual) - height) / slope, -50.0), 50.0)
 
 
 def _alike(pairs: Sequence[tuple[float, float, bool]], scale: float) -> float:

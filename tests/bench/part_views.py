@@ -1,10 +1,10 @@
 """A part judged from all of its views, beside the worst view and the mean of the views, at the same threshold::
 
-    OMP_NUM_THREADS=1 python tests/bench/part_views.py MODEL --learn 41 --seed 43 --parts 120
+    OMP_NUM_THREADS=1 python tests/bench/part_views.py MODEL --learn 41 --seed 44 --parts 120
 
 Rendered parts of three views whose geometry and visibility are known: the lamp decides which view shows which defect,
 dust, lint, stains and tool marks are there in all. What the model should know of views is learnt on parts of one seed
-and reported on another; the rule was developed on seed 42. Reported, with exact 95 % intervals, on parts whose
+and reported on another; the rule was developed on seeds 41 and 43. Reported, with exact 95 % intervals, on parts whose
 pictures are laid on each other by place and, in a second table, on the same answers compared by presence only:
 
 - `recall`: defective parts that are `ng`; `false_alarms`: clean parts that are; `escapes` and `reviews`;
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, nargs="?", default=Path("segmentation/starter"))
     parser.add_argument("--learn", type=int, default=41, help="seed of the parts that teach")
-    parser.add_argument("--seed", type=int, default=43, help="seed of the parts that are reported")
+    parser.add_argument("--seed", type=int, default=44, help="seed of the parts that are reported")
     parser.add_argument("--parts", type=int, default=120)
     parser.add_argument("--teachers", type=int, default=80)
     parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"))

@@ -101,6 +101,18 @@ def test_a_class_that_does_not_show_in_another_view_loses_nothing_by_its_silence
     assert odds(look("left", defect(0.7)), look("top"), look("right"), settings=hidden) >= alone
 
 
+def test_what_is_faint_in_its_surest_view_is_not_talked_down_by_silence_and_a_stain_is_not_confirmed_by_itself():
+    plain = replace(SETTINGS, classes={"scratch": replace(SCRATCH, visible={}, elsewhere=0.6)})  # d = 0.54, k = 0.1
+    rising = replace(plain, found_slope=1.0, found_at=2.0, repeat_slope=1.0, repeat_at=-1.0)
+    # at log-odds of 0 d falls by 2 and k rises by 1
+    found, again = (probability(logit(chance) + by) for chance, by in ((0.54, -2.0), (0.1, 1.0)))
+    faint = look("left", defect(0.5)), look("right")
+    assert odds(*faint, settings=rising) == pytest.approx((1 - found) / (1 - again))
+    assert odds(*faint, settings=plain) == pytest.approx((1 - 0.54) / 0.9)
+    sure = look("left", defect(0.95)), look("right", defect(0.95))
+    assert odds(*sure, settings=rising) < odds(*sure, settings=plain)
+
+
 def test_a_second_view_confirms_and_the_same_grain_in_two_views_counts_once():
     pair = look("left", defect(0.7)), look("right", defect(0.7))
     # w = 1/1.5; 0.4 of the answers are defects; 0.72/0.1 for being answered again
