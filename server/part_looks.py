@@ -170,6 +170,8 @@ class Registrations:
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], Lies | None] = OrderedDict()
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        """One at a time: the line's own work goes before, and two who ask for one part need its answer once."""
 
     def of_part(self, looks: Sequence[Look], exposures: Sequence[Exposure], blobs: BlobStore) -> Between:
         """A function that says how two looks of one part lie on each other; pictures are read when it must look."""
@@ -191,6 +193,13 @@ class Registrations:
                 return self._known[pair]
         if GONE in (one.original_key, two.original_key):
             return None
+        with self._looking:
+            with self._lock:
+                if pair in self._known:
+                    return self._known[pair]
+            return self._lay(pair, one, two, blobs)
+
+    def _lay(self, pair: tuple[str, str], one: Exposure, two: Exposure, blobs: BlobStore) -> Lies | None:
         try:
             answer = register(decode(blobs.get(one.original_key)), decode(blobs.get(two.original_key)))
         except QcError:  # a picture that cannot be read any more lies nowhere; the part is judged all the same

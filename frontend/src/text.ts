@@ -29,7 +29,6 @@ export const text = {
   },
   parts: {
     title: "The part from all views",
-    open: (views: number) => (views === 1 ? "Its view, and what is missing" : `${views} views side by side`),
     close: "Close the views",
     unjudged: "not judged",
     share: {

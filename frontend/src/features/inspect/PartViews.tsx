@@ -6,6 +6,7 @@ import type { Inspection } from "../../api/words";
 import { boxOf, pathOf, pathOfBox } from "../../geometry/frame";
 import { text } from "../../text";
 import { percent } from "../../ui/format";
+import { waiting } from "../../ui/States";
 import { useKeys } from "../../ui/useKeys";
 import { VerdictMark } from "../../ui/VerdictMark";
 import { classColour } from "../../viewer/palette";
@@ -14,27 +15,21 @@ import { shareOf, shownOn } from "./joined";
 /** Longer side of the pictures side by side, in px. */
 const SIDE = 640;
 
-/** The part's verdict from all of its views, also those of other stations; nothing for a part with one view. */
+/** The way to the part's verdict from all of its views, also those of other stations. */
 export function PartViews({ inspection }: { inspection: Inspection }) {
-  const { data: part } = usePart(inspection.part, inspection.id);
   const [opened, setOpened] = useState(false);
-  const several = part !== undefined && part.views.length + part.missing.length > 1;
+  const part = usePart(inspection.part, inspection.id, opened);
   useEffect(() => setOpened(false), [inspection.id]);
-  useKeys({ v: () => several && setOpened(true) });
-  if (!several) return null;
+  useKeys({ v: () => setOpened(true) });
   return (
-    <section className="part-views" aria-label={text.parts.title}>
-      <h2>
-        {text.parts.title} <VerdictMark verdict={part.verdict} size={16} />
-      </h2>
-      <p>{part.reason}</p>
-      <button type="button" className="link" onClick={() => setOpened(true)}>
-        {text.parts.open(part.views.length)} <kbd>V</kbd>
+    <>
+      <button type="button" className="link part-views" onClick={() => setOpened(true)}>
+        {text.parts.title} <kbd>V</kbd>
       </button>
-      <Modal opened={opened} onClose={() => setOpened(false)} size="90%" title={`${part.part}: ${text.parts.title}`} closeButtonProps={{ "aria-label": text.parts.close }}>
-        {opened && <Side part={part} />}
+      <Modal opened={opened} onClose={() => setOpened(false)} size="90%" title={`${inspection.part}: ${text.parts.title}`} closeButtonProps={{ "aria-label": text.parts.close }}>
+        {opened && (waiting(part) ?? (part.data && <Side part={part.data} />))}
       </Modal>
-    </section>
+    </>
   );
 }
 
@@ -45,7 +40,9 @@ function Side({ part }: { part: Part }) {
   const shown = chosen ?? held;
   return (
     <div className="joined">
-      <p>{part.reason}</p>
+      <p>
+        <VerdictMark verdict={part.verdict} size={16} /> {part.reason}
+      </p>
       <ul className="joined-defects" aria-label={text.inspect.defects}>
         {part.defects.map((defect) => (
           <li key={defect.number}>
