@@ -17,21 +17,21 @@ from process_opt.simulate import Line, linear_line
 from qc.errors import InvalidInput
 
 LEVER = "s02-op.lever1"
-PRICE, CHANCE, PARTS = 2.0, 0.03, 100
+PRICE, CHANCE, PARTS = 2.0, 0.03, 80
 RULE = {"explore": {"price": PRICE, "chance": CHANCE, "steps": ["s02-op"]}}
 
 
 @pytest.fixture(scope="module")
 def line() -> Line:
-    return linear_line(3, 4, states=2, hardness=1.5)
+    return linear_line(2, 4, states=2, hardness=1.5)
 
 
 @pytest.fixture(scope="module")
 def history(line: Line) -> pd.DataFrame:
     """One setting was never dithered: only people moved it, seeing the part."""
-    table = line.history(500, 1)
+    table = line.history(400, 1)
     dithered = table["assignment"] == "dither"
-    other = linear_line(3, 4, states=2, hardness=1.5, dither=1.0)
+    other = linear_line(2, 4, states=2, hardness=1.5, dither=1.0)
     still = other.truths[1].move
     other.truths[1] = type(other.truths[1])(**{**other.truths[1].__dict__, "move": lambda x, v: still(x, v * [0, 1])})
     made = other.history(int(dithered.sum()), 2)

@@ -23,7 +23,7 @@ from process_opt.simulate import Line, linear_line
 from qc.errors import InvalidInput
 from server.cli import main
 
-PARTS = 700
+PARTS = 600
 CHANCE_TOLERANCE, WORST_CHANCE, VALUE_TOLERANCE, PLAN_TOLERANCE = 0.02, 0.06, 0.02, 0.01
 """What keeping the data apart may cost: mean and worst difference of the chance; mean difference of the expected value,
 and what the joined plan loses judged by the pooled model, both as shares of what is at stake."""
@@ -49,7 +49,7 @@ def seen_of(line: Line, table: pd.DataFrame, partner: str) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def line() -> Line:
     """Operators steer by more than they log, and every step is read."""
-    return at_partners(linear_line(4, 4, states=2, hidden_look=0.5), 2)
+    return at_partners(linear_line(3, 4, states=2, hidden_look=0.5), 2)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def asked(line: Line, at: int, count: int) -> list[dict[str, Any]]:
     return requests
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("at", [1, 2])
 def test_the_plan_is_that_of_pooled_data_up_to_a_tolerance(
     line: Line, pooled: ProcessModel, joined: ProcessModel, at: int
 ) -> None:
@@ -117,20 +117,22 @@ def test_the_plan_is_that_of_pooled_data_up_to_a_tolerance(
     assert np.mean(lost) <= PLAN_TOLERANCE
 
 
-def test_what_people_saw_and_did_not_log_does_not_bend_the_effects_of_settings(
-    line: Line, table: pd.DataFrame, joined: ProcessModel
-) -> None:
+def wrong_about_settings(line: Line, model: ProcessModel) -> float:
+    """How far the effects of all settings are from the true ones, as a share of these."""
     found, true = [], []
     for k, truth in enumerate(line.truths):
-        for j, place in enumerate(joined.layout.levers[k]):
-            v = np.zeros((1, 2))
-            v[0, j] = joined.layout.stretch[place] / (
-                (line.process.steps[k].settings[j].high - line.process.steps[k].settings[j].low) / 2
-            )
-            true.append(line.unit * truth.move(np.zeros((1, 2)), v)[0] / joined.layout.scale)
-            found.append(joined.motions[k].weights[:, 3 + j])
-    wrong = np.linalg.norm(np.array(found) - np.array(true)) / np.linalg.norm(true)
-    assert wrong < 0.15
+        for j, place in enumerate(model.layout.levers[k]):
+            setting, v = line.process.steps[k].settings[j], np.zeros((1, 2))
+            v[0, j] = model.layout.stretch[place] / ((setting.high - setting.low) / 2)
+            true.append(line.unit * truth.move(np.zeros((1, 2)), v)[0] / model.layout.scale)
+            found.append(model.motions[k].weights[:, 3 + j])
+    return float(np.linalg.norm(np.array(found) - np.array(true)) / np.linalg.norm(true))
+
+
+def test_what_people_saw_and_did_not_log_is_handled_as_with_pooled_data(
+    line: Line, pooled: ProcessModel, joined: ProcessModel
+) -> None:
+    assert wrong_about_settings(line, joined) <= wrong_about_settings(line, pooled) + 0.03
 
 
 def test_a_partner_learns_from_nothing_but_its_own_columns(line: Line, table: pd.DataFrame) -> None:
@@ -142,7 +144,7 @@ def test_a_partner_learns_from_nothing_but_its_own_columns(line: Line, table: pd
     assert np.array_equal(whole.readings, alone.readings, equal_nan=True)
     assert notes == ["6 columns of other partners were not used"]
     small = {n.split(".")[0] for n in [*seen_by(line.process, visit).settings]}
-    assert small == {"s03-op", "s04-op"}
+    assert small == {"s03-op"}
 
 
 def test_a_file_grows_with_the_steps_and_never_with_the_parts(interfaces: list[Interface]) -> None:
@@ -176,7 +178,7 @@ def test_a_missing_partner_another_version_and_another_unit_are_told_apart(
     lever["unit"] = "u"
     lever["high"] += 1.0
     with pytest.raises(
-        InvalidInput, match=r"P2 was made for another version of linear-4 \(s03-op settings s03-op.lever1 high was"
+        InvalidInput, match=r"P2 was made for another version of linear-3 \(s03-op settings s03-op.lever1 high was"
     ):
         join(parse_process(content), interfaces)
     path = tmp_path / "P1.interface"
@@ -191,7 +193,7 @@ def test_a_missing_partner_another_version_and_another_unit_are_told_apart(
 def test_new_prices_need_no_new_interfaces(line: Line, interfaces: list[Interface]) -> None:
     content = json.loads(json.dumps(dict(line.process.source)))
     content["part"]["value"] = 99.0
-    content["steps"][3]["cost"] = 2.0
+    content["steps"][2]["cost"] = 2.0
     assert join(parse_process(content), interfaces).process.value == 99.0
 
 

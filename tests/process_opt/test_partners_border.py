@@ -29,7 +29,7 @@ def line() -> Line:
 
 @pytest.fixture(scope="module")
 def joined(line: Line) -> ProcessModel:
-    table = line.history(700, 1)
+    table = line.history(500, 1)
     made = [fit_partner(line.process, table, p).text() for p in ("P1", "P2")]
     return join(line.process, [parse_interface(json.loads(text), where="interface") for text in made])
 
@@ -47,7 +47,7 @@ def test_the_report_says_what_a_reading_at_the_border_would_tell(joined: Process
 def test_across_the_border_it_is_never_falsely_sure(line: Line, joined: ProcessModel) -> None:
     """Left alone, parts conform as often as promised, although how they go on there was not learnt one by one."""
     promised, kept = [], []
-    for seed in range(150):
+    for seed in range(100):
         part = line.start(5000 + seed)
         for step in line.process.steps[:2]:
             part.run_step(step.name)
@@ -66,18 +66,18 @@ def test_across_the_border_it_is_never_falsely_sure(line: Line, joined: ProcessM
 
 def test_what_nobody_upstream_reads_is_wide_for_plans_that_move_settings_there() -> None:
     """`angle` is first read by P2: what P1's settings do to it is open, and a plan that moves them is less sure."""
-    line = linear_line(3, 4, states=2)
+    line = linear_line(2, 4, states=2)
     content = json.loads(json.dumps(dict(line.process.source)))
     for k, step in enumerate(content["steps"]):
-        step["partner"] = "P1" if k < 2 else "P2"
-        if k < 2:
+        step["partner"] = "P1" if k < 1 else "P2"
+        if k < 1:
             del step["measurements"]["angle"]
     line.process = parse_process(content)
-    table = linear_line(3, 4, states=2).history(400, 1).drop(columns=["s01-op.angle", "s02-op.angle"])
+    table = linear_line(2, 4, states=2).history(300, 1).drop(columns=["s01-op.angle"])
     made = [fit_partner(line.process, table, p) for p in ("P1", "P2")]
     model = join(line.process, made)
     place = model.layout.coordinates.index("angle")
     effects = model.draws[0][place, 3:5]
     assert abs(effects.mean()) < 0.05
     assert effects.std() == pytest.approx(made[0].visits[0].lever_size, rel=0.3)
-    assert any(note.startswith("angle is read by nobody before s03-op") for note in model.about["notes"])
+    assert any(note.startswith("angle is read by nobody before s02-op") for note in model.about["notes"])
