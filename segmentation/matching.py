@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qc.dataset import IGNORE
-from qc.defects import find_blobs, frame_score, outline
+from qc.defects import find_blobs, frame_score, outline, probability
 from qc.geometry import Box
 from qc.measuring import course
 from qc.ports import Segmentation
@@ -56,7 +56,9 @@ class ImageFacts:
     image: str
     part: str
     score: float
-    """The image's own score: how likely it shows a defect."""
+    """The image's own score: how likely it shows a defect; orders images."""
+    surest: float
+    """The score of its surest pixel, which is that of its surest defect: what thresholds are compared with."""
     defective: bool
     defects: tuple[TrueDefect, ...]
     alarms: tuple[float, ...]
@@ -120,6 +122,7 @@ def facts(
         image=image,
         part=part,
         score=frame_score(seen),
+        surest=probability(float(seen.log_odds.max())),
         defective=bool(drawn.any()),
         defects=tuple(defects),
         alarms=tuple(b.score for b in wrong),

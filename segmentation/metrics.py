@@ -27,6 +27,8 @@ class Figures:
     parts: int
     image_part: NDArray[np.int64]
     image_score: Floats
+    image_surest: Floats
+    """The scores of their surest defects."""
     image_defective: NDArray[np.bool_]
     defect_part: NDArray[np.int64]
     defect_class: NDArray[np.int64]
@@ -56,6 +58,7 @@ def collect(facts: Sequence[ImageFacts]) -> Figures:
         parts=len(names),
         image_part=np.array([names[f.part] for f in facts], np.int64),
         image_score=np.array([f.score for f in facts], np.float64),
+        image_surest=np.array([f.surest for f in facts], np.float64),
         image_defective=np.array([f.defective for f in facts], np.bool_),
         defect_part=np.array([d[0] for d in defects], np.int64),
         defect_class=np.array([d[1] for d in defects], np.int64),
@@ -115,10 +118,10 @@ def recall_at(
     return float((weight * (figures.defect_found_at > limit)).sum() / total) if total else float("nan")
 
 
-def part_scores(figures: Figures) -> tuple[Floats, NDArray[np.bool_]]:
-    """Of every part: its worst view's score, and whether any view shows a defect."""
+def part_scores(figures: Figures, *, of_defects: bool = False) -> tuple[Floats, NDArray[np.bool_]]:
+    """Of every part: its worst view's score, or that of its surest defect, and whether any view shows a defect."""
     score = np.full(figures.parts, -np.inf)
-    np.maximum.at(score, figures.image_part, figures.image_score)
+    np.maximum.at(score, figures.image_part, figures.image_surest if of_defects else figures.image_score)
     defective = np.zeros(figures.parts, np.bool_)
     np.logical_or.at(defective, figures.image_part, figures.image_defective)
     return score, defective

@@ -138,7 +138,7 @@ def decisions(
     prevalence: float | None = None,
 ) -> dict[str, Any]:
     """What becomes of parts under two thresholds: escapes, overkill, reviews and their money, with intervals."""
-    score, defective = part_scores(figures)
+    score, defective = part_scores(figures, of_defects=True)
     passes, stops = score < ok_below, score >= ng_from
 
     def share(of: NDArray[np.bool_], among: NDArray[np.bool_]) -> dict[str, float | None]:
@@ -190,7 +190,7 @@ def risk(
     prevalence: float | None,
 ) -> dict[str, Any]:
     """Thresholds from money and a bound on escapes, settled on one set of parts and tried on another."""
-    score, defective = part_scores(collect(calibration))
+    score, defective = part_scores(collect(calibration), of_defects=True)  # a policy compares defects' scores
     chosen = choose_thresholds(score, defective, costs, alpha=alpha, level=level, prevalence=prevalence)
     return {
         "costs": asdict(costs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ from qc.errors import InvalidInput
 from qc.ports import Segmentation
 from segmentation.config import network_config
 from segmentation.image_score import AS_SUREST, ImageScore, choose, counts, fit, summary
+from segmentation.matching import facts
+from segmentation.metrics import collect, part_scores
 from segmentation.model import CARD, load_network, load_segmenter, model_id, read_card, save_model
 
 EDGE, THRESHOLD = 0.4, 0.7
@@ -62,6 +65,17 @@ def test_the_score_never_contradicts_the_verdict():
         found = find_blobs(seen, threshold=THRESHOLD, edge=EDGE)
         assert 0 <= value <= 1
         assert (value >= THRESHOLD) == any(b.counts for b in found) == counts(seen, threshold=THRESHOLD)
+
+
+def test_thresholds_are_compared_with_the_surest_defect_however_the_image_is_scored():
+    seen = replace(answer((5, 4, 2.0)), score=0.97)
+    truth = np.zeros((60, 60), np.uint8)
+    compared = facts(seen, truth, {1: "scratch"}, threshold=THRESHOLD, edge=EDGE)
+    assert compared.score == 0.97
+    assert compared.surest == compared.alarms[0] == pytest.approx(1 / (1 + np.exp(-2.0)))
+    figures = collect([compared])
+    assert part_scores(figures)[0] == [0.97]
+    assert part_scores(figures, of_defects=True)[0] == [compared.surest]
 
 
 def test_few_images_change_little():
