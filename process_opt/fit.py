@@ -79,8 +79,9 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     model = replace(model, about={**model.about, **about})
     checked = held_out_check(model, data.rows(np.flatnonzero(held)))
     say("batches and drift", 0.95)
-    model = model.with_check(checked).with_batches(*batch_shifts(estimate, data, history.batches))
-    model = model.moved_on(follow(estimate, data), rng)
+    recent = data if data.size <= MOST_ROWS else data.rows(np.arange(data.size - MOST_ROWS, data.size))
+    model = model.with_check(checked).with_batches(*batch_shifts(estimate, recent, history.batches))
+    model = model.moved_on(follow(estimate, recent), rng)
     say("done", 1.0)
     return model
 
@@ -101,6 +102,8 @@ def learn_effects(
     say("first passes", 0.05)
     estimate = em(estimate, few, passes=8, progress=lambda s: say("first passes", 0.05 + 0.25 * s))
     estimate, covariance = climb(estimate, few, rounds=8, progress=lambda s: say("effects", 0.3 + 0.1 * s))
+    if train.size > MOST_ROWS:  # from here on the errors of the model's form are the larger ones
+        train = train.rows(_preferring_dither(train, MOST_ROWS, rng))
     say("bent and joint effects", 0.4)
     extra = wanted_terms(estimate, train)
     if any(extra):

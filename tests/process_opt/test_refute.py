@@ -169,3 +169,15 @@ def test_what_was_drawn_at_random_throughout_cannot_be_confounded() -> None:
     assert robustness_value(0.1, 0.05, 500, exposed=0.0) == 1.0
     half, whole = (robustness_value(0.1, 0.05, 500, exposed=e) for e in (0.5, 1.0))
     assert half > whole
+
+
+def test_a_history_beyond_what_a_fit_looks_at_gives_nearly_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = linear_line(3, 1, states=2)
+    history = parse_history(line.history(1500, 3), line.process)
+    whole = fit(line.process, history)
+    monkeypatch.setattr("process_opt.fit.MOST_ROWS", 900)
+    part = fit(line.process, history)
+    assert part.about["learnt_from"] == 900
+    assert part.about["batches"] == whole.about["batches"]
+    for a, b in zip(whole.motions, part.motions, strict=True):
+        assert b.weights == pytest.approx(a.weights, abs=0.1)
