@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ import structlog
 
 from labeling.book import Told, told
 from labeling.records import LabelTask
-from labeling.studio import Studio
+from labeling.studio import Studio, answers
 from labeling.studio_process import StudioProcess, account
 from qc.errors import InvalidInput, Unavailable
 from server.context import Context
@@ -36,6 +37,11 @@ WEBHOOK_PATH = "/api/v1/label-studio/webhook"
 SECRET_HEADER = "X-QC-Webhook-Secret"
 ML_PATH = "/api/v1/ml"
 """Where Label Studio asks our model; it appends `/predict`, `/setup`, …"""
+KEPT = (
+    "What people are to label waits here and goes there as soon as it answers; what they have drawn stays there, "
+    "and is fetched then."
+)
+"""Said while Label Studio is away, after why."""
 BOOK_PAGE = "/labels/book"
 """The label book among our pages; Label Studio links to it."""
 ML_USER = "inspection"
@@ -69,6 +75,8 @@ class StudioService:
         state = self._supervisor.state()
         if state["state"] == "failed":
             state["state"] = "degraded"
+        if self._connected is None and state["starts"] > 1:
+            state["message"] = f"{state['message'].rstrip('.')}. {KEPT}"
         if state["state"] == "ok" and self._model_problem:
             state |= {"state": "degraded", "message": f"no live proposals in Label Studio: {self._model_problem}"}
         return state | {"url": self._context.settings.studio_url}
@@ -109,7 +117,7 @@ class StudioService:
             _wait_for_champion(self._context, stop)
             with Studio(settings.label_studio_url, settings.label_studio_token) as studio:
                 studio.check()
-            return ForeignStudio()
+            return ForeignStudio(settings.label_studio_url)
         data = settings.folder(FOLDER)
         process = StudioProcess(
             _environment(settings.label_studio_env),
@@ -161,12 +169,23 @@ class StudioService:
 class ForeignStudio:
     """A Label Studio that somebody else runs. A `server.supervisor.Child`; stopping it is not our business."""
 
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._looked = time.monotonic()
+
     def alive(self) -> bool:
-        """It is looked after elsewhere; a job that does not reach it tries again."""
-        return True
+        """Does it answer? Asked at most every `LOOK_S`: it is looked after elsewhere."""
+        if time.monotonic() - self._looked < LOOK_S:
+            return True
+        self._looked = time.monotonic()
+        return answers(self._url)
 
     def stop(self) -> None:
         """Leave it alone."""
+
+
+LOOK_S = 5.0
+"""A Label Studio that went away is noticed after so long, even while nobody needs it."""
 
 
 def start(context: Context) -> StudioService | None:

@@ -8,6 +8,7 @@ import { text } from "../../text";
 import { ago } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 import { Crop } from "../../viewer/Crop";
+import { Away } from "./Away";
 import { Book } from "./Book";
 import { Disputes } from "./Disputes";
 import { Golden } from "./Golden";
@@ -37,6 +38,7 @@ export function LabelPage({ at }: { at: string | undefined }) {
   return (
     <div className="page">
       <h1>{words.title}</h1>
+      <Away />
       <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label="State"
         data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), { value: "disputes", label: words.disputes }, { value: "book", label: words.book }, ...(engineer ? [{ value: "quality", label: words.quality }] : [])]} />
       {tab === "quality" ? <Quality /> : tab === "book" ? <Book /> : tab === "disputes" ? <Disputes /> : waiting(tasks) ??

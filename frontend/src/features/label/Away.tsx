@@ -1,0 +1,12 @@
+import { useHealth } from "../../api/shadow";
+
+/** Label Studio does not answer, in the server's words; nothing while it does, or where it is switched off. */
+export function Away() {
+  const studio = useHealth().data?.components["label-studio"];
+  if (!studio || studio["state"] === "ok" || typeof studio["message"] !== "string" || !studio["message"]) return null;
+  return (
+    <p className="problem" role="status">
+      {studio["message"]}
+    </p>
+  );
+}
