@@ -238,6 +238,19 @@ def test_in_the_real_label_studio_any_picture_gets_proposals_and_a_click_gives_a
         assert region["from_name"] == BRUSH
         assert (from_results([region], CLASSES, height=90, width=120).mask == (picture < 60)).all()
 
+        # or draws a box around it
+        box = {"x": 100 * 52 / 120, "y": 100 * 42 / 90, "width": 100 * 30 / 120, "height": 100 * 30 / 90}
+        boxed = studio.call(
+            "POST",
+            f"api/ml/{registered['id']}/interactive-annotating",
+            json={
+                "task": number,
+                "context": {"result": [{"type": "rectanglelabels", "value": {**box, "rectanglelabels": ["pit"]}}]},
+            },
+        )
+        (region,) = boxed["data"]["result"]
+        assert (from_results([region], CLASSES, height=90, width=120).mask == (picture < 60)).all()
+
         # the versions, and the button "start training"
         versions = studio.call("GET", f"api/ml/{registered['id']}/versions")["versions"]
         assert versions[0] == "sha256:dark-spots"
