@@ -123,7 +123,7 @@ def report(studio: Studio, rng: np.random.Generator, masks: int) -> None:
         drawn = [as_polygons(mask) for _, mask in wanted]
         body = {
             "data": {"image": "/data/none.png"},
-            "annotations": [{"result": to_results(mask, CLASSES)} for _, mask in wanted]
+            "annotations": [{"result": to_results(mask, CLASSES, most=500)} for _, mask in wanted]
             + [{"result": results} for results, _ in drawn],
         }
         path = f"api/projects/{studio.project}/import"
