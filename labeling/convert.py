@@ -24,6 +24,10 @@ ALPHA = 128
 """A pixel belongs to a brush stroke from this alpha on: the stroke covers half of it or more. Strokes are anti-aliased;
 counting every touched pixel makes a thin scratch 16 % larger, counting only full ones 16 % smaller."""
 
+BY_HAND = ("manual", "prediction-changed")
+"""Origins of regions that a person drew or changed on the page, which alone leaves specks: what was proposed and left
+as it was, or sent by a program, is exact to the last pixel."""
+
 MOST_REGIONS = 5000
 """More regions than this in one annotation are a mistake or an attack."""
 
@@ -52,7 +56,8 @@ def to_results(
         mask: `H x W` class ids; 255 becomes the label for "not sure". All zero becomes the choice that nothing is.
         classes: class id to label.
         scores: `H x W` in [0, 1], if a model drew it; a region gets its largest.
-        most: regions at most, the surest (or else the largest) first; what is beyond shares one region a class.
+        most: regions at most (2500 unless told), the surest (or else the largest) first; what is beyond shares one
+            region a class.
         polygons: simplified polygons instead of brush strokes, where a polygon can hold the blemish
             (`labeling.outlines.simplified`). Brush strokes are exact.
 
@@ -73,7 +78,8 @@ def to_results(
             score = None if scores is None else float(scores[place][pixels].max())
             blemishes.append(_Blemish(label, place, pixels, area, score))
     shown = blemishes
-    if most is not None and len(blemishes) > most:
+    most = MOST_REGIONS // 2 if most is None else most
+    if len(blemishes) > most:
         surest = sorted(blemishes, key=lambda b: (-(b.score or 0.0), -b.area))
         shown = surest[:most] + _joined(surest[most:])
     regions = [_region(blemish, mask.shape[0], mask.shape[1], polygons=polygons) for blemish in shown]
@@ -159,10 +165,11 @@ def from_results(
             continue  # a question to the model that the page left behind; its answer is a region of its own
         _check_size(result, height=height, width=width)
         class_id = _class_id(result, ids)
-        blob, stray = _blob(result, height=height, width=width)
+        drawn = result.get("origin") in BY_HAND
+        blob, stray = _blob(result, height=height, width=width, by_hand=drawn)
         mask[blob] = class_id
         specks += stray
-        by_hand += result.get("origin") in ("manual", "prediction-changed")
+        by_hand += drawn
     if nothing and by_hand:
         raise InvalidInput(f"{NOTHING!r} is chosen, but {by_hand} regions are drawn; remove one or the other")
     return Drawing(np.zeros_like(mask) if nothing else mask, 0 if nothing else specks)
@@ -207,11 +214,12 @@ def _check_size(result: Mapping[str, Any], *, height: int, width: int) -> None:
         raise InvalidInput(f"region {result.get('id')} was drawn on a rotated picture; rotate it back and draw again")
 
 
-def _blob(result: Mapping[str, Any], *, height: int, width: int) -> tuple[NDArray[np.bool_], int]:
+def _blob(result: Mapping[str, Any], *, height: int, width: int, by_hand: bool) -> tuple[NDArray[np.bool_], int]:
     """Where a region is, `H x W`, and how many stray marks were left out."""
     value = _value(result)
     if result["type"] == "brushlabels":
-        return without_specks(unpack(value.get("rle"), height=height, width=width) >= ALPHA)
+        strokes = unpack(value.get("rle"), height=height, width=width) >= ALPHA
+        return without_specks(strokes) if by_hand else (strokes, 0)
     corners = _corners(value, str(result.get("id")), height=height, width=width)
     blob = inside(corners, height=height, width=width)
     if not blob.any():  # thinner than a pixel: the person still pointed at something

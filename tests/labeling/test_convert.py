@@ -68,9 +68,18 @@ def test_stray_marks_at_the_border_are_left_out_and_counted():
     region = to_results(np.ones((1, 1), np.uint8), CLASSES)[0]
     region |= {"original_width": 60, "original_height": 40}
     region["value"]["rle"] = pack(blob)
-    drawing = back([region], blob)
+    drawing = back([region | {"origin": "manual"}], blob)
     assert drawing.specks == 2
     assert drawing.mask.sum() == 10 * 30 + 1
+    left_as_proposed = back([region | {"origin": "prediction"}], blob)
+    assert (left_as_proposed.specks, left_as_proposed.mask.sum()) == (0, blob.sum())
+
+
+def test_more_blemishes_than_may_be_shown_share_a_region_and_none_is_lost():
+    mask = np.random.default_rng(5).choice([0, 0, 0, 1, 2, 255], size=(60, 80)).astype(np.uint8)
+    results = to_results(mask, CLASSES, most=7)
+    assert len(results) == 7 + 3
+    assert (back(results, mask).mask == mask).all()
 
 
 def test_a_small_defect_at_the_border_is_no_speck_when_it_is_all_there_is():
