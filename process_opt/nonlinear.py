@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 
 MOST_WEIGHTS = 2600
 """Of the whole process: the joint information matrix is square in it and must be inverted."""
+FEWEST = 200
+"""Rows below which a step's effects are taken to be straight."""
 SURE = 5.0
 """Standard deviations by which a term's score must differ from nothing; among a few thousand tests
 none passes by luck."""
@@ -21,10 +23,13 @@ none passes by luck."""
 def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
     """For each step the further terms that a score test asks for; empty where a straight line does.
 
-    The residual of each step (smoothed) is regressed on the candidates after the present terms are projected out.
+    The residual of each step (smoothed) is regressed on the candidates after the present terms are projected out. Where
+    people chose, a setting at the machine's limit is left out: they may see more than they log and have wanted to go
+    further, which bends what is seen between the setting and the outcome though the step itself is straight.
     """
     d = estimate.layout.d
     steps = len(estimate.motions)
+    limits = _limits(estimate)
     left = [np.zeros((0, 0))] * steps
     cross = [np.zeros((0, 0))] * steps
     candidates = [_candidates(len(estimate.layout.levers[k]), d) for k in range(steps)]
@@ -34,8 +39,8 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
         path = estimate.path(part)
         x0 = path.start
         for k, motion in enumerate(estimate.motions):
-            use = usable(estimate, part, k)
             levers = list(estimate.layout.levers[k])
+            use = usable(estimate, part, k) * (~part.people | free(part, levers, limits))
             v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
             phi, _ = features(motion, v, x0)
             r = (path.mean[k] - motion.move(v, x0)) * use
@@ -52,7 +57,7 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
     weights = sum(m.weights.size for m in estimate.motions)
     ranked: list[tuple[float, int, Term]] = []
     for k in range(steps):
-        if not candidates[k] or count[k] < 200:
+        if not candidates[k] or count[k] < FEWEST:
             continue
         f = len(estimate.motions[k].terms)
         a, b, c = left[k][:f, :f], left[k][:f, f:], left[k][f:, f:]
@@ -68,6 +73,20 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
             break
         chosen[k] = (*chosen[k], term)
     return chosen
+
+
+def free(data: Data, levers: list[int], limits: Floats) -> NDArray[np.bool_]:
+    """`N`: none of these settings stands at its machine's lower or upper limit (`limits`, `2 x S`, standardised)."""
+    low, high = limits[:, levers]
+    v = data.v[levers]
+    inside: NDArray[np.bool_] = ((v > low[:, None] + 1e-9) & (v < high[:, None] - 1e-9)).all(axis=0)
+    return inside
+
+
+def _limits(estimate: Estimate) -> Floats:
+    settings = [s for _, s in estimate.process.settings.values()]
+    ends = np.array([[s.low for s in settings], [s.high for s in settings]])
+    return estimate.layout.settings(ends)
 
 
 def _candidates(levers: int, d: int) -> tuple[Term, ...]:

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
-from qc.part_places import Floats
+
+Floats = NDArray[np.float64]
 
 GIVEN_FILE = "views.yaml"
 

@@ -159,7 +159,7 @@ class Plant:
     def is_disputed(self, inspection: dict) -> bool:
         """Once the model that looks on has looked: would it pass what the champion does not, or the other way round?"""
         seen = self.call("GET", "/models/shadow")["shadowed"]
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             found = self.call("GET", "/models/shadow/disagreements")["items"]
             if any(one["inspection_id"] == inspection["id"] for one in found):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +16,12 @@ from sqlalchemy import text
 from server.access import Role
 from server.events import QUEUE_SIZE, EventBus
 from server.routes.events import stream
+
+
+def in_a_loop(main: Coroutine[Any, Any, Any]) -> Any:
+    """Runs it in a thread of its own: beside the tests of the pages, Playwright's loop runs in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, main).result()
 
 
 def heard(bus: EventBus, happen, *kinds: str) -> list[str]:
@@ -32,7 +41,7 @@ def heard(bus: EventBus, happen, *kinds: str) -> list[str]:
         await pieces.aclose()
         return found
 
-    return asyncio.run(listen())
+    return in_a_loop(listen())
 
 
 def test_a_listener_hears_of_the_part_and_of_the_decision(line):
@@ -76,7 +85,7 @@ def test_a_listener_that_sleeps_loses_the_oldest_events_and_nothing_else_suffers
             seen.append(item.data["id"])
         return seen
 
-    seen = asyncio.run(sleepy())
+    seen = in_a_loop(sleepy())
     assert seen[-1] == QUEUE_SIZE + 9
     assert len(seen) == QUEUE_SIZE - 1
 
