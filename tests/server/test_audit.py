@@ -14,11 +14,25 @@ from server.audit_check import verify
 
 @pytest.fixture
 def busy(line):
-    """A line with three verdicts and a decision on record: entries 1 to 4."""
+    """A line with three verdicts and a decision on record, one after the other."""
+    installed(line)
     ids = [line.send(line.picture(dark=5 * (n % 2)), part=f"P-{n}").json()["id"] for n in range(3)]
     line.post(f"/inspections/{ids[1]}/decision", Role.OPERATOR, json={"verdict": "ok", "reason": "a hair"})
     line.ids = ids
     return line
+
+
+def installed(line) -> None:
+    """Waits for the starter model: its installation is an entry, too, and must not fall between the others."""
+    until = time.monotonic() + 60
+    while not count(line, "SELECT count(*) FROM job WHERE kind = 'install_starter' AND state = 'done'"):
+        assert time.monotonic() < until, "the starter model was never installed"
+        time.sleep(0.02)
+
+
+def count(line, statement: str) -> int:
+    with line.context.database.read() as session:
+        return session.execute(text(statement)).scalar()
 
 
 def check(line) -> tuple[int, str]:
@@ -34,8 +48,7 @@ def alter(line, statement: str, **values: object) -> None:
 
 def first_entry(line) -> int:
     """Entries before the first verdict: the installation of a model is on record, too."""
-    with line.context.database.read() as session:
-        return session.execute(text("SELECT min(n) FROM auditentry WHERE kind = 'verdict'")).scalar()
+    return count(line, "SELECT min(n) FROM auditentry WHERE kind = 'verdict'")
 
 
 def test_a_trail_that_nobody_touched_is_whole_and_ends_in_one_seal(busy):
