@@ -19,6 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dpotri
 
 from process_opt.estimate import Data, Estimate, em, features, usable
 
@@ -74,11 +77,17 @@ class Hill:
         The sum of outer products of `N` scores is a Wishart matrix: its inverse is too large by `1 / (1 - P / N)`, `P`
         counting the weights that the data and not the prior decide (Ledoit and Péché 2011, for large `P` and `N`).
         """
-        first = np.linalg.inv(self.information(TRACE))
+        first = inverse(self.information(TRACE))
         told = len(first) - float((np.diag(first) * self.penalty).sum())
         scale = 1.0 / max(1.0 - told / max(self.parts, 1), 0.2)
-        covariance = np.linalg.inv(self.information(TRACE, scale))
-        return np.asarray((covariance + covariance.T) / 2)
+        return inverse(self.information(TRACE, scale))
+
+
+def inverse(matrix: Floats) -> Floats:
+    """Of a symmetric, positive definite one: half the work of a general one, and symmetric to the last bit."""
+    root, lower = cho_factor(matrix, lower=True, overwrite_a=True)
+    out, _ = dpotri(root, lower=lower, overwrite_c=1)
+    return np.asarray(np.tril(out) + np.tril(out, -1).T)
 
 
 def climb(
@@ -102,7 +111,7 @@ def climb(
                 damping = min(damping * 4, MOST)
             elif gained > 0.7 * foretold:
                 damping = max(damping / 3, LEAST)
-        step = np.linalg.solve(here.information(damping), here.slope)
+        step = cho_solve(cho_factor(here.information(damping), overwrite_a=True), here.slope)
         rise = float(here.slope @ step) / 2
         before = (estimate, here, rise)
         moved = estimate.with_weights(estimate.flat() + step[: here.weights])
@@ -121,16 +130,17 @@ def hill(estimate: Estimate, data: Data) -> Hill:
     """The likelihood around an estimate."""
     d, weights = estimate.layout.d, estimate.flat().size
     size = weights + d * len(estimate.motions)
-    outer: Floats = np.zeros((size, size))
+    outer: Floats = np.zeros((size, size), order="F")
     slope: Floats = np.zeros(size)
     squares: list[Floats] = [np.zeros((len(m.terms), len(m.terms))) for m in estimate.motions]
     chances: Floats = np.zeros(size - weights)
     height = 0.0
     for part in data.chunks():
         scores, likelihood = _scores(estimate, part, squares, chances)
-        outer += scores @ scores.T
+        outer = dsyrk(1.0, scores.T, trans=1, beta=1.0, c=outer, overwrite_c=1)  # its upper half
         slope += scores.sum(axis=1)
         height += likelihood
+    outer += np.triu(outer, 1).T
     off = estimate.flat() - np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
     penalty = np.concatenate([*(p.ravel() for p in estimate.penalty), np.full(size - weights, 1 / UNSURE**2)])
     slope[:weights] -= penalty[:weights] * off

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from process_opt.batches import batch_shifts
 from process_opt.calibration import held_out_check
-from process_opt.climb import climb
+from process_opt.climb import climb, inverse
 from process_opt.drift import follow
 from process_opt.estimate import PINNED, Data, Estimate, em, prepare, start_estimate
 from process_opt.hierarchy import scales
@@ -71,9 +71,9 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     say("check on held-out parts", 0.9)
     model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
     weights = means.size
-    precision = np.linalg.inv(covariance[:weights, :weights])
+    precision = inverse(covariance[:weights, :weights])
     sizes = [m.weights.size for m in estimate.motions]
-    model = model.with_band(banded((precision + precision.T) / 2, sizes), train.size)
+    model = model.with_band(banded(precision, sizes), train.size)
     tried = refute(estimate, covariance[:weights, :weights], train, model.identified, seed=seed)
     about = {"refutation": tried, "looks": looks(estimate, train), "not_random": not_random(process, history)}
     model = replace(model, about={**model.about, **about})

@@ -30,6 +30,9 @@ from process_opt.law import Law, Local
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+MANY_STATES = 6
+"""Characteristics beyond which small matrices are no longer small."""
+
 Term = tuple[tuple[int, ...], int]
 """A feature: levers multiplied with each other (by place within the step), and the coordinate it multiplies, or -1;
 `((), -2 - j)` is constant `j` of the step's formula, in prior standard deviations from its prior mean."""
@@ -218,6 +221,26 @@ def _sandwich(a: Floats, p: Floats) -> Floats:
     return np.asarray(np.einsum("ikn,jkn->ijn", np.einsum("ijn,jkn->ikn", a, p), a))
 
 
+def solve_each(p: Floats, b: Floats) -> Floats:
+    """`P^-1 B` for each of the many: `p` is `d x d x N`, symmetric and positive definite, `b` is `d x m x N`.
+
+    By Cholesky, all of the many at once: several times as fast as one small matrix after the other.
+    """
+    d = len(p)
+    if d > MANY_STATES:
+        return np.ascontiguousarray(np.linalg.solve(p.transpose(2, 0, 1), b.transpose(2, 0, 1)).transpose(1, 2, 0))
+    root = np.zeros_like(p)
+    x = np.empty_like(b)
+    for j in range(d):
+        root[j, j] = np.sqrt(p[j, j] - (root[j, :j] ** 2).sum(axis=0))
+        for i in range(j + 1, d):
+            root[i, j] = (p[i, j] - (root[i, :j] * root[j, :j]).sum(axis=0)) / root[j, j]
+        x[j] = (b[j] - (root[j, :j, None] * x[:j]).sum(axis=0)) / root[j, j]
+    for j in reversed(range(d)):
+        x[j] = (x[j] - (root[j + 1 :, j, None] * x[j + 1 :]).sum(axis=0)) / root[j, j]
+    return x
+
+
 def smooth(
     motions: list[Motion],
     reads: tuple[tuple[tuple[int, int], ...], ...],
@@ -303,13 +326,9 @@ def smooth(
     means, covs, crosses = [m], [p], []
     for k in range(len(motions) - 1, -1, -1):
         (m0, p0), (m1, p1) = before[k], after[k]
-        ap = (
-            np.einsum("ijn,jkn->ikn", maps[k], p0)
-            if maps[k].shape[2] > 1
-            else np.tensordot(maps[k][:, :, 0], p0, axes=1)
-        )
-        gain = np.linalg.solve(p1.transpose(2, 0, 1), ap.transpose(2, 0, 1)).transpose(2, 1, 0)  # J[n] = P0 A' P1^-1
-        gain = np.ascontiguousarray(gain.transpose(0, 1, 2))
+        joint = maps[k].shape[2] > 1
+        ap = np.einsum("ijn,jkn->ikn", maps[k], p0) if joint else np.tensordot(maps[k][:, :, 0], p0, axes=1)
+        gain = np.ascontiguousarray(solve_each(p1, np.asarray(ap)).transpose(1, 0, 2))  # J[n] = P0 A' P1^-1
         sm, sp = means[-1], covs[-1]
         crosses.append(np.einsum("ijn,kjn->ikn", sp, gain))
         means.append(m0 + np.einsum("ijn,jn->in", gain, sm - m1))
