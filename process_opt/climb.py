@@ -23,7 +23,9 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotri
 
+from process_opt import habits as people
 from process_opt.estimate import Data, Estimate, em, features, usable
+from process_opt.state_space import Motion
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +46,8 @@ of a standard deviation off is nothing beside the uncertainty that every predict
 
 @dataclass(frozen=True)
 class Hill:
-    """The penalised log likelihood around an estimate: `P` parameters, first all weights, then each step's `s`."""
+    """The penalised log likelihood around an estimate: `P` parameters, first all weights, then each step's `s`, then
+    what people responded to (`habits.py`)."""
 
     height: float
     """In nats."""
@@ -53,12 +56,14 @@ class Hill:
     outer: Floats
     """`P x P`, sum of outer products of the scores."""
     complete: tuple[Floats, ...]
-    """For each step, its block of the information that complete data would have; last that of all `s`."""
+    """Blocks of the information that complete data would have, in the order of the parameters."""
     penalty: Floats
     """`P`: prior precision."""
     parts: int
     weights: int
     """How many of the parameters are weights."""
+    chances: int
+    """How many are sizes of chance."""
 
     def information(self, damping: float, scale: float = 1.0) -> Floats:
         """`P x P`: `scale` times the outer products, with a share of complete data's information, and the prior's."""
@@ -93,7 +98,7 @@ def inverse(matrix: Floats) -> Floats:
 def climb(
     estimate: Estimate, data: Data, *, rounds: int, progress: Callable[[float], None] | None = None
 ) -> tuple[Estimate, Floats]:
-    """At most `rounds` of a damped scoring step (weights) and an EM pass (noise, gauges, habits).
+    """At most `rounds` of a damped scoring step (weights, chances, responses) and an EM pass (gauges and the rest).
 
     A step that lowers the likelihood is taken back and tried again with more damping.
 
@@ -114,8 +119,9 @@ def climb(
         step = cho_solve(cho_factor(here.information(damping), overwrite_a=True), here.slope)
         rise = float(here.slope @ step) / 2
         before = (estimate, here, rise)
-        moved = estimate.with_weights(estimate.flat() + step[: here.weights])
-        estimate = em(moved.with_chance(np.clip(step[here.weights :], -LONGEST, LONGEST)), data, passes=1)
+        weights, chances, responses = np.split(step, [here.weights, here.weights + here.chances])
+        moved = estimate.with_weights(estimate.flat() + weights).with_chance(np.clip(chances, -LONGEST, LONGEST))
+        estimate = em(people.moved(moved, people.habits_of(moved), responses), data, passes=1)
         here = hill(estimate, data)
         if progress is not None:
             progress((i + 1) / rounds)
@@ -129,43 +135,58 @@ def climb(
 def hill(estimate: Estimate, data: Data) -> Hill:
     """The likelihood around an estimate."""
     d, weights = estimate.layout.d, estimate.flat().size
-    size = weights + d * len(estimate.motions)
+    chances, habits = d * len(estimate.motions), people.habits_of(estimate)
+    size = weights + chances + habits.size
     outer: Floats = np.zeros((size, size), order="F")
     slope: Floats = np.zeros(size)
-    squares: list[Floats] = [np.zeros((len(m.terms), len(m.terms))) for m in estimate.motions]
-    chances: Floats = np.zeros(size - weights)
+    complete = _Complete(
+        [np.zeros((len(m.terms), len(m.terms))) for m in estimate.motions],
+        np.zeros(chances),
+        [np.zeros((d, d)) for _ in habits.places],
+    )
     height = 0.0
     for part in data.chunks():
-        scores, likelihood = _scores(estimate, part, squares, chances)
+        scores, likelihood = _scores(estimate, part, complete)
         outer = dsyrk(1.0, scores.T, trans=1, beta=1.0, c=outer, overwrite_c=1)  # its upper half
         slope += scores.sum(axis=1)
         height += likelihood
     outer += np.triu(outer, 1).T
     off = estimate.flat() - np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
-    penalty = np.concatenate([*(p.ravel() for p in estimate.penalty), np.full(size - weights, 1 / UNSURE**2)])
-    slope[:weights] -= penalty[:weights] * off
     chance_height, chance_slope = estimate.chance_prior()
-    slope[weights:] += chance_slope
-    blocks = [np.kron(np.linalg.inv(m.noise), s) for m, s in zip(estimate.motions, squares, strict=True)]
+    habit_height, habit_slope, habit_prior = people.prior(estimate, habits)
+    penalty = np.concatenate([*(p.ravel() for p in estimate.penalty), np.full(chances, 1 / UNSURE**2), habit_prior])
+    slope += np.concatenate([-penalty[:weights] * off, chance_slope, habit_slope])
+    blocks = [np.kron(np.linalg.inv(m.noise), s) for m, s in zip(estimate.motions, complete.squares, strict=True)]
     return Hill(
-        height=height + chance_height - 0.5 * float((penalty[:weights] * off * off).sum()),
+        height=height + chance_height + habit_height - 0.5 * float((penalty[:weights] * off * off).sum()),
         slope=slope,
         outer=outer,
-        complete=(*blocks, np.diag(chances)),
+        complete=(*blocks, np.diag(complete.chances), *complete.responses),
         penalty=penalty,
         parts=data.size,
         weights=weights,
+        chances=chances,
     )
+
+
+@dataclass
+class _Complete:
+    """What complete data would tell, summed over the parts."""
+
+    squares: list[Floats]
+    """`F x F` for each step: the expected squares of the features."""
+    chances: Floats
+    """Of every `s`."""
+    responses: list[Floats]
+    """`d x d` for each setting that people chose."""
 
 
 def slope_of_each(estimate: Estimate, data: Data) -> tuple[Floats, Floats]:
     """Each part's score of the weights (`P x N`), and its mean squared standardised error of a reading (`N`)."""
     weights = estimate.flat().size
     scores, sizes = [], []
-    squares: list[Floats] = [np.zeros((len(m.terms), len(m.terms))) for m in estimate.motions]
-    chances: Floats = np.zeros(estimate.layout.d * len(estimate.motions))
     for part in data.chunks():
-        scores.append(_scores(estimate, part, squares, chances)[0][:weights])
+        scores.append(_scores(estimate, part, None)[0][:weights])
         misfit = estimate.path(part).misfit
         z2 = np.array([innovation**2 / variance for _, innovation, variance in misfit])
         known = np.isfinite(z2)
@@ -173,19 +194,22 @@ def slope_of_each(estimate: Estimate, data: Data) -> tuple[Floats, Floats]:
     return np.hstack(scores), np.concatenate(sizes)
 
 
-def _scores(estimate: Estimate, data: Data, squares: list[Floats], chances: Floats) -> tuple[Floats, float]:
+def _scores(estimate: Estimate, data: Data, complete: _Complete | None) -> tuple[Floats, float]:
     """`P x N`: derivative of each part's log likelihood with respect to the parameters (Fisher's identity), and the sum
     of the log likelihoods.
 
     Args:
-        squares: `F x F` for each step; the expected squares of the features are added.
-        chances: the information of complete data on every `s` is added.
+        complete: what complete data would tell is added to it.
     """
     path = estimate.path(data)
     d = estimate.layout.d
     x0, p0 = path.start, path.start_cov
-    out, sizes = [], []
+    out, sizes, responses, told = [], [], [], []
+    seen = np.full((d, data.size), np.nan)
     for k, motion in enumerate(estimate.motions):
+        of_people, information = people.scores(estimate.habits, estimate.layout.levers[k], data, x0, p0, seen)
+        responses += of_people
+        told += information
         use = usable(estimate, data, k)
         x1 = path.mean[k]
         levers = list(estimate.layout.levers[k])
@@ -208,21 +232,32 @@ def _scores(estimate: Estimate, data: Data, squares: list[Floats], chances: Floa
         spread = path.cov[k] - _times(path.cross[k], a).transpose(1, 0, 2) - _times(tie, a)  # of the residual itself
         both = r * (precision @ r) + np.einsum("ij,jin->in", precision, spread)
         sizes.append(0.5 * (both - 1.0) * use)
-        chances[k * d : (k + 1) * d] += 0.25 * (1.0 + np.diag(motion.noise) * np.diag(precision)) * use.sum()
-        squares[k] += (phi * use) @ phi.T
-        state = [f for f, (_, c) in enumerate(motion.terms) if c >= 0]
-        cs = [motion.terms[f][1] for f in state]
-        if motion.columns:
-            squares[k] += np.einsum("fin,ijn,gjn->fg", by_state * use, p0, by_state, optimize=True)
-        elif motion.joint:
-            gs = by_state[state, cs]
-            squares[k][np.ix_(state, state)] += np.einsum(
-                "fn,gn,fgn->fg", gs * use, gs, p0[np.ix_(cs, cs)], optimize=True
-            )
-        else:
-            squares[k][np.ix_(state, state)] += (p0 @ use)[np.ix_(cs, cs)]
+        if complete is not None:
+            known = 0.25 * (1.0 + np.diag(motion.noise) * np.diag(precision)) * use.sum()
+            complete.chances[k * d : (k + 1) * d] += known
+            complete.squares[k] += _squares(motion, phi, by_state, p0, use)
+        for place, c in estimate.layout.reads[k]:
+            seen[c] = np.where(np.isfinite(data.y[place]), data.y[place], seen[c])
         x0, p0 = x1, path.cov[k]
-    return np.concatenate([*out, *sizes]), path.log_likelihood
+    if complete is not None:
+        for total, own in zip(complete.responses, told, strict=True):
+            total += own
+    return np.concatenate([*out, *sizes, *responses]), path.log_likelihood
+
+
+def _squares(motion: Motion, phi: Floats, by_state: Floats, p: Floats, use: Floats) -> Floats:
+    """`F x F`: expected squares of a step's features where the state before it is known to `p` (`d x d x N`)."""
+    out: Floats = (phi * use) @ phi.T
+    state = [f for f, (_, c) in enumerate(motion.terms) if c >= 0]
+    cs = [motion.terms[f][1] for f in state]
+    if motion.columns:
+        out += np.einsum("fin,ijn,gjn->fg", by_state * use, p, by_state, optimize=True)
+    elif motion.joint:
+        gs = by_state[state, cs]
+        out[np.ix_(state, state)] += np.einsum("fn,gn,fgn->fg", gs * use, gs, p[np.ix_(cs, cs)], optimize=True)
+    else:
+        out[np.ix_(state, state)] += (p @ use)[np.ix_(cs, cs)]
+    return out
 
 
 def _times(left: Floats, a: Floats) -> Floats:

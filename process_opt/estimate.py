@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from process_opt.counted import gauge_error
 from process_opt.history import History
 from process_opt.layout import Layout
-from process_opt.process import Process
-from process_opt.state_space import Habit, Motion, Path, Term, smooth
+from process_opt.process import Process, Setting
+from process_opt.state_space import Habit, Motion, Path, Term, smooth, wished
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -31,6 +31,8 @@ SMALLEST_NOISE = 1e-5
 
 
 CHANCE_PARTS, USUAL_CHANCE = 4, 0.02
+SWITCH = 0.1
+"""Share of the parts on which a setting must stand between its limits, or it is a switch."""
 GAUGE_PARTS, USUAL_GAUGE = 2, 0.05
 """Before any part was seen, a step's chance and a gauge's error count as seen on so many parts, with such variances."""
 
@@ -48,6 +50,8 @@ class Data:
     last: NDArray[np.int64]
     skipped: tuple[Bools | None, ...]
     batch: NDArray[np.int64]
+    pressed: NDArray[np.int8]
+    """`S x N`: -1 and 1 where people set a machine to its lower or upper limit, and may have wanted to go further."""
 
     @property
     def size(self) -> int:
@@ -63,6 +67,7 @@ class Data:
             last=self.last[places],
             skipped=tuple(None if s is None else s[places] for s in self.skipped),
             batch=self.batch[places],
+            pressed=self.pressed[:, places],
         )
 
     def chunks(self) -> Iterator[Data]:
@@ -81,7 +86,21 @@ def prepare(process: Process, history: History, layout: Layout) -> Data:
             continue
         marks = [v[list(layout.levers[k])]] if layout.levers[k] else [y[[p for p, _ in layout.reads[k]]]]
         skipped.append(np.asarray(~np.isfinite(np.vstack(marks)).any(axis=0), dtype=bool))
-    return Data(y, v, ~history.dithered, history.last, tuple(skipped), history.batch)
+    people = ~history.dithered
+    pressed = _pressed(history.settings.T, list(process.settings.values()), people)
+    return Data(y, v, people, history.last, tuple(skipped), history.batch, pressed)
+
+
+def _pressed(settings: Floats, levers: list[tuple[int, Setting]], people: Bools) -> NDArray[np.int8]:
+    """As in `Data`. A setting that hardly ever stands between its limits is a switch, and its limits are its values."""
+    out = np.zeros(settings.shape, dtype=np.int8)
+    for values, (_, lever), row in zip(settings, levers, out, strict=True):
+        near = 1e-6 * (lever.high - lever.low)
+        low, high = people & (values <= lever.low + near), people & (values >= lever.high - near)
+        chosen = int((people & np.isfinite(values)).sum())
+        if chosen - int((low | high).sum()) >= max(SWITCH * chosen, 30):
+            row[low], row[high] = -1, 1
+    return out
 
 
 @dataclass(frozen=True)
@@ -185,6 +204,7 @@ class Estimate:
             list(data.skipped),
             offsets,
             self.layout.bounds(data.y),
+            data.pressed,
         )
 
 
@@ -313,7 +333,7 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
             _add_step(sums[k], estimate.motions[k], use, v, x0, p0, x1, p1, path.cross[k])
             for place in levers:
                 if place in habit_sums:
-                    _add_habit(habit_sums[place], part, place, x0, p0, seen, part.last >= k)
+                    _add_habit(habit_sums[place], estimate.habits[place], part, place, x0, p0, seen, part.last >= k)
             for place, c in estimate.layout.reads[k]:
                 known = np.isfinite(part.y[place])
                 if place in path.sites:
@@ -385,16 +405,31 @@ def _maximise(motion: Motion, s: _Sums, prior: Floats, penalty: Floats) -> Motio
     return replace(motion, weights=weights, noise=(noise + noise.T) / 2)
 
 
-def _add_habit(sums: list, data: Data, place: int, x: Floats, p: Floats, seen: Floats, alive: Bools) -> None:  # type: ignore[type-arg]
+def _add_habit(
+    sums: list,  # type: ignore[type-arg]
+    habit: Habit,
+    data: Data,
+    place: int,
+    x: Floats,
+    p: Floats,
+    seen: Floats,
+    alive: Bools,
+) -> None:
     d = len(x)
     ever: Bools = np.asarray(np.isfinite(seen).any(axis=1), dtype=bool)
-    use = (data.people & alive & np.isfinite(data.v[place]) & np.isfinite(seen[ever]).all(axis=0)).astype(float)
-    z = np.vstack([np.ones((1, x.shape[1])), x, np.where(np.isfinite(seen) & ever[:, None], seen, 0.0)])
-    u = np.where(use > 0, data.v[place], 0.0)
+    told: Bools = np.asarray(np.isfinite(seen[ever]).all(axis=0), dtype=bool)
+    use = (data.people & alive & np.isfinite(data.v[place]) & told).astype(float)
+    y = np.where(np.isfinite(seen) & ever[:, None], seen, 0.0)
+    middle = habit.constant + habit.seen @ x + habit.logged @ y
+    wish, open_ = wished(data.v[place], data.pressed[place], middle, habit.noise, use > 0)
+    along = np.einsum("ijn,j->in", p, habit.seen)
+    z = np.vstack([np.ones((1, x.shape[1])), x, y])
     sums[0] += (z * use) @ z.T
     sums[0][1 : d + 1, 1 : d + 1] += p @ use
-    sums[1] += z @ (u * use)
-    sums[2] += float((u * u * use).sum())
+    sums[1] += z @ (wish * use)
+    sums[1][1 : d + 1] += along @ (open_ * use)  # what is wished goes with what the part is thought to be
+    square = wish**2 + open_ * habit.noise + open_**2 * (habit.seen @ along)
+    sums[2] += float((square * use).sum())
     sums[3] += float(use.sum())
 
 

@@ -239,4 +239,5 @@ def _data(model: ProcessModel, told: list[Told]) -> Data:
         last=np.array([one.last for one in told], dtype=np.int64),
         skipped=tuple(skipped),
         batch=np.full(len(told), -1, dtype=np.int64),
+        pressed=np.zeros(v.shape, dtype=np.int8),
     )

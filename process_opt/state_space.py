@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.counted import look_between
+from process_opt.counted import look_between, truncated
 from process_opt.law import Law, Local
 
 Floats = NDArray[np.float64]
@@ -32,6 +32,9 @@ Bools = NDArray[np.bool_]
 
 MANY_STATES = 6
 """Characteristics beyond which small matrices are no longer small."""
+
+UNTOLD = 0.05
+"""Variance, standardised, of what people will have taken for a last reading where none is on record."""
 
 Term = tuple[tuple[int, ...], int]
 """A feature: levers multiplied with each other (by place within the step), and the coordinate it multiplies, or -1;
@@ -205,6 +208,57 @@ def look(
     return s, np.where(use, -0.5 * (r * r * weight + np.log(2 * np.pi * s)), 0.0)
 
 
+def look_at_wish(
+    m: Floats,
+    p: Floats,
+    h: Floats,
+    middle: Floats,
+    value: Floats,
+    pressed: NDArray[np.int8],
+    noise: Floats,
+    use: Bools,
+) -> Floats:
+    """Take in how people set a lever, where some of them went to the machine's limit and may have wished for more
+    (Tobin 1958): the wish is `h @ x + e` around `middle` (`N`), and the belief after it a normal one with its moments.
+
+    Args:
+        m, p, h, use: as in `look`.
+        value: `N`, the settings; `pressed` (`N`): -1 and 1 where it is the lower or upper limit.
+        noise: `N`, variance of `e`.
+
+    Returns:
+        `N`, the log likelihood (0 where unused).
+    """
+    ph = np.einsum("ijn,j->in", p, h)
+    s = np.einsum("i,in->n", h, ph) + noise
+    wish, open_, told = _wish(value, pressed, middle, s, use)
+    gain = np.where(use, ph / s, 0.0)
+    m += gain * np.where(use, wish - middle, 0.0)
+    p -= gain[:, None] * (ph * (1.0 - open_))[None, :]
+    return np.where(use, told, 0.0)
+
+
+def wished(
+    value: Floats, pressed: NDArray[np.int8], middle: Floats, variance: Floats | float, use: Bools
+) -> tuple[Floats, Floats]:
+    """`N` each: what people who chose `value` wished for, and which share of `variance` their wish still has; the
+    value itself, and nothing, where it is not the machine's limit."""
+    if not pressed[use].any():
+        return np.where(use, value, 0.0), np.zeros(value.size)
+    wish, open_, _ = _wish(value, pressed, middle, variance, use)
+    return np.where(use, wish, 0.0), open_
+
+
+def _wish(
+    value: Floats, pressed: NDArray[np.int8], middle: Floats, variance: Floats | float, use: Bools
+) -> tuple[Floats, Floats, Floats]:
+    sd = np.sqrt(variance) + np.zeros(value.size)
+    at = np.where(use, value - middle, 0.0) / sd
+    mean, left, told = truncated(np.where(pressed < 0, -np.inf, at), np.where(pressed > 0, np.inf, at))
+    limit = pressed != 0
+    return middle + sd * np.where(limit, mean, at), np.where(limit, left, 0.0), np.where(limit, told, told - np.log(sd))
+
+
 def predict(m: Floats, p: Floats, a: Floats, b: Floats, noise: Floats) -> tuple[Floats, Floats]:
     """Mean and covariance after a step; `noise` is `d x d x N` or `d x d x 1`."""
     mean = np.einsum("ijn,jn->in", a, m) + b if a.shape[2] == m.shape[1] else np.einsum("ij,jn->in", a[:, :, 0], m) + b
@@ -254,6 +308,7 @@ def smooth(
     skipped: list[Bools | None],
     offsets: Floats | None = None,
     bounds: Mapping[int, tuple[Floats, Floats]] | None = None,
+    pressed: NDArray[np.int8] | None = None,
 ) -> Path:
     """Filter forward, smooth backward.
 
@@ -268,6 +323,7 @@ def smooth(
         skipped: for each step, `N`: the (optional) step was not run; None: nobody skipped it.
         offsets: `T x d x N` known shifts (batch, drift).
         bounds: for readings that are counts or amounts, as `Layout.bounds` gives them.
+        pressed: `S x N`, -1 and 1 where people set a machine to its lower or upper limit; 0 or None: nowhere.
     """
     d, n = start[0].size, y.shape[1]
     m = np.repeat(start[0][:, None], n, axis=1)
@@ -287,9 +343,12 @@ def smooth(
             use = people & np.isfinite(raw[j])
             told = np.isfinite(seen)
             expected = habit.constant + habit.logged @ np.where(told, seen, m)
-            slack = (np.where(told, 0.0, habit.logged[:, None]) ** 2).sum(axis=0) * 0.05
-            innovation = np.where(use, raw[j] - expected - habit.seen @ m, 0.0)
-            _, ll = look(m, p, habit.seen, innovation, habit.noise + slack, use)
+            slack = (np.where(told, 0.0, habit.logged[:, None]) ** 2).sum(axis=0) * UNTOLD
+            middle = expected + habit.seen @ m
+            if pressed is not None and (use & (pressed[place] != 0)).any():
+                total += look_at_wish(m, p, habit.seen, middle, raw[j], pressed[place], habit.noise + slack, use)
+                continue
+            _, ll = look(m, p, habit.seen, np.where(use, raw[j] - middle, 0.0), habit.noise + slack, use)
             total += ll
         known = np.isfinite(raw)
         clean = np.where(known, raw, 0.0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from process_opt.climb import climb, hill, slope_of_each
 from process_opt.estimate import Data, Estimate, em, prepare, start_estimate
+from process_opt.habits import habits_of, moved
 from process_opt.history import parse_history
 from process_opt.layout import lay_out
 from process_opt.simulate import Line, linear_line
@@ -67,12 +70,21 @@ def test_the_slope_of_the_likelihood_is_its_derivative(begun: tuple[Estimate, Da
         step[place] = 1e-5
         up, down = (hill(estimate.with_weights(flat + s), few).height for s in (step, -step))
         assert here.slope[place] == pytest.approx((up - down) / 2e-5, rel=1e-3, abs=1e-2)
-    chances = here.slope[here.weights :]
+    chances = here.slope[here.weights : here.weights + here.chances]
     for place in (0, 8, 19):
         factors = np.zeros(chances.size)
         factors[place] = 1e-5
         up, down = (hill(estimate.with_chance(s), few).height for s in (factors, -factors))
         assert chances[place] == pytest.approx((up - down) / 2e-5, rel=1e-3, abs=1e-2)
+    habits = habits_of(estimate)
+    told = replace(few, pressed=np.zeros_like(few.pressed))  # with a hidden wish the normal belief is an approximation
+    responses = hill(estimate, told).slope[here.weights + here.chances :]
+    assert responses.size == habits.size > 0
+    for place in range(0, habits.size, 7):
+        moves = np.zeros(habits.size)
+        moves[place] = 1e-5
+        up, down = (hill(moved(estimate, habits, s), told).height for s in (moves, -moves))
+        assert responses[place] == pytest.approx((up - down) / 2e-5, rel=0.02, abs=0.1)
     each, _ = slope_of_each(estimate, few)
     prior = np.concatenate([p.ravel() for p in estimate.penalty])
     off = flat - np.concatenate([estimate.prior_mean(k).ravel() for k in range(10)])
