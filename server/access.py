@@ -71,6 +71,10 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/golden-looks"): ENGINEERS,
     ("GET", "/money"): ENGINEERS,
     ("GET", "/money.csv"): ENGINEERS,
+    ("GET", "/outbound"): ENGINEERS,
+    ("POST", "/outbound/{name}/resume"): ADMINS,
+    ("POST", "/outbound/{name}/skip"): ADMINS,
+    ("DELETE", "/outbound/{name}"): ADMINS,
     ("POST", "/erasures"): ADMINS,
     ("GET", "/erasures"): ENGINEERS,
     ("GET", "/label-tasks"): ANYBODY,
@@ -86,6 +90,7 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/label-disputes/{key}/settle"): ENGINEERS,
     ("GET", "/label-drawings/{id}/picture.png"): LABELS,
     ("GET", "/models"): ANYBODY,
+    ("GET", "/models/{id}/card"): ANYBODY,
     ("POST", "/models/{id}/promote"): ENGINEERS,
     ("POST", "/models/rollback"): ENGINEERS,
     ("GET", "/models/shadow"): ANYBODY,
@@ -116,6 +121,9 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/processes/{name}/summary"): ANYBODY,
     ("GET", "/processes/{name}/capability"): ANYBODY,
     ("GET", "/processes/{name}/worth"): ANYBODY,
+    ("GET", "/processes/{name}/levers"): ANYBODY,
+    ("GET", "/processes/{name}/promises"): ANYBODY,
+    ("GET", "/processes/{name}/exploring"): ANYBODY,
 }
 """(method, path below /api/v1) -> who may. Names in braces stand for one piece of the path."""
 

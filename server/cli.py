@@ -23,6 +23,7 @@ COMMANDS = (
     "server.golden_cli",
     "server.features_cli",
     "server.backup_cli",
+    "server.outbound_cli",
     "server.demo.cli",
 )
 """Modules with `register(commands)`, in the order in which `qc --help` lists their commands."""

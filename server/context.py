@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from server.features_service import FeatureService
     from server.inspecting import Inspector
     from server.models_in_use import Champion
+    from server.process_service import Models
 
 
 class Part(Protocol):
@@ -76,6 +77,8 @@ class Context:
     drift: Drift | None = None
     features: FeatureService | None = None
     """Searches what the encoder saw; None where the settings switch that off."""
+    process_models: Models | None = None
+    """Process models in memory; `server.process_intake.models_of` makes it."""
 
     def need_champion(self) -> Champion:
         """The serving model's holder; raises Unavailable before start-up is through."""

@@ -32,6 +32,7 @@ from server.features_records import Feature, Head, Suggestion
 from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun
+from server.outbound import outbox
 from server.watch_records import Alarm, CameraLook, ShadowVerdict
 
 KIND = "erase"
@@ -194,6 +195,7 @@ def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, m
         if kept != [alarm.before, alarm.after]:
             alarm.before, alarm.after = kept
             session.add(alarm)
+    outbox.forget_part(session, part, set(found.inspections))
     for head in session.exec(select(Head)):
         named = [example for example in head.examples if example[0] not in subjects]
         if len(named) != len(head.examples):
@@ -255,4 +257,4 @@ def _settle(database: Database) -> None:
             raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     else:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM inspection, exposure, decision, auditentry, job"))
+            connection.execute(text("VACUUM inspection, exposure, decision, auditentry, job, outboundmessage"))

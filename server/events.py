@@ -14,7 +14,18 @@ from typing import Any
 from sqlalchemy import event
 from sqlmodel import Session
 
-KINDS = ("inspection", "decision", "label_task", "model", "job", "recommendation", "outcome", "alarm", "erasure")
+KINDS = (
+    "inspection",
+    "decision",
+    "part",
+    "label_task",
+    "model",
+    "job",
+    "recommendation",
+    "outcome",
+    "alarm",
+    "erasure",
+)
 
 QUEUE_SIZE = 256
 """Events that wait for one slow listener; beyond that the oldest are dropped: it can ask for the list again."""
@@ -50,6 +61,7 @@ class EventBus:
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
         self._calls: list[tuple[str, Callable[[Event], None]]] = []
+        self._keepers: list[Callable[[Session, Event], None]] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -69,7 +81,14 @@ class EventBus:
             waiting = session.info["events"] = []
             event.listen(session, "after_commit", self._committed)
             event.listen(session, "after_rollback", _rolled_back)
-        waiting.append(Event(kind, data))
+        item = Event(kind, data)
+        waiting.append(item)
+        for keep in self._keepers:
+            keep(session, item)
+
+    def keep(self, function: Callable[[Session, Event], None]) -> None:
+        """Call a function with every event of a transaction within it: what it writes is kept if that is committed."""
+        self._keepers.append(function)
 
     def call(self, kind: str, function: Callable[[Event], None]) -> None:
         """Call a quick function, on the publisher's thread, for every event of a kind."""

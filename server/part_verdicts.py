@@ -140,6 +140,7 @@ def record_verdict(context: Context, session: Session, body: dict[str, object], 
     if newest is None or newest != body["newest"]:
         raise Conflict(f"part {body['part']} was inspected again meanwhile; ask again")
     audit.record(session, PART_VERDICT, newest, body, by=by, at=context.now())
+    context.events.on_commit(session, "part", {"id": newest, **body})
 
 
 def _judge(context: Context, session: Session, part: str) -> tuple[PartOut, Gathered]:

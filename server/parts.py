@@ -98,6 +98,13 @@ def start_plant(context: Context) -> Part | None:
     return start.start(context)
 
 
+def start_outbound(context: Context) -> Part | None:
+    """Webhooks and MQTT, where `outbound.yaml` names somebody."""
+    from server.outbound import start
+
+    return start.start(context)
+
+
 def start_folder(context: Context) -> Part:
     """The watched folder."""
     from server.ingest import folder
@@ -114,6 +121,7 @@ def start_demonstration(context: Context) -> Part | None:
 
 PARTS: tuple[tuple[str, Start], ...] = (
     ("model", start_champion),
+    ("outbound", start_outbound),  # before whatever has something to tell
     ("label-studio", start_label_studio),
     ("jobs", start_loop),
     ("cameras", start_cameras),

@@ -31,6 +31,7 @@ RECORDS = (
     "server.golden_records",
     "server.gate_records",
     "server.features_records",
+    "server.outbound.records",
     "server.audit",
     "server.jobs.records",
 )

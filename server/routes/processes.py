@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from process_opt.model import ProcessModel
-from qc.errors import InvalidInput
-from server import permission, process_camera, process_learning, process_money, process_worth
+from server import permission, process_intake, process_money, process_worth
 from server import process_service as service
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
+from server.process_intake import Asked, CameOf
 from server.routes.permission import PermissionJson, show
 
 router = APIRouter(tags=["processes"])
 
-MOST_AT_ONCE = 1000
-"""Requests of one list; a longer one would keep the caller waiting for minutes."""
-
 Decision = Literal["continue", "correct", "scrap", "measure", "abstain"]
-
-
-class Asked(BaseModel):
-    """A part in the making: `at` is the next step to run, `observed` whatever is known of earlier steps."""
-
-    model_config = ConfigDict(extra="allow")
-
-    part: str = Field(examples=["P-1"])
-    at: str = Field(examples=["s20-heat"])
-    batch: str | None = None
-    observed: dict[str, Any] = Field(default_factory=dict, examples=[{"s01-draw.force": 14.2}])
 
 
 class Cause(BaseModel):
@@ -130,21 +114,6 @@ class Expected(BaseModel):
     elapsed_ms: float
 
 
-class CameOf(BaseModel):
-    """What was done with a part and what came of it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    part: str
-    batch: str | None = None
-    disposition: str
-    """`finished` or `scrapped`."""
-    scrapped_at: str | None = None
-    assignment: str = ""
-    """Who chose the settings: `operator`, `dither`, `recommendation`, or empty for unknown."""
-    observed: dict[str, Any] = Field(default_factory=dict)
-
-
 class Accepted(BaseModel):
     """How many outcomes were new, and how many had been told before."""
 
@@ -202,11 +171,7 @@ class ToldPage(BaseModel):
 
 def models_in_memory(request: Request, context: Context) -> service.Models:
     """The models in memory; made at the first request that needs one."""
-    state = request.app.state
-    if not hasattr(state, "process_models"):
-        state.process_models = service.Models(context.settings.home.resolve())
-    models: service.Models = state.process_models
-    return models
+    return process_intake.models_of(context)
 
 
 @router.get("/processes")
@@ -237,24 +202,11 @@ def process(name: str, request: Request, session: SessionDep, context: ContextDe
 
 
 @router.post("/processes/{name}/recommendations")
-def recommendations(
-    name: str, asked: Asked | list[Asked], request: Request, context: ContextDep
-) -> Advice | list[Advice]:
+def recommendations(name: str, asked: Asked | list[Asked], context: ContextDep) -> Advice | list[Advice]:
     """What to do with a part; a list of requests gets the list of their answers. One mistake refuses the whole list."""
-    with context.database.read() as session:
-        version = service.current(session, name)
-    model = models_in_memory(request, context).of(version)
-    one = isinstance(asked, Asked)
-    requests = _seen(context, model, [a.model_dump(exclude_unset=True) for a in _listed(asked)])
-    answers = _each(requests, lambda r: service.answer(model, r))
-    now = context.now()
-    with context.database.write() as session:
-        for sent, told in zip(requests, answers, strict=True):
-            service.remember(session, name, sent, told, now=now)
-            context.events.on_commit(session, "recommendation", {**told, "process": name})
-        session.commit()
+    answers = process_intake.advise(context, name, asked if isinstance(asked, list) else [asked])
     advice = [Advice(**told) for told in answers]
-    return advice[0] if one else advice
+    return advice if isinstance(asked, list) else advice[0]
 
 
 @router.post("/processes/{name}/what-if")
@@ -266,7 +218,7 @@ def what_if(name: str, wondered: Wondered, request: Request, context: ContextDep
     asked = wondered.model_dump(exclude_unset=True)
     settings, run = asked.pop("settings", {}), asked.pop("run", [])
     model = models_in_memory(request, context).of(version)
-    return Expected(**service.wonder(model, _seen(context, model, [asked])[0], settings, run))
+    return Expected(**service.wonder(model, process_intake.seen(context, model, [asked])[0], settings, run))
 
 
 @router.get("/processes/{name}/recommendations")
@@ -298,29 +250,14 @@ def told(
 
 
 @router.post("/processes/{name}/outcomes", status_code=202)
-def outcomes(
-    name: str, sent: CameOf | list[CameOf], request: Request, who: IdentityDep, context: ContextDep
-) -> Accepted:
+def outcomes(name: str, sent: CameOf | list[CameOf], who: IdentityDep, context: ContextDep) -> Accepted:
     """What was done and what came of it. A part's outcome counts once; the model learns from it soon after."""
-    with context.database.read() as session:
-        version = service.current(session, name)
-    line: ProcessModel = models_in_memory(request, context).of(version)
-    contents = _seen(context, line, [c.model_dump() for c in _listed(sent)])
-    checked = _each(contents, lambda c: service.check_outcome(line.process, c))
-    now, accepted, unasked = context.now(), 0, list[str]()
-    with context.database.write() as session:
-        for content in checked:
-            stored = service.store_outcome(session, name, content, now=now)
-            if stored is not None:
-                accepted += 1
-                told = {"id": stored.id, "process": name, "part": stored.part, "disposition": content["disposition"]}
-                context.events.on_commit(session, "outcome", told)
-                if not permission.keep_rework(session, name, line.process, content, stored.id, by=who.name, now=now):
-                    unasked.append(stored.part)
-        if accepted:
-            process_learning.ask(session, name, now=now)
-        session.commit()
-    return Accepted(accepted=accepted, duplicates=len(checked) - accepted, reworked_without_permission=unasked)
+    taken = process_intake.take_outcomes(context, name, sent if isinstance(sent, list) else [sent], by=who.name)
+    return Accepted(
+        accepted=taken.accepted,
+        duplicates=taken.duplicates,
+        reworked_without_permission=taken.reworked_without_permission,
+    )
 
 
 @router.get("/processes/{name}/summary")
@@ -335,35 +272,3 @@ def summary(name: str, request: Request, session: SessionDep, context: ContextDe
         found = process_money.summary(session, name, process)
         models.sums[name] = (counted, found.model_copy(update={"worth": tried.words if tried else None}))
     return models.sums[name][1]
-
-
-def _seen(context: Context, model: ProcessModel, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With what cameras read of the parts filled in."""
-    if not any(m.source for _, m in model.process.measurements.values()):
-        return asked
-    with context.database.read() as session:
-        return process_camera.complete(session, model.process, asked)
-
-
-T = TypeVar("T", Asked, CameOf)
-
-
-def _listed(sent: T | list[T]) -> list[T]:
-    if not isinstance(sent, list):
-        return [sent]
-    if len(sent) > MOST_AT_ONCE:
-        raise InvalidInput(f"at most {MOST_AT_ONCE} in one list, not {len(sent)}; send them in several")
-    return sent
-
-
-def _each(requests: list[dict[str, Any]], do: Callable[[dict[str, Any]], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Do it for each; a mistake in a list says which one."""
-    done = []
-    for place, request in enumerate(requests):
-        try:
-            done.append(do(request))
-        except InvalidInput as error:
-            if len(requests) == 1:
-                raise
-            raise InvalidInput(f"item {place} of the list: {error.message}", **error.details) from error
-    return done

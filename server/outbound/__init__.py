@@ -1,0 +1,1 @@
+"""What the product tells other systems by itself: signed webhooks and MQTT, from one durable outbox."""
