@@ -209,8 +209,14 @@ def as_json(row: ModelVersion) -> dict[str, Any]:
         "figures": row.figures,
         "decision": row.decision,
         "classes": row.classes,
-        "dataset": row.dataset,
+        "dataset": without_files(row.dataset),
     }
+
+
+def without_files(dataset: dict[str, Any]) -> dict[str, Any]:
+    """What a card says of its data set, less the hash of every file: they would be a hundred bytes for each picture in
+    every list and event, and stay in the model's folder."""
+    return {name: told for name, told in dataset.items() if name not in ("train_files", "val_files")}
 
 
 def _swap(

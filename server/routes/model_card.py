@@ -1,0 +1,57 @@
+"""A model's card: what it is, what it learnt from, how it was trained, and what computed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from qc.errors import NotFound
+from server import registry
+from server.context import ContextDep
+from server.db import SessionDep
+
+router = APIRouter(tags=["models"])
+
+
+class CardJson(BaseModel):
+    """The card without its figures, which stand in `GET /models`, and without the hashes of single files."""
+
+    id: str
+    name: str
+    threshold: float
+    """Score from which a defect counts where no product's file says otherwise."""
+    reach_px: int
+    """How far around a pixel the network looks."""
+    input: str
+    network: dict[str, Any]
+    training: dict[str, Any]
+    """The settings of the run, its steps, seconds, seed, device, and what it warned of."""
+    data: dict[str, Any]
+    """Name, licence, source and counts of what it learnt from."""
+    versions: dict[str, str]
+    """Of what computed the weights."""
+
+
+@router.get("/models/{id}/card")
+def model_card(id: str, session: SessionDep, context: ContextDep) -> CardJson:
+    """What the model's folder says of it; 404 where the folder is gone."""
+    from segmentation.model import CARD, read_card  # torch is not needed before somebody asks
+
+    row = registry.get(session, id)
+    folder = context.settings.home / row.folder
+    if not (folder / CARD).is_file():
+        raise NotFound(f"the folder of {id} is gone, and its card with it; its figures are still in GET /models")
+    card = read_card(folder)
+    return CardJson(
+        id=id,
+        name=str(card.get("name") or ""),
+        threshold=float(card["threshold"]),
+        reach_px=int(card["reach_px"]),
+        input=str(card.get("input") or ""),
+        network=dict(card["network"]),
+        training=dict(card.get("training") or {}),
+        data=registry.without_files(dict(card.get("dataset") or {})),
+        versions={name: str(version) for name, version in dict(card.get("versions") or {}).items()},
+    )
