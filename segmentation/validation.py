@@ -14,6 +14,7 @@ from torch import Tensor
 from qc.dataset import IGNORE, Sample
 from qc.errors import InvalidInput
 from qc.ports import Segmentation
+from segmentation.finding import finding
 from segmentation.image_score import ImageScore, choose, counts, summary
 from segmentation.matching import ImageFacts, facts
 from segmentation.metrics import report
@@ -126,6 +127,7 @@ class Validator:
             answers = [(s, replace(a, score=score(a, threshold=threshold, edge=edge)), t) for s, a, t in answers]
         found = self._compared(answers, threshold, edge)
         figures = {**report(found, self._plan.classes), "image_score": trial.about}
+        figures |= finding(found, self._plan.classes, threshold=threshold)
         remembered = crops((self._open(s)[0], truth) for s, _, truth in answers)
         named = {"split": "val", "val_images_used": len(found), **figures}
         return Judgement(calibration, threshold, edge, named, remembered, trial.score)

@@ -69,6 +69,10 @@ def test_the_card_says_where_the_model_comes_from(model, scratches):
     assert 0.05 < card["threshold"] < 1
     assert card["reach_px"] > 100
     assert list((model / "samples").glob("*.png"))
+    told = card["figures"]["detection"]
+    assert told["all"]["defects"] == card["figures"]["defects"]
+    assert told["all"]["defects"] - told["all"]["hits"] == len(card["figures"]["misses"])
+    assert told["sizes"][0] <= told["sizes"][1]
     assert not checkpoint.partial_folder(model).exists()
 
 
