@@ -71,6 +71,11 @@ class Plant:
     parts: int = 0
     labels: int = 0
 
+    @property
+    def starter(self) -> Path:
+        """The model that comes with the product."""
+        return ROOT / "segmentation/starter"
+
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
         own = {"QC_HOME": str(self.home / "var"), "PORT": str(self.port), "QC_RETRAIN_CRON": ""}
@@ -265,6 +270,18 @@ class Plant:
             made.run_step(made.at or "")
         wish = {"part": part, "at": made.at, "observed": made.observed}
         return self.call("POST", "/processes/bar/recommendations", "machine", json=wish)
+
+    def what_comes_of(self, advice: dict, seed: int) -> dict:
+        """The outcome of a part of `asks_what_to_do` with which is done what was advised."""
+        made = self.process.start(seed)
+        told = {"part": advice["part"], "assignment": "recommendation", "disposition": "finished"}
+        while made.at is not None:
+            if made.at == advice["at"] and advice["decision"] == "scrap":
+                told |= {"disposition": "scrapped", "scrapped_at": made.at}
+                break
+            mine = {n: v for n, v in advice["settings"].items() if n.startswith(f"{made.at}.")}
+            made.run_step(made.at, mine)
+        return {**told, "observed": dict(made.observed)}
 
     def proposes_rework(self, part: str, seed: int) -> str:
         """As a process with a rework step that needs permission would: the step's name. The plant's own has none."""

@@ -72,28 +72,6 @@ def test_a_label_task_shows_the_very_place_to_label_and_quality_what_two_people_
     no_barrier(page)
 
 
-def test_the_engineer_sees_what_the_advice_rests_on_and_that_it_is_withdrawn(page, plant, no_barrier):
-    report = plant.call("GET", "/processes/bar")["report"]
-    readings = report["history"]["capability"]["readings"]
-    least = min((r for r in readings if readings[r]["cpk"] is not None), key=lambda r: readings[r]["cpk"])
-    page.goto(f"{plant.address}/engineer")
-    rests = page.get_by_role("region", name="What the advice rests on")
-    rests.get_by_text(f"least Cpk {readings[least]['cpk']:.2f}").click()
-    rests.get_by_role("row", name=re.compile(f"^{re.escape(least)} ")).wait_for()
-    for name in report["not_identified"]:
-        assert rests.get_by_role("listitem").filter(has_text=name).is_visible()
-    assert rests.get_by_text("No outcome was told since the fit.").is_visible()
-    assert page.get_by_text("Advice is withdrawn.").count() == 0
-    no_barrier(page)
-
-    with plant.withdraws_advice():
-        page.reload()
-        alert = page.get_by_role("alert")
-        alert.get_by_text("Advice is withdrawn.").wait_for()
-        assert "71 % conformed where 93 % were promised" in alert.inner_text()
-        no_barrier(page)
-
-
 def test_an_engineer_assesses_the_risk_of_rework_and_permits_it(page, plant, no_barrier):
     step = plant.proposes_rework("P-rework", 9)
     page.goto(f"{plant.address}/engineer")

@@ -28,6 +28,10 @@ export function useMakeGolden() {
 export const useModels = () =>
   useQuery({ queryKey: ["models"], queryFn: () => told(api.GET("/api/v1/models")), refetchInterval: refreshEvery });
 
+/** What a model is made of; it never changes. */
+export const useModelCard = (id: string) =>
+  useQuery({ queryKey: ["model-card", id], queryFn: () => told(api.GET("/api/v1/models/{id}/card", { params: { path: { id } } })), staleTime: Infinity });
+
 /** The newest jobs; asked every two seconds while one runs, for its bar. */
 export const useJobs = () =>
   useQuery({

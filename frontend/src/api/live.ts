@@ -11,7 +11,7 @@ const TOUCHES: Record<string, readonly string[]> = {
   model: ["models", "health", "shadow"],
   job: ["jobs"],
   recommendation: ["recommendations", "processes"],
-  outcome: ["recommendations", "summary"],
+  outcome: ["recommendations", "summary", "known"],
   alarm: ["alarms"],
   erasure: ["inspections", "inspection", "alarms", "label-tasks"],
 };

@@ -1,7 +1,7 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, told } from "./client";
 import { refreshEvery } from "./connection";
-import type { Decision, Process, Recommendation } from "./words";
+import type { Decision, Process, Recommendation, Wondered } from "./words";
 
 export const useProcesses = () =>
   useQuery({ queryKey: ["processes"], queryFn: () => told(api.GET("/api/v1/processes")), refetchInterval: refreshEvery });
@@ -43,6 +43,39 @@ export const useSummary = (name: string | undefined) =>
     enabled: name !== undefined,
     refetchInterval: refreshEvery,
   });
+
+/** How well a process is known. Counted anew on the server only when something new was told; an outcome makes it old. */
+const known = <T,>(kind: string, name: string, ask: () => Promise<T>, enabled = true) => ({
+  queryKey: ["known", kind, name],
+  queryFn: ask,
+  enabled,
+  refetchInterval: REPORT_MS,
+});
+const of = (name: string) => ({ params: { path: { name } } });
+
+/** What every setting does, and the trial that would tell of those that are not known. */
+export const useLevers = (name: string) =>
+  useQuery(known("levers", name, () => told(api.GET("/api/v1/processes/{name}/levers", of(name)))));
+
+/** Promised beside kept. */
+export const usePromises = (name: string) =>
+  useQuery(known("promises", name, () => told(api.GET("/api/v1/processes/{name}/promises", of(name)))));
+
+/** How capable it was and is. */
+export const useCapability = (name: string) =>
+  useQuery(known("capability", name, () => told(api.GET("/api/v1/processes/{name}/capability", of(name)))));
+
+/** What moving settings to learn cost and taught. */
+export const useExploring = (name: string) =>
+  useQuery(known("exploring", name, () => told(api.GET("/api/v1/processes/{name}/exploring", of(name)))));
+
+/** What the trial of the advice says; asked only where one is on. */
+export const useWorth = (name: string, on: boolean) =>
+  useQuery(known("worth", name, () => told(api.GET("/api/v1/processes/{name}/worth", of(name))), on));
+
+/** Where a part would go under chosen settings. */
+export const wonder = (name: string, body: Wondered, signal: AbortSignal) =>
+  told(api.POST("/api/v1/processes/{name}/what-if", { ...of(name), body, signal }));
 
 /** An engineer's word on the rework that a recommendation proposes. */
 export function useApproval(name: string) {

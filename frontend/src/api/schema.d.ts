@@ -805,6 +805,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/{id}/card": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Model Card
+         * @description What the model's folder says of it; 404 where the folder is gone.
+         */
+        get: operations["model_card_api_v1_models__id__card_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models": {
         parameters: {
             query?: never;
@@ -989,6 +1009,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/outbound": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Addresses
+         * @description How telling each address goes.
+         */
+        get: operations["list_addresses_api_v1_outbound_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/outbound/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume
+         * @description Try at once; an address that was switched off is on again, beginning with what still waits.
+         */
+        post: operations["resume_api_v1_outbound__name__resume_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/outbound/{name}/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Skip
+         * @description Give up the first message that waits, as its receiver will not take it; it is in the audit trail.
+         */
+        post: operations["skip_api_v1_outbound__name__skip_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/outbound/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Forget
+         * @description Forget an address that is not in the file any more, with all that waits for it.
+         */
+        delete: operations["forget_api_v1_outbound__name__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/parts/{part}": {
         parameters: {
             query?: never;
@@ -1081,6 +1181,67 @@ export interface paths {
          * @description Cpk, Ppk, yields and the cost of poor quality: of the history, and of the parts that followed advice.
          */
         get: operations["process_capability_api_v1_processes__name__capability_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/levers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Levers
+         * @description What each setting does to what is decided in the end, which are not known, and the trial that would tell.
+         */
+        get: operations["levers_api_v1_processes__name__levers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/promises": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Promises
+         * @description Chances promised beside shares kept, by decision and by chance; and whether advice stands, is widened or
+         *     withdrawn.
+         */
+        get: operations["promises_api_v1_processes__name__promises_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/exploring": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Exploring
+         * @description Whether settings may be moved to learn, for which price, and what that taught.
+         */
+        get: operations["exploring_api_v1_processes__name__exploring_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1466,6 +1627,73 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AddressJson
+         * @description One address that is told something. Secrets and paths of addresses do not leave the file.
+         */
+        AddressJson: {
+            /** Name */
+            name: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "webhook" | "mqtt" | "unknown";
+            /**
+             * To
+             * @description Without path and query; empty where the file does not name it any more.
+             */
+            to: string;
+            /** Tell */
+            tell: string[];
+            /**
+             * State
+             * @description waiting: the last attempt failed; away: for so long that there is an alarm; off: it wants no more; unknown: not in the file any more.
+             * @enum {string}
+             */
+            state: "ok" | "waiting" | "away" | "off" | "unknown";
+            /** Message */
+            message: string;
+            /** Waiting */
+            waiting: number;
+            /**
+             * First Waiting
+             * @description Id of the message that is told next.
+             */
+            first_waiting: string | null;
+            /** Oldest At */
+            oldest_at: string | null;
+            /** Delivered */
+            delivered: number;
+            /**
+             * Dropped
+             * @description Never told: skipped by a person, or the oldest of too many.
+             */
+            dropped: number;
+            /**
+             * Failures
+             * @description In a row, since the last success.
+             */
+            failures: number;
+            /** Failing Since */
+            failing_since: string | null;
+            /** Last Error */
+            last_error: string;
+            /** Last Attempt At */
+            last_attempt_at: string | null;
+            /** Last Delivered At */
+            last_delivered_at: string | null;
+            /** Off At */
+            off_at: string | null;
+        };
+        /**
+         * AddressPage
+         * @description Every address, by name.
+         */
+        AddressPage: {
+            /** Items */
+            items: components["schemas"]["AddressJson"][];
+        };
         /**
          * Advice
          * @description What to do with the part. Money in the process's currency, from `at` on.
@@ -1858,6 +2086,38 @@ export interface components {
             first_yield: number | null;
             /** Poor Quality */
             poor_quality: number | null;
+        };
+        /**
+         * CardJson
+         * @description The card without its figures, which stand in `GET /models`, and without the hashes of single files.
+         */
+        CardJson: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Threshold */
+            threshold: number;
+            /** Reach Px */
+            reach_px: number;
+            /** Input */
+            input: string;
+            /** Network */
+            network: {
+                [key: string]: unknown;
+            };
+            /** Training */
+            training: {
+                [key: string]: unknown;
+            };
+            /** Data */
+            data: {
+                [key: string]: unknown;
+            };
+            /** Versions */
+            versions: {
+                [key: string]: string;
+            };
         };
         /**
          * Cause
@@ -2264,6 +2524,28 @@ export interface components {
             model: string;
             /** Elapsed Ms */
             elapsed_ms: number;
+        };
+        /**
+         * ExploringJson
+         * @description Whether settings may be moved to learn, for which price, and what came of it. Money in the process's currency.
+         */
+        ExploringJson: {
+            /** Allowed */
+            allowed: boolean;
+            /** Price */
+            price: number | null;
+            /** Chance */
+            chance: number | null;
+            /** Steps */
+            steps: string[];
+            /** Parts */
+            parts: number;
+            /** Expected Price */
+            expected_price: number;
+            /** Needed */
+            needed: number;
+            /** Settings */
+            settings: components["schemas"]["Varied"][];
         };
         /**
          * FigureJson
@@ -2793,6 +3075,56 @@ export interface components {
             change_is_certain: boolean;
         };
         /**
+         * LeverJson
+         * @description One setting, moved all the way from nominal to its limit.
+         */
+        LeverJson: {
+            /** Setting */
+            setting: string;
+            /** Unit */
+            unit: string;
+            /** Low */
+            low: number;
+            /** Nominal */
+            nominal: number;
+            /** High */
+            high: number;
+            /** Identified */
+            identified: boolean;
+            /** Reading */
+            reading: string;
+            /** Effect */
+            effect: number;
+            /** Effect Low */
+            effect_low: number;
+            /** Effect High */
+            effect_high: number;
+            /** Acts On */
+            acts_on: string | null;
+            /** To High */
+            to_high: number | null;
+            /** To High 90 */
+            to_high_90: number[] | null;
+            /** Bent */
+            bent: boolean;
+            /** Dither Sd */
+            dither_sd: number | null;
+            /** Dither Parts */
+            dither_parts: number | null;
+            /** Dither Cost */
+            dither_cost: number | null;
+        };
+        /**
+         * LeversJson
+         * @description Every setting in the order of processing.
+         */
+        LeversJson: {
+            /** Currency */
+            currency: string;
+            /** Items */
+            items: components["schemas"]["LeverJson"][];
+        };
+        /**
          * LimitJson
          * @description From which size on, or up to which, something is labelled as the class.
          */
@@ -2999,6 +3331,51 @@ export interface components {
             old: string;
             /** New */
             new: string;
+        };
+        /**
+         * OfChance
+         * @description Of the parts to which a chance from `low_end` up to `high_end` was promised.
+         */
+        OfChance: {
+            /** Parts */
+            parts: number;
+            /** Promised */
+            promised: number | null;
+            /** Kept */
+            kept: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Low End */
+            low_end: number;
+            /** High End */
+            high_end: number;
+        };
+        /**
+         * OfDecision
+         * @description Of the parts whose last advice was this decision. Nothing is promised of a part that is scrapped, measured
+         *     first, or about which the advice abstained.
+         */
+        OfDecision: {
+            /** Parts */
+            parts: number;
+            /** Promised */
+            promised: number | null;
+            /** Kept */
+            kept: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Decision */
+            decision: string;
+            /** Advised */
+            advised: number;
+            /** Known */
+            known: number;
+            /** Followed */
+            followed: number;
         };
         /**
          * PageIn
@@ -3323,6 +3700,30 @@ export interface components {
             };
         };
         /**
+         * PromisesJson
+         * @description Whether promises are kept, and what follows from it.
+         */
+        PromisesJson: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "no outcome" | "as promised" | "widened" | "withdrawn";
+            /** Evidence */
+            evidence: number;
+            /** Needed */
+            needed: number;
+            since_fit: components["schemas"]["SinceFit"];
+            /** Wider */
+            wider: {
+                [key: string]: number;
+            };
+            /** Decisions */
+            decisions: components["schemas"]["OfDecision"][];
+            /** Chances */
+            chances: components["schemas"]["OfChance"][];
+        };
+        /**
          * PromotionWord
          * @description What a person says with a promotion.
          */
@@ -3540,6 +3941,31 @@ export interface components {
             items: components["schemas"]["SimilarJson"][];
             /** Suggestions */
             suggestions: components["schemas"]["SuggestionJson"][];
+        };
+        /**
+         * SinceFit
+         * @description What the model itself took in since it was fitted: chances as seen half way, of all finished parts.
+         */
+        SinceFit: {
+            /** Finished */
+            finished: number;
+            /** Promised */
+            promised: number | null;
+            /** Kept */
+            kept: number | null;
+        };
+        /**
+         * SkipWord
+         * @description Which message is given up, and why.
+         */
+        SkipWord: {
+            /**
+             * Message
+             * @description Its id; it must be the first that waits.
+             */
+            message: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * StandingJson
@@ -3780,6 +4206,20 @@ export interface components {
             input?: unknown;
             /** Context */
             ctx?: Record<string, never>;
+        };
+        /**
+         * Varied
+         * @description A setting that was moved to learn what it does.
+         */
+        Varied: {
+            /** Setting */
+            setting: string;
+            /** Asked */
+            asked: number;
+            /** Told */
+            told: number;
+            /** Identified */
+            identified: boolean;
         };
         /**
          * Verdict
@@ -5351,6 +5791,37 @@ export interface operations {
             };
         };
     };
+    model_card_api_v1_models__id__card_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CardJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     models_api_v1_models_get: {
         parameters: {
             query?: {
@@ -5655,6 +6126,121 @@ export interface operations {
             };
         };
     };
+    list_addresses_api_v1_outbound_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressPage"];
+                };
+            };
+        };
+    };
+    resume_api_v1_outbound__name__resume_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    skip_api_v1_outbound__name__skip_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SkipWord"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    forget_api_v1_outbound__name__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     one_part_api_v1_parts__part__get: {
         parameters: {
             query?: never;
@@ -5803,6 +6389,99 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BeforeAndAfter"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    levers_api_v1_processes__name__levers_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeversJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    promises_api_v1_processes__name__promises_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromisesJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    exploring_api_v1_processes__name__exploring_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExploringJson"];
                 };
             };
             /** @description Validation Error */

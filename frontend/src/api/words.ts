@@ -11,6 +11,7 @@ export type Verdict = NonNullable<Inspection["verdict"]>;
 export type Who = Schemas["Who"];
 export type LabelTask = Schemas["LabelTaskJson"];
 export type Model = Schemas["ModelJson"];
+export type Card = Schemas["CardJson"];
 export type Job = Schemas["JobJson"];
 export type Summary = Schemas["Summary"];
 export type Agreement = Schemas["FigureJson"];
@@ -20,6 +21,16 @@ export type Disagreement = Schemas["Disagreement"];
 export type Month = Schemas["MoneyJson"];
 export type Wrong = Schemas["WrongJson"];
 export type Alarm = Schemas["AlarmJson"];
+export type Lever = Schemas["LeverJson"];
+export type Levers = Schemas["LeversJson"];
+export type Promises = Schemas["PromisesJson"];
+export type Kept = Schemas["OfDecision"] | Schemas["OfChance"];
+export type BeforeAndAfter = Schemas["BeforeAndAfter"];
+export type Capability = Schemas["Capability"];
+export type Worth = Schemas["WorthJson"];
+export type Exploring = Schemas["ExploringJson"];
+export type Wondered = Schemas["Wondered"];
+export type Expected = Schemas["Expected"];
 export type CameraFault = "black" | "white" | "frozen" | "blurred" | "exposure" | "shifted";
 
 /** A process as its YAML says it (contract, section 5). */
@@ -29,6 +40,11 @@ export type Process = {
   part: { value: number; scrap: number; escape: number };
   conformance: string[];
   steps: Step[];
+  /** What is allowed while it is served; nothing unless it is written there. */
+  serving?: {
+    explore?: { price: number; chance: number; steps?: string[] };
+    trial?: { name?: string; share?: number; loss?: number; always?: boolean };
+  };
 };
 export type Step = {
   name: string;
@@ -72,7 +88,7 @@ export type Recommendation = {
   part: string;
   at: string;
   asked_at: string;
-  request: { observed?: Record<string, number>; batch?: string };
+  request: { part: string; at: string; observed?: Record<string, number>; batch?: string };
   answer: Advice;
   outcome: Outcome | null;
   permission: Schemas["PermissionJson"];

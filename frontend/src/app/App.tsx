@@ -3,6 +3,7 @@ import { useLiveEvents } from "../api/live";
 import { useSession } from "../api/session";
 import type { Who } from "../api/words";
 import { EngineerPage } from "../features/engineer/EngineerPage";
+import { ProcessPage } from "../features/engineer/ProcessPage";
 import { InspectPage } from "../features/inspect/InspectPage";
 import { LabelPage } from "../features/label/LabelPage";
 import { LoginPage } from "../features/login/LoginPage";
@@ -32,6 +33,7 @@ function Inside({ who }: { who: Who }) {
       <Guard key={page}>
         <Switch>
           <Route path="/inspect/:id?">{({ id }) => <InspectPage id={id} />}</Route>
+          <Route path="/engineer/process/:name?">{({ name }) => only("/engineer", <ProcessPage name={name} />)}</Route>
           <Route path="/engineer/:id?">{({ id }) => only("/engineer", <EngineerPage id={id} />)}</Route>
           <Route path="/labels/:tab?">{({ tab }) => only("/labels", <LabelPage at={tab} />)}</Route>
           <Route path="/models">{only("/models", <ModelsPage />)}</Route>

@@ -10,10 +10,10 @@ export function Share({ share, words }: { share: Measured | null; words: string 
     <span className="share">
       {share && (
         <svg viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">
-          <rect x="0" y="3" width="100" height="8" fill="#e3e7ea" />
-          <rect x="0" y="3" width={at(share.value)} height="8" fill="#6d7983" />
+          <rect x="0" y="3" width="100" height="8" fill="var(--track)" />
+          <rect x="0" y="3" width={at(share.value)} height="8" fill="var(--fill)" />
           {share.low < share.high && (
-            <path d={`M${at(share.low)} 7H${at(share.high)}`} stroke="#111417" strokeWidth="2" vectorEffect="non-scaling-stroke" />
+            <path d={`M${at(share.low)} 7H${at(share.high)}`} stroke="var(--mark)" strokeWidth="2" vectorEffect="non-scaling-stroke" />
           )}
         </svg>
       )}

@@ -48,9 +48,9 @@ export function Actions({ advice, process }: { advice: Advice; process: Process 
                   <td>
                     <svg className="range" viewBox="0 0 100 10" preserveAspectRatio="none" role="img"
                       aria-label={`${figure(setting.low)} to ${figure(setting.high)} ${setting.unit ?? ""}`}>
-                      <path d="M0 5H100" stroke="#aab3ba" strokeWidth="2" vectorEffect="non-scaling-stroke" />
-                      <path d={`M${at(setting.nominal)} 1V9`} stroke="#5b6670" strokeWidth="2" vectorEffect="non-scaling-stroke" />
-                      <path d={`M${at(setting.nominal)} 5H${at(value)}`} stroke="#111417" strokeWidth="4" vectorEffect="non-scaling-stroke" />
+                      <path d="M0 5H100" stroke="var(--bar)" strokeWidth="2" vectorEffect="non-scaling-stroke" />
+                      <path d={`M${at(setting.nominal)} 1V9`} stroke="var(--quiet)" strokeWidth="2" vectorEffect="non-scaling-stroke" />
+                      <path d={`M${at(setting.nominal)} 5H${at(value)}`} stroke="var(--mark)" strokeWidth="4" vectorEffect="non-scaling-stroke" />
                     </svg>
                   </td>
                 </tr>

@@ -17,13 +17,13 @@ export function Causes({ advice, process }: { advice: Advice; process: Process }
           return (
             <g key={step.name}>
               <title>{`${step.name}${step.partner ? `, ${step.partner}` : ""}${step.factory ? `, ${step.factory}` : ""}: ${percent(share.get(step.name) ?? 0)}`}</title>
-              <rect x={x} y="0" width={width} height="30" fill={place >= now ? "#eef1f3" : "#fff"} />
-              <rect x={x + width * 0.12} y={25} width={width * 0.76} height="1.2" fill="#aab3ba" />
-              <rect x={x + width * 0.12} y={25 - height} width={width * 0.76} height={height} fill="#3c4750" />
+              <rect x={x} y="0" width={width} height="30" fill={place >= now ? "var(--base)" : "var(--card)"} />
+              <rect x={x + width * 0.12} y={25} width={width * 0.76} height="1.2" fill="var(--bar)" />
+              <rect x={x + width * 0.12} y={25 - height} width={width * 0.76} height={height} fill="var(--strong)" />
             </g>
           );
         })}
-        {now >= 0 && <path d={`M${now * width} 0V30`} stroke="#0072b2" strokeWidth="2" vectorEffect="non-scaling-stroke" />}
+        {now >= 0 && <path d={`M${now * width} 0V30`} stroke="var(--now)" strokeWidth="2" vectorEffect="non-scaling-stroke" />}
       </svg>
       <div className="causes-ends">
         <span>{process.steps[0]?.name}</span>

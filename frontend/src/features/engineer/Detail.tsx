@@ -1,13 +1,15 @@
+import { useIsEngineer } from "../../api/session";
 import type { Process, Recommendation } from "../../api/words";
 import { text } from "../../text";
-import { dayAndTime, money, percent, shortId } from "../../ui/format";
+import { dayAndTime, money, shortId } from "../../ui/format";
 import { Actions, Readings } from "./Actions";
 import { Causes } from "./Causes";
 import { DecisionMark } from "./DecisionMark";
-import { MoneyBars } from "./MoneyBars";
 import { Permission } from "./Permission";
+import { PlanTable } from "./PlanTable";
 import { Probability } from "./Probability";
 import { fate } from "./readings";
+import { WhatIf } from "./WhatIf";
 
 const FATE = { in: "Finished within specification", out: "Finished outside of specification", scrapped: "Scrapped", unknown: "Finished; not measured" };
 
@@ -19,18 +21,27 @@ type Props = {
   /** Every plan for this part, the newest first. */
   all: readonly Recommendation[];
   choose: (id: string) => void;
+  /** Settings whose effect the history does not tell. */
+  unknown: readonly string[];
 };
 
 /** One part's recommendation, and what it rests on. */
-export function Detail({ recommendation, process, name, all, choose }: Props) {
+export function Detail({ recommendation, process, name, all, choose, unknown }: Props) {
+  const may = useIsEngineer();
   const { answer: advice, outcome } = recommendation;
-  const plan = { continue: "Go on as is", correct: "Follow the plan", scrap: "Scrap now", measure: "Measure, then decide", abstain: "Best plan known" };
-  const bars = [
-    ...(advice.decision === "continue" || advice.decision === "scrap"
+  const named = text.engineer.plan;
+  const plans = [
+    ...(advice.decision === "abstain"
       ? []
-      : [{ name: plan[advice.decision], value: advice.expected_value, chosen: advice.decision !== "abstain" }]),
-    { name: plan.continue, value: advice.value_if_continued, chosen: advice.decision === "continue" },
-    { name: plan.scrap, value: advice.value_if_scrapped, chosen: advice.decision === "scrap" },
+      : [{ name: named[advice.decision], chosen: true, chance: advice.decision === "scrap" ? null : advice.p_conform,
+          interval: advice.p_conform_interval, value: advice.expected_value }]),
+    ...advice.alternatives.map((other) => ({
+      name: other.decision ? named[other.decision] : text.engineer.anotherPlan,
+      chosen: false,
+      chance: other.p_conform ?? null,
+      interval: other.p_conform_interval ?? null,
+      value: other.expected_value ?? null,
+    })),
   ];
   return (
     <article className="detail" tabIndex={0} aria-label={`Recommendation for ${recommendation.part}`}>
@@ -65,11 +76,11 @@ export function Detail({ recommendation, process, name, all, choose }: Props) {
         <div>
           <section>
             <h3>Chance to finish within specification</h3>
-            <Probability chance={advice.p_conform} interval={advice.p_conform_interval} />
+            <Probability chance={advice.p_conform} interval={advice.p_conform_interval} escape={money(process.part.escape, process.currency)} />
           </section>
           <section>
-            <h3>Expected value from here on</h3>
-            <MoneyBars bars={bars} currency={process.currency} />
+            <h3>{text.engineer.plans}</h3>
+            <PlanTable plans={plans} currency={process.currency} />
           </section>
           <Actions advice={advice} process={process} />
           <Permission recommendation={recommendation} process={name} newest={all[0]?.id === recommendation.id} />
@@ -80,23 +91,9 @@ export function Detail({ recommendation, process, name, all, choose }: Props) {
             <Causes advice={advice} process={process} />
           </section>
           <Readings recommendation={recommendation} process={process} />
-          {advice.alternatives.length > 0 && (
-            <section>
-              <h3>Otherwise</h3>
-              <ul className="readings">
-                {advice.alternatives.map((other, place) => (
-                  <li key={place}>
-                    <strong>{other.decision ? text.engineer.decision[other.decision] : "Another plan"}</strong>
-                    {other.expected_value != null && ` ${money(other.expected_value, process.currency)}`}
-                    {other.p_conform != null && `, ${percent(other.p_conform)} to conform`}
-                    {other.run && other.run.length > 0 && `, running ${other.run.join(", ")}`}
-                  </li>
-                ))}
-              </ul>
-            </section>
-          )}
         </div>
       </div>
+      {may && <WhatIf recommendation={recommendation} process={process} name={name} unknown={unknown} />}
     </article>
   );
 }

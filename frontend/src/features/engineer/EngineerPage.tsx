@@ -9,6 +9,7 @@ import { Empty, waiting } from "../../ui/States";
 import { useKeys } from "../../ui/useKeys";
 import { DecisionMark } from "./DecisionMark";
 import { Detail } from "./Detail";
+import { known } from "./known";
 import { KnownPanel } from "./KnownPanel";
 import { SummaryCards } from "./SummaryCards";
 
@@ -45,7 +46,7 @@ export function EngineerPage({ id }: { id?: string | undefined }) {
   return (
     <div className="engineer">
       {summary.data && <SummaryCards summary={summary.data} />}
-      {process.data && <KnownPanel report={process.data.report} process={process.data.process} />}
+      {process.data && <KnownPanel name={process.data.name} report={process.data.report} />}
       <div className="engineer-body">
         <section className="list" aria-label="Recommendations, newest first">
           <div className="list-head">
@@ -78,7 +79,7 @@ export function EngineerPage({ id }: { id?: string | undefined }) {
         </section>
         {shown && process.data ? (
           <Detail recommendation={shown} process={process.data.process} name={process.data.name} all={items.filter((item) => item.part === shown.part)}
-            choose={(chosen) => go(`/engineer/${chosen}`, { replace: true })} />
+            unknown={known(process.data.report).notIdentified} choose={(chosen) => go(`/engineer/${chosen}`, { replace: true })} />
         ) : (
           <Empty title={text.engineer.emptyTitle}>{text.engineer.empty}</Empty>
         )}

@@ -5,8 +5,6 @@ type Dict = Readonly<Record<string, unknown>>;
 const dict = (value: unknown): Dict => (typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Dict) : {});
 const number = (value: unknown): number | null => (typeof value === "number" ? value : null);
 
-export type Capability = { reading: string; cpk: number | null; ppk: number | null; within: number | null; deciding: boolean };
-
 export type Known = {
   parts: number | null;
   /** Outcomes told since the fit; `promised` and `kept` are mean chance and share that conformed. */
@@ -17,11 +15,11 @@ export type Known = {
   settings: number;
   /** Where a step's offset stands now, against its average over the history, in units of what it acts on. */
   drifting: { step: string; acts: { name: string; by: number }[] }[];
-  /** The least capable first. */
-  capability: Capability[];
+  /** Cpk of the least capable reading; null where none is known. */
+  leastCpk: number | null;
 };
 
-export function known(report: Dict, conformance: readonly string[]): Known {
+export function known(report: Dict): Known {
   const history = dict(report["history"]);
   const told = dict(report["promises"]);
   const cover = dict(dict(report["check"])["coverage90"]);
@@ -29,6 +27,8 @@ export function known(report: Dict, conformance: readonly string[]): Known {
   const [fitted, widened] = [cover["as_fitted"], cover["widened"]].map(number);
   const steps = Array.isArray(report["steps"]) ? report["steps"].map(dict) : [];
   const lost = report["not_identified"];
+  const readings = Object.values(dict(dict(history["capability"])["readings"]));
+  const cpks = readings.map((found) => number(dict(found)["cpk"])).filter((cpk) => cpk !== null);
   return {
     parts: number(history["parts"]),
     promises: finished && promised != null && kept != null ? { finished, promised, kept, withdrawn: told["withdrawn"] === true } : null,
@@ -39,11 +39,6 @@ export function known(report: Dict, conformance: readonly string[]): Known {
       step,
       acts: Object.entries(dict(moved)).flatMap(([name, by]) => (typeof by === "number" ? [{ name, by }] : [])),
     })),
-    capability: Object.entries(dict(dict(history["capability"])["readings"]))
-      .map(([reading, found]) => {
-        const { cpk, ppk, within } = dict(found);
-        return { reading, cpk: number(cpk), ppk: number(ppk), within: number(within), deciding: conformance.includes(reading) };
-      })
-      .sort((a, b) => (a.cpk ?? Infinity) - (b.cpk ?? Infinity)),
+    leastCpk: cpks.length > 0 ? Math.min(...cpks) : null,
   };
 }

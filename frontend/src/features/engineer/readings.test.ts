@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Process } from "../../api/words";
-import { beyondLimits, fate, find } from "./readings";
+import { beyondLimits, fate, find, unitOf } from "./readings";
 
 const process: Process = {
   name: "bar", currency: "EUR", part: { value: 1, scrap: 0, escape: -1 }, conformance: ["s2.angle"],
@@ -19,6 +19,10 @@ it("the worst reading comes first, by its share of the width between the limits"
 it("a name finds its step", () => {
   expect(find(process, "s1.force")?.setting?.nominal).toBe(1);
   expect(find(process, "s1.width.x")).toBeUndefined();
+});
+
+it("a characteristic has the unit in which it is first read", () => {
+  expect([unitOf(process, "width"), unitOf(process, "angle"), unitOf(process, "colour")]).toEqual(["mm", "", ""]);
 });
 
 it("a part's fate is read from the readings that decide, and is unknown without them", () => {

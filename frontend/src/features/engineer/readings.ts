@@ -13,6 +13,15 @@ export function find(process: Process, name: string): { step: Step; setting?: Se
   return undefined;
 }
 
+/** The unit in which a characteristic is read, at the first step that reads it; empty where it has none. */
+export function unitOf(process: Process, characteristic: string): string {
+  for (const step of process.steps) {
+    const unit = step.measurements?.[characteristic]?.unit;
+    if (unit) return unit;
+  }
+  return "";
+}
+
 export type Beyond = { name: string; value: number; limit: number; by: number; above: boolean; unit: string };
 
 /** Readings outside of their limits, the worst first: by how much of the width between the limits. */

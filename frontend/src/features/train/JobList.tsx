@@ -3,21 +3,38 @@ import { useJobs } from "../../api/learning";
 import { text } from "../../text";
 import { ago } from "../../ui/format";
 import { waiting } from "../../ui/States";
-import { gathered } from "./gathered";
+import { endOf, gathered, type Told } from "./gathered";
 
-/** What is being done in the background, newest first; unfinished jobs on top. */
+/** What is being done in the background, then what ended lately, newest first; what is older than a day is folded. */
 export function JobList() {
   const jobs = useJobs();
   const state = waiting(jobs);
   if (state) return state;
-  const items = gathered(jobs.data?.items ?? []).slice(0, 12);
-  if (items.length === 0) return <p className="quiet">{text.train.noJobs}</p>;
+  const { open, recent, old, oldFailed } = gathered(jobs.data?.items ?? [], Date.now());
+  const words = text.train;
+  if (open.length + recent.length + old.length === 0) return <p className="quiet">{words.noJobs}</p>;
+  const older = old.reduce((sum, { times }) => sum + times, 0);
+  return (
+    <>
+      <List jobs={[...open, ...recent]} />
+      {open.length + recent.length === 0 && <p className="quiet">{words.noRecentJobs}</p>}
+      {older > 0 && (
+        <details className="older-jobs">
+          <summary>{words.olderJobs(older, oldFailed)}</summary>
+          <List jobs={old} />
+        </details>
+      )}
+    </>
+  );
+}
+
+function List({ jobs }: { jobs: readonly Told[] }) {
   return (
     <ul className="jobs">
-      {items.map(({ job, times }) => (
+      {jobs.map(({ job, times }) => (
         <li key={job.id} data-state={job.state}>
           <div>
-            <strong>{job.kind.replaceAll("_", " ")}</strong> <span className="quiet">{job.state}, {ago(job.finished_at ?? job.started_at ?? job.created_at, Date.now())} ago{times > 1 && `, and ${times - 1} before it`}</span>
+            <strong>{job.kind.replaceAll("_", " ")}</strong> <span className="quiet">{job.state}, {ago(endOf(job), Date.now())} ago{times > 1 && `, and ${times - 1} before it`}</span>
           </div>
           {job.state === "running" && (
             <Progress.Root size="sm">

@@ -9,6 +9,7 @@ import { waiting } from "../../ui/States";
 import { FigureTable } from "./FigureTable";
 import { sideBySide } from "./figures";
 import { JobList } from "./JobList";
+import { ModelCard } from "./ModelCard";
 import { Shadow } from "./Shadow";
 
 type Wish = { kind: "promote"; id: string } | { kind: "rollback" };
@@ -120,6 +121,7 @@ function ModelFacts({ model, promote, challenge, extra }: Facts) {
           <FigureTable rows={others} columns={columns} />
         </details>
       )}
+      <ModelCard model={model} />
     </article>
   );
 }

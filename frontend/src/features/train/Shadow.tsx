@@ -68,9 +68,9 @@ function Evidence({ name, value, needed }: { name: string; value: number; needed
     <div className="evidence" role="img" aria-label={`${name}: ${figures}`}>
       <span>{name}</span>
       <svg viewBox="0 0 100 10" preserveAspectRatio="none">
-        <rect x="0" y="1" width="100" height="8" fill="#e3e7ea" />
-        <rect x="0" y="1" width={100 * share} height="8" fill="#3c4750" />
-        <path d="M99.6 0V10" stroke="#111417" strokeWidth="2" vectorEffect="non-scaling-stroke" />
+        <rect x="0" y="1" width="100" height="8" fill="var(--track)" />
+        <rect x="0" y="1" width={100 * share} height="8" fill="var(--strong)" />
+        <path d="M99.6 0V10" stroke="var(--mark)" strokeWidth="2" vectorEffect="non-scaling-stroke" />
       </svg>
       <span>{figures}</span>
     </div>

@@ -31,6 +31,9 @@ function flat(figures: unknown, prefix = ""): [string, Figure][] {
   });
 }
 
+/** What the card draws in a place of its own. */
+const OWN_PLACE = /^(detection|misses)\b/;
+
 /** Names of what is counted, not a share of something. */
 const COUNTED = /(escapes|rejects|images|used|parts)$/;
 
@@ -46,7 +49,7 @@ function isMeasured(value: unknown): value is Measured {
 
 /** One row for each figure that any of the models has: the deciding ones first, then the others as they come. */
 export function sideBySide(models: readonly unknown[]): Row[] {
-  const columns = models.map((figures) => new Map(flat(figures)));
+  const columns = models.map((figures) => new Map(flat(figures).filter(([name]) => !OWN_PLACE.test(name))));
   const names = [...new Set(columns.flatMap((column) => [...column.keys()]))];
   const place = (name: string): number => WORDS.findIndex(([pattern]) => pattern.test(name));
   const row = (name: string): Row => {

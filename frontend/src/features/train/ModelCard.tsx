@@ -1,0 +1,74 @@
+import { useState } from "react";
+import { useModelCard } from "../../api/learning";
+import type { Card, Model } from "../../api/words";
+import { text } from "../../text";
+import { figure } from "../../ui/format";
+import { waiting } from "../../ui/States";
+import { detectionOf, missesOf } from "./detection";
+import { DetectionCurve, Misses } from "./DetectionCurve";
+
+/** What a model's card says, opened on wish: how small a defect it finds, what it missed, and what it is made of. */
+export function ModelCard({ model }: { model: Model }) {
+  const [open, setOpen] = useState(false);
+  const words = text.train;
+  const detection = detectionOf(model.figures);
+  const misses = missesOf(model.figures);
+  return (
+    <details className="card-of-model" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{words.card}</summary>
+      {open && (
+        <>
+          <h3>{words.pod}</h3>
+          {detection ? <DetectionCurve told={detection} /> : <p className="quiet">{words.noPod}</p>}
+          <h3>{words.misses}</h3>
+          {misses ? <Misses misses={misses} /> : <p className="quiet">{words.noPod}</p>}
+          <Made id={model.id} />
+        </>
+      )}
+    </details>
+  );
+}
+
+function Made({ id }: { id: string }) {
+  const card = useModelCard(id);
+  const words = text.train;
+  if (!card.data) return waiting(card);
+  const { data, training } = card.data;
+  return (
+    <>
+      <Facts title={words.isMadeOf} of={whatItIs(card.data)} />
+      <Facts title={words.learntFrom} of={data} />
+      <Facts title={words.trainedHow} of={training} />
+      <Facts title={words.computedBy} of={card.data.versions} />
+    </>
+  );
+}
+
+const whatItIs = ({ name, threshold, reach_px, input, network }: Card) => ({ name, ...network, threshold, reach_px, input });
+
+function Facts({ title, of }: { title: string; of: Readonly<Record<string, unknown>> }) {
+  const rows = Object.entries(of).filter(([, value]) => value !== null && value !== "" && !(Array.isArray(value) && value.length === 0));
+  if (rows.length === 0) return null;
+  return (
+    <>
+      <h3>{title}</h3>
+      <dl className="card-facts">
+        {rows.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name.replace(/_px$/, ", px").replaceAll("_", " ")}</dt>
+            <dd>{plain(value)}</dd>
+          </div>
+        ))}
+      </dl>
+    </>
+  );
+}
+
+/** A value of a card as people read it. */
+function plain(value: unknown): string {
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : figure(value);
+  if (typeof value === "boolean") return value ? text.train.yes : text.train.no;
+  if (Array.isArray(value)) return value.map(plain).join(", ");
+  if (typeof value === "object" && value !== null) return Object.entries(value).map(([name, one]) => `${name} ${plain(one)}`).join(", ");
+  return String(value);
+}
