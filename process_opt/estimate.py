@@ -31,6 +31,8 @@ SMALLEST_NOISE = 1e-5
 
 
 CHANCE_PARTS, USUAL_CHANCE = 4, 0.02
+FEWEST_VALUES = 30
+"""Of a setting, from which on something is learnt of how people chose it."""
 SWITCH = 0.1
 """Share of the parts on which a setting must stand between its limits, or it is a switch."""
 GAUGE_PARTS, USUAL_GAUGE = 2, 0.05
@@ -98,7 +100,7 @@ def _pressed(settings: Floats, levers: list[tuple[int, Setting]], people: Bools)
         near = 1e-6 * (lever.high - lever.low)
         low, high = people & (values <= lever.low + near), people & (values >= lever.high - near)
         chosen = int((people & np.isfinite(values)).sum())
-        if chosen - int((low | high).sum()) >= max(SWITCH * chosen, 30):
+        if chosen - int((low | high).sum()) >= max(SWITCH * chosen, FEWEST_VALUES):
             row[low], row[high] = -1, 1
     return out
 
@@ -157,6 +159,15 @@ class Estimate:
             motions=tuple(
                 replace(m, noise=m.noise * r[:, None] * r[None, :]) for m, r in zip(self.motions, root, strict=True)
             ),
+        )
+
+    def with_spread(self, factor: float) -> Estimate:
+        """The same with every variance that was learnt multiplied by `factor`."""
+        return replace(
+            self,
+            motions=tuple(replace(m, noise=m.noise * factor) for m in self.motions),
+            gauge=np.where(self.gauge_known, self.gauge, self.gauge * factor),
+            start=(self.start[0], self.start[1] * factor),
         )
 
     def with_penalty(self, penalty: tuple[Floats, ...]) -> Estimate:
@@ -256,12 +267,18 @@ def start_estimate(process: Process, layout: Layout, data: Data) -> Estimate:
 
 
 def _first_habits(layout: Layout, data: Data) -> dict[int, Habit]:
-    habits = {}
-    for levers in layout.levers:
+    """Of settings that people chose; but before anything is read, and with no dithered rows to compare with, whatever
+    settings have in common would be taken for something that people saw."""
+    habits: dict[int, Habit] = {}
+    read = False
+    for levers, reads in zip(layout.levers, layout.reads, strict=True):
         for place in levers:
-            values = data.v[place][data.people & np.isfinite(data.v[place])]
-            if values.size > 30 and values.std() > 1e-6:
+            known = np.isfinite(data.v[place])
+            values = data.v[place][data.people & known]
+            told = read or int((~data.people & known).sum()) > FEWEST_VALUES
+            if told and values.size > FEWEST_VALUES and values.std() > 1e-6:
                 habits[place] = Habit(float(values.mean()), np.zeros(layout.d), np.zeros(layout.d), float(values.var()))
+        read = read or bool(reads)
     return habits
 
 

@@ -116,7 +116,17 @@ def learn_effects(
     train = train if train.size <= most else train.rows(_preferring_dither(train, most, rng))
     say("all parts", 0.55)
     estimate, covariance = climb(estimate, train, rounds=3, progress=lambda s: say("all parts", 0.55 + 0.25 * s))
-    return estimate, covariance, train
+    freedom = degrees_of_freedom(estimate, covariance)
+    readings = int(np.isfinite(train.y).sum())
+    return estimate.with_spread(readings / max(readings - freedom, 0.2 * readings)), covariance, train
+
+
+def degrees_of_freedom(estimate: Estimate, covariance: Floats) -> float:
+    """How many weights the data and not the prior decide: what fits them fits some of the chance, too, and the
+    variances found are too small by one for each (restricted maximum likelihood, Patterson and Thompson 1971, with one
+    factor for all)."""
+    penalty = np.concatenate([p.ravel() for p in estimate.penalty])
+    return float(penalty.size - (np.diag(covariance)[: penalty.size] * penalty).clip(0.0, 1.0).sum())
 
 
 def _preferring_dither(data: Data, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
