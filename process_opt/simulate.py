@@ -10,7 +10,7 @@ is dithered instead; parts that look hopeless are scrapped on the way.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from process_opt.process import Process, parse_process
 
 Floats = NDArray[np.float64]
+
+WORN = 1.915
+"""`tanh(WORN) / WORN` is a half."""
 
 
 @dataclass(frozen=True)
@@ -294,6 +297,29 @@ def linear_line(
         "steps": raw,
     }
     return Line(parse_process(content), truths, centre, unit, start_sd=start_sd, **habits)
+
+
+def bent_line(steps: int, seed: int = 0, *, hardness: float = 1.5, **habits: Any) -> Line:
+    """A line like `linear_line`, whose levers wear off towards their limits, act on each other, and act the more the
+    further a part is off.
+
+    A lever at its limit does half of what it would do if it went on as it begins; the first two together, both at their
+    limits, do a third of what the first does; and the first one at its limit changes what is carried on by a tenth.
+    """
+    line = linear_line(steps, seed, hardness=hardness, **habits)
+    line.truths = [replace(truth, move=_bent(truth.move, len(line.centre))) for truth in line.truths]
+    return line
+
+
+def _bent(move: Callable[[Floats, Floats], Floats], d: int) -> Callable[[Floats, Floats], Floats]:
+    first = move(np.zeros((1, d)), np.eye(2)[:1])[0]
+
+    def moved(x: Floats, v: Floats) -> Floats:
+        worn: Floats = np.tanh(WORN * v) / WORN
+        together = (v[:, :1] * v[:, 1:2]) * first / 3
+        return np.asarray(move(x, worn) + together + 0.1 * v[:, :1] * x)
+
+    return moved
 
 
 def _linear(a: Floats, b: Floats) -> Callable[[Floats, Floats], Floats]:

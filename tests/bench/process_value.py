@@ -22,7 +22,7 @@ from process_opt.history import parse_history
 from process_opt.model import ProcessModel
 from process_opt.plant import bar_line
 from process_opt.recommend import recommend
-from process_opt.simulate import Line, linear_line
+from process_opt.simulate import Line, bent_line, linear_line
 from process_opt.state_space import Motion
 
 LINES = {
@@ -35,9 +35,13 @@ LINES = {
     "linear50hard": lambda s: linear_line(50, s, hardness=1.4, hidden_look=0.5),
     "linear50tight": lambda s: linear_line(50, s, hidden_look=0.5),
     "linear50every5": lambda s: linear_line(50, s, every=5, hardness=2.0, hidden_look=0.5, scrap_beyond=6.0),
+    "bent20": lambda s: bent_line(20, s, hidden_look=0.5),
     "bar": lambda s: bar_line(s),
     "bar_hidden": lambda s: bar_line(s, hidden_look=0.5, missing=0.3),
 }
+
+
+BENT = ("bar", "bent")
 
 
 def oracle_model(line: Line, model: ProcessModel) -> ProcessModel:
@@ -141,9 +145,7 @@ def bench(name: str, seed: int, *, parts: int, rows: int) -> None:
     floor = max(nothing, process.scrap)
     for way, asks in ways.items():
         ours = [send(line, model, 10_000 + i, asks) for i in range(parts)]
-        if name.startswith(
-            "bar"
-        ):  # no oracle is exact on a bent line: a bound that nobody reaches, every part good for nothing
+        if name.startswith(BENT):  # no oracle is exact there: a bound that nobody reaches, every part good for nothing
             ideal = process.value - sum(s.cost for s in process.steps[first:] if not s.optional)
             best = [{"money": ideal, "good": 1.0}] * parts
         else:
