@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -71,20 +72,27 @@ def same_place(crop: Box, matrix: Floats, *, spread_px: float, width: int, heigh
     return Box(x, y, far_x - x, far_y - y)
 
 
-def cells(
-    crop: Box, own: Exposure, others: Sequence[Exposure], pictures: Sequence[Rgb], places: Places | None
-) -> list[Cell]:
+class Seen(Protocol):
+    """Where the pictures of exposures come from, 8 bit, grey or RGB."""
+
+    def frame(self, exposure: Exposure) -> NDArray[np.uint8]:
+        """The whole frame at native resolution."""
+
+    def small(self, exposure: Exposure) -> Rgb:
+        """The whole frame, `shrunk`."""
+
+
+def cells(crop: Box, own: Exposure, others: Sequence[Exposure], seen: Seen, places: Places | None) -> list[Cell]:
     """What stands beside a crop: where it lies on its own view, then the other views.
 
     Args:
         others: the other exposures of the inspection.
-        pictures: 8 bit, of `own` and then of `others`.
         places: what is known of the station's views.
     """
     found = []
     if crop.as_list() != [0, 0, own.width, own.height]:
-        found.append(Cell(f"{own.view or 'this view'}, whole", _whole(pictures[0], mark=crop)))
-    for other, pixels in list(zip(others, pictures[1:], strict=True))[:MOST_CELLS]:
+        found.append(Cell(f"{own.view or 'this view'}, whole", _marked(seen.small(own), crop, own.width)))
+    for other in others[:MOST_CELLS]:
         known = None if places is None else places.between(own, other)
         name = other.view or f"picture {other.n + 1}"
         place = None
@@ -92,9 +100,9 @@ def cells(
             matrix, spread_px = known
             place = same_place(crop, matrix, spread_px=spread_px, width=other.width, height=other.height)
         if place is None:
-            found.append(Cell(f"{name}, whole", _whole(pixels, mark=None)))
+            found.append(Cell(f"{name}, whole", seen.small(other)))
         else:
-            cut = pixels[place.y : place.bottom, place.x : place.right]
+            cut = seen.frame(other)[place.y : place.bottom, place.x : place.right]
             found.append(Cell(f"{name}, the same place", _fitted(cut, SAME_PLACE_PX)))
     return found
 
@@ -121,14 +129,18 @@ def sheet(found: Sequence[Cell]) -> bytes | None:
     return data.tobytes()
 
 
-def _whole(pixels: NDArray[np.uint8], *, mark: Box | None) -> Rgb:
-    small = _fitted(pixels, WHOLE_PX)
-    if mark is not None:
-        scale = small.shape[1] / pixels.shape[1]
-        first = round(mark.x * scale), round(mark.y * scale)
-        last = round(mark.right * scale) - 1, round(mark.bottom * scale) - 1
-        cv2.rectangle(small, first, last, _MARK, 2)
-    return small
+def shrunk(pixels: NDArray[np.uint8]) -> Rgb:
+    """A whole view in colour, as large as it is shown beside a crop."""
+    return _fitted(pixels, WHOLE_PX)
+
+
+def _marked(small: Rgb, crop: Box, width: int) -> Rgb:
+    """A copy with the crop drawn on it, of a view that is `width` px wide at native resolution."""
+    marked, scale = small.copy(), small.shape[1] / width
+    first = round(crop.x * scale), round(crop.y * scale)
+    last = round(crop.right * scale) - 1, round(crop.bottom * scale) - 1
+    cv2.rectangle(marked, first, last, _MARK, 2)
+    return marked
 
 
 def _fitted(pixels: NDArray[np.uint8], longest: int) -> Rgb:

@@ -19,7 +19,8 @@ from labeling.convert import from_results
 from labeling.evidence import counted
 from labeling.push import png
 from labeling.records import Annotation, LabelTask, TaskState
-from labeling.studio import EVENTS, KEY, PRIORITY, Listed, Studio
+from labeling.studio import EVENTS, KEY, Listed, Studio
+from labeling.studio_view import PRIORITY
 from qc.errors import InvalidInput, NotFound
 from qc.ports import BlobStore
 

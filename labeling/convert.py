@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.config import BOX, BRUSH, CLEAN, CLICK, FRAME, IMAGE, NOTHING, POLYGON, UNSURE
-from labeling.outlines import inside, simplified
+from labeling.outlines import Ring, inside, simplified
 from labeling.strokes import pack, unpack, without_specks
 from qc.dataset import IGNORE
 from qc.errors import InvalidInput
@@ -64,8 +64,20 @@ def to_results(
     Raises:
         InvalidInput: a class id without a name.
     """
-    blemishes = []
-    for class_id in (int(c) for c in np.unique(mask) if c):
+    shown = blemishes(mask, classes, scores=scores, most=most)
+    return regions(shown, mask.shape, rings=[simplified(b.pixels) for b in shown] if polygons else ())
+
+
+def blemishes(
+    mask: NDArray[np.uint8],
+    classes: Mapping[int, str],
+    *,
+    scores: NDArray[np.float32] | None = None,
+    most: int | None = None,
+) -> list[Blemish]:
+    """The connected blemishes of a mask; arguments and errors as for `to_results`."""
+    found = []
+    for class_id in (int(c) for c in np.flatnonzero(np.bincount(mask.ravel())) if c):
         if class_id != IGNORE and class_id not in classes:
             raise InvalidInput(f"the mask has class id {class_id}; known are {sorted(classes)}")
         label = UNSURE if class_id == IGNORE else classes[class_id]
@@ -76,20 +88,32 @@ def to_results(
             place = np.s_[y : y + h, x : x + w]
             pixels = blobs[place] == k
             score = None if scores is None else float(scores[place][pixels].max())
-            blemishes.append(_Blemish(label, place, pixels, area, score))
-    shown = blemishes
+            found.append(Blemish(label, place, pixels, area, score))
     most = MOST_REGIONS // 2 if most is None else most
-    if len(blemishes) > most:
-        surest = sorted(blemishes, key=lambda b: (-(b.score or 0.0), -b.area))
-        shown = surest[:most] + _joined(surest[most:])
-    regions = [_region(blemish, mask.shape[0], mask.shape[1], polygons=polygons) for blemish in shown]
-    return [{"id": f"r{k}", **region} for k, region in enumerate(regions, start=1)] or [
+    if len(found) <= most:
+        return found
+    surest = sorted(found, key=lambda b: (-(b.score or 0.0), -b.area))
+    return surest[:most] + joined(surest[most:])
+
+
+def regions(
+    shown: Sequence[Blemish], size: tuple[int, ...], *, rings: Sequence[Ring | None] = ()
+) -> list[dict[str, Any]]:
+    """Blemishes in Label Studio's words; where there is none, that nothing is a defect.
+
+    Args:
+        size: height and width of the crop.
+        rings: the polygon of each blemish on its place, None where it is a brush stroke; all are strokes if empty.
+    """
+    height, width = size
+    found = [_region(b, height, width, ring) for b, ring in zip(shown, rings or [None] * len(shown), strict=True)]
+    return [{"id": f"r{k}", **region} for k, region in enumerate(found, start=1)] or [
         {"id": "r1", "type": "choices", "from_name": CLEAN, "to_name": IMAGE, "value": {"choices": [NOTHING]}}
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Blemish:
+class Blemish:
     """A region to be drawn."""
 
     label: str
@@ -101,7 +125,7 @@ class _Blemish:
     score: float | None
 
 
-def _joined(blemishes: Sequence[_Blemish]) -> list[_Blemish]:
+def joined(blemishes: Sequence[Blemish]) -> list[Blemish]:
     """All blemishes of a label as one."""
     found = []
     for label in dict.fromkeys(b.label for b in blemishes):
@@ -114,13 +138,12 @@ def _joined(blemishes: Sequence[_Blemish]) -> list[_Blemish]:
             pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] |= b.pixels
         scores = [b.score for b in own if b.score is not None]
         place = np.s_[top:bottom, left:right]
-        found.append(_Blemish(label, place, pixels, int(pixels.sum()), max(scores, default=None)))
+        found.append(Blemish(label, place, pixels, int(pixels.sum()), max(scores, default=None)))
     return found
 
 
-def _region(blemish: _Blemish, height: int, width: int, *, polygons: bool) -> dict[str, Any]:
+def _region(blemish: Blemish, height: int, width: int, ring: Ring | None) -> dict[str, Any]:
     """The region in Label Studio's words."""
-    ring = simplified(blemish.pixels) if polygons else None
     region: dict[str, Any] = {"to_name": IMAGE, "original_width": width, "original_height": height, "image_rotation": 0}
     rows, columns = blemish.place
     if ring is not None:
@@ -128,9 +151,8 @@ def _region(blemish: _Blemish, height: int, width: int, *, polygons: bool) -> di
         value: dict[str, Any] = {"points": corners.tolist(), "closed": True, "polygonlabels": [blemish.label]}
         region |= {"type": "polygonlabels", "from_name": POLYGON, "value": value}
     else:
-        blob = np.zeros((height, width), bool)
-        blob[blemish.place] = blemish.pixels
-        value = {"format": "rle", "rle": pack(blob), "brushlabels": [blemish.label]}
+        strokes = pack(blemish.pixels, at=(rows.start, columns.start), size=(height, width))
+        value = {"format": "rle", "rle": strokes, "brushlabels": [blemish.label]}
         region |= {"type": "brushlabels", "from_name": BRUSH, "value": value}
     return region if blemish.score is None else region | {"score": round(blemish.score, 4)}
 

@@ -80,23 +80,41 @@ def inside(ring: Ring, *, height: int, width: int) -> NDArray[np.bool_]:
     return found
 
 
-def simplified(pixels: NDArray[np.bool_]) -> Ring | None:
+def exact(pixels: NDArray[np.bool_], edge: Ring | None = None) -> Ring | None:
+    """The outline along the edges of a region's pixels, if it holds them and no others.
+
+    Args:
+        pixels: one region, connected by edges or corners.
+        edge: its `outline`, with corners passed, where that is known already.
+
+    Returns:
+        None for what a polygon cannot hold (a ring), or only with more than `MOST_CORNERS` corners.
+    """
+    height, width = pixels.shape
+    ring = outline(pixels, diagonal=True) if edge is None else edge
+    if len(ring) > MOST_CORNERS:
+        return None
+    return ring if bool((inside(ring, height=height, width=width) == pixels).all()) else None
+
+
+def simplified(pixels: NDArray[np.bool_], edge: Ring | None = None) -> Ring | None:
     """An outline with few corners that holds a region about: what a person can mend by moving corners.
 
     Args:
         pixels: one region, connected by edges or corners.
+        edge: as for `exact`.
 
     Returns:
         The coarsest of `COARSENESS_PX` that is `FAITHFUL`; None for what a polygon cannot hold (a ring), or only with
         more than `MOST_CORNERS` corners.
     """
     height, width = pixels.shape
-    exact = outline(pixels, diagonal=True)
+    full = outline(pixels, diagonal=True) if edge is None else edge
     area = int(pixels.sum())
     for coarse in COARSENESS_PX:
-        ring = exact
+        ring = full
         if coarse:
-            ring = cv2.approxPolyDP(exact.astype(np.float32)[:, None], coarse, True)[:, 0].astype(np.float64)
+            ring = cv2.approxPolyDP(full.astype(np.float32)[:, None], coarse, True)[:, 0].astype(np.float64)
         if not 3 <= len(ring) <= MOST_CORNERS:
             continue
         held = inside(ring, height=height, width=width)

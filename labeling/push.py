@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import cv2
@@ -12,27 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlmodel import Session, col, select
 
-from labeling.beside import MOST_CELLS, cells, sheet
+from labeling.beside import MOST_CELLS, Cell, Rgb, cells, sheet, shrunk
 from labeling.config import BESIDE
-from labeling.convert import to_results
 from labeling.places import Places
+from labeling.proposed import proposals
 from labeling.records import LabelTask, TaskState
-from labeling.studio import KEY, PRIORITY, Studio, Wanted
-from labeling.tasks import DOUBT
+from labeling.studio import KEY, Studio, Wanted
+from labeling.studio_view import PRIORITY
 from qc.errors import InvalidInput, NotFound
 from qc.frame import decode, to_8bit
 from qc.geometry import Box
 from qc.ports import BlobStore
 from qc.records import Exposure
 
-MOST_PROPOSED = 20
-"""Regions drawn beforehand on one crop, surest first; Label Studio's page grows slow from about 30."""
-
 TOGETHER = 8
 """Tasks made in one go: what costs is the number of requests, not their size. As many as one inspection may have."""
 
 KEPT_BYTES = 300_000_000
 """Of decoded frames; eight colour views of 12 Mpx."""
+
+KEPT_SMALL = 100
+"""Of whole views as they stand beside a crop; 70 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +72,11 @@ def push_open_tasks(
     waiting = select(LabelTask).where(LabelTask.state == TaskState.OPEN)
     urgent = waiting.order_by(col(LabelTask.urgency).desc(), col(LabelTask.opened_at), col(LabelTask.id)).limit(limit)
     tasks = list(session.exec(urgent).all())
-    pictures, places, pushed = Pictures(blobs), dict[str, Places](), Pushed()
+    sources, pushed = _Sources(session, Pictures(blobs), {}), Pushed()
     for start in range(0, len(tasks), TOGETHER):
         chunk = tasks[start : start + TOGETHER]
-        there = studio.find_tasks([task.id for task in chunk])
-        fresh, failed = [], 0
-        for task in chunk:
-            if task.id in there:
-                continue
-            try:
-                fresh.append(_prepared(session, studio, pictures, places, task))
-            except (InvalidInput, NotFound) as error:
-                _give_up(task, error, now)
-                failed += 1
-        numbers = {key: listed.id for key, listed in there.items()} | _create_all(studio, fresh, now)
-        for task in (task for task in chunk if task.id in numbers):
-            if task.people > 1:
-                studio.ask_people(numbers[task.id], task.people)
-            task.studio_task_id, task.studio_project, task.studio_seen = numbers[task.id], studio.identity, None
-            task.state, task.pushed_at, task.problem = TaskState.PUSHED, now, None
-        created = sum(one.task.id in numbers for one in fresh)
-        pushed = Pushed(
-            pushed.created + created, pushed.found + len(there), pushed.failed + failed + len(fresh) - created
-        )
+        done = _push(sources, studio, chunk, now)
+        pushed = Pushed(pushed.created + done.created, pushed.found + done.found, pushed.failed + done.failed)
         session.add_all(chunk)
         session.commit()
         if progress is not None:
@@ -101,123 +84,137 @@ def push_open_tasks(
     return pushed
 
 
-def _give_up(task: LabelTask, error: InvalidInput | NotFound, now: datetime) -> None:
-    task.state, task.closed_at, task.problem = TaskState.CANCELLED, now, error.message
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where a round of pushing reads from."""
+
+    session: Session
+    pictures: Pictures
+    places: dict[str, Places]
+    """Of the stations that were met."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A task with all that goes to Label Studio."""
+class _Cut:
+    """A task with what is seen on it."""
 
     task: LabelTask
-    pictures: Mapping[str, bytes]
-    """File name to PNG or JPEG: the crop first, then what stands beside it, if anything does."""
-    data: Mapping[str, object]
-    proposals: Sequence[Sequence[Mapping[str, object]]]
+    exposure: Exposure
+    pixels: NDArray[np.uint8]
+    """The crop."""
+    beside: Sequence[Cell]
+    """What stands beside it."""
+    instances: NDArray[np.uint16] | None
+    """What the model saw on the crop."""
 
-    def wanted(self, addresses: Mapping[str, str]) -> Wanted:
-        """The task with its pictures where Label Studio keeps them."""
-        image, *beside = (addresses[name] for name in self.pictures)
-        data = {"image": image, BESIDE: beside, **self.data}
-        return Wanted(data, self.proposals, self.task.urgency, self.task.model or "none")
+    def names(self) -> list[str]:
+        """Of its pictures: the crop, then what stands beside it, if anything does."""
+        return [f"{self.task.id}.png", *[f"{self.task.id}-views.jpg"] * bool(self.beside)]
 
-
-def _create_all(studio: Studio, fresh: Sequence[_Prepared], now: datetime) -> dict[str, int]:
-    """Make the tasks; their numbers by our ids. Where Label Studio refuses them together, one after the other."""
-    try:
-        addresses = studio.upload_all({name: data for one in fresh for name, data in one.pictures.items()})
-        numbers = studio.create_tasks([one.wanted(addresses) for one in fresh]) if fresh else []
-    except InvalidInput as error:
-        if len(fresh) == 1:
-            _give_up(fresh[0].task, error, now)
-            return {}
-        return {key: number for one in fresh for key, number in _create_all(studio, [one], now).items()}
-    return {one.task.id: number for one, number in zip(fresh, numbers, strict=True)}
+    def files(self) -> dict[str, bytes]:
+        """Its pictures by their names."""
+        views = sheet(self.beside)
+        return dict(zip(self.names(), [png(self.pixels), *([] if views is None else [views])], strict=True))
 
 
-def _prepared(
-    session: Session, studio: Studio, pictures: Pictures, places: dict[str, Places], task: LabelTask
-) -> _Prepared:
-    """Cut the crop, lay out what stands beside it, draw the proposals."""
-    exposure = session.get(Exposure, (task.inspection_id, task.n))
+def _push(sources: _Sources, studio: Studio, chunk: Sequence[LabelTask], now: datetime) -> Pushed:
+    """Make these tasks there, in four requests.
+
+    Looking them up goes on beside cutting the crops, and writing and sending the pictures beside drawing the proposals.
+    """
+    refused: dict[str, InvalidInput | NotFound] = {}
+    with ThreadPoolExecutor(1) as line:
+        looked_up = line.submit(studio.find_tasks, [task.id for task in chunk])
+        ready = []
+        for task in chunk:
+            try:
+                ready.append(_cut(sources, task))
+            except (InvalidInput, NotFound) as error:
+                refused[task.id] = error
+        numbers = {key: listed.id for key, listed in looked_up.result().items()}
+        found = len(numbers)
+        fresh = [one for one in ready if one.task.id not in numbers]
+        sent = line.submit(_upload, studio, fresh)
+        wanted = [_wanted(one, proposals(one.exposure, one.instances, studio.classes)) for one in fresh]
+        try:
+            numbers |= _create(studio, fresh, wanted, sent.result())
+        except InvalidInput:  # of one of them; the others shall not wait for it
+            for one, each in zip(fresh, wanted, strict=True):
+                try:
+                    numbers |= _create(studio, [one], [each], _upload(studio, [one]))
+                except InvalidInput as error:
+                    refused[one.task.id] = error
+    for task in chunk:
+        if task.id in numbers:
+            if task.people > 1:
+                studio.ask_people(numbers[task.id], task.people)
+            task.studio_task_id, task.studio_project, task.studio_seen = numbers[task.id], studio.identity, None
+            task.state, task.pushed_at, task.problem = TaskState.PUSHED, now, None
+        else:
+            task.state, task.closed_at, task.problem = TaskState.CANCELLED, now, refused[task.id].message
+    return Pushed(len(numbers) - found, found, len(chunk) - len(numbers))
+
+
+def _upload(studio: Studio, cut: Sequence[_Cut]) -> dict[str, str]:
+    """Write the pictures and store them there; the address of each by its name."""
+    return studio.upload_all({name: data for one in cut for name, data in one.files().items()})
+
+
+def _create(
+    studio: Studio, cut: Sequence[_Cut], wanted: Sequence[Wanted], addresses: Mapping[str, str]
+) -> dict[str, int]:
+    """Make the tasks, all or none; their numbers by our ids."""
+    complete = []
+    for one, each in zip(cut, wanted, strict=True):
+        image, *beside = (addresses[name] for name in one.names())
+        complete.append(replace(each, data={"image": image, BESIDE: beside, **each.data}))
+    numbers = studio.create_tasks(complete) if complete else []
+    return {one.task.id: number for one, number in zip(cut, numbers, strict=True)}
+
+
+def _cut(sources: _Sources, task: LabelTask) -> _Cut:
+    """Cut the crop, lay out what stands beside it."""
+    exposure = sources.session.get(Exposure, (task.inspection_id, task.n))
     if exposure is None:
         raise NotFound(f"inspection {task.inspection_id} has no exposure {task.n}")
-    crop = task.crop
+    crop, pictures = task.crop, sources.pictures
     if crop.x < 0 or crop.y < 0 or crop.right > exposure.width or crop.bottom > exposure.height:
         raise InvalidInput(f"the crop {crop.as_list()} leaves the frame of {exposure.width} x {exposure.height} px")
-    files = {f"{task.id}.png": png(pictures.crop(exposure, crop))}
-    if task.station not in places:
-        places[task.station] = Places(pictures.blobs, task.station)
-    beside = _beside(session, pictures, places[task.station], exposure, crop)
-    if beside is not None:
-        files[f"{task.id}-views.jpg"] = beside
+    if task.station not in sources.places:
+        sources.places[task.station] = Places(pictures.blobs, task.station)
+    beside = _beside(sources, sources.places[task.station], exposure, crop)
+    return _Cut(task, exposure, pictures.crop(exposure, crop), beside, pictures.instances(exposure, crop))
+
+
+def _wanted(cut: _Cut, proposed: Sequence[Sequence[Mapping[str, object]]]) -> Wanted:
+    """The task in Label Studio's words, but for the addresses of its pictures."""
+    task = cut.task
     data = {
         KEY: task.id,
         "inspection": task.inspection_id,
         "n": task.n,
-        "crop": crop.as_list(),
+        "crop": task.crop.as_list(),
         "part": task.part,
         "view": task.view,
         "station": task.station,
         "reason": task.reason.value,
         PRIORITY: round(task.urgency, 4),
-        "sha256": exposure.sha256,
+        "sha256": cut.exposure.sha256,
     }
-    return _Prepared(task, files, data, proposals(exposure, pictures.instances(exposure, crop), studio))
+    return Wanted(data, proposed, task.urgency, task.model or "none")
 
 
-def _beside(session: Session, pictures: Pictures, places: Places, own: Exposure, crop: Box) -> bytes | None:
-    """What stands beside the crop, as JPEG; views that cannot be read are left out, the crop is what counts."""
+def _beside(sources: _Sources, places: Places, own: Exposure, crop: Box) -> list[Cell]:
+    """What stands beside the crop; views that cannot be read are left out, the crop is what counts."""
     of_part = select(Exposure).where(Exposure.inspection_id == own.inspection_id, Exposure.n != own.n)
-    others, shown = [], [pictures.frame(own)]
-    for other in session.exec(of_part.order_by(col(Exposure.n)).limit(MOST_CELLS)).all():
+    others = []
+    for other in sources.session.exec(of_part.order_by(col(Exposure.n)).limit(MOST_CELLS)).all():
         try:
-            shown.append(pictures.frame(other))
+            sources.pictures.small(other)
             others.append(other)
         except (InvalidInput, NotFound):
             continue
-    return sheet(cells(crop, own, others, shown, places))
-
-
-def proposals(
-    exposure: Exposure, instances: NDArray[np.uint16] | None, studio: Studio
-) -> list[list[dict[str, object]]]:
-    """The model's masks on a crop, as polygons and then as brush strokes; one empty proposal where it saw nothing.
-
-    Label Studio's page begins with the last, which is exact; where all regions are the same in both, there is but one.
-
-    Args:
-        instances: `H x W` of the crop: 0 background, else 1 + the place of the pixel's defect in `exposure.defects`.
-    """
-    strokes, polygons = (proposal(exposure, instances, studio, polygons=kind) for kind in (False, True))
-    return [strokes] if strokes == polygons else [polygons, strokes]
-
-
-def proposal(
-    exposure: Exposure, instances: NDArray[np.uint16] | None, studio: Studio, *, polygons: bool = False
-) -> list[dict[str, object]]:
-    """The model's masks on a crop, as regions that a person can edit; nothing where the model saw nothing.
-
-    The `MOST_PROPOSED` surest are regions of their own, the rest of a class is one region.
-
-    Args:
-        instances: as for `proposals`.
-        polygons: simplified polygons, where a polygon can hold the blemish.
-    """
-    if instances is None:
-        return []
-    ids = {name: class_id for class_id, name in studio.classes.items()}
-    here = set(np.unique(instances).tolist())
-    known = [(k, d) for k, d in enumerate(exposure.defects, start=1) if d["class"] in ids and k in here]
-    sure = [(k, d) for k, d in known if d.get("counts") or d["score"] >= DOUBT] or known[:3]
-    classes = np.zeros(max(len(exposure.defects), int(instances.max())) + 1, np.uint8)
-    scores = np.zeros(len(classes), np.float32)
-    for k, defect in sure:
-        classes[k], scores[k] = ids[defect["class"]], defect["score"]
-    mask = classes[instances]
-    if not mask.any():
-        return []
-    return to_results(mask, studio.classes, scores=scores[instances], most=MOST_PROPOSED, polygons=polygons)
+    return cells(crop, own, others, sources.pictures, places)
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
@@ -235,6 +232,7 @@ class Pictures:
     def __init__(self, blobs: BlobStore) -> None:
         self.blobs = blobs
         self._frames: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
+        self._small: OrderedDict[str, Rgb] = OrderedDict()
         self._instances: tuple[str, NDArray[np.uint16]] | None = None
 
     def frame(self, exposure: Exposure) -> NDArray[np.uint8]:
@@ -246,6 +244,15 @@ class Pictures:
         while len(self._frames) > 1 and sum(f.nbytes for f in self._frames.values()) > KEPT_BYTES:
             self._frames.popitem(last=False)
         return self._frames[key]
+
+    def small(self, exposure: Exposure) -> Rgb:
+        """The whole frame as it stands beside a crop, in colour; kept, since all crops of a part show it."""
+        key = exposure.original_key
+        if key not in self._small:
+            self._small[key] = shrunk(self.frame(exposure))
+            if len(self._small) > KEPT_SMALL:
+                self._small.popitem(last=False)
+        return self._small[key]
 
     def crop(self, exposure: Exposure, box: Box) -> NDArray[np.uint8]:
         """A window of the frame, 8 bit; the depth is judged on the whole frame, so that crops are equally bright."""

@@ -15,27 +15,19 @@ import httpx
 
 from labeling.book import Told
 from labeling.config import hints_of, is_current, label_config, labels_of
+from labeling.studio_view import PRIORITY, URGENT_FIRST, corrected, view
 from qc.errors import InvalidInput, NotFound, Unavailable
 
 TITLE = "Defects to outline"
 """By this title the project is found again."""
 
-URGENT_FIRST = "Most urgent first"
-"""Title of the view in which a person works."""
-
-BY_SCORE = "-tasks:predictions_score"
-"""How earlier versions ordered that view; a proposal's score does not change, and the order does."""
-
 DESCRIPTION = (
     "Crops that the inspection was in doubt about, with the part's other views beside them. Correct what is drawn, "
-    "then submit. The same outlines as polygons stand one tab to the right."
+    "then submit. One tab to the right everything is a brush stroke, and then a polygon of few corners."
 )
 
 KEY = "label_task"
 """The field of a task's data that holds our id; by it a task is found again after a crash."""
-
-PRIORITY = "priority"
-"""The field by which people are given tasks, highest first; it changes as labels come in (`labeling.order`)."""
 
 MODEL = "inspection model"
 """Title of our model there; also the model version that the project shows, which then means: whatever it says now."""
@@ -317,7 +309,9 @@ class Studio:
             for each in wanted
         ]
         path = f"api/projects/{self.project}/import"
-        answer = self.call("POST", path, params={"return_task_ids": "true"}, json=body)
+        coded = json.dumps(body).encode()  # by the SDK it takes a second: it looks at every number of every stroke
+        headers = {"Content-Type": "application/json"}
+        answer = self.call("POST", path, params={"return_task_ids": "true"}, content=coded, headers=headers)
         return [int(number) for number in answer["task_ids"]]
 
     def task(self, number: int) -> dict[str, Any]:
@@ -397,15 +391,11 @@ class Studio:
 
     def _ensure_view(self) -> None:
         views = self.call("GET", "api/dm/views/", params={"project": self.project})
-        column = f"tasks:data.{PRIORITY}"
-        wanted = {"ordering": [f"-{column}"], "columnsDisplayType": {column: "Number"}}
-        data = {"title": URGENT_FIRST, "type": "list", "target": "tasks"} | wanted
         mine = [v for v in views if (v.get("data") or {}).get("title") == URGENT_FIRST]
         if not mine:
-            self.call("POST", "api/dm/views/", json={"project": self.project, "data": data})
-        elif mine[0]["data"].get("ordering") in (None, [], [BY_SCORE]):  # one that somebody ordered anew stays so
-            changed = {"project": self.project, "data": mine[0]["data"] | wanted}
-            self.call("PATCH", f"api/dm/views/{mine[0]['id']}/", json=changed)
+            self.call("POST", "api/dm/views/", json={"project": self.project, "data": view()})
+        elif (better := corrected(mine[0]["data"])) is not None:
+            self.call("PATCH", f"api/dm/views/{mine[0]['id']}/", json={"project": self.project, "data": better})
 
 
 def _listed(task: Mapping[str, Any]) -> Listed:

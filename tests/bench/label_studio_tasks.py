@@ -4,12 +4,16 @@
     OMP_NUM_THREADS=1 python tests/bench/label_studio_tasks.py --views 4                  # with other views beside
 
 Starts the installed Label Studio in a folder of its own (or takes `--data`, one that was started before), and Debian's
-Chromium. Reported, wall clock:
+Chromium. Reported:
 
-- `create`: from the inspection's defects to tasks in Label Studio with crops, other views and proposals: all tasks of
-  the frame, and of it the part spent here (not waiting for Label Studio);
-- `open`: from the click on a task's link until the crop is painted and its proposed regions can be edited; once with
-  an empty cache, then as a labeller has it, one task after the other; and what the page begins with.
+- `create`: from the inspection's defects to tasks in Label Studio with crops, other views and proposals, all tasks of
+  the frame;
+- `open`: from the click on a task's link until the crop and every proposed region is painted and can be edited; once
+  with an empty cache, then as a labeller has it, one task after the other; and what the page begins with;
+- `next`: the same, from the click on another task in the list beside, where the page stays.
+
+Each as wall seconds, and as CPU seconds of the three who work: this process (`here`), Label Studio, and the browser.
+`others` is how many cores somebody else had meanwhile: wall seconds mean what they say where that is near 0.
 
 One task is then submitted as it was proposed, and its mask compared with what was pushed.
 """
@@ -19,14 +23,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import socket
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 from sqlmodel import Session, SQLModel, create_engine
@@ -50,10 +57,67 @@ FLAGS = [
 HEIGHT, WIDTH = 3000, 4000
 READY = """(wanted) => {
   const chosen = window.Htx?.annotationStore?.selected;
-  const crop = [...document.images].find(i => i.src.includes(wanted.crop));
-  return Boolean(crop && crop.complete && crop.naturalWidth > 0 && chosen && chosen.type === "annotation"
-    && (window.Htx.task?.id === wanted.id) && chosen.regions.length >= wanted.regions);
+  if (window.Htx?.task?.id !== wanted.id || chosen?.type !== "annotation") return false;
+  const crop = chosen.names.get("image").currentImageEntity;
+  const shown = [...document.images].find(i => i.src === crop.currentSrc && i.complete && i.naturalWidth > 0);
+  const painted = (region) => region.type !== "brushregion" || region.layerRef?.findOne("Image")?.image();
+  return Boolean(shown && chosen.regions.length >= wanted.regions && chosen.regions.every(painted));
 }"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a stretch of work took. In seconds, but for `others`."""
+
+    wall: float
+    here: float
+    """CPU of this process, likewise of Label Studio and of the browser."""
+    studio: float
+    browser: float
+    others: float
+    """Cores that were busy for somebody else, on average."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.wall:.2f} s (CPU: here {self.here:.2f}, Label Studio {self.studio:.2f}, browser "
+            f"{self.browser:.2f} s; others had {self.others:.1f} cores)"
+        )
+
+
+class Meter:
+    """Adds up what everybody spent since it was made."""
+
+    def __init__(self, studio: int | None) -> None:
+        self._studio = studio
+        self._began = time.perf_counter(), *self._spent()
+
+    def cost(self) -> Cost:
+        """Since the meter was made."""
+        now = time.perf_counter(), *self._spent()
+        wall, here, studio, browser, all_of_us = (b - a for a, b in zip(self._began, now, strict=True))
+        others = max(all_of_us - here - studio - browser, 0.0) / wall
+        return Cost(*(round(v, 3) for v in (wall, here, studio, browser)), round(others, 2))
+
+    def _spent(self) -> tuple[float, float, float, float]:
+        """CPU seconds so far: here, Label Studio, the browser, the whole machine."""
+        me = psutil.Process()
+        family = {p.pid: p for p in me.children(recursive=True)}
+        groups = {pid: os.getpgid(pid) for pid in family}
+        studio = sum(_cpu(p) for pid, p in family.items() if groups[pid] == self._studio)
+        browser = sum(_cpu(p) for pid, p in family.items() if groups[pid] != self._studio)
+        machine = psutil.cpu_times()
+        busy = sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice
+        return _cpu(me, children=False), studio, browser, busy
+
+
+def _cpu(process: psutil.Process, *, children: bool = True) -> float:
+    """Of a process, and of those of its children that have ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    ended = times.children_user + times.children_system if children else 0.0
+    return float(times.user + times.system + ended)
 
 
 def free_port() -> int:
@@ -129,45 +193,39 @@ def inspects(session: Session, blobs: LocalBlobs, seed: int, *, defects: int, vi
 
 
 def creates(
-    session: Session, studio: Studio, blobs: LocalBlobs, inspection: Inspection
-) -> tuple[list[LabelTask], float, float]:
-    """The tasks, wall seconds, and those of them not spent waiting for Label Studio."""
-    waited = 0.0
-    call = Studio.call
-
-    def timed(self: Studio, *args: object, **options: object) -> object:
-        nonlocal waited
-        began = time.perf_counter()
-        try:
-            return call(self, *args, **options)  # type: ignore[arg-type]
-        finally:
-            waited += time.perf_counter() - began
-
-    Studio.call = timed  # type: ignore[method-assign, assignment]
-    try:
-        began = time.perf_counter()
-        exposures = [e for n in range(99) if (e := session.get(Exposure, (inspection.id, n))) is not None]
-        tasks = open_task(session, inspection, exposures, reason="review", urgency=0.5, now=datetime.now(UTC))
-        session.commit()
-        push_open_tasks(session, studio, blobs, datetime.now(UTC))
-        total = time.perf_counter() - began
-    finally:
-        Studio.call = call  # type: ignore[method-assign]
-    return tasks, total, total - waited
+    session: Session, studio: Studio, blobs: LocalBlobs, inspection: Inspection, server: int | None
+) -> tuple[list[LabelTask], Cost]:
+    """The tasks of an inspection, in Label Studio."""
+    meter = Meter(server)
+    exposures = [e for n in range(99) if (e := session.get(Exposure, (inspection.id, n))) is not None]
+    tasks = open_task(session, inspection, exposures, reason="review", urgency=0.5, now=datetime.now(UTC))
+    session.commit()
+    push_open_tasks(session, studio, blobs, datetime.now(UTC))
+    return tasks, meter.cost()
 
 
-def opens(page: Page, studio: Studio, task: LabelTask, *, patience_s: float) -> tuple[float, dict[str, object]]:
-    """Seconds until the editor shows a task, and what it begins with."""
-    there = studio.task(task.studio_task_id or 0)
+def opens(
+    page: Page, studio: Studio, task: LabelTask, server: int | None, *, beside: bool = False
+) -> tuple[Cost, dict[str, object]]:
+    """What it takes until the editor shows a task, and what it begins with.
+
+    Args:
+        beside: it is chosen in the list beside the editor, else by its link.
+    """
+    number = task.studio_task_id or 0
+    there = studio.task(number)
     regions = len(there["predictions"][-1]["result"])
-    wanted = {"crop": there["data"]["image"].rpartition("/")[2], "id": task.studio_task_id, "regions": regions}
-    began = time.perf_counter()
-    page.goto(studio.task_url(task.studio_task_id or 0), wait_until="commit")
-    page.wait_for_function(READY, arg=wanted, timeout=1000 * patience_s, polling="raf")
+    wanted = {"id": number, "regions": regions}
+    meter = Meter(server)
+    if beside:
+        page.evaluate("(id) => window.DM.startLabeling({ id }, { pushState: false })", number)
+    else:
+        page.goto(studio.task_url(number), wait_until="commit")
+    page.wait_for_function(READY, arg=wanted, polling="raf")
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    took = time.perf_counter() - began
-    begins = page.evaluate("() => window.Htx.annotationStore.selected.regions.map(r => r.type)")
-    return took, {"regions": regions, "begins_with": sorted(set(begins))}
+    cost = meter.cost()
+    kinds = page.evaluate("() => window.Htx.annotationStore.selected.regions.map(r => r.type)")
+    return cost, {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 def main() -> None:
@@ -198,14 +256,14 @@ def report(args: argparse.Namespace, folder: Path, studio: Studio, process: Stud
         blobs, made = LocalBlobs(folder / "blobs"), []
         for seed in range(args.repeat):
             inspection = inspects(session, blobs, seed, defects=args.defects, views=args.views)
-            tasks, total, own = creates(session, studio, blobs, inspection)
+            tasks, cost = creates(session, studio, blobs, inspection, process.pid)
             made.append(tasks)
-            print(f"frame {seed}: {len(tasks)} tasks created in {total:.2f} s, of it here {own:.2f} s", flush=True)
+            print(f"frame {seed}: {len(tasks)} tasks created in {cost}", flush=True)
             if seed == 0 and args.views > 1:
                 began = time.perf_counter()
                 tried = learn_places(session, blobs, datetime.now(UTC), most=args.views * (args.views - 1) // 2)
                 print(f"places learnt: {tried} pairs in {time.perf_counter() - began:.1f} s", flush=True)
-        found |= {"tasks": len(made[-1]), "create_s": round(total, 2), "create_here_s": round(own, 2)}
+        found |= {"tasks": len(made[-1]), "create": asdict(cost)}
         with sync_playwright() as player:
             browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
             page = browser.new_page(viewport={"width": 1600, "height": 1000})
@@ -215,12 +273,13 @@ def report(args: argparse.Namespace, folder: Path, studio: Studio, process: Stud
             page.fill("input[name=password]", process.account.password)
             page.click("button[type=submit]")
             page.wait_for_load_state("networkidle")
-            times = []
-            for k, task in enumerate(made[-1][:6]):
-                took, shown = opens(page, studio, task, patience_s=300)
-                times.append(took)
-                print(f"task {k}: shown after {took:.2f} s, {shown}", flush=True)
-            found |= {"open_first_s": round(times[0], 2), "open_s": [round(t, 2) for t in times[1:]]}
+            for way, tasks in (("open", made[-1][:5]), ("next", made[-2][:5] if len(made) > 1 else [])):
+                costs = []
+                for k, task in enumerate(tasks):
+                    cost, shown = opens(page, studio, task, process.pid, beside=way == "next")
+                    costs.append(asdict(cost))
+                    print(f"{way} {k}: shown after {cost}, {shown}", flush=True)
+                found[way] = costs
             if args.picture:
                 page.wait_for_timeout(3000)
                 page.screenshot(path=str(args.picture))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from labeling.beside import CAPTION_PX, SAME_PLACE_PX, WHOLE_PX, Cell, cells, same_place, sheet
+from labeling.beside import CAPTION_PX, SAME_PLACE_PX, WHOLE_PX, Cell, cells, same_place, sheet, shrunk
 from labeling.places import RENEWED, TRIES, Places
 from labeling.push import Pictures, learn_places, png, push_open_tasks
 from labeling.records import TaskState
@@ -78,13 +78,26 @@ def test_views_that_have_nothing_in_common_are_tried_on_a_few_parts_and_what_is_
     assert places.between(one, two) is not None
 
 
+class Given:
+    """Pictures of exposures, by their number."""
+
+    def __init__(self, *pictures):
+        self.pictures = pictures
+
+    def frame(self, exposure):
+        return self.pictures[exposure.n]
+
+    def small(self, exposure):
+        return shrunk(self.frame(exposure))
+
+
 def test_beside_a_crop_stand_its_own_view_with_a_mark_and_the_others(line):
     picture = brushed()
     left, right, odd = exposure(0, "left"), exposure(1, "right"), exposure(2, "", 1300, 900)
     places = Places(line.blobs, "st-1")
     places.learn(left, right, (picture, picture), line.now)
     whole = np.zeros((900, 1300, 3), np.uint8)
-    found = cells(Box(100, 80, 300, 200), left, [right, odd], [picture, picture, whole], places)
+    found = cells(Box(100, 80, 300, 200), left, [right, odd], Given(picture, picture, whole), places)
     assert [c.caption for c in found] == ["left, whole", "right, the same place", "picture 3, whole"]
     own, same, other = (c.picture for c in found)
     assert (max(own.shape), max(other.shape)) == (WHOLE_PX, WHOLE_PX)
@@ -93,7 +106,7 @@ def test_beside_a_crop_stand_its_own_view_with_a_mark_and_the_others(line):
     place = same_place(Box(100, 80, 300, 200), matrix, spread_px=spread_px, width=640, height=520)
     assert (same[..., 1] == picture[place.y : place.bottom, place.x : place.right]).all(), "at native resolution"
     assert max(same.shape) <= SAME_PLACE_PX
-    alone = cells(Box(0, 0, 640, 520), left, [], [picture], None)
+    alone = cells(Box(0, 0, 640, 520), left, [], Given(picture), None)
     assert (alone, sheet(alone)) == ([], None)
 
 

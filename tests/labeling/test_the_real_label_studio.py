@@ -21,8 +21,9 @@ from labeling.convert import from_results, to_results
 from labeling.people import newest_of_each
 from labeling.push import TOGETHER, push_open_tasks
 from labeling.records import Annotation, LabelTask, TaskState
-from labeling.studio import URGENT_FIRST, Studio
+from labeling.studio import Studio
 from labeling.studio_process import StudioProcess
+from labeling.studio_view import URGENT_FIRST
 from qc.errors import InvalidInput, NotFound, Unavailable
 from qc.frame import decode
 

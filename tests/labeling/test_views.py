@@ -98,6 +98,15 @@ def test_the_tile_that_is_frayed_in_two_exposures_and_has_a_blowhole_in_a_third_
     assert "tile002" in truly
 
 
+def test_every_tile_whose_exposures_were_given_different_classes_is_among_the_first_20(tiles):
+    classes = {}
+    for sample in open_dataset(TILES).samples:
+        classes.setdefault(sample.part, set()).add(sample.columns["class"])
+    differently = {part for part, names in classes.items() if len(names) > 1}
+    assert len(differently) >= 5
+    assert differently <= {q.part for q in contradictions(tiles)[:20]}
+
+
 def test_seven_tiles_with_one_exposure_renamed_are_all_among_the_first_20(tiles):
     random = np.random.default_rng(0)
     by_part = {}

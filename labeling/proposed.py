@@ -1,0 +1,80 @@
+"""What the model saw on a crop, as regions that a person can edit: what a label task begins with.
+
+Label Studio's page gives every brush stroke two layers as large as the picture is shown, encodes each as a picture, and
+does so again at every zoom: about a fifth of a second of one core for a stroke, next to nothing for a polygon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeling.convert import Blemish, blemishes, joined, regions
+from labeling.outlines import Ring, exact, outline, simplified
+from labeling.tasks import DOUBT
+from qc.records import Exposure
+
+MOST_PROPOSED = 40
+"""Regions drawn beforehand on one crop, surest first; beyond, a class shares one."""
+
+MOST_STROKES = 2
+"""Of them brush strokes where the page begins: what is largest, and takes most mending, can be mended by brush."""
+
+Results = list[dict[str, Any]]
+
+
+def proposals(
+    exposure: Exposure, instances: NDArray[np.uint16] | None, classes: Mapping[int, str]
+) -> Sequence[Sequence[Mapping[str, Any]]]:
+    """The model's masks on a crop in three ways; one empty proposal where it saw nothing.
+
+    First as polygons of few corners, then as brush strokes, last as the page opens soonest (`opening`): with that it
+    begins. The last two are exact. A way that would repeat another is left out.
+
+    Args:
+        instances: `H x W` of the crop: 0 background, else 1 + the place of the pixel's defect in `exposure.defects`.
+        classes: class id to label.
+    """
+    if instances is None:
+        return [[]]
+    ids = {name: class_id for class_id, name in classes.items()}
+    here = np.bincount(instances.ravel(), minlength=len(exposure.defects) + 1)
+    known = [(k, d) for k, d in enumerate(exposure.defects, start=1) if d["class"] in ids and here[k]]
+    sure = [(k, d) for k, d in known if d.get("counts") or d["score"] >= DOUBT] or known[:3]
+    if not sure:
+        return [[]]
+    class_of, score_of = np.zeros(len(here), np.uint8), np.zeros(len(here), np.float32)
+    for k, defect in sure:
+        class_of[k], score_of[k] = ids[defect["class"]], defect["score"]
+    shown = blemishes(class_of.take(instances), classes, scores=score_of.take(instances), most=MOST_PROPOSED)
+    size, ways = instances.shape, list[Results]()
+    edges = [outline(blemish.pixels, diagonal=True) for blemish in shown]
+    few_corners = [simplified(blemish.pixels, edge) for blemish, edge in zip(shown, edges, strict=True)]
+    for way in (opening(shown, edges, size), regions(shown, size), regions(shown, size, rings=few_corners)):
+        if way not in ways:
+            ways.append(way)
+    return ways[::-1]
+
+
+def opening(shown: Sequence[Blemish], edges: Sequence[Ring], size: tuple[int, ...]) -> Results:
+    """Blemishes as regions that the page draws at once, exact to the pixel.
+
+    The `MOST_STROKES` largest are brush strokes, the others polygons along the edges of their pixels. What no polygon
+    can hold (with a hole, or ragged) is a stroke too, one for each class.
+
+    Args:
+        edges: outlines of the blemishes, with corners passed.
+        size: height and width of the crop.
+    """
+    if len(shown) <= MOST_STROKES:
+        return regions(shown, size)
+    order = sorted(zip(shown, edges, strict=True), key=lambda each: -each[0].area)
+    strokes, rest = [blemish for blemish, _ in order[:MOST_STROKES]], order[MOST_STROKES:]
+    rings = [exact(blemish.pixels, edge) for blemish, edge in rest]
+    ragged = joined([blemish for (blemish, _), ring in zip(rest, rings, strict=True) if ring is None])
+    held = [(blemish, ring) for (blemish, _), ring in zip(rest, rings, strict=True) if ring is not None]
+    kept = [*strokes, *ragged, *(blemish for blemish, _ in held)]
+    return regions(kept, size, rings=[*[None] * (len(strokes) + len(ragged)), *(ring for _, ring in held)])
