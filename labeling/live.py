@@ -10,16 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.convert import to_results
+from labeling.convert import blemishes, to_results
+from labeling.outlines import outline
+from labeling.proposed import MOST_PROPOSED, opening
 from qc.defects import find_blobs, logit
 from qc.errors import InvalidInput
 from qc.ports import Segmentation
 
 DOUBT = 0.2
 """Blobs below this score are not proposed; wiping them away would cost more than they help."""
-
-MOST_PROPOSED = 20
-"""Regions proposed on one picture, surest first; Label Studio's page grows slow from about 30."""
 
 NEAR_PX = 8
 """A click this far beside a defect still means it."""
@@ -49,7 +48,10 @@ class Hint:
 def proposals(
     seen: Segmentation, classes: Mapping[int, str], *, threshold: float, edge: float | None = None
 ) -> list[dict[str, Any]]:
-    """The model's blobs as brush regions that a person can mend; an empty list where it sees nothing."""
+    """The model's blobs as regions that a person can mend and the page draws at once (`labeling.proposed.opening`).
+
+    An empty list where it sees nothing.
+    """
     blobs = find_blobs(seen, threshold=threshold, edge=edge)
     shown = [b for b in blobs if b.class_id in classes and (b.counts or b.score >= DOUBT)][:MOST_PROPOSED]
     if not shown:
@@ -59,7 +61,8 @@ def proposals(
     for blob in reversed(shown):
         mask[blob.place][blob.pixels] = blob.class_id
         scores[blob.place][blob.pixels] = blob.score
-    return to_results(mask, classes, scores=scores)
+    found = blemishes(mask, classes, scores=scores)
+    return opening(found, [outline(blemish.pixels, diagonal=True) for blemish in found], mask.shape)
 
 
 def region(seen: Segmentation, hint: Hint, *, threshold: float) -> Bits:
