@@ -218,9 +218,12 @@ def _beside(sources: _Sources, places: Places, own: Exposure, crop: Box) -> list
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Lossless bytes of a grey or RGB picture; at the fastest level, since it only travels to the next process."""
+    """Lossless bytes of a grey or RGB picture.
+
+    Only runs are sought: on metal that takes a third of the fastest level's time, and the file is as large.
+    """
     turned = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    written, data = cv2.imencode(".png", turned, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    written, data = cv2.imencode(".png", turned, [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE])
     if not written:
         raise InvalidInput(f"a picture of shape {pixels.shape} cannot be written as PNG")
     return data.tobytes()
