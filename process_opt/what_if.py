@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 BAND = 1.6449
 """Standard deviations on either side that hold 90 %."""
+ROUNDED = 1e-3
+"""Standardised: an advised setting at the edge of what was seen comes back rounded, and is not beyond it for that."""
 
 
 def what_if(
@@ -170,7 +172,7 @@ def _notes(model: ProcessModel, v: Floats) -> list[str]:
                 f"The history does not identify the effect of {name}: people chose it seeing the part, so these "
                 f"figures may be wrong; dither it and fit again."
             )
-        elif not t.low[j] - 1e-6 <= v[j] <= t.high[j] + 1e-6:
+        elif not t.low[j] - ROUNDED <= v[j] <= t.high[j] + ROUNDED:
             out.append(f"{name} lies beyond what the history has seen, where nobody knows what it does.")
     return out
 

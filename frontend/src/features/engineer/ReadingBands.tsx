@@ -7,7 +7,7 @@ type Reading = Expected["path"][number]["readings"][string];
 
 /** Where each reading will lie, with the band that holds 90 % and its limits; those that decide first, the others on wish. */
 export function ReadingBands({ path, deciding }: { path: Expected["path"]; deciding: readonly string[] }) {
-  const all = path.flatMap(({ step, readings }) => Object.entries(readings).map(([own, reading]) => ({ name: `${step}.${own}`, reading })));
+  const all = path.flatMap(({ readings }) => Object.entries(readings).map(([name, reading]) => ({ name, reading })));
   const words = text.whatIf;
   const others = all.filter((one) => !deciding.includes(one.name));
   return (

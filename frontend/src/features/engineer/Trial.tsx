@@ -28,14 +28,20 @@ export function TrialResult({ worth }: { worth: Worth }) {
   ];
   return (
     <>
-      <p>
-        <strong>{words.claim[(worth.claim as "better" | "worse" | null) ?? "open"]}</strong> {words.gain(eur(worth.gain), eur(worth.low), eur(worth.high))}
-      </p>
-      <svg className="forest-row" viewBox="0 0 100 16" preserveAspectRatio="none" aria-hidden="true" data-known="true">
-        <path className="zero" d={`M${at(0)} 0V16`} />
-        <path className="interval" d={`M${at(worth.low)} 8H${at(worth.high)}`} />
-        <path className="point" d={`M${at(worth.gain)} 8h0`} />
-      </svg>
+      {worth.parts === 0 ? (
+        <p>{worth.words}</p>
+      ) : (
+        <>
+          <p>
+            <strong>{words.claim[(worth.claim as "better" | "worse" | null) ?? "open"]}</strong> {words.gain(eur(worth.gain), eur(worth.low), eur(worth.high))}
+          </p>
+          <svg className="forest-row" viewBox="0 0 100 16" preserveAspectRatio="none" aria-hidden="true" data-known="true">
+            <path className="zero" d={`M${at(0)} 0V16`} />
+            <path className="interval" d={`M${at(worth.low)} 8H${at(worth.high)}`} />
+            <path className="point" d={`M${at(worth.gain)} 8h0`} />
+          </svg>
+        </>
+      )}
       <table className="facts">
         <tbody>
           {rows.map(([name, value]) => (

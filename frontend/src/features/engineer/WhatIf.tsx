@@ -12,6 +12,9 @@ import { ReadingBands } from "./ReadingBands";
 /** Settings shown at first: those that the advice moves, and a few more. */
 const FIRST = 6;
 
+/** How plans stand under each other: what one compares with first comes next. */
+const ORDER = ["chosen", "recommended", "continue", "scrap"];
+
 type Props = { recommendation: Recommendation; process: Process; name: string; unknown: readonly string[] };
 
 /** Sliders for what may still be chosen, and where the part would go; asked only while it is open. */
@@ -37,7 +40,8 @@ function Trying({ recommendation, process, name, unknown }: Props) {
   const open = choices(process, advice, unknown).filter((one) => !optional.includes(one.step) || run.includes(one.step));
   if (open.length + optional.length === 0) return <p className="quiet">{words.none}</p>;
   const first = Math.max(FIRST, Object.keys(advice.settings).length);
-  const plans = (expected?.compared ?? []).map((plan) => ({
+  const told = (expected?.compared ?? []).toSorted((a, b) => ORDER.indexOf(a.plan) - ORDER.indexOf(b.plan));
+  const plans = told.map((plan) => ({
     name: words.plan[plan.plan],
     chosen: plan.plan === "chosen",
     chance: plan.p_conform ?? null,
