@@ -40,6 +40,11 @@ class Receiver:
             self.process.stdout.close()
             self.process = None
 
+    def forgets(self) -> None:
+        """Begin anew: all is well, and nothing came."""
+        for name in ("behaviour.json", "received.jsonl"):
+            (self.folder / name).unlink(missing_ok=True)
+
     def behaves(self, **behaviour: Any) -> None:
         new = self.folder / "behaviour.new"
         new.write_text(json.dumps(behaviour))
@@ -67,10 +72,18 @@ class Receiver:
         (home / "outbound.yaml").write_text(yaml.safe_dump({"allow": ["127.0.0.1"], "webhooks": {"mes": hook}}))
 
 
-@pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Receiver]:
-    (tmp_path / "receiver").mkdir()
-    other = Receiver(tmp_path / "receiver")
+@pytest.fixture(scope="module")
+def one_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    other = Receiver(tmp_path_factory.mktemp("receiver"))
     other.comes()
     yield other
     other.goes()
+
+
+@pytest.fixture
+def receiver(one_receiver: Receiver) -> Receiver:
+    """The same one for all tests of a file, as new."""
+    if one_receiver.process is None:
+        one_receiver.comes()
+    one_receiver.forgets()
+    return one_receiver

@@ -2,8 +2,9 @@
 
     python receiver.py FOLDER SECRET PORT
 
-FOLDER/behaviour.json, read at each request: {"status": 200, "seconds": 0, "drip": false, "headers": {}}. What came goes
-to FOLDER/received.jsonl, one line each. Prints its port.
+FOLDER/behaviour.json, read at each request: {"status": 200, "drip": false, "headers": {}, "answers": 3}; after so many
+answers it only listens, until it behaves otherwise. What came goes to FOLDER/received.jsonl, one line each. Prints its
+port.
 """
 
 import json
@@ -17,11 +18,15 @@ from standardwebhooks import Webhook, WebhookVerificationError
 FOLDER, SECRET, PORT = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
 
+def behaviour():
+    file = FOLDER / "behaviour.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
-        behaviour = FOLDER / "behaviour.json"
-        told = json.loads(behaviour.read_text()) if behaviour.exists() else {}
+        told = behaviour()
         status = told.get("status", 200)
         try:
             Webhook(SECRET).verify(body, dict(self.headers))
@@ -35,9 +40,12 @@ class Handler(BaseHTTPRequestHandler):
             "status": status,
             "body": json.loads(body),
         }
-        with (FOLDER / "received.jsonl").open("a") as out:
+        with (FOLDER / "received.jsonl").open("a+") as out:
             out.write(json.dumps(line) + "\n")
-        time.sleep(told.get("seconds", 0))
+            out.seek(0)
+            came = len(out.readlines())
+        while came > behaviour().get("answers", came):
+            time.sleep(0.02)
         if told.get("drip"):
             for piece in b"HTTP/1.1 200 OK\r\n" + b"x-slow: yes\r\n" * 100:
                 time.sleep(0.05)

@@ -6,9 +6,12 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import util
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def wait_for(true, *, patience=60):
+def wait_for(true, *, patience=120):
     until = time.monotonic() + patience
     while not (found := true()):
         assert time.monotonic() < until, "waited in vain"
@@ -85,19 +88,18 @@ class Broker:
         return [json.loads(m.payload) for m in list(self.heard) if m.topic == f"{LINE}/{topic}"]
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (tmp_path / "broker").mkdir()
-    bus = Broker(tmp_path / "broker", port)
+    bus = Broker(tmp_path_factory.mktemp("broker"), port)
     bus.comes()
     yield bus
     bus.goes()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def peer(broker: Broker) -> Iterator[paho.Client]:
     client = broker.client("somebody")
     yield client
@@ -107,71 +109,80 @@ def peer(broker: Broker) -> Iterator[paho.Client]:
 
 @pytest.fixture
 def home(broker: Broker, tmp_path: Path) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
+    return named(broker, tmp_path / "home", client_id="the one that hears")
+
+
+def named(broker: Broker, home: Path, **more: object) -> Path:
+    home.mkdir()
     plant = {"host": "127.0.0.1", "port": broker.port, "topic": LINE, "cells": {"S-1": "cell-7"}, "longest_pause_s": 1}
-    (folder / "outbound.yaml").write_text(yaml.safe_dump({"mqtt": {"plant": plant}}))
-    return folder
+    plant |= more
+    (home / "outbound.yaml").write_text(yaml.safe_dump({"mqtt": {"plant": plant}}))
+    return home
 
 
-def test_the_line_hears_what_happens_on_isa_95_topics_and_sees_states_and_lamps(run_line, home, broker, peer):
-    with run_line(home) as line:
-        wait_for(lambda: broker.on("qc/state") == [{"online": True}])
-        shown = line.send(line.picture(dark=9), part="P-1").json()
-        with line.context.database.write() as session:
-            now = line.context.now()
-            figures = {"kind": "camera", "station": "S-1", "what": "level", "message": "dim", "since": now, "now": now}
-            alarm = alarms.raise_once(session, line.context.events, **figures, before=[], after=[], figures={})
-            session.commit()
-        (told,) = wait_for(lambda: broker.on("cell-7/qc/inspection"))
-        assert (told["type"], told["data"]["id"]) == ("inspection.judged", shown["id"])
-        assert (broker.on("cell-7/qc/state")[-1]["mode"]) == "decide"
-        (raised,) = wait_for(lambda: broker.on("cell-7/qc/alarm"))
-        assert (raised["type"], raised["data"]["message"]) == ("alarm.raised", "dim")
-        wait_for(lambda: (lamps := broker.on("cell-7/qc/andon")) and lamps[-1]["lit"])
-        line.post(f"/alarms/{alarm.id}/close", json={"reason": "wiped"})
-        wait_for(lambda: not broker.on("cell-7/qc/andon")[-1]["lit"])
-        line.post("/stations/S-1/mode", json={"mode": "advise", "limit_a_day": 10, "reason": "careful"})
-        wait_for(lambda: broker.on("cell-7/qc/state")[-1]["mode"] == "advise")
+@pytest.fixture(scope="module")
+def line(broker, peer, tmp_path_factory):
+    """One server for all tests but the last: to start one takes longer than what they ask of it."""
+    spec = util.spec_from_file_location("another_server", Path(__file__).parents[1] / "conftest.py")
+    lines = util.module_from_spec(spec)
+    sys.modules["another_server"] = lines  # dataclasses look their module up
+    spec.loader.exec_module(lines)
+    with contextmanager(lines.start)(named(broker, tmp_path_factory.mktemp("line") / "home", hear=False)) as line:
+        wait_for(lambda: {"online": True} in broker.on("qc/state"))
+        yield line
     wait_for(lambda: broker.on("qc/state")[-1] == {"online": False})
 
 
-def test_a_broker_that_is_away_loses_nothing(run_line, home, broker, peer):
-    with run_line(home) as line:
-        wait_for(lambda: broker.on("qc/state"))
-        broker.goes()
-        for n in range(4):
-            line.send(line.picture(mark=n), part=f"P-{n}", station="S-2")
-        (plant,) = wait_for(
-            lambda: [one for one in line.get("/outbound").json()["items"] if one["failures"] and one["waiting"] == 4]
-        )
-        assert plant["kind"] == "mqtt"
-        assert "broker" in plant["last_error"]
-        broker.comes()
-        wait_for(lambda: line.get("/outbound").json()["items"][0]["waiting"] == 0)
-        told = wait_for(lambda: len(found := broker.on("S-2/qc/inspection")) >= 4 and found)
-        assert list(dict.fromkeys(one["data"]["part"] for one in told)) == ["P-0", "P-1", "P-2", "P-3"]
+def test_the_line_hears_what_happens_on_isa_95_topics_and_sees_states_and_lamps(line, broker):
+    shown = line.send(line.picture(dark=9), part="P-1").json()
+    with line.context.database.write() as session:
+        now = line.context.now()
+        figures = {"kind": "camera", "station": "S-1", "what": "level", "message": "dim", "since": now, "now": now}
+        alarm = alarms.raise_once(session, line.context.events, **figures, before=[], after=[], figures={})
+        session.commit()
+    (told,) = wait_for(lambda: broker.on("cell-7/qc/inspection"))
+    assert (told["type"], told["data"]["id"]) == ("inspection.judged", shown["id"])
+    assert (broker.on("cell-7/qc/state")[-1]["mode"]) == "decide"
+    (raised,) = wait_for(lambda: broker.on("cell-7/qc/alarm"))
+    assert (raised["type"], raised["data"]["message"]) == ("alarm.raised", "dim")
+    wait_for(lambda: (lamps := broker.on("cell-7/qc/andon")) and lamps[-1]["lit"])
+    line.post(f"/alarms/{alarm.id}/close", json={"reason": "wiped"})
+    wait_for(lambda: not broker.on("cell-7/qc/andon")[-1]["lit"])
+    line.post("/stations/S-1/mode", json={"mode": "advise", "limit_a_day": 10, "reason": "careful"})
+    wait_for(lambda: broker.on("cell-7/qc/state")[-1]["mode"] == "advise")
 
 
-def test_what_the_broker_refuses_is_not_taken_as_told(run_line, home, broker, peer):
-    with run_line(home) as line:
-        line.send(line.picture(mark=1), part="P-1", station="forbidden")
-        refused = wait_for(lambda: (one := line.get("/outbound").json()["items"][0])["failures"] and one)
-        assert "Not authorized" in refused["last_error"]
-        word = {"message": refused["first_waiting"], "reason": "nobody may hear of it"}
-        assert line.post("/outbound/plant/skip", Role.ADMIN, json=word).status_code == 200
-        line.send(line.picture(mark=2), part="P-2", station="S-1")
-        wait_for(lambda: broker.on("cell-7/qc/inspection"))
+def test_a_broker_that_is_away_loses_nothing(line, broker):
+    broker.goes()
+    for n in range(4):
+        line.send(line.picture(mark=n), part=f"P-{n}", station="S-2")
+    (plant,) = wait_for(
+        lambda: [one for one in line.get("/outbound").json()["items"] if one["failures"] and one["waiting"] == 4]
+    )
+    assert plant["kind"] == "mqtt"
+    assert "broker" in plant["last_error"]
+    broker.comes()
+    wait_for(lambda: line.get("/outbound").json()["items"][0]["waiting"] == 0)
+    told = wait_for(lambda: len(found := broker.on("S-2/qc/inspection")) >= 4 and found)
+    assert list(dict.fromkeys(one["data"]["part"] for one in told)) == ["P-0", "P-1", "P-2", "P-3"]
 
 
-def test_the_will_tells_that_the_server_died(broker, home, peer, run_line):
-    with run_line(home) as line:
-        wait_for(lambda: broker.on("qc/state") == [{"online": True}])
-        outbound = line.context.parts["outbound"]
-        socket_of = outbound.senders["plant"]._carrier._client.socket()
-        socket_of.shutdown(socket.SHUT_RDWR)  # as if the process had died: no good-bye
-        wait_for(lambda: {"online": False} in broker.on("qc/state"))
-        wait_for(lambda: broker.on("qc/state")[-1] == {"online": True})
+def test_what_the_broker_refuses_is_not_taken_as_told(line, broker):
+    line.send(line.picture(mark=1), part="P-1", station="forbidden")
+    refused = wait_for(lambda: (one := line.get("/outbound").json()["items"][0])["failures"] and one)
+    wait_for(lambda: "Not authorized" in line.get("/outbound").json()["items"][0]["last_error"])
+    word = {"message": refused["first_waiting"], "reason": "nobody may hear of it"}
+    assert line.post("/outbound/plant/skip", Role.ADMIN, json=word).status_code == 200
+    line.send(line.picture(mark=2), part="P-2", station="S-3")
+    wait_for(lambda: broker.on("S-3/qc/inspection"))
+
+
+def test_the_will_tells_that_the_server_died(line, broker):
+    assert broker.on("qc/state")[-1] == {"online": True}
+    wire = line.context.parts["outbound"].senders["plant"]._carrier._client.socket()
+    wire.shutdown(socket.SHUT_RDWR)  # as if the process had died: no good-bye
+    wait_for(lambda: {"online": False} in broker.on("qc/state"))
+    wait_for(lambda: broker.on("qc/state")[-1] == {"online": True})
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +190,7 @@ def model(tmp_path_factory) -> Path:
     """What is known of a line of two steps."""
     folder = tmp_path_factory.mktemp("process") / "model"
     plant = linear_line(2, seed=3)
-    fit(plant.process, parse_history(plant.history(150, seed=4), plant.process)).save(folder)
+    fit(plant.process, parse_history(plant.history(60, seed=4), plant.process)).save(folder)
     return folder
 
 
@@ -198,9 +209,10 @@ def test_what_the_line_says_goes_the_way_of_rest_and_nonsense_comes_back(run_lin
     seen = part.run_step(first)
     asked = {"part": "P-5", "at": part.at, "observed": seen}
     came = {"part": "P-5", "disposition": "scrapped", "scrapped_at": first, "observed": seen}
+    greeted = len(broker.on("qc/state"))
     with run_line(home) as line:
         register(line, model)
-        wait_for(lambda: broker.on("qc/state"))
+        wait_for(lambda: len(broker.on("qc/state")) > greeted)
         peer.publish(f"{LINE}/cell-1/qc/in/requests/bar", json.dumps(asked), qos=1)
         (advice,) = wait_for(lambda: broker.on(f"{asked['at']}/qc/recommendation"))
         assert (advice["data"]["part"], advice["data"]["process"]) == ("P-5", "bar")
