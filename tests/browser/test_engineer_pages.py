@@ -25,7 +25,7 @@ def in_both_modes(no_barrier):
     def check(page) -> None:
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)
-            page.wait_for_function(f"document.documentElement.dataset.mantineColorScheme === '{scheme}'")
+            page.locator(f"html[data-mantine-color-scheme={scheme}]").wait_for()
             no_barrier(page)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -92,8 +92,7 @@ def test_a_slider_is_answered_while_it_moves_and_the_last_place_counts(page, pla
     yours.wait_for()
     page.get_by_role("button", name="All nominal").click()
     answered = page.locator("[data-answered]")
-    nothing = "document.querySelector('[data-answered]').dataset.answered === '{}'"
-    page.wait_for_function(nothing)
+    page.locator("[data-answered='{}']").wait_for()
     at_nominal = yours.inner_text()
     slider = page.get_by_role("slider").first
     box = slider.bounding_box()
