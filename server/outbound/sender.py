@@ -106,10 +106,14 @@ class Sender:
         """How it is."""
         return self._shown
 
-    def stop(self) -> None:
-        """End after the message at hand; what waits is told after the next start."""
+    def ask_to_stop(self) -> None:
+        """Begin nothing more."""
         self._stop.set()
         self.try_now()
+
+    def stop(self) -> None:
+        """End after the message at hand; what waits is told after the next start."""
+        self.ask_to_stop()
         if self._thread.is_alive():
             self._thread.join(timeout=3)
         self._carrier.close()

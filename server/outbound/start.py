@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from sqlmodel import Session
 
+from qc.errors import Unavailable
 from server.context import Context
 from server.events import Event
 from server.outbound import outbox
@@ -51,13 +52,17 @@ class Outbound:
     def stop(self) -> None:
         """End every sender; what waits is told after the next start."""
         for sender in self.senders.values():
+            sender.ask_to_stop()  # all at once, so that waiting for one is waiting for all
+        for sender in self.senders.values():
             sender.stop()
 
     def _carrier(self, name: str, address: Address) -> Carrier:
         if isinstance(address, WebhookConfig):
             return WebhookCarrier(address, self.config.allowed)
-        from server.outbound.mqtt import MqttCarrier
-
+        try:
+            from server.outbound.mqtt import MqttCarrier
+        except ModuleNotFoundError as error:
+            raise Unavailable(f"{name} needs MQTT, which is not installed: pip install 'qc-line[plant]'") from error
         return MqttCarrier(name, address, self._context, connected=lambda: self._connected(name))
 
     def _connected(self, name: str) -> None:
