@@ -1,7 +1,10 @@
 /** Asking while somebody moves something: only the newest wish matters. Knows no page and no server. */
 
-/** A question under way for so many ms while a newer one waits is given up: that what one sees follows the hand. */
-export const PATIENCE_MS = 200;
+/**
+ * A question under way for so many ms is given up for a newer one: it hangs. Not sooner: on a busy server, where each answer
+ * takes 300 ms, nothing at all would be seen while the hand moves.
+ */
+export const PATIENCE_MS = 1000;
 
 export type Line<Wish> = {
   /** Ask this next; a wish that waited is forgotten. */
