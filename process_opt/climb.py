@@ -25,7 +25,7 @@ from scipy.linalg.lapack import dpotri
 
 from process_opt import habits as people
 from process_opt.estimate import Data, Estimate, em, features, usable
-from process_opt.state_space import Motion
+from process_opt.state_space import Motion, Seen
 
 Floats = NDArray[np.float64]
 
@@ -205,7 +205,7 @@ def _scores(estimate: Estimate, data: Data, complete: _Complete | None) -> tuple
     d = estimate.layout.d
     x0, p0 = path.start, path.start_cov
     out, sizes, responses, told = [], [], [], []
-    seen = np.full((d, data.size), np.nan)
+    seen = Seen.nothing(d, data.size)
     for k, motion in enumerate(estimate.motions):
         of_people, information = people.scores(estimate.habits, estimate.layout.levers[k], data, x0, p0, seen)
         responses += of_people
@@ -237,7 +237,7 @@ def _scores(estimate: Estimate, data: Data, complete: _Complete | None) -> tuple
             complete.chances[k * d : (k + 1) * d] += known
             complete.squares[k] += _squares(motion, phi, by_state, p0, use)
         for place, c in estimate.layout.reads[k]:
-            seen[c] = np.where(np.isfinite(data.y[place]), data.y[place], seen[c])
+            seen.read(c, data.y[place], float(estimate.gauge[place]), data.skipped[k], estimate.unlogged)
         x0, p0 = x1, path.cov[k]
     if complete is not None:
         for total, own in zip(complete.responses, told, strict=True):

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.counted import gauge_error
+from process_opt.habit_sums import FEWEST_VALUES, add_habit, first_habits, fitted_habit
 from process_opt.history import History
 from process_opt.layout import Layout
 from process_opt.process import Process, Setting
-from process_opt.state_space import Habit, Motion, Path, Term, smooth, wished
+from process_opt.state_space import Habit, Motion, Path, Seen, Term, smooth
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -31,8 +32,6 @@ SMALLEST_NOISE = 1e-5
 
 
 CHANCE_PARTS, USUAL_CHANCE = 4, 0.02
-FEWEST_VALUES = 30
-"""Of a setting, from which on something is learnt of how people chose it."""
 SWITCH = 0.1
 """Share of the parts on which a setting must stand between its limits, or it is a switch."""
 GAUGE_PARTS, USUAL_GAUGE = 2, 0.05
@@ -119,6 +118,8 @@ class Estimate:
     habits: dict[int, Habit]
     penalty: tuple[Floats, ...]
     """For each step `d x F`: prior precision of each weight around doing nothing."""
+    unlogged: bool = True
+    """People saw readings that are not on record; else none were taken there."""
 
     def prior_mean(self, k: int) -> Floats:
         """`d x F`: a step that does nothing, or just what its formula says."""
@@ -216,6 +217,7 @@ class Estimate:
             offsets,
             self.layout.bounds(data.y),
             data.pressed,
+            self.unlogged,
         )
 
 
@@ -261,25 +263,9 @@ def start_estimate(process: Process, layout: Layout, data: Data) -> Estimate:
         gauge=np.maximum(gauge, 1e-6),
         gauge_known=np.array(known, dtype=bool),
         start=(np.zeros(d), 0.5 * np.eye(d)),
-        habits=_first_habits(layout, data),
+        habits=first_habits(layout, data),
         penalty=tuple(penalty),
     )
-
-
-def _first_habits(layout: Layout, data: Data) -> dict[int, Habit]:
-    """Of settings that people chose; but before anything is read, and with no dithered rows to compare with, whatever
-    settings have in common would be taken for something that people saw."""
-    habits: dict[int, Habit] = {}
-    read = False
-    for levers, reads in zip(layout.levers, layout.reads, strict=True):
-        for place in levers:
-            known = np.isfinite(data.v[place])
-            values = data.v[place][data.people & known]
-            told = read or int((~data.people & known).sum()) > FEWEST_VALUES
-            if told and values.size > FEWEST_VALUES and values.std() > 1e-6:
-                habits[place] = Habit(float(values.mean()), np.zeros(layout.d), np.zeros(layout.d), float(values.var()))
-        read = read or bool(reads)
-    return habits
 
 
 class _Sums:
@@ -299,6 +285,11 @@ def em(estimate: Estimate, data: Data, *, passes: int, progress: Callable[[float
         if progress is not None:
             progress((i + 1) / passes)
     return estimate
+
+
+def log_likelihood(estimate: Estimate, data: Data) -> float:
+    """Of readings and settings that people chose, in nats."""
+    return sum(estimate.path(part).log_likelihood for part in data.chunks())
 
 
 def features(motion: Motion, v: Floats, x: Floats) -> tuple[Floats, Floats]:
@@ -341,7 +332,7 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
         start_square += path.start @ path.start.T + path.start_cov.sum(axis=2)
         count += n
         x0, p0 = path.start, path.start_cov
-        seen = np.full((d, n), np.nan)
+        seen = Seen.nothing(d, n)
         for k in range(steps):
             use = usable(estimate, part, k)
             x1, p1 = path.mean[k], path.cov[k]
@@ -350,7 +341,7 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
             _add_step(sums[k], estimate.motions[k], use, v, x0, p0, x1, p1, path.cross[k])
             for place in levers:
                 if place in habit_sums:
-                    _add_habit(habit_sums[place], estimate.habits[place], part, place, x0, p0, seen, part.last >= k)
+                    add_habit(habit_sums[place], estimate.habits[place], part, place, x0, p0, seen, part.last >= k)
             for place, c in estimate.layout.reads[k]:
                 known = np.isfinite(part.y[place])
                 if place in path.sites:
@@ -361,7 +352,7 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
                     r = np.where(known, part.y[place] - x1[c], 0.0)
                     gauge_sum[place] += float((r * r + np.where(known, p1[c, c], 0.0)).sum())
                 gauge_n[place] += float(known.sum())
-                seen[c] = np.where(known, part.y[place], seen[c])
+                seen.read(c, part.y[place], float(estimate.gauge[place]), part.skipped[k], estimate.unlogged)
             x0, p0 = x1, p1
     mean = start_mean / count
     cov = start_square / count - np.outer(mean, mean) + 1e-4 * np.eye(d)
@@ -375,7 +366,7 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
         motions=motions,
         gauge=np.where(estimate.gauge_known, estimate.gauge, learnt),
         start=(mean, cov),
-        habits={place: _habit(estimate.habits[place], s, d) for place, s in habit_sums.items()},
+        habits={place: fitted_habit(estimate.habits[place], s, d) for place, s in habit_sums.items()},
     )
 
 
@@ -420,41 +411,3 @@ def _maximise(motion: Motion, s: _Sums, prior: Floats, penalty: Floats) -> Motio
     rest = s.square - weights @ s.cross.T - s.cross @ weights.T + weights @ s.phi @ weights.T
     noise = (rest + CHANCE_PARTS * USUAL_CHANCE * np.eye(d)) / (s.n + CHANCE_PARTS) + SMALLEST_NOISE * np.eye(d)
     return replace(motion, weights=weights, noise=(noise + noise.T) / 2)
-
-
-def _add_habit(
-    sums: list,  # type: ignore[type-arg]
-    habit: Habit,
-    data: Data,
-    place: int,
-    x: Floats,
-    p: Floats,
-    seen: Floats,
-    alive: Bools,
-) -> None:
-    d = len(x)
-    ever: Bools = np.asarray(np.isfinite(seen).any(axis=1), dtype=bool)
-    told: Bools = np.asarray(np.isfinite(seen[ever]).all(axis=0), dtype=bool)
-    use = (data.people & alive & np.isfinite(data.v[place]) & told).astype(float)
-    y = np.where(np.isfinite(seen) & ever[:, None], seen, 0.0)
-    middle = habit.constant + habit.seen @ x + habit.logged @ y
-    wish, open_ = wished(data.v[place], data.pressed[place], middle, habit.noise, use > 0)
-    along = np.einsum("ijn,j->in", p, habit.seen)
-    z = np.vstack([np.ones((1, x.shape[1])), x, y])
-    sums[0] += (z * use) @ z.T
-    sums[0][1 : d + 1, 1 : d + 1] += p @ use
-    sums[1] += z @ (wish * use)
-    sums[1][1 : d + 1] += along @ (open_ * use)  # what is wished goes with what the part is thought to be
-    square = wish**2 + open_ * habit.noise + open_**2 * (habit.seen @ along)
-    sums[2] += float((square * use).sum())
-    sums[3] += float(use.sum())
-
-
-def _habit(old: Habit, sums: list, d: int) -> Habit:  # type: ignore[type-arg]
-    left, right, square, n = sums
-    if n < 30:
-        return old
-    prior = np.diag([1e-6] + [4.0] * (2 * d)) * max(old.noise, 1e-4)
-    w = np.linalg.solve(left + prior, right)
-    noise = max((square - 2 * w @ right + w @ left @ w) / n, 1e-4)
-    return Habit(float(w[0]), w[1 : d + 1], w[d + 1 :], float(noise))

@@ -18,7 +18,7 @@ from process_opt.batches import batch_shifts
 from process_opt.calibration import held_out_check
 from process_opt.climb import climb, inverse
 from process_opt.drift import follow
-from process_opt.estimate import PINNED, Data, Estimate, em, prepare, start_estimate
+from process_opt.estimate import PINNED, Data, Estimate, em, log_likelihood, prepare, start_estimate
 from process_opt.hierarchy import scales
 from process_opt.history import History
 from process_opt.identify import identified_levers, looks, not_random
@@ -40,6 +40,9 @@ EM_ROWS = 2500
 FEWEST, MOST_ROWS, OPERATIONS = 9_000, 60_000, 4e10
 """Rows of the last passes: each costs weights squared, and beyond these the errors of the model's form are the larger
 ones. Within them a fit of 50 steps takes well under a minute on one core."""
+
+HARDLY = 0.01
+"""Share of missing readings that is not worth asking about."""
 
 Progress = Callable[[str, float], None]
 
@@ -101,6 +104,7 @@ def learn_effects(
     estimate = start(few)
     say("first passes", 0.05)
     estimate = em(estimate, few, passes=8, progress=lambda s: say("first passes", 0.05 + 0.25 * s))
+    estimate = as_people_saw(estimate, few)
     estimate, covariance = climb(estimate, few, rounds=8, progress=lambda s: say("effects", 0.3 + 0.1 * s))
     if train.size > MOST_ROWS:  # from here on the errors of the model's form are the larger ones
         train = train.rows(_preferring_dither(train, MOST_ROWS, rng))
@@ -119,6 +123,16 @@ def learn_effects(
     freedom = degrees_of_freedom(estimate, covariance)
     readings = int(np.isfinite(train.y).sum())
     return estimate.with_spread(readings / max(readings - freedom, 0.2 * readings)), covariance, train
+
+
+def as_people_saw(estimate: Estimate, data: Data) -> Estimate:
+    """Where readings are missing that people may have answered to: did they see them, or were none taken? As the
+    settings say, by their likelihood."""
+    due = sum(int((data.last >= k).sum()) for k, _ in estimate.process.measurements.values())
+    if not estimate.habits or np.isfinite(data.y).sum() > (1 - HARDLY) * due:
+        return estimate
+    other = em(replace(estimate, unlogged=not estimate.unlogged), data, passes=4)
+    return max((em(estimate, data, passes=4), other), key=lambda e: log_likelihood(e, data))
 
 
 def degrees_of_freedom(estimate: Estimate, covariance: Floats) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.estimate import Data, Estimate
-from process_opt.state_space import UNTOLD, Habit, wished
+from process_opt.state_space import Habit, Seen, wished
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -80,30 +80,31 @@ def prior(estimate: Estimate, habits: Habits) -> tuple[float, Floats, Floats]:
 
 
 def scores(
-    habits: Mapping[int, Habit], levers: tuple[int, ...], data: Data, x: Floats, p: Floats, seen: Floats
+    habits: Mapping[int, Habit], levers: tuple[int, ...], data: Data, x: Floats, p: Floats, seen: Seen
 ) -> tuple[list[Floats], list[Floats]]:
     """For each setting of a step that people chose: every part's score of the moves, and complete data's information.
 
     Args:
         x, p: `d x N` and `d x d x N`, the parts before the step, smoothed.
-        seen: `d x N`, last readings before the step, NaN where there is none yet.
+        seen: what was last read before the step.
 
     Returns:
         `d x N` each, and `d x d` each.
     """
     out, complete = [], []
-    told: Bools = np.isfinite(seen)
+    told = seen.told()
+    free = told | ~seen.ever[:, None]  # what is not on record was answered to as it was: there a move changes nothing
+    apart = np.where(told, x - seen.values, np.where(seen.ever[:, None], 0.0, x))
     for place in levers:
         if (habit := habits.get(place)) is None:
             continue
         use = data.people & np.isfinite(data.v[place])
-        ever: Bools = np.asarray(told.any(axis=1), dtype=bool)
-        y = np.where(told, seen, np.where(ever[:, None], x, 0.0))
-        slack = (np.where(told, 0.0, habit.logged[:, None]) ** 2).sum(axis=0) * UNTOLD
-        weight = np.where(use, 1.0, 0.0) / (habit.noise + slack)
-        middle = habit.constant + habit.logged @ y + habit.seen @ x
+        said, response, slack = seen.answered(habit)
+        middle = said + (response * x).sum(axis=0)
         wish, open_ = wished(data.v[place], data.pressed[place], middle, habit.noise + slack, use)
-        apart = x - y
-        out.append(((wish - middle) * apart - np.einsum("ijn,j->in", p, habit.seen) * (1.0 - open_)) * weight)
-        complete.append((apart * weight) @ apart.T + p @ weight)
+        weight = np.where(use, 1.0, 0.0) / (habit.noise + slack)
+        tie = np.einsum("ijn,jn->in", p, response) * free * (1.0 - open_)
+        out.append(((wish - middle) * apart - tie) * weight)
+        spread = p @ weight if free.all() else np.einsum("ijn,in,jn->ij", p, free * weight, free, optimize=True)
+        complete.append((apart * weight) @ apart.T + spread)
     return out, complete

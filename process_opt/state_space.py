@@ -33,9 +33,6 @@ Bools = NDArray[np.bool_]
 MANY_STATES = 6
 """Characteristics beyond which small matrices are no longer small."""
 
-UNTOLD = 0.05
-"""Variance, standardised, of what people will have taken for a last reading where none is on record."""
-
 Term = tuple[tuple[int, ...], int]
 """A feature: levers multiplied with each other (by place within the step), and the coordinate it multiplies, or -1;
 `((), -2 - j)` is constant `j` of the step's formula, in prior standard deviations from its prior mean."""
@@ -155,6 +152,48 @@ class Habit:
 
 
 @dataclass
+class Seen:
+    """What people last saw of `N` parts, as far as it is on record."""
+
+    values: Floats
+    """`d x N`, standardised; NaN where nothing is on record."""
+    error: Floats
+    """`d`: variance of the gauge that read it last."""
+    ever: Bools
+    """`d`: was it to be read before?"""
+
+    @staticmethod
+    def nothing(d: int, n: int) -> Seen:
+        """Before the first step."""
+        return Seen(np.full((d, n), np.nan), np.zeros(d), np.zeros(d, dtype=bool))
+
+    def read(self, c: int, y: Floats, error: float, skipped: Bools | None, unlogged: bool) -> None:
+        """Coordinate `c` was read as `y` (`N`, NaN where it is not on record).
+
+        Args:
+            skipped: as in `smooth`; where a step was skipped the reading before counts on.
+            unlogged: a reading that is not on record was seen all the same; else none was taken.
+        """
+        old = self.values[c]
+        if unlogged:
+            old = np.where(skipped, old, np.nan) if skipped is not None else np.full(old.shape, np.nan)
+        self.values[c] = np.where(np.isfinite(y), y, old)
+        self.error[c], self.ever[c] = error, True
+
+    def told(self) -> Bools:
+        """`d x N`: is it on record?"""
+        return np.asarray(np.isfinite(self.values), dtype=bool)
+
+    def answered(self, habit: Habit) -> tuple[Floats, Floats, Floats]:
+        """How a setting answers: what the record says of it (`N`), its response to the true state (`d x N`; a reading
+        that is not on record is the state and the gauge's error), and the variance that such errors add (`N`)."""
+        told = self.told()
+        unsaid = np.where(told, 0.0, habit.logged[:, None])
+        known = habit.constant + habit.logged @ np.where(told, self.values, 0.0)
+        return known, habit.seen[:, None] + unsaid, self.error @ unsaid**2
+
+
+@dataclass
 class Path:
     """The smoothed way of `N` parts through `T` steps, with what estimation needs."""
 
@@ -184,7 +223,7 @@ def look(
 
     Args:
         m, p: mean `d x N` and covariance `d x d x N`; changed in place.
-        h: `d`.
+        h: `d`, or `d x N`.
         innovation: `N`, look minus what was expected of it.
         noise: variance of `e`.
         use: `N`, false where there is no look.
@@ -192,8 +231,11 @@ def look(
     Returns:
         The predicted variance `N`, and the log likelihood of each column (0 where unused).
     """
-    nonzero = np.flatnonzero(h)
-    if nonzero.size == 1:
+    nonzero = np.flatnonzero(h) if h.ndim == 1 else np.zeros(0)
+    if h.ndim == 2:
+        ph = np.einsum("ijn,jn->in", p, h)
+        s = np.einsum("in,in->n", h, ph) + noise
+    elif nonzero.size == 1:
         c = int(nonzero[0])
         ph = p[:, c] * h[c]
         s = h[c] * ph[c] + noise
@@ -222,15 +264,15 @@ def look_at_wish(
     (Tobin 1958): the wish is `h @ x + e` around `middle` (`N`), and the belief after it a normal one with its moments.
 
     Args:
-        m, p, h, use: as in `look`.
+        m, p, use: as in `look`; h: `d x N`.
         value: `N`, the settings; `pressed` (`N`): -1 and 1 where it is the lower or upper limit.
         noise: `N`, variance of `e`.
 
     Returns:
         `N`, the log likelihood (0 where unused).
     """
-    ph = np.einsum("ijn,j->in", p, h)
-    s = np.einsum("i,in->n", h, ph) + noise
+    ph = np.einsum("ijn,jn->in", p, h)
+    s = np.einsum("in,in->n", h, ph) + noise
     wish, open_, told = _wish(value, pressed, middle, s, use)
     gain = np.where(use, ph / s, 0.0)
     m += gain * np.where(use, wish - middle, 0.0)
@@ -309,6 +351,7 @@ def smooth(
     offsets: Floats | None = None,
     bounds: Mapping[int, tuple[Floats, Floats]] | None = None,
     pressed: NDArray[np.int8] | None = None,
+    unlogged: bool = True,
 ) -> Path:
     """Filter forward, smooth backward.
 
@@ -324,11 +367,12 @@ def smooth(
         offsets: `T x d x N` known shifts (batch, drift).
         bounds: for readings that are counts or amounts, as `Layout.bounds` gives them.
         pressed: `S x N`, -1 and 1 where people set a machine to its lower or upper limit; 0 or None: nowhere.
+        unlogged: people saw readings that are not on record; else none were taken there.
     """
     d, n = start[0].size, y.shape[1]
     m = np.repeat(start[0][:, None], n, axis=1)
     p = np.repeat(start[1][:, :, None], n, axis=2)
-    seen = np.full((d, n), np.nan)
+    seen = Seen.nothing(d, n)
     path = Path(m, p, bounds=bounds or {})
     before: list[tuple[Floats, Floats]] = []
     after: list[tuple[Floats, Floats]] = []
@@ -341,14 +385,13 @@ def smooth(
             if (habit := habits.get(place)) is None:
                 continue
             use = people & np.isfinite(raw[j])
-            told = np.isfinite(seen)
-            expected = habit.constant + habit.logged @ np.where(told, seen, m)
-            slack = (np.where(told, 0.0, habit.logged[:, None]) ** 2).sum(axis=0) * UNTOLD
-            middle = expected + habit.seen @ m
+            said, response, slack = seen.answered(habit)
+            middle = said + (response * m).sum(axis=0)
+            noise = habit.noise + slack
             if pressed is not None and (use & (pressed[place] != 0)).any():
-                total += look_at_wish(m, p, habit.seen, middle, raw[j], pressed[place], habit.noise + slack, use)
+                total += look_at_wish(m, p, response, middle, raw[j], pressed[place], noise, use)
                 continue
-            _, ll = look(m, p, habit.seen, np.where(use, raw[j] - middle, 0.0), habit.noise + slack, use)
+            _, ll = look(m, p, response, np.where(use, raw[j] - middle, 0.0), noise, use)
             total += ll
         known = np.isfinite(raw)
         clean = np.where(known, raw, 0.0)
@@ -380,7 +423,7 @@ def smooth(
                 s, ll = look(m, p, h, innovation, gauge[place], use)
             total += ll
             path.misfit.append((place, innovation, s))
-            seen[c] = np.where(use, y[place], seen[c])
+            seen.read(c, y[place], float(gauge[place]), skipped[k], unlogged)
     path.log_likelihood = float(total.sum())
     means, covs, crosses = [m], [p], []
     for k in range(len(motions) - 1, -1, -1):
