@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qc.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import tifffile
 
 MAX_PIXELS = 200_000_000
 """200 Mpx: the largest frame the product promises to read; above it a file is a mistake or an attack."""
@@ -32,6 +36,12 @@ _MAGIC = (
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
 )
+
+_PACKBITS = 32773
+_TIFF_COMPRESSIONS = (1, 8, 32946, _PACKBITS)
+"""None, deflate (two numbers for one thing), PackBits."""
+_ROUNDING = 4096
+"""Bytes that a packed part may have beyond its pixels: writers fill up rows and ends."""
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """`H x W` (grey) or `H x W x 3` (RGB), 8 or 16 bit."""
@@ -155,6 +165,7 @@ def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
     """The picture in Pillow, which only this decoder may touch; what it warns about, we check ourselves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # it refuses what has more than twice of this
         with Image.open(io.BytesIO(data), formats=[kind]) as picture:
             yield picture
 
@@ -163,7 +174,18 @@ def _decode_tiff(data: bytes) -> Pixels:
     import tifffile
 
     try:
-        pixels = tifffile.imread(io.BytesIO(data))
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            if page.size > 4 * MAX_PIXELS or page.samplesperpixel > 4 or page.imagedepth != 1:
+                raise InvalidInput(
+                    f"the TIFF says {page.shape} values; at most {MAX_PIXELS} pixels of 4 channels are read"
+                )
+            if page.compression not in _TIFF_COMPRESSIONS:
+                raise InvalidInput(f"the TIFF is compressed by {page.compression}; save it without, or by deflate")
+            _refuse_swollen(data, page)
+            pixels = page.asarray()
+    except InvalidInput:
+        raise
     except Exception as error:  # tifffile and its codecs raise whatever they meet; all of it means one thing
         raise InvalidInput(f"the TIFF is damaged, truncated or of a kind we do not read: {error}") from error
     if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
@@ -187,6 +209,35 @@ def _decode_tiff(data: bytes) -> Pixels:
             f"a TIFF of shape {pixels.shape} and type {pixels.dtype} is not a grey or RGB picture of 8 or 16 bit"
         )
     return np.ascontiguousarray(pixels)
+
+
+def _refuse_swollen(data: bytes, page: tifffile.TiffPage) -> None:
+    """Refuse a part of a TIFF that unpacks to more than the pixels it stands for: tifffile unpacks all of it first."""
+    if page.compression == 1:
+        return
+    rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    columns = page.tilewidth if page.is_tiled else page.imagewidth
+    samples = 1 if page.planarconfig == 2 else page.samplesperpixel
+    most = rows * columns * samples * max(page.bitspersample, 8) // 8
+    for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        part = data[start : start + count]
+        size = _packbits_size(part) if page.compression == _PACKBITS else _deflated_size(part, most)
+        if size > most + _ROUNDING:
+            raise InvalidInput(f"a part of the TIFF unpacks to more than the {most} bytes that belong there")
+
+
+def _deflated_size(part: bytes, most: int) -> int:
+    """How much it unpacks to; no more is unpacked than shows that it is more than `most`."""
+    return len(zlib.decompressobj().decompress(part, most + _ROUNDING + 1))
+
+
+def _packbits_size(part: bytes) -> int:
+    size = place = 0
+    while place < len(part):
+        head = part[place]
+        size += head + 1 if head < 128 else (257 - head if head > 128 else 0)
+        place += head + 2 if head < 128 else (2 if head > 128 else 1)
+    return size
 
 
 def camera_bits(pixels: Pixels) -> int:

@@ -12,6 +12,8 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
 from qc.errors import Conflict, InvalidInput, NotFound, QcError, Unavailable
@@ -51,6 +53,16 @@ STATUS: tuple[tuple[type[QcError], int, str], ...] = (
 _HTTP_CODES = {401: "not_logged_in", 403: "not_allowed", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
+DATABASE_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, NoConnection)
+"""What SQLAlchemy raises when a database is not there, is locked for too long, or has no room left."""
+
+
+def database_away(error: Exception, *, path: str) -> JSONResponse:
+    """The answer while the database is away: the same call may work in a moment."""
+    log.error("the database is away", path=path, exc_info=error)
+    return answer_to(Unavailable("the database does not answer; try again in a moment", retry_after_s=1))
+
+
 def status_of(error: QcError) -> tuple[int, str]:
     """Status code and code word of an error."""
     return next((status, code) for branch, status, code in STATUS if isinstance(error, branch))
@@ -77,6 +89,12 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(QcError)
     async def ours(request: Request, error: QcError) -> JSONResponse:
         return answer_to(error)
+
+    async def away(request: Request, error: Exception) -> JSONResponse:
+        return database_away(error, path=request.url.path)
+
+    for kind in DATABASE_AWAY:
+        app.add_exception_handler(kind, away)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from qc.errors import NotFound, QcError
 from qc.records import new_id
 from server import access, auth
-from server.errors import NotAllowed, NotLoggedIn, TooLarge, answer_to
+from server.errors import DATABASE_AWAY, NotAllowed, NotLoggedIn, TooLarge, answer_to, database_away
 
 if TYPE_CHECKING:
     from server.context import Context
@@ -70,6 +70,8 @@ class Guard:
             await self._check(scope, method, path, rule, limit)
         except QcError as error:
             await answer_to(error)(scope, receive, sending)
+        except DATABASE_AWAY as error:
+            await database_away(error, path=path)(scope, receive, sending)
         else:
             await self.app(scope, _counting(receive, limit), sending)
         finally:

@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
-from qc.errors import InvalidInput, Unavailable
+from qc.errors import InvalidInput, QcError, Unavailable
 from qc.frame import Frame, decode, picture_format
 from qc.records import Exposure, Inspection, Progress
 from server import camera_health, judging
@@ -78,6 +78,8 @@ class Inspector:
         self._context, self._champion, self._metrics = context, context.need_champion(), context.metrics
         self._workers = ThreadPoolExecutor(context.settings.inspection_workers, thread_name_prefix="inspect")
         self._waiting: dict[str, Future[None]] = {}
+        self._began: dict[str, float] = {}
+        """Inspection -> `time.perf_counter()` when its last byte had come; taken by this process and not judged."""
         self._taking = 0
         self._deadlines = Deadlines(context, self._count)
         self._lock = threading.Lock()
@@ -129,6 +131,7 @@ class Inspector:
                 # queued before the commit, so that a repeated trigger that sees the row also finds it in the queue
                 go = threading.Event()
                 self._deadlines.watch(inspection.id, inspection.station, started)
+                self._began[inspection.id] = started
                 self._queue(inspection.id, frames, started, go)
                 try:
                     session.commit()
@@ -138,8 +141,7 @@ class Inspector:
 
     def wait(self, inspection_id: str) -> None:
         """Wait until an inspection is judged, or late; raises Unavailable when that takes too long."""
-        with self._lock:
-            future = self._waiting.get(inspection_id)
+        future = self._waited_for(inspection_id)
         if future is None:
             return
         left, patience = self._deadlines.left(inspection_id), self._context.settings.inspection_wait_s
@@ -157,9 +159,24 @@ class Inspector:
                 f"the server stops; inspection {inspection_id} is stored and judged when it is back"
             ) from error
         except Exception as error:  # the worker has logged it; the part is safe
+            why = error.message if isinstance(error, QcError) else type(error).__name__
             raise Unavailable(
-                f"inspection {inspection_id} is stored, but its verdict could not be ({error}); it is tried again"
+                f"inspection {inspection_id} is stored, but its verdict could not be ({why}); it is tried again"
             ) from error
+
+    def _waited_for(self, inspection_id: str) -> Future[None] | None:
+        """What will judge it; None: it is judged. What a stop or a database that was away left behind is queued."""
+        with self._lock:
+            if inspection_id in self._waiting:
+                return self._waiting[inspection_id]
+        with self._context.database.read() as session:
+            row = session.get(Inspection, inspection_id)
+            if row is None or row.progress != Progress.RECEIVED:
+                return None
+        self._champion.serving()
+        self._queue(inspection_id, None, self._began.get(inspection_id), _now())
+        with self._lock:
+            return self._waiting.get(inspection_id)
 
     @property
     def busy(self) -> bool:
@@ -206,7 +223,7 @@ class Inspector:
             if not self._context.blobs.exists(key):
                 self._context.blobs.put(key, picture.data)
             if len(self._waiting) < self._context.settings.max_waiting / 2:  # under load it is made when asked for
-                keep_thumbnail(self._context.cache, frame)
+                self._keep_thumbnail(frame)
             exposures.append(
                 Exposure(
                     inspection_id=inspection.id,
@@ -222,12 +239,20 @@ class Inspector:
             )
         return inspection, exposures
 
+    def _keep_thumbnail(self, frame: Frame) -> None:
+        try:
+            keep_thumbnail(self._context.cache, frame)
+        except OSError as error:  # it is made when asked for; a part is not refused for it
+            log.warning("no thumbnail could be kept", problem=str(error))
+
     def _queue(
         self, inspection_id: str, frames: list[Frame] | None, started: float | None, go: threading.Event
     ) -> None:
         with self._lock:
             if inspection_id in self._waiting:
                 return
+            if self._stop.is_set():
+                raise Unavailable("the server stops; send it again when it is back")
             future = self._waiting[inspection_id] = self._workers.submit(
                 self._judge, inspection_id, frames, started, go
             )
@@ -244,6 +269,14 @@ class Inspector:
         self, inspection_id: str, frames: list[Frame] | None, started: float | None, go: threading.Event
     ) -> None:
         go.wait()
+        try:
+            self._judge_now(inspection_id, frames, started)
+        except Exception:
+            self._again.set()  # neither verdict nor failure could be written down: it stays `received`
+            raise
+        self._began.pop(inspection_id, None)
+
+    def _judge_now(self, inspection_id: str, frames: list[Frame] | None, started: float | None) -> None:
         with self._context.database.read() as session:
             inspection = session.get(Inspection, inspection_id)
             exposures = exposures_of(session, inspection_id)
@@ -255,9 +288,14 @@ class Inspector:
                 return 1000 * (time.perf_counter() - started)
             return 1000 * (self._context.now() - inspection.received_at).total_seconds()
 
+        def in_time_ms() -> float:
+            elapsed = elapsed_ms()
+            self._check_time(inspection, elapsed)
+            return elapsed
+
         looks: list[CameraLook] = []
         try:
-            self._check_time(inspection, elapsed_ms())
+            in_time_ms()
             segmenter = self._champion.serving(inspection.product, inspection.station)
             rules = self._context.policies.rules(inspection.product)
             frames = frames or judging.frames_of(exposures, self._context.blobs)
@@ -276,23 +314,23 @@ class Inspector:
                 inspection_id,
                 judgement,
                 keys,
-                elapsed_ms=elapsed_ms(),
+                elapsed_ms=in_time_ms,
                 looks=looks,
                 made_by=judging.made_by(segmenter, rules, self._context.blobs),
             )
         except judging.CameraFault as fault:
             log.warning("camera fault", inspection=inspection_id, station=inspection.station, problem=fault.message)
-            done = self._set_aside(inspection_id, fault, elapsed_ms(), looks)
+            done = judging.record_failure(self._context, inspection_id, fault, elapsed_ms=elapsed_ms(), looks=looks)
         except Exception as error:  # whatever a model or a file does, the part is set aside and the line goes on
             log.error("inspection failed", inspection=inspection_id, exc_info=error)
-            done = self._set_aside(inspection_id, error, elapsed_ms(), looks)
+            done = judging.record_failure(self._context, inspection_id, error, elapsed_ms=elapsed_ms(), looks=looks)
         if done is not None:
             self._count(done)
 
     def _check_time(self, inspection: Inspection, elapsed_ms: float) -> None:
-        """Raises Late for what has waited beyond its decide-by time, such as over a stop of the server."""
+        """Raises Late beyond the decide-by time, such as over a stop, and where the clock was set back meanwhile."""
         seconds = self._context.settings.decide_by_of(inspection.station)
-        if seconds is not None and elapsed_ms > 1000 * seconds:
+        if seconds is not None and not 0 <= elapsed_ms <= 1000 * seconds:
             self._metrics.late.labels(inspection.station).inc()
             raise Late(
                 f"no verdict within {seconds:g} s, the decide-by time of {inspection.station}; it is too late now"
@@ -309,35 +347,29 @@ class Inspector:
             ms=done.elapsed_ms,
         )
 
-    def _set_aside(
-        self, inspection_id: str, problem: Exception, elapsed_ms: float, looks: list[CameraLook]
-    ) -> Inspection | None:
-        try:
-            return judging.record_failure(self._context, inspection_id, problem, elapsed_ms=elapsed_ms, looks=looks)
-        except Exception:
-            self._again.set()  # not even the failure could be written down: it stays `received`, and is tried again
-            raise
-
     def _recover(self) -> None:
         while not self._champion.wait(0.5):
             if self._stop.is_set():
                 return
+        self._again.set()
         while not self._stop.is_set():
-            self._again.clear()
-            self._queue_what_is_left()
-            while not self._stop.is_set() and not self._again.is_set():
-                self._stop.wait(AGAIN_S)
+            if self._again.is_set():
+                self._again.clear()
+                try:
+                    self._queue_what_is_left()
+                except Exception as error:  # the database is still away
+                    self._again.set()
+                    log.error("what was not judged cannot be looked up", problem=str(error))
+            self._stop.wait(AGAIN_S)
 
     def _queue_what_is_left(self) -> None:
         wanted = select(Inspection.id).where(Inspection.progress == Progress.RECEIVED).order_by(col(Inspection.id))
         with self._context.database.read() as session:
             left = list(session.exec(wanted))
-        go = threading.Event()
-        go.set()
         for inspection_id in left:
             if self._stop.is_set():
                 return
-            self._queue(inspection_id, None, None, go)
+            self._queue(inspection_id, None, self._began.get(inspection_id), _now())
         if left:
             log.info("judging what was received and not judged", parts=len(left))
 
@@ -360,6 +392,13 @@ class _Place:
     def __exit__(self, *_: object) -> None:
         with self._inspector._lock:
             self._inspector._taking -= 1
+
+
+def _now() -> threading.Event:
+    """A sign to begin at once."""
+    go = threading.Event()
+    go.set()
+    return go
 
 
 def _check_order(order: Order, max_images: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -152,13 +152,16 @@ def record_judgement(
     judgement: Judgement,
     keys: list[str | None],
     *,
-    elapsed_ms: float,
+    elapsed_ms: Callable[[], float],
     looks: Sequence[CameraLook] = (),
     made_by: MadeBy | None = None,
 ) -> Inspection | None:
     """Verdict, defects, audit entry and whatever hooks want, in one transaction. None: it was already judged.
 
     The line is told what its station's mode allows (`server.modes`); the model's own word is kept beside.
+
+    Args:
+        elapsed_ms: asked once the database is ours, since that may take its time; raises where it is too late by then.
     """
     with context.database.write() as session:
         inspection = get_inspection(session, inspection_id)
@@ -171,7 +174,7 @@ def record_judgement(
             session.add(exposure)
         inspection.progress = Progress.DONE
         inspection.verdict, inspection.score = judgement.verdict, judgement.score
-        inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms, 1)
+        inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms(), 1)
         if made_by is not None:
             inspection.policy, inspection.runtime = made_by.policy, made_by.runtime
         modes.hold_back(session, inspection)

@@ -12,6 +12,7 @@
           - {view: right, genicam: {producer: /opt/vendor/producer.cti, device: "40123456", trigger: software}}
         modbus: {host: 0.0.0.0, port: 502, unit: 1}     # or `opcua: true`
         silent_s: 0                       # the PLC must change its life number this often; 0: it need not
+        picture_within_s: 1.0             # a picture comes so soon after its trigger, or never
     opcua: {host: 0.0.0.0, port: 4840, encrypted: true}     # for the stations that say so
 
 Without the file nothing of this runs.
@@ -100,6 +101,9 @@ class StationConfig(_Strict):
     modbus: ModbusConfig | None = None
     opcua: bool = False
     silent_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    picture_within_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """A camera's picture comes within so many seconds of its trigger, or never: after an error the station is not ready
+    before, so that a late picture never goes to the next part."""
 
     @model_validator(mode="after")
     def _names(self) -> StationConfig:

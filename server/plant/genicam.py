@@ -161,6 +161,10 @@ class GenICamSource:
     def stored(self) -> None:
         """There is nothing to clear away."""
 
+    def surplus(self) -> int:
+        """0: what came besides is dropped before the next trigger."""
+        return 0
+
     def problem(self) -> str | None:
         with self._lock:
             if self._camera is None and time.monotonic() - self._tried > AGAIN_S:

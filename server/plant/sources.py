@@ -47,6 +47,10 @@ class Source(Protocol):
         """The picture is safe in the product; it need not be kept any more."""
         ...
 
+    def surplus(self) -> int:
+        """How many more pictures came for the trigger whose picture is stored."""
+        ...
+
     def problem(self) -> str | None:
         """Why it cannot deliver now; None: it can. May take a second."""
         ...
@@ -87,6 +91,9 @@ class FolderSource:
         if self._given is not None:
             self._given.unlink(missing_ok=True)
             self._given = None
+
+    def surplus(self) -> int:
+        return len(self._files())
 
     def problem(self) -> str | None:
         return None if self.folder.is_dir() else f"the folder {self.folder} is not there"
@@ -134,6 +141,9 @@ class UrlSource:
             raise NoPicture(self._problem) from error
         self._problem = None
         return Picture(answer.content, self.url.rsplit("/", 1)[-1][:255], self.view)
+
+    def surplus(self) -> int:
+        return 0
 
     def problem(self) -> str | None:
         if self._problem is not None and time.monotonic() - self._tried > AGAIN_S:

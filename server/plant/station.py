@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import OperationalError
 from sqlmodel import col, select
 
 from qc.errors import InvalidInput, QcError, Unavailable
@@ -38,10 +39,12 @@ PLC = "plc:"
 """Begins the trigger ids of parts that a PLC triggered; the number of the trigger follows."""
 LOOK_S = 0.5
 """How often camera and model are asked whether they are there, in seconds."""
+PATIENCE_S = 10.0
+"""For so long a station that starts waits for a database that does not answer, in seconds."""
 UNTOLD = 10_000
 """Results that wait for their entry in the trail while the database is away; beyond that the oldest are dropped."""
 QUIET_S = 0.2
-"""After an error: how long a picture of the trigger that failed may still be on its way, in seconds."""
+"""After an error, at least so many seconds pass before what lies about is put aside; see also `picture_within_s`."""
 
 Now = Callable[[], float]
 """Seconds that only go forward; the inspector counts by `time.perf_counter`."""
@@ -81,6 +84,8 @@ class Station:
         self._lock = threading.Lock()
         self._state = _remembered(memory) or State(number=_counted(context, name))
         self._problem: str | None = "it has just started"
+        self._triggered_at = float("-inf")
+        """When a trigger last rose."""
         self._untold: deque[Reply] = deque(maxlen=UNTOLD)
         self._keeping = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
@@ -193,6 +198,8 @@ class Station:
             for source in self._sources:
                 source.stored()
             inspector.wait(inspection)
+            if surplus := sum(source.surplus() for source in self._sources):
+                raise NoPicture(f"{surplus} pictures too many came for trigger {job.number}: which one is its?")
             reply = self._reply(job, inspection)
         except Exception as error:  # whatever happens to one part, the PLC gets its result and the line goes on
             failure, fault = error, _fault(error)
@@ -246,6 +253,8 @@ class Station:
         """The next state; under the lock. A result that it brings is written down later."""
         if state.reply is not None and state.reply is not self._state.reply:
             self._untold.append(state.reply)
+        if state.number != self._state.number:
+            self._triggered_at = self._now()
         self._state = state
 
     def _tell_trail(self) -> None:
@@ -269,22 +278,32 @@ class Station:
     def _look_after(self) -> None:
         """Asks camera and model whether they are there, and puts aside what belongs to no trigger."""
         while not self._stop.is_set():
-            problem = self._find_problem()
-            if problem != self._problem:
-                log.info("station", station=self.name, able=problem is None, problem=problem)
-            self._problem = problem
-            with self._lock:
-                self._move(handshake.able(self._state, problem is None))
-                unclean = handshake.wants_cleaning(self._state)
-            if problem is None and unclean:
-                self._stop.wait(QUIET_S)
-                for source in self._sources:
-                    source.arm()
-                with self._lock:
-                    self._move(handshake.cleaned(self._state))
-                self._notice()
+            try:
+                self._look_once()
+            except Exception as error:  # such as a disk that refuses to move a file: not ready, and tried again
+                self._set_problem(f"what lies about could not be put aside: {error}")
             self._tidy.wait(LOOK_S)
             self._tidy.clear()
+
+    def _look_once(self) -> None:
+        self._set_problem(self._find_problem())
+        if self._problem is not None or not handshake.wants_cleaning(self._state):
+            return
+        self._stop.wait(max(QUIET_S, self._triggered_at + self.config.picture_within_s - self._now()))
+        triggers = self._state.number
+        for source in self._sources:
+            source.arm()
+        with self._lock:
+            if self._state.number == triggers and self._now() >= self._triggered_at + self.config.picture_within_s:
+                self._move(handshake.cleaned(self._state))
+        self._notice()
+
+    def _set_problem(self, problem: str | None) -> None:
+        if problem != self._problem:
+            log.info("station", station=self.name, able=problem is None, problem=problem)
+        self._problem = problem
+        with self._lock:
+            self._move(handshake.able(self._state, problem is None))
 
     def _find_problem(self) -> str | None:
         try:
@@ -360,6 +379,13 @@ def _counted(context: Context, station: str) -> int:
     wanted = select(Inspection.trigger_id).where(
         Inspection.station == station, col(Inspection.trigger_id).startswith(PLC)
     )
-    with context.database.read() as session:
-        newest = session.exec(wanted.order_by(col(Inspection.id).desc()).limit(1)).first()
-    return int(newest.removeprefix(PLC)) if newest else 0
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with context.database.read() as session:
+                newest = session.exec(wanted.order_by(col(Inspection.id).desc()).limit(1)).first()
+            return int(newest.removeprefix(PLC)) if newest else 0
+        except OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(LOOK_S)
