@@ -59,7 +59,7 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, 
 
 def database_away(error: Exception, *, path: str) -> JSONResponse:
     """The answer while the database is away: the same call may work in a moment."""
-    log.error("the database is away", path=path, exc_info=error)
+    log.error("the database is away", path=path, problem=str(getattr(error, "orig", None) or error))
     return answer_to(Unavailable("the database does not answer; try again in a moment", retry_after_s=1))
 
 
