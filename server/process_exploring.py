@@ -60,7 +60,7 @@ def exploring(session: Session, name: str, model: ProcessModel) -> ExploringJson
             continue
         parts.add(row.part)
         prices.append(float(moved["price"]))
-        for setting in moved["settings"]:
+        for setting in set(moved["settings"]) & set(model.process.settings):
             asked.setdefault(setting, set()).add(row.part)
     return ExploringJson(
         allowed=rule is not None,

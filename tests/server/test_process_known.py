@@ -10,6 +10,7 @@ from process_opt.diagnose import diagnose
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.model import load_model
+from process_opt.records import Outcome, Recommendation
 from process_opt.serving import allowing
 from process_opt.simulate import linear_line
 from server import process_promises, process_service
@@ -155,6 +156,24 @@ def test_exploring_tells_its_price_and_how_far_each_setting_has_come(served, pla
     assert {one["setting"]: (one["asked"], one["told"]) for one in told["settings"]} == {
         name: (names.count(name), names.count(name)) for name in names
     }
+
+
+def test_advice_about_steps_that_the_process_no_longer_has_is_not_counted(served, plant):
+    answer, part = ask(served, plant, 3)
+    comes_of_it(served, part, answer, "recommendation")
+    decisions = served.get(f"/processes/{NAME}/promises").json()["decisions"]
+    now = served.context.now()
+    gone = {**answer, "part": "old", "at": "gone"}
+    came = {"disposition": "scrapped", "scrapped_at": "gone", "assignment": "recommendation", "observed": {}}
+    with served.context.database.write() as session:
+        session.add(Recommendation(process=NAME, part="old", at="gone", answer=gone, asked_at=now))
+        session.add(Recommendation(process=NAME, part="old too", at=answer["at"], answer=answer, asked_at=now))
+        for name in ("old", "old too"):
+            session.add(Outcome(process=NAME, part=name, content={"part": name, **came}, received_at=now))
+        session.commit()
+    told = served.get(f"/processes/{NAME}/promises").json()["decisions"]
+
+    assert [(one["known"], one["parts"]) for one in told] == [(one["known"], one["parts"]) for one in decisions]
 
 
 def test_what_is_not_served_is_not_known(line):

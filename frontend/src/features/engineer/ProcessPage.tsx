@@ -51,9 +51,11 @@ function Panels({ name, process, told, report }: Props) {
   const words = text.process;
   return (
     <div className="panels">
-      <div>
+      <div className="panels-wide">
         <Panel title={words.levers} help={words.leversHelp} asked={levers} show={(data) => <LeverForest levers={data} process={process} />} />
         <Panel title={words.unknown} asked={levers} show={(data) => <UnknownLevers levers={data} process={process} />} />
+      </div>
+      <div>
         <Panel title={words.capability} asked={capability} show={(data) => <CapabilityPanel told={data} conformance={process.conformance} />} />
       </div>
       <div>
