@@ -16,7 +16,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stories(home):
-    return [tell_story(seed, home) for seed in range(3)]
+    return [tell_story(seed, home) for seed in range(2)]
 
 
 def test_a_line_on_which_everything_goes_wrong_breaks_no_promise(stories):
