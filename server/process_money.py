@@ -72,12 +72,14 @@ def summary(session: Session, name: str, process: Process) -> Summary:
              - change_cost x |setting - nominal| of each
              - cost of the readings that a recommendation asked to take (again);
     if_scrapped and if_continued_expected = the first recommendation's value_if_scrapped and value_if_continued.
+    Parts of a process that had other steps under the same name are not in it.
     """
-    outcomes = {o.part: o for o in session.exec(select(Outcome).where(Outcome.process == name))}
+    known = session.exec(select(Outcome).where(Outcome.process == name))
+    outcomes = {o.part: o for o in known if ended_in(process, o.content)}
     advice: dict[str, list[Recommendation]] = {}
     asked = select(Recommendation).where(Recommendation.process == name).order_by(col(Recommendation.id))
     for row in session.exec(asked):
-        if row.part in outcomes:
+        if row.part in outcomes and speaks_of(process, row):
             advice.setdefault(row.part, []).append(row)
     followed = [
         account(process, rows, outcomes[part].content)
@@ -85,6 +87,18 @@ def summary(session: Session, name: str, process: Process) -> Summary:
         if was_followed(process, rows, outcomes[part].content)
     ]
     return _sum(process, len(advice), followed)
+
+
+def speaks_of(process: Process, row: Recommendation) -> bool:
+    """Is an advice about the process as it is now? Under the same name there may have been one of other steps."""
+    steps = {row.answer["at"], *row.answer["run"]}
+    names = {*row.answer["settings"], *row.answer["measure"]}
+    return steps <= set(process.place) and names <= set(process.settings) | set(process.measurements)
+
+
+def ended_in(process: Process, outcome: dict[str, Any]) -> bool:
+    """Did the part end in the process as it is now, and not at a step that is gone?"""
+    return not outcome["scrapped_at"] or outcome["scrapped_at"] in process.place
 
 
 def was_followed(process: Process, rows: list[Recommendation], outcome: dict[str, Any]) -> bool:

@@ -15,10 +15,9 @@ from sqlmodel import Session, col, select
 
 from process_opt.learn import WITHDRAWN
 from process_opt.model import ProcessModel
-from process_opt.process import Process
 from process_opt.records import Outcome, Recommendation
 from server.money import clopper_pearson
-from server.process_money import account, was_followed
+from server.process_money import account, ended_in, speaks_of, was_followed
 
 ENDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Of the classes of promised chances: finer where parts usually lie, and where an escape is decided."""
@@ -126,7 +125,7 @@ def _counted(session: Session, name: str, model: ProcessModel) -> tuple[list[OfD
     advice: dict[str, list[Recommendation]] = {}
     asked = select(Recommendation).where(Recommendation.process == name).order_by(col(Recommendation.id))
     for row in session.exec(asked):
-        if _speaks_of(process, row):
+        if speaks_of(process, row):
             advice.setdefault(row.part, []).append(row)
     tally: dict[str, list[int]] = {}
     checked: dict[str, list[tuple[float, bool]]] = {}
@@ -135,7 +134,7 @@ def _counted(session: Session, name: str, model: ProcessModel) -> tuple[list[OfD
         counts = tally.setdefault(last["decision"], [0, 0, 0])
         counts[0] += 1
         outcome = outcomes.get(part)
-        if outcome is None or (outcome["scrapped_at"] or last["at"]) not in process.place:
+        if outcome is None or not ended_in(process, outcome):
             continue
         counts[1] += 1
         if last["decision"] == "measure" or not was_followed(process, rows, outcome):
@@ -158,13 +157,6 @@ def _counted(session: Session, name: str, model: ProcessModel) -> tuple[list[OfD
         if decision in tally
     ]
     return decisions, [one for mine in checked.values() for one in mine]
-
-
-def _speaks_of(process: Process, row: Recommendation) -> bool:
-    """Is an advice about the process as it is now? Under the same name there may have been one of other steps."""
-    steps = {row.answer["at"], *row.answer["run"]}
-    names = {*row.answer["settings"], *row.answer["measure"]}
-    return steps <= set(process.place) and names <= set(process.settings) | set(process.measurements)
 
 
 def _share(kept: Sequence[tuple[float, bool]]) -> Share:

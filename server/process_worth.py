@@ -15,7 +15,7 @@ from process_opt import worth
 from process_opt.process import Process
 from process_opt.records import Outcome, Recommendation
 from process_opt.serving import Trial, serving_of
-from server.process_money import account
+from server.process_money import account, ended_in, speaks_of
 
 PATIENCE = timedelta(days=14)
 """Parts count in the order of their lots, or those that finish sooner (scrapped ones) would be seen first; a part that
@@ -64,9 +64,9 @@ def trial_worth(session: Session, name: str, process: Process, *, now: datetime)
     trial = serving_of(process).trial
     if trial is None:
         return None
-    drawn = _lots(session, name, trial)
+    drawn = _lots(session, process, name, trial)
     known = select(Outcome).where(Outcome.process == name)
-    outcomes = {o.part: o for o in session.exec(known) if o.part in drawn}
+    outcomes = {o.part: o for o in session.exec(known) if o.part in drawn and ended_in(process, o.content)}
     lots, waiting, lost = list[worth.Lot](), 0, {worth.ADVICE: 0, worth.USUAL: 0}
     for part, lot in drawn.items():
         outcome = outcomes.get(part)
@@ -96,11 +96,13 @@ def trial_worth(session: Session, name: str, process: Process, *, now: datetime)
     )
 
 
-def _lots(session: Session, name: str, trial: Trial) -> dict[str, _Drawn]:
-    """Each part's first lot in this trial, in the order in which they were drawn."""
+def _lots(session: Session, process: Process, name: str, trial: Trial) -> dict[str, _Drawn]:
+    """Each part's first lot in this trial, in the order in which they were drawn; none of steps that are gone."""
     found: dict[str, _Drawn] = {}
     asked = select(Recommendation).where(Recommendation.process == name).order_by(col(Recommendation.id))
     for row in session.exec(asked):
+        if not speaks_of(process, row):
+            continue
         if row.part in found:
             found[row.part].rows.append(row)
         elif (lot := row.answer.get("trial")) and lot["name"] == trial.name:

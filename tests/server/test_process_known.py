@@ -162,6 +162,7 @@ def test_advice_about_steps_that_the_process_no_longer_has_is_not_counted(served
     answer, part = ask(served, plant, 3)
     comes_of_it(served, part, answer, "recommendation")
     decisions = served.get(f"/processes/{NAME}/promises").json()["decisions"]
+    money = served.get(f"/processes/{NAME}/summary").json()
     now = served.context.now()
     gone = {**answer, "part": "old", "at": "gone"}
     came = {"disposition": "scrapped", "scrapped_at": "gone", "assignment": "recommendation", "observed": {}}
@@ -174,6 +175,7 @@ def test_advice_about_steps_that_the_process_no_longer_has_is_not_counted(served
     told = served.get(f"/processes/{NAME}/promises").json()["decisions"]
 
     assert [(one["known"], one["parts"]) for one in told] == [(one["known"], one["parts"]) for one in decisions]
+    assert served.get(f"/processes/{NAME}/summary").json() == money
 
 
 def test_what_is_not_served_is_not_known(line):
