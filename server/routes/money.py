@@ -116,4 +116,3 @@ def _report(context: Context, session: Any, request: Request, product: str, mont
         product=check_product(product),
         month=month or f"{now:%Y-%m}",
     )
-
