@@ -163,8 +163,12 @@ def test_an_hour_without_label_studio_is_said_in_words_and_everything_is_caught_
     assert "was drawn on" in problems[strange.id]
     with plant.context.database.read() as session:
         assert len(session.exec(select(Annotation)).all()) == 1
-    (hook,) = plant.studio.call("GET", "api/webhooks/", params={"project": plant.studio.project})
-    assert hook["headers"][SECRET_HEADER] != "wrong", "and the webhook has its secret again"
+    hooks = {"params": {"project": plant.studio.project}}
+    wait(
+        lambda: [h["headers"][SECRET_HEADER] for h in plant.studio.call("GET", "api/webhooks/", **hooks)] != ["wrong"],
+        "and the webhook has its secret again",
+    )
+    assert len(plant.studio.call("GET", "api/webhooks/", **hooks)) == 1
 
 
 def line_mask(task):
