@@ -71,6 +71,8 @@ class Plc:
         self.recipe = 1
         self._forgot = False
         """It did not acknowledge the last result."""
+        self._cut = False
+        """A result may stand there that it has not acknowledged."""
 
     def run(self) -> None:
         """Until the end of the story."""
@@ -79,6 +81,7 @@ class Plc:
             try:
                 self._cycle()
             except Gone:
+                self._cut = True
                 self.record.unanswered += self._outstanding
                 self.world.sleep(0.5)
 
@@ -112,6 +115,10 @@ class Plc:
             self._say(acknowledge=True)  # somebody presses reset
             self._say()
             self._forgot = False
+        if self._cut:
+            self._say(acknowledge=True)
+            self._say()
+            self._cut = False
         if whim > 0.03 and not self._forgot and not self._wait_until_ready():
             return
         self._forgot = False
@@ -120,10 +127,12 @@ class Plc:
             world.sleep(rng.uniform(0.0, 0.3))
             self._say()
             piece, pieces = self._pulse(), 2
-        elif 0.06 < whim < 0.08:  # acknowledges what is not there
+        elif 0.06 < whim < 0.08:  # acknowledges what is not there; the result waits for a rise that comes after it
             self._say(acknowledge=True)
+            self._cut = True
         shown = self._await_result(world.now())
         if shown is None or shown.reply is None:
+            self._cut = True
             return
         reply = shown.reply
         passed = shown.signals.ok and not shown.signals.ng

@@ -90,11 +90,13 @@ class WeatheredDatabase(Database):
     def __init__(self, url: str, weather: Weather) -> None:
         super().__init__(url)
         self._weather, self._lock = weather, Lock(weather.world)
-        self._writer: Connection | None = None
+        self._writer: Any = None
+        """The driver's connection that writes."""
         event.listen(self.engine, "connect", _unflushed)
         event.listen(self.engine, "commit", self._ending)
         event.listen(self.engine, "rollback", self._ended)
         event.listen(self.engine, "before_cursor_execute", self._stated)
+        event.listen(self.engine, "checkin", lambda connection, _record: self._released(connection))
 
     def read(self) -> Session:
         return self._session(self.engine)
@@ -112,14 +114,18 @@ class WeatheredDatabase(Database):
         if statement == "BEGIN IMMEDIATE":
             if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
                 raise away("database is locked")
-            self._writer = connection
+            self._writer = connection.connection.dbapi_connection
 
     def _ending(self, connection: Connection) -> None:
         self._weather.statement()
         self._ended(connection)
 
     def _ended(self, connection: Connection) -> None:
-        if self._writer is connection:
+        self._released(connection.connection.dbapi_connection)
+
+    def _released(self, connection: Any) -> None:
+        """SQLite lets go when a transaction ends, however it does: also where its very beginning failed."""
+        if self._writer is not None and self._writer is connection:
             self._writer = None
             self._lock.release()
 
