@@ -29,7 +29,6 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
     """
     d = estimate.layout.d
     steps = len(estimate.motions)
-    limits = _limits(estimate)
     left = [np.zeros((0, 0))] * steps
     cross = [np.zeros((0, 0))] * steps
     candidates = [_candidates(len(estimate.layout.levers[k]), d) for k in range(steps)]
@@ -40,7 +39,7 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
         x0 = path.start
         for k, motion in enumerate(estimate.motions):
             levers = list(estimate.layout.levers[k])
-            use = usable(estimate, part, k) * (~part.people | free(part, levers, limits))
+            use = usable(estimate, part, k) * (part.pressed[levers] == 0).all(axis=0)
             v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
             phi, _ = features(motion, v, x0)
             r = (path.mean[k] - motion.move(v, x0)) * use
@@ -73,20 +72,6 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
             break
         chosen[k] = (*chosen[k], term)
     return chosen
-
-
-def free(data: Data, levers: list[int], limits: Floats) -> NDArray[np.bool_]:
-    """`N`: none of these settings stands at its machine's lower or upper limit (`limits`, `2 x S`, standardised)."""
-    low, high = limits[:, levers]
-    v = data.v[levers]
-    inside: NDArray[np.bool_] = ((v > low[:, None] + 1e-9) & (v < high[:, None] - 1e-9)).all(axis=0)
-    return inside
-
-
-def _limits(estimate: Estimate) -> Floats:
-    settings = [s for _, s in estimate.process.settings.values()]
-    ends = np.array([[s.low for s in settings], [s.high for s in settings]])
-    return estimate.layout.settings(ends)
 
 
 def _candidates(levers: int, d: int) -> tuple[Term, ...]:

@@ -6,9 +6,6 @@ import pytest
 from simulated.plant import template
 from simulated.story import tell_story
 
-SEEDS = (1, 3)
-"""Two stories with kills in which every promise is kept; README.md names those in which it is not yet."""
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
@@ -19,7 +16,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stories(home):
-    return [tell_story(seed, home) for seed in SEEDS]
+    return [tell_story(seed, home) for seed in range(2)]
 
 
 def test_a_line_on_which_everything_goes_wrong_breaks_no_promise(stories):
@@ -30,4 +27,4 @@ def test_a_line_on_which_everything_goes_wrong_breaks_no_promise(stories):
 
 
 def test_the_same_seed_tells_the_same_story(stories, home):
-    assert tell_story(SEEDS[0], home).hash == stories[0].hash
+    assert tell_story(0, home).hash == stories[0].hash
