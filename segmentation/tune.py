@@ -237,16 +237,18 @@ def worth(figures: Mapping[str, Any]) -> float:
 def _open_study(dataset: Path, out: Path, budget: Budget, device: str) -> optuna.Study:
     out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(
-        f"sqlite:///{(out / 'study.db').resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
-    )
-    study = optuna.create_study(
-        study_name="tune",
-        storage=storage,
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-        load_if_exists=True,
-    )
+    # Optuna looks whether its tables are there and then creates them: two processes that begin together both would.
+    with _alone(out):
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{(out / 'study.db').resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
+        )
+        study = optuna.create_study(
+            study_name="tune",
+            storage=storage,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+            load_if_exists=True,
+        )
     about = {"dataset": _identity(dataset), "minutes": budget.minutes, "steps": budget.steps, "device": device}
     if study.user_attrs.get("about", about) != about:
         raise Conflict(
@@ -273,7 +275,7 @@ def _finished(study: optuna.Study) -> int:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Only one process at a time takes a trial or looks for dead ones."""
+    """Only one process at a time opens the study, takes a trial or looks for dead ones."""
     with (out / "study.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

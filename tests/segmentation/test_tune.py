@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import cv2
 import numpy as np
@@ -114,6 +116,17 @@ def test_a_trial_that_cannot_be_trained_is_told_and_the_search_goes_on(tiny, tmp
         tune(tiny, tmp_path / "study", trials=2, budget=Budget(steps=1))
     report = json.loads((tmp_path / "study" / "report.json").read_text())
     assert [t["error"] for t in report["trials"]] == ["out of memory"] * 2
+
+
+def test_a_study_may_be_opened_by_many_in_the_same_instant(tiny, tmp_path):
+    together = Barrier(6)
+
+    def opened() -> int:
+        together.wait()
+        return len(module._open_study(tiny, tmp_path / "study", Budget(steps=1), "cpu").trials)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert [f.result() for f in [pool.submit(opened) for _ in range(6)]] == [0] * 6
 
 
 def test_two_searches_at_once_share_the_trials(tiny, tmp_path):
