@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from qc.dataset import DataSet, Sample
 from segmentation.plan import Plan
+from segmentation.samples import sha256_of
 
 _PACKAGES = (
     "qc-line",
@@ -46,9 +45,6 @@ def about_versions() -> dict[str, str]:
 
 
 def _manifest(samples: tuple[Sample, ...]) -> dict[str, dict[str, str]]:
-    return {s.image.name: {"image": _sha256(s.image), **({"mask": _sha256(s.mask)} if s.mask else {})} for s in samples}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        s.image.name: {"image": sha256_of(s.image), **({"mask": sha256_of(s.mask)} if s.mask else {})} for s in samples
+    }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,23 +36,51 @@ def compare_verdicts(
     own: Segmenter, other: Segmenter, frames: Sequence[Picture], progress: Progress | None = None
 ) -> dict[str, Any]:
     """Both on every frame: how many verdicts, defect lists and mask pixels differ, and the log-odds by how much."""
-    both, policy = (Remembering(own), Remembering(other)), Policy(product="")
-    differing, pixels_differing, largest = 0, 0, 0.0
+    return compare_all(own, {"other": other}, frames, progress)["other"]
+
+
+def compare_all(
+    own: Segmenter, others: Mapping[str, Segmenter], frames: Sequence[Picture], progress: Progress | None = None
+) -> dict[str, dict[str, Any]]:
+    """As `compare_verdicts`, for several beside one, which looks at each frame only once."""
+    found = {name: _Differences() for name in others}
     for number, picture in enumerate(frames):
         frame = Frame(pixels_of(picture), view="", sha256="")
-        a, b = (inspect(frame, eyes, policy) for eyes in both)
-        x, y = (eyes.last.log_odds.astype(np.float32) for eyes in both if eyes.last is not None)
-        largest = max(largest, float(np.abs(np.clip(x, -20, 20) - np.clip(y, -20, 20)).max()))
-        differing += _said(a) != _said(b)
-        pixels_differing += int((class_mask(a.defects, a.instances) != class_mask(b.defects, b.instances)).sum())
+        said = _answer(own, frame)
+        for name, eyes in others.items():
+            found[name].count(said, _answer(eyes, frame))
         if progress:
             progress((number + 1) / len(frames), "comparing verdicts")
-    return {
-        "images": len(frames),
-        "verdicts_that_differ": differing,
-        "mask_pixels_that_differ": pixels_differing,
-        "largest_log_odds_difference": round(largest, 6),
-    }
+    return {name: {"images": len(frames), **differences.as_json()} for name, differences in found.items()}
+
+
+def _answer(eyes: Segmenter, frame: Frame) -> tuple[Findings, NDArray[np.float16]]:
+    remembering = Remembering(eyes)
+    findings = inspect(frame, remembering, Policy(product=""))
+    if remembering.last is None:
+        raise AssertionError("an inspection looks at its frame")
+    return findings, remembering.last.log_odds
+
+
+@dataclass(slots=True)
+class _Differences:
+    verdicts: int = 0
+    pixels: int = 0
+    largest: float = 0.0
+
+    def count(self, own: tuple[Findings, NDArray[np.float16]], other: tuple[Findings, NDArray[np.float16]]) -> None:
+        (a, x), (b, y) = own, other
+        self.verdicts += _said(a) != _said(b)
+        self.pixels += int((class_mask(a.defects, a.instances) != class_mask(b.defects, b.instances)).sum())
+        apart = np.abs(np.clip(x.astype(np.float32), -20, 20) - np.clip(y.astype(np.float32), -20, 20))
+        self.largest = max(self.largest, float(apart.max()))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "verdicts_that_differ": self.verdicts,
+            "mask_pixels_that_differ": self.pixels,
+            "largest_log_odds_difference": round(self.largest, 6),
+        }
 
 
 def refusal(parity: dict[str, Any], *, exact: bool) -> str:

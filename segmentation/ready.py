@@ -18,14 +18,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from qc.dataset import IGNORE, Sample
 from qc.errors import Conflict, InvalidInput
 from qc.frame import camera_bits
 from segmentation.answering import Look
 from segmentation.model import load_network, load_segmenter, read_card, read_first_look, read_novelty, replace_folder
-from segmentation.parity import Picture, compare_verdicts, pixels_of, refusal
+from segmentation.parity import Picture, compare_all, pixels_of, refusal
 from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write
 from segmentation.samples import carried
 from segmentation.segmenter import FrameSegmenter, from_card, torch_look
@@ -37,10 +39,13 @@ FORMAT = 2
 """Of what is written: from 2 on the graphs say what the encoder makes of each place, too."""
 
 MOST_WINDOWS = 64
-"""Ranges of 8-bit arithmetic are read from so many windows at most."""
+"""Ranges of 8-bit arithmetic are read from so many windows at most, and runtimes are timed on them."""
 
 FRAMES_FOR_ROUNDING = 50
 """A runtime that rounds (bf16, int8) needs at least so many frames to show that no verdict changes."""
+
+WRITING = 0.3
+"""The share of the whole that writing for every runtime is told to be; the rest is comparing."""
 
 TIMED_SECONDS = 1.0
 """How long each runtime is timed, of its own CPU time, after a first look that does not count."""
@@ -83,24 +88,26 @@ def make_ready(
         raise InvalidInput("verdicts must be compared on some frames; give samples of the model's validation parts")
     card, network = load_network(folder)
     own = from_card(card, torch_look(network, threads=threads), runtime="torch")
-    windows = [_window(pixels_of(f), own.stride) for f in frames[:MOST_WINDOWS]]
+    windows = telling_windows(frames, own.stride)
     tried: list[dict[str, Any]] = [_timed("torch", own.look, windows)]
     out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    others = [r for r in runtimes if r != "torch"]
     try:
-        for number, name in enumerate(others):
-            if progress:
-                progress(number / len(others), name)
+        looks: dict[str, Look] = {}
+        for name in (r for r in runtimes if r != "torch"):
             if name not in EXACT and len(frames) < FRAMES_FOR_ROUNDING:
                 why = f"it rounds, and {len(frames)} frames are too few to show that no verdict changes"
                 tried.append({"runtime": name, "accepted": False, "why": f"{why}; give {FRAMES_FOR_ROUNDING}"})
                 continue
+            if progress:
+                progress(WRITING * len(looks) / len(runtimes), f"writing it for {name}")
             write(name, network, own.stride, working, windows, cells=True)
-            look = open_look(name, working, threads=threads)
-            parity = compare_verdicts(own, from_card(card, look, runtime=name), frames)
+            looks[name] = open_look(name, working, threads=threads)
+        others = {name: from_card(card, look, runtime=name) for name, look in looks.items()}
+        tell = None if progress is None else _rest_of(progress)
+        for name, parity in compare_all(own, others, frames, tell).items():
             why = refusal(parity, exact=name in EXACT)
-            tried.append({**_timed(name, look, windows), "accepted": not why, "why": why, "parity": parity})
+            tried.append({**_timed(name, looks[name], windows), "accepted": not why, "why": why, "parity": parity})
         best = min((t for t in tried if t["accepted"]), key=lambda t: float(t["cpu_seconds_per_mpx"]))
         said = {"format": FORMAT, "model": card["id"], "runtime": best["runtime"], "threads": threads, "tried": tried}
         (working / CARD).write_text(json.dumps({**said, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
@@ -110,6 +117,10 @@ def make_ready(
     if progress:
         progress(1.0, f"{best['runtime']} serves")
     return said
+
+
+def _rest_of(progress: Progress) -> Progress:
+    return lambda share, words: progress(WRITING + (1 - WRITING) * share, words)
 
 
 def is_ready(folder: Path, ready: Path) -> bool:
@@ -158,9 +169,32 @@ def machine() -> str:
     return hashlib.sha256("|".join(said).encode()).hexdigest()[:12]
 
 
-def _window(pixels: NDArray[Any], stride: int) -> NDArray[np.uint8]:
-    """From the middle of a frame, at most `CALIBRATION_PX` wide and high."""
-    return look_at(pixels, window_inside(pixels.shape, CALIBRATION_PX, stride), bits=camera_bits(pixels), stride=stride)
+def telling_windows(frames: Sequence[Picture], stride: int) -> list[NDArray[np.uint8]]:
+    """`H x W x 3` each, at most `MOST_WINDOWS` of at most `CALIBRATION_PX`: round a defect that somebody drew, if any.
+
+    Half of them show defects, as far as there are so many: 8-bit ranges read from clean surface alone cut off what the
+    network says of a defect.
+    """
+    places = [(frame, _drawn(frame)) for frame in frames]
+    drawn, others = ([p for p in places if (p[1] is None) == clean] for clean in (False, True))
+    defects = min(len(drawn), max(MOST_WINDOWS // 2, MOST_WINDOWS - len(others)))
+    windows = []
+    for frame, place in [*drawn[:defects], *others[: MOST_WINDOWS - defects]]:
+        pixels = pixels_of(frame)
+        window = window_inside(pixels.shape, CALIBRATION_PX, stride, place)
+        windows.append(look_at(pixels, window, bits=camera_bits(pixels), stride=stride))
+    return windows
+
+
+def _drawn(frame: Picture) -> tuple[int, int] | None:
+    """Row and column of a pixel in the midst of those that somebody drew on this image; None if there are none."""
+    if not isinstance(frame, Sample) or frame.mask is None:
+        return None
+    mask = cv2.imread(str(frame.mask), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise InvalidInput(f"mask {frame.mask.name} is damaged or not there")
+    rows, columns = np.nonzero((mask > 0) & (mask != IGNORE))
+    return (int(rows[len(rows) // 2]), int(columns[len(rows) // 2])) if len(rows) else None
 
 
 def _timed(name: str, look: Look, windows: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:

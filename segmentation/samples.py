@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.dataset import IGNORE
+from qc.dataset import IGNORE, Sample, open_dataset
 from qc.errors import InvalidInput
 from qc.frame import decode, to_8bit
 
@@ -17,6 +19,9 @@ FOLDER = "samples"
 COUNT = 8
 SIDE_PX = 512
 """With eight crops of at most this side a folder grows by two megabytes at most."""
+
+MOST = 60
+"""So many of a model's own val images prove enough; each costs every runtime a look."""
 
 
 def crops(
@@ -50,3 +55,29 @@ def write(folder: Path, pictures: Iterable[NDArray[np.uint8]]) -> None:
 def carried(folder: Path) -> list[NDArray[np.uint8]]:
     """The crops that a model folder carries, in order; empty if it has none."""
     return [to_8bit(decode(p.read_bytes(), name=p.name)) for p in sorted((Path(folder) / FOLDER).glob("*.png"))]
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def found_again(card: Mapping[str, Any], folders: Iterable[Path], most: int = MOST) -> list[Sample]:
+    """The val images on which a model was judged, as far as they still lie unaltered in one of the data sets.
+
+    Args:
+        card: of the model; its manifest names the images and their SHA-256.
+        folders: data sets, looked through in this order; what is not there any more, or no data set, is passed over.
+        most: as many at most, evenly over all.
+    """
+    wanted = card.get("dataset", {}).get("val_files", {})
+    for folder in folders:
+        if not wanted or not (folder / "dataset.yaml").is_file():
+            continue
+        there = [s for s in open_dataset(folder).samples if s.image.name in wanted and s.image.is_file()]
+        chosen = there[:: max(1, -(-len(there) // most))]
+        same = [s for s in chosen if sha256_of(s.image) == wanted[s.image.name]["image"]]
+        if same:
+            return same
+    return []

@@ -47,15 +47,16 @@ def halo_of(reach: int, stride: int) -> int:
     return -(-reach // stride) * stride
 
 
-def window_inside(shape: tuple[int, ...], side: int, stride: int) -> Box:
-    """A window of at most `side` px in the middle of a frame of `shape`, with sides that are multiples of `stride`.
+def window_inside(shape: tuple[int, ...], side: int, stride: int, around: tuple[int, int] | None = None) -> Box:
+    """A window of at most `side` px on a frame of `shape`, with sides that are multiples of `stride`.
 
-    Of a small frame, the whole of what it is continued to.
+    Of a small frame, the whole of what it is continued to. As near as the frame allows to having the place `around`
+    (row, column) in its middle; None: the middle of the frame.
     """
     places = []
-    for length in shape[:2]:
+    for length, middle in zip(shape[:2], around or (shape[0] // 2, shape[1] // 2), strict=True):
         taken = min(side // stride * stride, continued(length, stride))
-        places.append((max(0, (length - taken) // 2), taken))
+        places.append((min(max(0, middle - taken // 2), max(0, length - taken)), taken))
     (y, height), (x, width) = places
     return Box(x, y, width, height)
 

@@ -46,7 +46,12 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     model_id, folder = serving
     out = ready_folder(settings, model_id)
     if not is_ready(folder, out):
-        arguments = {"model": str(folder), "out": str(out), "threads": settings.threads}
+        arguments = {
+            "model": str(folder),
+            "out": str(out),
+            "threads": settings.threads,
+            "datasets": [str(f) for f in sorted(settings.folder("retraining").glob("*/dataset"), reverse=True)],
+        }
         run_in_child(run, "server.ready_job:make", arguments, log=settings.folder("logs") / "make-ready.log")
     _tidy(out)
     champion.renew()
@@ -54,11 +59,20 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
 
 
 def make(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
-    """The child's work; `model`, `out` and `threads` as in `segmentation.ready.make_ready`."""
-    from segmentation.ready import make_ready
+    """The child's work; `model`, `out` and `threads` as in `segmentation.ready.make_ready`.
 
+    Verdicts are compared on the val images of the model's own training where one of `datasets` still holds them, beside
+    the few crops that it carries.
+    """
+    from segmentation.model import read_card
+    from segmentation.parity import Picture
+    from segmentation.ready import make_ready
+    from segmentation.samples import carried, found_again
+
+    folder = Path(arguments["model"])
+    samples: list[Picture] = [*carried(folder), *found_again(read_card(folder), map(Path, arguments["datasets"]))]
     said = make_ready(
-        Path(arguments["model"]), Path(arguments["out"]), threads=int(arguments["threads"]), progress=report
+        folder, Path(arguments["out"]), samples=samples, threads=int(arguments["threads"]), progress=report
     )
     return {"runtime": said["runtime"]}
 

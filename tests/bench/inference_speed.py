@@ -30,12 +30,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from qc.dataset import open_dataset
 from segmentation.model import load_network, load_segmenter
 from segmentation.parity import compare_verdicts, refusal
-from segmentation.ready import FRAMES_FOR_ROUNDING
+from segmentation.ready import FRAMES_FOR_ROUNDING, telling_windows
 from segmentation.render import render_part
 from segmentation.runtimes import EXACT, RUNTIMES, open_look, write
 from segmentation.samples import carried
 from segmentation.segmenter import FrameSegmenter, from_card
-from segmentation.tiled import look_at, window_inside
 
 WINDOW = 512
 """Side of the others' tiles, in pixels."""
@@ -141,9 +140,7 @@ def ready(
     """A runtime at work, and what the parity gate says of it."""
     if name == "torch":
         return own, ""
-    pixels = [f if isinstance(f, np.ndarray) else f.pixels() for f in frames[:64]]
-    windows = [look_at(p, window_inside(p.shape, 512, own.stride), bits=8, stride=own.stride) for p in pixels]
-    write(name, network, own.stride, folder, windows)
+    write(name, network, own.stride, folder, telling_windows(frames, own.stride))
     eyes = from_card(card, open_look(name, folder, threads=1), runtime=name)
     parity = compare_verdicts(own, eyes, frames)
     why = refusal(parity, exact=name in EXACT)

@@ -1,16 +1,24 @@
 """The fastest runtime serves, and only if it says what the model says."""
 
 import json
+import shutil
 import threading
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
+from qc.dataset import open_dataset
+from qc.defects import logit
 from qc.errors import Conflict, InvalidInput
 from segmentation import ready as readying
-from segmentation.model import load_segmenter, read_card
-from segmentation.ready import make_ready, open_ready
-from segmentation.samples import carried
+from segmentation.model import load_network, load_segmenter, read_card
+from segmentation.ready import MOST_WINDOWS, make_ready, open_ready, telling_windows
+from segmentation.runtimes import open_look, write
+from segmentation.samples import carried, found_again
+from segmentation.segmenter import from_card
+from segmentation.tiled import window_inside
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporters
 
@@ -57,6 +65,51 @@ def test_eight_bit_arithmetic_serves_after_enough_frames_or_says_why_not(model, 
     said = make_ready(model, tmp_path / "out", samples=frames * 13, runtimes=("openvino-int8",))
     tried = said["tried"][1]
     assert tried["accepted"] == (tried["parity"]["verdicts_that_differ"] == 0)
+
+
+def test_eight_bit_ranges_are_read_where_somebody_drew_a_defect(scratches):
+    found = open_dataset(scratches).split("val")
+    drawn = [s for s in found if cv2.imread(str(s.mask), cv2.IMREAD_UNCHANGED).any()]
+    clean = [s for s in found if s not in drawn]
+    windows = telling_windows([*clean * 40, *drawn], 32)
+    assert len(windows) == min(MOST_WINDOWS, 40 * len(clean) + len(drawn))
+    rows, columns = np.nonzero(cv2.imread(str(drawn[0].mask), cv2.IMREAD_UNCHANGED))
+    middle = int(rows[len(rows) // 2]), int(columns[len(rows) // 2])
+    shape = drawn[0].pixels().shape
+    window = window_inside(shape, 64, 32, middle)
+    assert window.y <= middle[0] < window.bottom
+    assert window.x <= middle[1] < window.right
+    assert (window.x >= 0, window.y >= 0, window.right <= shape[1], window.bottom <= shape[0]) == (True,) * 4
+    with pytest.raises(InvalidInput, match=r"lost\.png"):
+        telling_windows([replace(drawn[0], mask=drawn[0].mask.with_name("lost.png"))], 32)
+
+
+def test_eight_bit_arithmetic_says_of_a_defect_what_the_model_says(model, scratches, tmp_path):
+    """Ranges averaged over pictures, of which few show a defect, once cut off what it says of them."""
+    card, network = load_network(model)
+    frames = open_dataset(scratches).split("val")
+    write("openvino-int8", network, load_segmenter(model).stride, tmp_path, telling_windows(frames, 32))
+    theirs = from_card(card, open_look("openvino-int8", tmp_path), runtime="openvino-int8")
+    ours = load_segmenter(model)
+    at_defects = []
+    for frame in frames:
+        a, b = (eyes.segment(frame.pixels()).log_odds.astype(np.float32) for eyes in (ours, theirs))
+        at_defects += [*(a - b)[a > logit(ours.threshold)]]
+    assert len(at_defects) > 100
+    assert np.sqrt(np.mean(np.square(at_defects))) < 0.5
+
+
+def test_the_images_a_model_was_judged_on_are_found_again(model, scratches, tmp_path):
+    card = read_card(model)
+    copy = tmp_path / "copy"
+    shutil.copytree(scratches, copy)
+    found = found_again(card, [tmp_path / "gone", copy])
+    assert {s.image.name for s in found} == set(card["dataset"]["val_files"])
+    assert len(found_again(card, [copy], most=2)) == 2
+    altered = found[0].image
+    cv2.imwrite(str(altered), np.zeros((64, 64), np.uint8))
+    assert altered.name not in {s.image.name for s in found_again(card, [copy])}
+    assert found_again({}, [copy]) == []
 
 
 def test_several_threads_may_look_at_once(model, made):
