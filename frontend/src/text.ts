@@ -25,6 +25,7 @@ export const text = {
     retry: "Try again",
     failed: "This did not work",
     notFound: "There is no such page.",
+    notLoaded: "The page could not be fetched: the server is away, or has newer pages.",
     forbidden: "Your role does not show this page.",
   },
   parts: {

@@ -1,5 +1,6 @@
 import { Component, type ReactNode } from "react";
 import { Failure } from "../ui/States";
+import { PageNotLoaded } from "./later";
 
 /** Keeps the frame standing when a page breaks: says what happened and offers to draw the page again. */
 export class Guard extends Component<{ children: ReactNode }, { error: unknown }> {
@@ -10,7 +11,15 @@ export class Guard extends Component<{ children: ReactNode }, { error: unknown }
   }
 
   override render() {
-    if (this.state.error === null) return this.props.children;
-    return <Failure error={this.state.error} retry={() => this.setState({ error: null })} />;
+    const { error } = this.state;
+    if (error === null) return this.props.children;
+    const retry = error instanceof PageNotLoaded ? reloadWhereAnswered : () => this.setState({ error: null });
+    return <Failure error={error} retry={() => void retry()} />;
   }
+}
+
+/** A script that failed is not asked for again in one document; but nobody gives up what is on screen for a server that is away. */
+async function reloadWhereAnswered(): Promise<void> {
+  const answer = await fetch("/", { cache: "no-store" }).catch(() => null);
+  if (answer?.ok) location.reload();
 }

@@ -1,0 +1,41 @@
+import { lazy } from "react";
+import { text } from "../text";
+import { pagesFor } from "./pages";
+
+/** A page's script did not come: the server is away, or has new pages since this one was opened. */
+export class PageNotLoaded extends Error {}
+
+async function loaded<T>(script: Promise<T>): Promise<T> {
+  try {
+    return await script;
+  } catch {
+    throw new PageNotLoaded(text.states.notLoaded);
+  }
+}
+
+/** What the operator's station does not need, by the address under which it is found. */
+const LATER = {
+  "/engineer": () => loaded(Promise.all([import("../features/engineer/EngineerPage"), import("../features/engineer/ProcessPage")])),
+  "/labels": () => loaded(import("../features/label/LabelPage")),
+  "/money": () => loaded(import("../features/money/MoneyPage")),
+  "/models": () => loaded(import("../features/train/ModelsPage")),
+};
+
+export const EngineerPage = lazy(async () => ({ default: (await LATER["/engineer"]())[0].EngineerPage }));
+export const ProcessPage = lazy(async () => ({ default: (await LATER["/engineer"]())[1].ProcessPage }));
+export const LabelPage = lazy(async () => ({ default: (await LATER["/labels"]()).LabelPage }));
+export const MoneyPage = lazy(async () => ({ default: (await LATER["/money"]()).MoneyPage }));
+export const ModelsPage = lazy(async () => ({ default: (await LATER["/models"]()).ModelsPage }));
+
+/** So long after the first page, in ms, the others of a role are fetched: its pictures come first. */
+const QUIET_MS = 1_500;
+
+/** Fetch what a role may open before it is asked for, so that it opens also while the server is away. Returns how to stop. */
+export function fetchBefore(role: string): () => void {
+  const wait = setTimeout(() => {
+    for (const { path } of pagesFor(role)) {
+      if (path in LATER) LATER[path as keyof typeof LATER]().catch(() => undefined); // told when the page is opened
+    }
+  }, QUIET_MS);
+  return () => clearTimeout(wait);
+}
