@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, uniform_filter1d
-from scipy.sparse import coo_matrix, csr_matrix
-from scipy.sparse.csgraph import dijkstra
-from skimage.morphology import skeletonize
+
+from qc.skeleton import longest_way, thinned
 
 Floats = NDArray[np.float64]
 
@@ -75,11 +74,11 @@ def course(blob: NDArray[np.bool_]) -> Course:
     if area < 4:
         return Course(along, area / along, _angle(direction) if along > across else None, _chord(rows, columns))
     padded = np.pad(blob, 1)
-    distance = distance_transform_edt(padded)
-    bones = skeletonize(padded, method="lee") > 0
+    distance = cv2.distanceTransform(padded.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float64)
+    bones = thinned(padded)
     if not bones.any():
         bones = distance == distance.max()
-    points, closed, aside = _longest_way(bones)
+    points, closed, aside = longest_way(bones)
     places = points.astype(np.intp)
     local_width = float(2.0 * np.median(distance[places[:, 0], places[:, 1]]) - 1.0)
     smooth = _smoothed(points, closed=closed)
@@ -172,11 +171,18 @@ def _length(points: Floats) -> float:
 def _smoothed(points: Floats, *, closed: bool) -> Floats:
     size = min(SMOOTHING, len(points))
     if closed:
-        ring: Floats = uniform_filter1d(points, size, axis=0, mode="wrap")
+        ring = _averaged(points, size, "wrap")
         return np.concatenate([ring, ring[:1]])
-    smooth: Floats = uniform_filter1d(points, size, axis=0, mode="nearest")
+    smooth = _averaged(points, size, "edge")
     smooth[[0, -1]] = points[[0, -1]]
     return smooth
+
+
+def _averaged(points: Floats, size: int, beyond: Literal["wrap", "edge"]) -> Floats:
+    """Means over `size` neighbours along the curve; `beyond` its ends it goes on around, or stays at the end."""
+    longer = np.pad(points, ((size // 2, size - size // 2 - 1), (0, 0)), mode=beyond)
+    means: Floats = np.lib.stride_tricks.sliding_window_view(longer, size, axis=0).mean(axis=-1)
+    return means
 
 
 def _deviation(points: Floats) -> float:
@@ -206,63 +212,3 @@ def _to_the_edges(points: Floats, mask: NDArray[np.bool_], width: float) -> Floa
         tip = points[cut] + reach[left] * heading
         points = np.concatenate([tip[None], points[cut:]])[::-1]
     return points
-
-
-def _longest_way(bones: NDArray[np.bool_]) -> tuple[Floats, bool, float]:
-    """The longest way through a skeleton, `N x 2` (row, column); whether it closes; the length of what lies aside."""
-    rows, columns = np.nonzero(bones)
-    graph = _graph(bones, rows, columns)
-    first = dijkstra(graph, directed=False, indices=0)
-    way = _far(graph, int(np.where(np.isfinite(first), first, -1).argmax()))
-    # In a loop the way ends opposite of where it entered; it goes on around the loop while it meets nothing walked.
-    way = _further(graph, _further(graph, way)[::-1])
-    points = np.stack([rows[way], columns[way]], axis=1).astype(np.float64)
-    closed = len(way) >= 8 and bool(np.abs(points[0] - points[-1]).max() <= 2)
-    total = float(graph.sum()) / 2
-    return points, closed, max(total - _length(points), 0.0)
-
-
-def _graph(bones: NDArray[np.bool_], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> csr_matrix:
-    """Neighbours of a skeleton's pixels, steps weighing 1 or sqrt(2); both directions. The picture has an empty rim."""
-    count = len(rows)
-    index = np.full(bones.shape, -1, np.int64)
-    index[rows, columns] = np.arange(count)
-    starts, ends, weights = [], [], []
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        neighbour = index[rows + dy, columns + dx]
-        there = neighbour >= 0
-        if dy and dx:  # around a corner it is two steps, already counted
-            there &= (index[rows + dy, columns] < 0) & (index[rows, columns + dx] < 0)
-        starts.append(np.nonzero(there)[0])
-        ends.append(neighbour[there])
-        weights.append(np.full(int(there.sum()), math.hypot(dy, dx)))
-    one, other, weight = (np.concatenate(x) for x in (starts, ends, weights))
-    return coo_matrix(
-        (np.concatenate([weight, weight]), (np.concatenate([one, other]), np.concatenate([other, one]))),
-        (count, count),
-    ).tocsr()
-
-
-def _far(graph: csr_matrix, start: int) -> list[int]:
-    """The shortest way from `start` to the farthest place that it reaches."""
-    distances, before = dijkstra(graph, directed=False, indices=start, return_predecessors=True)
-    place = int(np.where(np.isfinite(distances), distances, -1).argmax())
-    way = [place]
-    while way[-1] != start:
-        way.append(int(before[way[-1]]))
-    return way[::-1]
-
-
-def _further(graph: csr_matrix, way: list[int]) -> list[int]:
-    """The way, continued from its last place through places that it has not touched, as far as that goes."""
-    end = way[-1]
-    near = set(way[-3:-1])
-    fresh = [n for n in graph.indices[graph.indptr[end] : graph.indptr[end + 1]].tolist() if n not in near]
-    if not fresh or len(way) < 4:
-        return way
-    free = np.ones(graph.shape[0], bool)
-    free[way[:-1]] = False
-    kept = np.flatnonzero(free)
-    new = {old: number for number, old in enumerate(kept.tolist())}
-    on = _far(graph[kept][:, kept], new[end])
-    return way + [int(kept[place]) for place in on[1:]]

@@ -6,19 +6,8 @@ network, log-odds of any defect, the likeliest class.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-
-Answer = tuple[NDArray[np.float32], NDArray[np.uint8]]
-"""Log-odds of any defect, `H x W`, before calibration; place of the likeliest defect class among the class ids in
-ascending order, 0 and up, `H x W`."""
-
-Look = Callable[[NDArray[np.uint8]], Answer]
-"""`H x W x 3` RGB, sides multiples of the network's stride, to its answer."""
 
 
 class Answering(nn.Module):
@@ -29,7 +18,7 @@ class Answering(nn.Module):
         self.network = network
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """What `Answer` says; `picture` as the camera gave it, 0 to 255."""
+        """What `segmentation.looking.Answer` says; `picture` as the camera gave it, 0 to 255."""
         x = picture.permute(0, 3, 1, 2).float() / 127.5 - 1.0  # channels last without a copy
         logits = self.network(x)[0].float()
         defects = logits[1:]

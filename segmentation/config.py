@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from qc.errors import InvalidInput
-from segmentation.losses import parse_loss
 
 LIGHT = "light"
 """The encoder of a network of our own that keeps stride 2 and has no weights to start from (`networks/light.py`)."""
@@ -96,6 +95,8 @@ class TrainConfig:
             raise InvalidInput(f"instance_power must lie in [0, 1], not {self.instance_power}")
         if self.ignore_band_px < 0:
             raise InvalidInput(f"ignore_band_px must be at least 0, not {self.ignore_band_px}")
+        from segmentation.losses import parse_loss  # needs torch, which whoever only inspects has not
+
         parse_loss(self.loss)
 
 

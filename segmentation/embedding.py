@@ -7,17 +7,13 @@ bytes a pixel, and not 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segmentation.answering import Answer, Answering
+from segmentation.answering import Answering
 
 FINE, COARSE = 3, 4
 """Places of the two stages among the encoder's outputs, which begin at stride 1."""
@@ -48,15 +44,3 @@ def cells(features: list[Tensor]) -> Tensor:
     if len(features) <= COARSE:
         return fine
     return torch.cat([F.avg_pool2d(fine, 2), features[COARSE]], dim=1)
-
-
-@dataclass(frozen=True, slots=True)
-class DescribingLook:
-    """A look that can say more than its answer: `look.see(window)` gives the cells as well."""
-
-    see: Callable[[NDArray[np.uint8]], tuple[NDArray[Any], ...]]
-    """A window to log-odds, class places, and cells `C x h x w` (none where the network has no such encoder)."""
-
-    def __call__(self, window: NDArray[np.uint8]) -> Answer:
-        log_odds, place, *_ = self.see(window)
-        return log_odds, place

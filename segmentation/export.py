@@ -14,8 +14,9 @@ from segmentation.config import network_config
 from segmentation.model import CARD, load_network, refuse_foreign, replace_folder
 from segmentation.parity import Picture, Progress, compare_verdicts, refusal
 from segmentation.runtimes import FILES, open_look, write
-from segmentation.segmenter import from_card, torch_look
+from segmentation.segmenter import from_card
 from segmentation.tiled import SMALLEST_PX
+from segmentation.torch_look import torch_look
 
 FORMATS = ("onnx", "openvino")
 

@@ -27,11 +27,12 @@ from qc.dataset import IGNORE, DataSet, Sample
 from qc.defects import Blob, find_blobs
 from qc.errors import InvalidInput
 from qc.ports import Segmentation
-from segmentation.answering import Answer, Look
 from segmentation.first_look import CELL_PX, FEATURES, SURELY, FirstLook, Floats, features, interest, widened
+from segmentation.looking import Answer, Look
 from segmentation.matching import SHARE, SPECK_PX
 from segmentation.model import load_network
-from segmentation.segmenter import FrameSegmenter, from_card, torch_look
+from segmentation.segmenter import FrameSegmenter, from_card
+from segmentation.torch_look import torch_look
 
 LEVEL = 0.95
 LEAST_SAVED = 0.2

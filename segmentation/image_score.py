@@ -17,11 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from qc.defects import DOUBT, logit, probability
 from qc.ports import Segmentation
-from segmentation.metrics import average_precision
 
 Floats = NDArray[np.float64]
 
@@ -159,6 +157,8 @@ def choose(
 
 def _order(scores: Floats, defective: NDArray[np.bool_]) -> float:
     """Average precision."""
+    from segmentation.metrics import average_precision  # only whoever trains has it
+
     return average_precision(scores, defective, np.ones(len(scores)))
 
 
@@ -169,6 +169,8 @@ def fit(numbers: Floats, defective: NDArray[np.bool_]) -> ImageScore:
         Ridge regression (le Cessie, van Houwelingen 1992, doi:10.2307/2347628), with the surest pixel's own log-odds
         where ridge has zero. Differs in that the two kinds of images weigh the same.
     """
+    from scipy.optimize import minimize  # 60 MB that whoever only inspects can spare
+
     start = np.array([*AS_SUREST, 0.0])
     inputs = np.concatenate([numbers, np.ones((len(numbers), 1))], axis=1)
     share = float(np.clip(defective.mean(), 1e-9, 1 - 1e-9))

@@ -37,7 +37,8 @@ from segmentation.networks import Network, build
 from segmentation.novelty import Novelty
 from segmentation.novelty import load as load_novelty
 from segmentation.novelty import save as save_novelty
-from segmentation.segmenter import FrameSegmenter, from_card, torch_look
+from segmentation.segmenter import FrameSegmenter, from_card
+from segmentation.torch_look import torch_look
 
 FORMAT = 1
 """Version of the model folder's layout."""

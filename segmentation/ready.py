@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 from qc.dataset import IGNORE, Sample
 from qc.errors import Conflict, InvalidInput
 from qc.frame import camera_bits
-from segmentation.answering import Look
+from segmentation.looking import Look
 from segmentation.model import load_network, load_segmenter, read_card, read_first_look, read_novelty, replace_folder
 from segmentation.parity import Picture, compare_all, pixels_of, refusal
 from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write
 from segmentation.samples import carried
-from segmentation.segmenter import FrameSegmenter, from_card, torch_look
+from segmentation.segmenter import FrameSegmenter, from_card
 from segmentation.tiled import look_at, window_inside
+from segmentation.torch_look import torch_look
 
 CARD = "ready.json"
 

@@ -1,11 +1,13 @@
-"""What can compute a network: torch, ONNX Runtime, OpenVINO. Writing the network for each, and putting it to work."""
+"""What can compute a network: torch, ONNX Runtime, OpenVINO. Writing the network for each.
+
+`segmentation.looking` puts what is written to work.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import logging
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,15 +18,15 @@ import torch
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
-from segmentation.answering import Answering, Look
-from segmentation.embedding import AnsweringWithCells, DescribingLook, describes
+from segmentation.answering import Answering
+from segmentation.embedding import AnsweringWithCells, describes
+from segmentation.looking import FILES as FILES
+from segmentation.looking import open_look as open_look
 from segmentation.networks import Network
 
 RUNTIMES = ("torch", "onnx", "openvino", "openvino-bf16", "openvino-int8")
 EXACT = ("torch", "onnx", "openvino")
 """These compute in float32; the others round, and need more proof that no verdict changes."""
-
-FILES = {"onnx": "model.onnx", "openvino": "model.xml", "openvino-bf16": "model.xml", "openvino-int8": "int8.xml"}
 
 CALIBRATION_PX = 512
 """Side of the windows from which the ranges of the 8-bit network are read."""
@@ -136,58 +138,3 @@ def _quietly() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
-
-
-def open_look(name: str, folder: Path, *, threads: int | None = None) -> Look:
-    """What `write` has written, at work. Several threads may look at once.
-
-    Args:
-        name: one of `RUNTIMES` except torch.
-        folder: where the files are.
-        threads: CPU threads for one window; None: as many as torch uses.
-
-    Raises:
-        InvalidInput: no such runtime, or its files are not there or damaged.
-    """
-    if name not in FILES:
-        raise InvalidInput(f"the runtime must be one of {sorted(FILES)}, not {name!r}")
-    path, count = folder / FILES[name], threads or torch.get_num_threads()
-    if not path.is_file():
-        raise InvalidInput(f"{folder} holds no model for {name}; make it ready again")
-    try:
-        return _onnx(path, count) if name == "onnx" else _openvino(path, name, count)
-    except RuntimeError as error:
-        raise InvalidInput(f"{path} is damaged ({error}); make it ready again") from error
-
-
-def _onnx(path: Path, threads: int) -> Look:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def see(window: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-        return tuple(session.run(None, {"picture": window[None]}))
-
-    return DescribingLook(see)
-
-
-def _openvino(path: Path, name: str, threads: int) -> Look:
-    import openvino
-
-    precision = "bf16" if name == "openvino-bf16" else "f32"
-    how = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(path, "CPU", how)
-    own = threading.local()  # a request serves one thread at a time
-
-    planes = len(compiled.outputs)
-
-    def see(window: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
-        said = own.request.infer(window[None], share_inputs=True)
-        return tuple(said[k].copy() for k in range(planes))  # the next window overwrites the request's own
-
-    return DescribingLook(see)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from qc.defects import CLOSE, logit
@@ -17,15 +16,15 @@ from qc.geometry import Box
 from qc.ports import Segmentation
 from qc.verdict import UNKNOWN
 from segmentation import image_score, tiled
-from segmentation.answering import Answering, Look
 from segmentation.config import network_config
 from segmentation.cover import cover
-from segmentation.embedding import AnsweringWithCells, DescribingLook, describes
 from segmentation.first_look import CELL_PX, SURELY, FirstLook, beyond, mark
 from segmentation.image_score import ImageScore
-from segmentation.networks import Network
-from segmentation.novelty import Novelty
+from segmentation.looking import DescribingLook, Look
 from segmentation.operating_point import calibrated
+
+if TYPE_CHECKING:
+    from segmentation.novelty import Novelty  # needs torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +168,3 @@ def from_card(
         first_look=first_look,
         image_score=image_score.from_card(card),
     )
-
-
-def torch_look(network: Network, *, device: str = "cpu", threads: int | None = None) -> Look:
-    """The network, put on `device`, as a look; `threads` for one window on the CPU, None: torch's choice."""
-    kind = AnsweringWithCells if describes(network) else Answering
-    answering = kind(cast(Any, network).to(memory_format=torch.channels_last)).eval().to(device)
-
-    def see(window: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-        if threads is not None and torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        with torch.inference_mode():
-            said = answering(torch.from_numpy(window)[None].to(device))
-            return tuple(plane.cpu().numpy() for plane in said)
-
-    return DescribingLook(see)

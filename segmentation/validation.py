@@ -22,7 +22,8 @@ from segmentation.networks import Network
 from segmentation.operating_point import Calibration, Tally, calibrated, surest
 from segmentation.plan import Plan
 from segmentation.samples import crops
-from segmentation.segmenter import FrameSegmenter, torch_look
+from segmentation.segmenter import FrameSegmenter
+from segmentation.torch_look import torch_look
 
 LOOK_PX = 12_000_000
 """Looks during a run stay below about ten seconds on one core."""

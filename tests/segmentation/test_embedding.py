@@ -15,7 +15,8 @@ from segmentation import tiled
 from segmentation.config import NetworkConfig
 from segmentation.networks import build, reach
 from segmentation.runtimes import open_look, write
-from segmentation.segmenter import FrameSegmenter, torch_look
+from segmentation.segmenter import FrameSegmenter
+from segmentation.torch_look import torch_look
 
 CONFIG = NetworkConfig(depth=4, decoder_channels=(8, 8, 8))
 

@@ -28,7 +28,8 @@ from segmentation.first_look import (
 from segmentation.first_look_proof import bound, check, fit, settle
 from segmentation.model import load_segmenter, model_id, with_first_look
 from segmentation.networks import build, reach
-from segmentation.segmenter import FrameSegmenter, torch_look
+from segmentation.segmenter import FrameSegmenter
+from segmentation.torch_look import torch_look
 
 
 def metal(height, width, seed=0):
