@@ -122,18 +122,18 @@ def _gain(
     variance = belief.cov[c, c] + noise
     spread = np.sqrt(variance)
     pull = belief.cov[:, c] / variance  # d x D
-    values = np.zeros(OUTCOMES)
-    for o, z in enumerate(ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES)):
-        # the same result seen in every draw
-        result = float(belief.mean[c].mean() + z * spread.mean())
-        options = [model.process.scrap]
-        for plan, ahead in zip(plans, outlooks, strict=True):
-            moved = np.einsum("rin,in->rn", ahead.response, pull)
-            after = replace(ahead, cov=ahead.cov - moved[:, None] * moved[None, :] * variance)
-            shift = moved * (result - belief.mean[c])
-            if plan.v.any():
-                shift = shift - AIMED * shift.mean(axis=1, keepdims=True)
-            chances = probabilities(after, ahead.mean + shift)
-            options.append(worth(model, float(chances.mean()), cost_of(model, plan.v, belief.at, plan.run)))
-        values[o] = max(options)
-    return float(values.mean() - now)
+    # the same result seen in every draw
+    results = belief.mean[c].mean() + ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES) * spread.mean()
+    options: list[Floats] = [np.full(OUTCOMES, model.process.scrap)]
+    for plan, ahead in zip(plans, outlooks, strict=True):
+        moved = np.einsum("rin,in->rn", ahead.response, pull)
+        shifts = moved * (results[:, None, None] - belief.mean[c])  # OUTCOMES x m x D
+        if plan.v.any():
+            shifts = shifts - AIMED * shifts.mean(axis=2, keepdims=True)
+        # Every result in every draw is one more draw: all of them at once take a third of the time.
+        means = (ahead.mean + shifts).transpose(1, 0, 2).reshape(len(moved), -1)
+        cov = np.tile(ahead.cov - moved[:, None] * moved[None, :] * variance, OUTCOMES)
+        chances = probabilities(replace(ahead, cov=cov), means).reshape(OUTCOMES, -1).mean(axis=1)
+        cost = cost_of(model, plan.v, belief.at, plan.run)
+        options.append(np.array([worth(model, float(chance), cost) for chance in chances]))
+    return float(np.max(options, axis=0).mean() - now)

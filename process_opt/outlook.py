@@ -87,11 +87,7 @@ def look_ahead_each(
                 response[r, layout.coordinate[deciding[i]]] = 1.0
         after[k] = response
         response = np.einsum("ripn,ijpn->rjpn", response, carry[k])
-    chance = np.einsum("krjpn,kji->pnrki", after, t.root[at:] * ran.min(axis=1)[:, None, None])
-    if (ran.min(axis=1) != ran.max(axis=1)).any():
-        chance = np.einsum("krjpn,kji,kp->pnrki", after, t.root[at:], ran)
-    flat = chance.reshape(plans, size, rows, -1)
-    cov = np.ascontiguousarray((flat @ flat.transpose(0, 1, 3, 2)).transpose(0, 2, 3, 1))  # P x m x m x D
+    cov = _chance(after, t.root[at:], ran)
     cov += np.einsum("ripn,ispn->prsn", response, _spread(belief.cov, response))
     first = int(np.searchsorted(t.step_of, at))
     gain = _gain(model, at, first, v, states, after, ran)
@@ -194,6 +190,26 @@ def _formula(model: ProcessModel, k: int, v: Floats, x: Floats, carry: Floats, p
     return local.by_setting * on
 
 
+def _chance(after: Floats, root: Floats, ran: Floats) -> Floats:
+    """What the steps' own chance adds to the covariance of the deciding readings, `P x m x m x D`.
+
+    Args:
+        after: response to the state after each step, `T x m x d x P x D`.
+        root: square root of each step's chance, `T x d x d`.
+        ran: `T x P`, 1 where a step is run.
+    """
+    steps, rows, d, plans, size = after.shape
+    # Matrix products over all plans and draws at once; einsum takes four times as long.
+    moved = (root.transpose(0, 2, 1)[:, None] @ after.reshape(steps, rows, d, plans * size)).reshape(after.shape)
+    if (ran != 1.0).any():
+        moved *= ran[:, None, None, :, None]
+    cov = np.empty((plans, rows, rows, size))
+    for r in range(rows):
+        for s in range(r + 1):
+            cov[:, r, s] = cov[:, s, r] = np.einsum("kjpn,kjpn->pn", moved[:, r], moved[:, s])
+    return cov
+
+
 def _spread(cov: Floats, response: Floats) -> Floats:
     """`belief.cov` times the response, `d x m x P x D`."""
     return np.asarray(np.einsum("ijn,sjpn->ispn", cov, response))
@@ -203,12 +219,12 @@ def _gain(model: ProcessModel, at: int, first: int, v: Floats, states: Floats, a
     """Response of the deciding readings to each remaining setting, `m x q x P x D`."""
     slopes = model.tables.slopes
     q = len(model.tables.step_of) - first
-    out = np.zeros((q, after.shape[1], after.shape[3], after.shape[4]))
+    shape = q, after.shape[1], after.shape[3], after.shape[4]
     begin = slopes.since(at)
     values = slopes.values(v, begin)
     use = np.flatnonzero(values.any(axis=1))
-    if not use.size or not out.size:
-        return out.transpose(1, 0, 2, 3)
+    if not use.size or 0 in shape:
+        return np.zeros(shape).transpose(1, 0, 2, 3)
     steps = slopes.step[begin + use] - at
     pulled = np.einsum("lripn,lin->lrpn", after[steps], slopes.weight[begin + use])
     pulled *= (values[use] * ran[steps])[:, None, :, None]
@@ -216,8 +232,9 @@ def _gain(model: ProcessModel, at: int, first: int, v: Floats, states: Floats, a
     joint = np.flatnonzero(c >= 0)
     if joint.size:
         pulled[joint] *= states[steps[joint], c[joint]][:, None]
-    np.add.at(out, slopes.place[begin + use] - first, pulled)
-    return out.transpose(1, 0, 2, 3)
+    belongs = np.arange(q)[:, None] == slopes.place[begin + use] - first  # a product with it adds up each setting's own
+    added: Floats = belongs.astype(np.float64) @ pulled.reshape(len(use), -1)
+    return added.reshape(shape).transpose(1, 0, 2, 3)
 
 
 def limits(model: ProcessModel) -> tuple[Floats, Floats]:

@@ -311,7 +311,7 @@ def predict(m: Floats, p: Floats, a: Floats, b: Floats, noise: Floats) -> tuple[
 def _sandwich(a: Floats, p: Floats) -> Floats:
     """`A P A'` for each of the many; plain matrix products where `A` is shared."""
     d, n = p.shape[0], p.shape[2]
-    if a.shape[2] == 1 and n > 1:
+    if a.shape[2] == 1:
         half = (a[:, :, 0] @ p.reshape(d, d * n)).reshape(d, d, n).transpose(1, 0, 2)
         return (a[:, :, 0] @ np.ascontiguousarray(half).reshape(d, d * n)).reshape(d, d, n)
     return np.asarray(np.einsum("ikn,jkn->ijn", np.einsum("ijn,jkn->ikn", a, p), a))
@@ -323,7 +323,7 @@ def solve_each(p: Floats, b: Floats) -> Floats:
     By Cholesky, all of the many at once: several times as fast as one small matrix after the other.
     """
     d = len(p)
-    if d > MANY_STATES:
+    if d > MANY_STATES or p.shape[2] == 1:
         return np.ascontiguousarray(np.linalg.solve(p.transpose(2, 0, 1), b.transpose(2, 0, 1)).transpose(1, 2, 0))
     root = np.zeros_like(p)
     x = np.empty_like(b)
