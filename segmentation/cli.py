@@ -20,6 +20,7 @@ Progress = Callable[[float, str], None]
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this package's commands."""
+    from segmentation.edge import cli as edge_cli
     from segmentation.render import cli as render
 
     train = commands.add_parser("train", help="learn from a data set", description="DATASET -> model folder")
@@ -126,9 +127,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     money.add_argument("--prevalence", type=_share, help="share of defective parts in production")
     evaluate.set_defaults(run=_evaluate)
 
-    export = commands.add_parser("export", help="write a model for other runtimes")
+    export = commands.add_parser("export", help="write a model for other runtimes, or a folder for an IPC at the line")
     export.add_argument("model", type=Path, metavar="MODEL")
-    export.add_argument("--format", choices=("onnx", "openvino"), required=True)
+    kind = export.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--format", choices=("onnx", "openvino"))
+    kind.add_argument("--edge", action="store_true", help="all that inspects without this installation or a network")
     export.add_argument("--out", type=Path, required=True, metavar="DIR")
     export.add_argument(
         "--samples",
@@ -136,6 +139,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="DATASET",
         help="a data set whose val images are compared; default: the pictures that the model folder carries",
     )
+    edge_cli.add_options(export)
     export.set_defaults(run=_export)
     render.register(commands)
 
@@ -332,6 +336,10 @@ def _export(args: argparse.Namespace) -> int:
     samples = open_dataset(args.samples).split("val", labelled=False) if args.samples else carried(args.model)
     if not samples:
         raise InvalidInput("there is no picture to compare the verdicts on; give --samples DATASET with val images")
+    if args.edge:
+        from segmentation.edge.cli import export_folder
+
+        return export_folder(args, samples, _bar)
     with _bar("export") as progress:
         about = export(args.model, format=args.format, out=args.out, samples=samples, progress=progress)
     parity = about["compared_with_the_model"]
