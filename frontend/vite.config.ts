@@ -6,7 +6,7 @@ const server = process.env["QC_SERVER"] ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
   plugins: [react()],
-  build: { target: "es2023", chunkSizeWarningLimit: 1000 },
+  build: { target: "es2023", chunkSizeWarningLimit: 1000, modulePreload: { polyfill: false } },
   server: { proxy: { "/api": { target: server, changeOrigin: true } } },
   test: { environment: "node", include: ["src/**/*.test.ts"] },
 });

@@ -6,9 +6,10 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { ApiError } from "./api/client";
 import { App } from "./app/App";
+import { begin } from "./text/language";
 
 const theme = createTheme({
-  fontFamily: "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif",
+  fontFamily: "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif",
   primaryColor: "dark",
   defaultRadius: "sm",
   cursorType: "pointer",
@@ -36,6 +37,7 @@ const queries: QueryClient = new QueryClient({
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
+await begin();
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queries}>

@@ -68,7 +68,7 @@ def test_withdrawn_advice_is_said_above_the_parts(page, plant, in_both_modes):
         page.goto(f"{plant.address}/engineer")
         alert = page.get_by_role("alert")
         alert.get_by_text("Advice is withdrawn.").wait_for()
-        assert "71 % conformed where 93 % were promised" in alert.inner_text()
+        assert "71% conformed where 93% were promised" in alert.inner_text()
         in_both_modes(page)
 
 

@@ -1,5 +1,6 @@
 import createClient from "openapi-fetch";
 import { connection } from "./connection";
+import { text } from "../text";
 import type { paths } from "./schema";
 
 /** What the server said instead of an answer; status 0: it said nothing. */
@@ -12,8 +13,6 @@ export class ApiError extends Error {
   }
 }
 
-const AWAY = "The server cannot be reached.";
-
 /** `fetch` that tells the connection light whether anybody answered. */
 async function watched(request: Request): Promise<Response> {
   try {
@@ -23,7 +22,7 @@ async function watched(request: Request): Promise<Response> {
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     connection.answered(false);
-    throw new ApiError(0, AWAY);
+    throw new ApiError(0, text.everywhere.away);
   }
 }
 
@@ -37,5 +36,5 @@ export async function told<T>(call: Promise<Answer<T>>): Promise<T> {
   const { data, error, response } = await call;
   if (response.ok) return data as T;
   const sentence = (error as { error?: { message?: unknown } } | undefined)?.error?.message;
-  throw new ApiError(response.status, typeof sentence === "string" ? sentence : `The server answered ${response.status}.`);
+  throw new ApiError(response.status, typeof sentence === "string" ? sentence : text.everywhere.answered({ status: String(response.status) }));
 }

@@ -6,18 +6,21 @@ import type { Who } from "../api/words";
 import { InspectPage } from "../features/inspect/InspectPage";
 import { LoginPage } from "../features/login/LoginPage";
 import { text } from "../text";
+import { useLanguage } from "../text/language";
 import { Empty, Loading, waiting } from "../ui/States";
 import { Guard } from "./Guard";
+import { LanguageMenu } from "./LanguageMenu";
 import { EngineerPage, fetchBefore, LabelPage, ModelsPage, MoneyPage, ProcessPage } from "./later";
 import { pagesFor } from "./pages";
 import { Shell } from "./Shell";
 
 /** The operator's page comes first; the others of a role follow while nothing else is to do. */
 export function App() {
+  useLanguage(); // who speaks another language from now on sees all of this anew
   const session = useSession();
   const state = waiting(session);
   if (state) return <main className="login">{state}</main>;
-  return session.data ? <Inside who={session.data} /> : <LoginPage />;
+  return session.data ? <Inside who={session.data} /> : <LoginPage menu={<LanguageMenu />} />;
 }
 
 function Inside({ who }: { who: Who }) {

@@ -6,6 +6,7 @@ import { useLogOut } from "../api/session";
 import type { Who } from "../api/words";
 import { AlarmBar } from "../features/watch/AlarmBar";
 import { text } from "../text";
+import { LanguageMenu } from "./LanguageMenu";
 import { pagesFor } from "./pages";
 
 /** The frame around every page: where one is, whether what one sees is live, who one is, and what is not as usual. */
@@ -17,10 +18,10 @@ export function Shell({ who, children }: { who: Who; children: ReactNode }) {
     <div className="shell">
       <header className="top">
         <span className="brand">{text.product}</span>
-        <nav aria-label="Pages">
+        <nav aria-label={text.everywhere.pages}>
           {pagesFor(who.role).map((page) => (
             <Link key={page.path} href={page.path} aria-current={location.startsWith(page.path) ? "page" : undefined}>
-              {page.name}
+              {page.name()}
             </Link>
           ))}
         </nav>
@@ -29,8 +30,9 @@ export function Shell({ who, children }: { who: Who; children: ReactNode }) {
           {text.connection[connection]}
         </span>
         <span className="who">
-          {who.name} <span className="quiet">{who.role}</span>
+          {who.name} <span className="quiet">{text.everywhere.role[who.role as keyof typeof text.everywhere.role] ?? who.role}</span>
         </span>
+        <LanguageMenu />
         <Button variant="subtle" color="gray" size="compact-sm" onClick={() => logOut.mutate()}>
           {text.login.out}
         </Button>

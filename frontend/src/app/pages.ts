@@ -1,14 +1,14 @@
 import { text } from "../text";
 
-export type Page = { path: string; name: string; roles: readonly string[] };
+export type Page = { path: string; /** As the menu says it, in the language spoken. */ name: () => string; roles: readonly string[] };
 
 /** Who works where. The server decides what a role may do; this decides what it is shown. */
 const PAGES: readonly Page[] = [
-  { path: "/inspect", name: text.pages.inspect, roles: ["operator", "labeller", "engineer", "admin"] },
-  { path: "/engineer", name: text.pages.engineer, roles: ["engineer", "admin"] },
-  { path: "/labels", name: text.pages.label, roles: ["labeller", "engineer", "admin"] },
-  { path: "/money", name: text.pages.money, roles: ["engineer", "admin"] },
-  { path: "/models", name: text.pages.train, roles: ["engineer", "admin"] },
+  { path: "/inspect", name: () => text.pages.inspect, roles: ["operator", "labeller", "engineer", "admin"] },
+  { path: "/engineer", name: () => text.pages.engineer, roles: ["engineer", "admin"] },
+  { path: "/labels", name: () => text.pages.label, roles: ["labeller", "engineer", "admin"] },
+  { path: "/money", name: () => text.pages.money, roles: ["engineer", "admin"] },
+  { path: "/models", name: () => text.pages.train, roles: ["engineer", "admin"] },
 ];
 
 export const pagesFor = (role: string): Page[] => PAGES.filter((page) => page.roles.includes(role));

@@ -1,19 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { apart, boxOf, lookAt, pathOf, pathOfBox } from "./frame";
 import { percentScale, rangeWithZero } from "./scale";
-import { framePx, mm, screenPx, showMm, showPx, toMm, toScreen } from "./units";
+import { framePx, screenPx, toMm, toScreen } from "./units";
 
 describe("lengths", () => {
   it("become millimetres by the station's scale", () => {
     expect(toMm(framePx(200), { mmPerPx: 0.05 })).toBeCloseTo(10);
     expect(toScreen(framePx(200), { screenPxPerPx: 0.5 })).toBe(100);
-  });
-  it("are shown with the figures that mean something", () => {
-    expect(showPx(framePx(5.71))).toBe("5.7 px");
-    expect(showPx(framePx(143.2))).toBe("143 px");
-    expect(showMm(mm(0.012))).toBe("12 µm");
-    expect(showMm(mm(0.5))).toBe("0.50 mm");
-    expect(showMm(mm(12.449))).toBe("12.4 mm");
   });
 });
 

@@ -11,12 +11,3 @@ export const mm = (value: number): Mm => value as Mm;
 export const toMm = (length: FramePx, scale: { mmPerPx: number }): Mm => mm(length * scale.mmPerPx);
 export const toScreen = (length: FramePx, scale: { screenPxPerPx: number }): ScreenPx =>
   screenPx(length * scale.screenPxPerPx);
-
-/** `143 px`; one decimal below ten, where it still says something. */
-export const showPx = (length: FramePx): string => `${length < 10 ? length.toFixed(1) : Math.round(length)} px`;
-
-/** `1.24 mm`, `12.4 mm`: three figures, and micrometres below a tenth. */
-export function showMm(length: Mm): string {
-  if (length < 0.1) return `${Math.round(length * 1000)} µm`;
-  return `${length < 1 ? length.toFixed(2) : length.toPrecision(3)} mm`;
-}

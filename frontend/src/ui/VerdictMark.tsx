@@ -36,7 +36,7 @@ const ORDER: Verdict[] = ["ok", "review", "ng"];
 /** The verdict by position as well: always the same three places, one of them filled. */
 export function VerdictLamp({ verdict }: { verdict: Verdict }) {
   return (
-    <div className="lamp" role="group" aria-label={`Verdict: ${text.verdict[verdict]}`} data-verdict={verdict}>
+    <div className="lamp" role="group" aria-label={text.verdictIs({ verdict: text.verdict[verdict] })} data-verdict={verdict}>
       {ORDER.map((place) => (
         <div key={place} className="lamp-place" data-on={place === verdict} data-verdict={place} aria-hidden={place !== verdict}>
           {place === verdict && <VerdictMark verdict={place} size={28} />}

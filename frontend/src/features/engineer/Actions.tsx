@@ -1,33 +1,35 @@
 import type { Advice, Process, Recommendation } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
-import { change, figure } from "../../ui/format";
+import { text } from "../../text";
+import { change, figure, range } from "../../ui/format";
 import { beyondLimits, find } from "./readings";
 
 /** What to do: settings from nominal to new within their range, optional steps, readings. */
 export function Actions({ advice, process }: { advice: Advice; process: Process }) {
+  const words = text.engineer;
   const settings = Object.entries(advice.settings);
   if (settings.length + advice.run.length + advice.measure.length === 0) return null;
   return (
     <section>
-      <h3>What to do</h3>
+      <h3>{words.toDo}</h3>
       {advice.run.length > 0 && (
         <p>
-          Run <strong>{advice.run.join(", ")}</strong> (optional step{advice.run.length > 1 ? "s" : ""})
+          <strong>{words.run({ count: advice.run.length, steps: advice.run.join(", ") })}</strong>
         </p>
       )}
       {advice.measure.length > 0 && (
         <p>
-          Measure <strong>{advice.measure.join(", ")}</strong> before deciding
+          <strong>{words.measureFirst({ readings: advice.measure.join(", ") })}</strong>
         </p>
       )}
       {settings.length > 0 && (
         <table className="settings">
           <thead>
             <tr>
-              <th scope="col">Setting</th>
-              <th scope="col">Nominal</th>
-              <th scope="col">New</th>
-              <th scope="col">Within its range</th>
+              <th scope="col">{words.setting}</th>
+              <th scope="col">{words.nominal}</th>
+              <th scope="col">{words.new}</th>
+              <th scope="col">{words.withinRange}</th>
             </tr>
           </thead>
           <tbody>
@@ -47,7 +49,7 @@ export function Actions({ advice, process }: { advice: Advice; process: Process 
                   </td>
                   <td>
                     <svg className="range" viewBox="0 0 100 10" preserveAspectRatio="none" role="img"
-                      aria-label={`${figure(setting.low)} to ${figure(setting.high)} ${setting.unit ?? ""}`}>
+                      aria-label={`${range(figure(setting.low), figure(setting.high))} ${setting.unit ?? ""}`}>
                       <path d="M0 5H100" stroke="var(--bar)" strokeWidth="2" vectorEffect="non-scaling-stroke" />
                       <path d={`M${at(setting.nominal)} 1V9`} stroke="var(--quiet)" strokeWidth="2" vectorEffect="non-scaling-stroke" />
                       <path d={`M${at(setting.nominal)} 5H${at(value)}`} stroke="var(--mark)" strokeWidth="4" vectorEffect="non-scaling-stroke" />
@@ -65,22 +67,23 @@ export function Actions({ advice, process }: { advice: Advice; process: Process 
 
 /** Readings of the part that left their limits: what the alarm rests on. */
 export function Readings({ recommendation, process }: { recommendation: Recommendation; process: Process }) {
+  const words = text.engineer;
   const beyond = beyondLimits(process, recommendation.request.observed ?? {});
   return (
     <section>
-      <h3>Readings beyond their limits</h3>
-      {beyond.length === 0 && <p className="quiet">None so far; the forecast alone calls for a decision.</p>}
+      <h3>{words.beyond}</h3>
+      {beyond.length === 0 && <p className="quiet">{words.noneBeyond}</p>}
       {beyond.length > 0 && (
         <ul className="readings">
           {beyond.slice(0, 8).map((reading) => (
             <li key={reading.name}>
               <strong>{reading.name}</strong> {figure(reading.value)} {reading.unit}{" "}
               <span className="beyond">
-                {reading.above ? "▲" : "▼"} {change(reading.by)} {reading.above ? "over" : "under"} {figure(reading.limit)}
+                {reading.above ? "▲" : "▼"} {(reading.above ? words.over : words.under)({ by: change(reading.by), limit: figure(reading.limit) })}
               </span>
             </li>
           ))}
-          {beyond.length > 8 && <li className="quiet">and {beyond.length - 8} more</li>}
+          {beyond.length > 8 && <li className="quiet">{words.moreBeyond({ count: beyond.length - 8 })}</li>}
         </ul>
       )}
     </section>

@@ -25,7 +25,7 @@ export function CapabilityPanel({ told, conformance }: { told: BeforeAndAfter; c
         <table className="table capability">
           <thead>
             <tr>
-              <th scope="col">{words.figure}</th>
+              <th scope="col">{text.train.figure}</th>
               {columns.map((column) => (
                 <th key={column.name} scope="col">
                   {column.name}
@@ -50,7 +50,7 @@ export function CapabilityPanel({ told, conformance }: { told: BeforeAndAfter; c
                 <th scope="col">{words.reading}</th>
                 {columns.map((column) => (
                   <th key={column.name} scope="col">
-                    {column.name}: Cpk, Ppk, {words.within.toLowerCase()}
+                    {words.indices({ name: column.name })}
                   </th>
                 ))}
               </tr>
@@ -70,7 +70,7 @@ export function CapabilityPanel({ told, conformance }: { told: BeforeAndAfter; c
           </table>
           {readings.length > shown.length && (
             <Button variant="default" size="xs" onClick={() => setAll(true)}>
-              {words.moreReadings(readings.length - shown.length)}
+              {words.moreReadings({ count: readings.length - shown.length })}
             </Button>
           )}
         </>

@@ -1,8 +1,10 @@
 import type { Advice, Process } from "../../api/words";
+import { text } from "../../text";
 import { percent } from "../../ui/format";
 
 /** The steps in order; the height is each step's share of the deviation, the mark is where the part stands now. */
 export function Causes({ advice, process }: { advice: Advice; process: Process }) {
+  const words = text.engineer;
   const share = new Map(advice.causes.map((cause) => [cause.step, cause.share]));
   const most = Math.max(0.01, ...share.values());
   const now = process.steps.findIndex((step) => step.name === advice.at);
@@ -10,7 +12,7 @@ export function Causes({ advice, process }: { advice: Advice; process: Process }
   const width = 100 / process.steps.length;
   return (
     <div className="causes">
-      <svg viewBox="0 0 100 30" preserveAspectRatio="none" role="img" aria-label={`Causes: ${named.map((c) => `${c.step} ${percent(c.share)}`).join(", ")}`}>
+      <svg viewBox="0 0 100 30" preserveAspectRatio="none" role="img" aria-label={words.causes({ causes: named.map((c) => `${c.step} ${percent(c.share)}`).join(", ") })}>
         {process.steps.map((step, place) => {
           const height = (24 * (share.get(step.name) ?? 0)) / most;
           const x = place * width;
@@ -27,7 +29,7 @@ export function Causes({ advice, process }: { advice: Advice; process: Process }
       </svg>
       <div className="causes-ends">
         <span>{process.steps[0]?.name}</span>
-        <span className="causes-now">blue line: now before {advice.at}</span>
+        <span className="causes-now">{words.causesNow({ step: advice.at })}</span>
         <span>{process.steps.at(-1)?.name}</span>
       </div>
       <ul>
@@ -36,7 +38,7 @@ export function Causes({ advice, process }: { advice: Advice; process: Process }
             <strong>{percent(cause.share)}</strong> {cause.step}
           </li>
         ))}
-        {named.length === 0 && <li className="quiet">No single step stands out.</li>}
+        {named.length === 0 && <li className="quiet">{words.noCause}</li>}
       </ul>
     </div>
   );

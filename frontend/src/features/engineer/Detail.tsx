@@ -11,8 +11,6 @@ import { Probability } from "./Probability";
 import { fate } from "./readings";
 import { WhatIf } from "./WhatIf";
 
-const FATE = { in: "Finished within specification", out: "Finished outside of specification", scrapped: "Scrapped", unknown: "Finished; not measured" };
-
 type Props = {
   recommendation: Recommendation;
   process: Process;
@@ -29,14 +27,16 @@ type Props = {
 export function Detail({ recommendation, process, name, all, choose, unknown }: Props) {
   const may = useIsEngineer();
   const { answer: advice, outcome } = recommendation;
-  const named = text.engineer.plan;
+  const words = text.engineer;
+  const named = words.plan;
+  const came = outcome && words.fate[fate(process, outcome)];
   const plans = [
     ...(advice.decision === "abstain"
       ? []
       : [{ name: named[advice.decision], chosen: true, chance: advice.decision === "scrap" ? null : advice.p_conform,
           interval: advice.p_conform_interval, value: advice.expected_value }]),
     ...advice.alternatives.map((other) => ({
-      name: other.decision ? named[other.decision] : text.engineer.anotherPlan,
+      name: other.decision ? named[other.decision] : words.anotherPlan,
       chosen: false,
       chance: other.p_conform ?? null,
       interval: other.p_conform_interval ?? null,
@@ -44,26 +44,25 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
     })),
   ];
   return (
-    <article className="detail" tabIndex={0} aria-label={`Recommendation for ${recommendation.part}`}>
+    <article className="detail" tabIndex={0} aria-label={words.detail({ part: recommendation.part })}>
       <header>
         <DecisionMark decision={advice.decision} large />
         <div>
           <h1>{recommendation.part}</h1>
           <span className="quiet">
-            before {recommendation.at} · {dayAndTime(recommendation.asked_at)}
-            {recommendation.request.batch && ` · batch ${recommendation.request.batch}`} · model {shortId(advice.model)}
+            {words.before({ step: recommendation.at })} · {dayAndTime(recommendation.asked_at)}
+            {recommendation.request.batch && ` · ${words.batch({ batch: recommendation.request.batch })}`} · {text.everywhere.model({ id: shortId(advice.model) })}
           </span>
         </div>
-        {outcome && (
+        {outcome && came && (
           <p className="fate" data-fate={fate(process, outcome)} role="status">
-            {FATE[fate(process, outcome)]}
-            {outcome.scrapped_at && ` at ${outcome.scrapped_at}`}
+            {outcome.scrapped_at ? words.fateAt({ fate: came, step: outcome.scrapped_at }) : came}
           </p>
         )}
       </header>
       {all.length > 1 && (
-        <nav className="plans" aria-label="Plans for this part">
-          Asked at
+        <nav className="plans" aria-label={words.plansOf}>
+          {words.askedAt}
           {all.toReversed().map((one) => (
             <button key={one.id} type="button" aria-current={one.id === recommendation.id} onClick={() => choose(one.id)}>
               {one.at}
@@ -75,11 +74,11 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
       <div className="detail-columns">
         <div>
           <section>
-            <h3>Chance to finish within specification</h3>
+            <h3>{words.chance}</h3>
             <Probability chance={advice.p_conform} interval={advice.p_conform_interval} escape={money(process.part.escape, process.currency)} />
           </section>
           <section>
-            <h3>{text.engineer.plans}</h3>
+            <h3>{words.plans}</h3>
             <PlanTable plans={plans} currency={process.currency} />
           </section>
           <Actions advice={advice} process={process} />
@@ -87,7 +86,7 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
         </div>
         <div>
           <section>
-            <h3>Which step made it so</h3>
+            <h3>{words.whichStep}</h3>
             <Causes advice={advice} process={process} />
           </section>
           <Readings recommendation={recommendation} process={process} />

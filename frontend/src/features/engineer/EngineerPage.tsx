@@ -11,6 +11,7 @@ import { DecisionMark } from "./DecisionMark";
 import { Detail } from "./Detail";
 import { known } from "./known";
 import { KnownPanel } from "./KnownPanel";
+import { NoProcess } from "./NoProcess";
 import { SummaryCards } from "./SummaryCards";
 
 const DECISIONS: Decision[] = ["correct", "scrap", "measure", "abstain", "continue"];
@@ -42,18 +43,19 @@ export function EngineerPage({ id }: { id?: string | undefined }) {
 
   const state = waiting(processes) ?? (name === undefined ? null : (waiting(process) ?? waiting(list)));
   if (state) return state;
-  if (name === undefined) return <Empty title={text.engineer.none}>{text.engineer.noneHelp}</Empty>;
+  if (name === undefined) return <NoProcess />;
+  const words = text.engineer;
   return (
     <div className="engineer">
       {summary.data && <SummaryCards summary={summary.data} />}
       {process.data && <KnownPanel name={process.data.name} report={process.data.report} />}
       <div className="engineer-body">
-        <section className="list" aria-label="Recommendations, newest first">
+        <section className="list" aria-label={words.list}>
           <div className="list-head">
-            <NativeSelect size="xs" aria-label="Process" value={name} data={(processes.data?.items ?? []).map((item) => item.name)}
+            <NativeSelect size="xs" aria-label={words.process} value={name} data={(processes.data?.items ?? []).map((item) => item.name)}
               onChange={(event) => setWanted(event.currentTarget.value)} />
-            <NativeSelect size="xs" aria-label="Decision" value={decision} onChange={(event) => setDecision(event.currentTarget.value as Decision | "")}
-              data={[{ value: "", label: "All decisions" }, ...DECISIONS.map((value) => ({ value, label: text.engineer.decision[value] }))]} />
+            <NativeSelect size="xs" aria-label={words.whichDecision} value={decision} onChange={(event) => setDecision(event.currentTarget.value as Decision | "")}
+              data={[{ value: "", label: words.allDecisions }, ...DECISIONS.map((value) => ({ value, label: words.decision[value] }))]} />
           </div>
           <ul>
             {parts.map((item) => (
@@ -81,7 +83,7 @@ export function EngineerPage({ id }: { id?: string | undefined }) {
           <Detail recommendation={shown} process={process.data.process} name={process.data.name} all={items.filter((item) => item.part === shown.part)}
             unknown={known(process.data.report).notIdentified} choose={(chosen) => go(`/engineer/${chosen}`, { replace: true })} />
         ) : (
-          <Empty title={text.engineer.emptyTitle}>{text.engineer.empty}</Empty>
+          <Empty title={words.emptyTitle}>{words.empty}</Empty>
         )}
       </div>
     </div>

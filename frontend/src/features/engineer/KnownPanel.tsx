@@ -1,6 +1,6 @@
 import { Link } from "wouter";
 import { text } from "../../text";
-import { percent } from "../../ui/format";
+import { fixed, percent } from "../../ui/format";
 import { type Known, known } from "./known";
 
 type Props = { name: string; report: Readonly<Record<string, unknown>> };
@@ -14,7 +14,7 @@ export function KnownPanel({ name, report }: Props) {
     <section className="known" aria-label={words.title}>
       {promises?.withdrawn && (
         <p role="alert" className="withdrawn">
-          <strong>{words.withdrawn}</strong> {words.withdrawnWhy(promises.finished, percent(promises.promised), percent(promises.kept))}
+          <strong>{words.withdrawn}</strong> {words.withdrawnWhy({ n: promises.finished, promised: percent(promises.promised), kept: percent(promises.kept) })}
         </p>
       )}
       <Link href={`/engineer/process/${encodeURIComponent(name)}`}>{words.title}</Link> <span className="quiet">{inShort(told)}</span>
@@ -26,10 +26,10 @@ export function KnownPanel({ name, report }: Props) {
 function inShort({ settings, notIdentified, drifting, leastCpk, promises }: Known): string {
   const words = text.known;
   return [
-    settings > 0 && words.shortIdentified(settings - notIdentified.length, settings),
-    words.shortDrift(drifting.length),
-    leastCpk !== null && words.shortCpk(leastCpk.toFixed(2)),
-    promises && words.shortPromises(percent(promises.promised), percent(promises.kept)),
+    settings > 0 && words.shortIdentified({ n: settings - notIdentified.length, all: settings }),
+    drifting.length === 0 ? words.shortNoDrift : words.shortDrift({ count: drifting.length }),
+    leastCpk !== null && words.shortCpk({ cpk: fixed(leastCpk, 2) }),
+    promises && words.shortPromises({ promised: percent(promises.promised), kept: percent(promises.kept) }),
   ]
     .filter(Boolean)
     .join(" · ");

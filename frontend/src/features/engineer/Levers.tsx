@@ -3,7 +3,7 @@ import { useState } from "react";
 import type { Lever, Levers as Told, Process } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
-import { change, count, figure, money } from "../../ui/format";
+import { change, figure, money } from "../../ui/format";
 import { byStrength, farthest, ticks } from "./levers";
 import { find, unitOf } from "./readings";
 
@@ -47,7 +47,7 @@ export function LeverForest({ levers, process }: { levers: Told; process: Proces
       </table>
       {!all && known.length > FIRST && (
         <Button variant="default" size="xs" onClick={() => setAll(true)}>
-          {words.moreLevers(known.length - FIRST)}
+          {words.moreLevers({ count: known.length - FIRST })}
         </Button>
       )}
     </>
@@ -89,7 +89,7 @@ export function UnknownLevers({ levers, process }: { levers: Told; process: Proc
                   <td>
                     {figure(Number(lever.dither_sd.toPrecision(3)))} {find(process, lever.setting)?.setting?.unit}
                   </td>
-                  <td>{count(lever.dither_parts ?? 0, "part")}</td>
+                  <td>{words.partCount({ count: lever.dither_parts ?? 0 })}</td>
                   <td>{money(lever.dither_cost ?? 0, levers.currency)}</td>
                 </>
               )}
@@ -137,7 +137,7 @@ function Effect({ lever }: { lever: Lever }) {
   if (!lever.reading) return <span className="quiet">{text.process.nothing}</span>;
   return (
     <>
-      <strong>{short(lever.effect)}</strong> <span className="quiet">({short(lever.effect_low)} to {short(lever.effect_high)}) {text.process.on} {lever.reading}</span>
+      <strong>{short(lever.effect)}</strong> <span className="quiet">{text.process.onReading({ low: short(lever.effect_low), high: short(lever.effect_high), reading: lever.reading })}</span>
     </>
   );
 }
@@ -147,5 +147,5 @@ function own(lever: Lever, process: Process): string {
   const [low = lever.to_high, high = lever.to_high] = lever.to_high_90 ?? [];
   const short = (value: number) => change(Number(value.toPrecision(2)));
   const unit = unitOf(process, lever.acts_on);
-  return text.process.ownEffect(`${short(lever.to_high)}${unit && ` ${unit}`}`, short(low), short(high), lever.acts_on) + (lever.bent ? `; ${text.process.bent}` : "");
+  return text.process.ownEffect({ by: `${short(lever.to_high)}${unit && ` ${unit}`}`, low: short(low), high: short(high), what: lever.acts_on }) + (lever.bent ? `; ${text.process.bent}` : "");
 }

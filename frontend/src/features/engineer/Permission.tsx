@@ -19,7 +19,7 @@ export function Permission({ recommendation, process, newest }: Props) {
     <section className="permission" data-state={permission.state} aria-label={words.title}>
       <h3>{words.title}</h3>
       <p>
-        <strong>{words.state[permission.state]}</strong> {permission.state === "waiting" && words.before(permission.steps.join(", "))}
+        <strong>{words.state[permission.state]}</strong> {permission.state === "waiting" && words.before({ steps: permission.steps.join(", ") })}
       </p>
       <ul className="readings">
         {permission.said.map((word) => (

@@ -4,10 +4,11 @@ import { useCapability, useExploring, useLevers, useProcess, useProcesses, usePr
 import type { Process } from "../../api/words";
 import { text } from "../../text";
 import { change, shortId } from "../../ui/format";
-import { Empty, waiting } from "../../ui/States";
+import { waiting } from "../../ui/States";
 import { CapabilityPanel } from "./CapabilityPanel";
 import { type Known, known } from "./known";
 import { LeverForest, UnknownLevers } from "./Levers";
+import { NoProcess } from "./NoProcess";
 import { Panel } from "./Panel";
 import { PromisesPanel } from "./PromisesPanel";
 import { ExploringPanel, TrialResult, TrialRule } from "./Trial";
@@ -20,14 +21,14 @@ export function ProcessPage({ name: wanted }: { name?: string | undefined }) {
   const process = useProcess(name);
   const state = waiting(processes) ?? (name === undefined ? null : waiting(process));
   if (state) return state;
-  if (name === undefined || !process.data) return <Empty title={text.engineer.none}>{text.engineer.noneHelp}</Empty>;
+  if (name === undefined || !process.data) return <NoProcess />;
   const told = known(process.data.report);
   const words = text.process;
   return (
     <div className="page process">
       <header>
         <h1>{name}</h1>
-        <span className="quiet">{words.fitted(told.parts, shortId(process.data.model))}</span>
+        <span className="quiet">{[told.parts !== null && words.fitted({ parts: told.parts }), text.everywhere.model({ id: shortId(process.data.model) })].filter(Boolean).join(", ")}</span>
         {(processes.data?.items.length ?? 0) > 1 && (
           <NativeSelect size="xs" aria-label={words.choose} value={name} data={(processes.data?.items ?? []).map((item) => item.name)}
             onChange={(event) => go(`/engineer/process/${event.currentTarget.value}`)} />

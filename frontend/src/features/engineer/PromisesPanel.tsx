@@ -1,7 +1,7 @@
 import type { Decision, Kept, Promises } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
-import { figure, percent } from "../../ui/format";
+import { figure, fixed, percent } from "../../ui/format";
 import { DecisionMark } from "./DecisionMark";
 
 /** Whether advice stands as promised, is widened or withdrawn, and what speaks for it: promised beside kept. */
@@ -15,10 +15,10 @@ export function PromisesPanel({ promises, coverage }: { promises: Promises; cove
       <p className="promise-state" data-state={state}>
         <strong>{words.state[state]}.</strong> {words.stateHelp[state]}
       </p>
-      {since.promised !== null && since.kept !== null && <p>{words.since(since.finished, percent(since.promised), percent(since.kept))}</p>}
-      {since.finished > 0 && <p className="quiet">{words.bet(promises.evidence.toFixed(1), String(promises.needed))}</p>}
-      {wider.length > 0 && <p className="quiet">{words.wider(wider.join(", "))}</p>}
-      {coverage && <p className="quiet">{words.coverage(percent(coverage.fitted), percent(coverage.widened))}</p>}
+      {since.promised !== null && since.kept !== null && <p>{words.since({ n: since.finished, promised: percent(since.promised), kept: percent(since.kept) })}</p>}
+      {since.finished > 0 && <p className="quiet">{words.bet({ has: fixed(promises.evidence, 1), needed: promises.needed })}</p>}
+      {wider.length > 0 && <p className="quiet">{words.wider({ what: wider.join(", ") })}</p>}
+      {coverage && <p className="quiet">{words.coverage({ fitted: percent(coverage.fitted), widened: percent(coverage.widened) })}</p>}
       {promises.decisions.length === 0 ? (
         <p className="quiet">{words.noAdvice}</p>
       ) : (
@@ -28,7 +28,7 @@ export function PromisesPanel({ promises, coverage }: { promises: Promises; cove
               <th scope="col">{words.advice}</th>
               <th scope="col">{words.told}</th>
               <th scope="col">{words.done}</th>
-              <th scope="col">{words.drawn(percent(low))}</th>
+              <th scope="col">{words.drawn({ low: percent(low) })}</th>
             </tr>
           </thead>
           <tbody>
@@ -39,7 +39,7 @@ export function PromisesPanel({ promises, coverage }: { promises: Promises; cove
                 </th>
                 <td>{one.advised}</td>
                 <td>
-                  {one.followed} <span className="quiet">of {one.known}</span>
+                  {text.everywhere.of({ n: one.followed, all: one.known })}
                 </td>
                 <td>
                   {one.decision === "correct" || one.decision === "continue" ? <Drawn kept={one} low={low} /> : <span className="quiet">{words.noPromise}</span>}
@@ -49,7 +49,7 @@ export function PromisesPanel({ promises, coverage }: { promises: Promises; cove
             {promises.chances.map((one) => (
               <tr key={one.low_end}>
                 <th scope="row" colSpan={3}>
-                  {words.chance} {percent(one.low_end)} to {percent(one.high_end)}
+                  {words.chance({ low: percent(one.low_end), high: percent(one.high_end) })}
                 </th>
                 <td>
                   <Drawn kept={one} low={low} />
@@ -76,7 +76,7 @@ function Drawn({ kept, low: from }: { kept: Kept; low: number }) {
         <path className="point" d={`M${at(share)} 8h0`} />
         <path className="promise" d={`M${at(promised)} 0V16`} />
       </svg>
-      <span className="kept-words">{text.process.keptOf(percent(promised), percent(share), percent(low), percent(high), kept.parts)}</span>
+      <span className="kept-words">{text.process.keptOf({ promised: percent(promised), kept: percent(share), low: percent(low), high: percent(high), n: kept.parts })}</span>
     </>
   );
 }

@@ -1,7 +1,7 @@
 import type { Expected } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
-import { figure } from "../../ui/format";
+import { figure, range } from "../../ui/format";
 
 type Reading = Expected["path"][number]["readings"][string];
 
@@ -17,7 +17,7 @@ export function ReadingBands({ path, deciding }: { path: Expected["path"]; decid
       <Bands rows={all.filter((one) => deciding.includes(one.name))} />
       {others.length > 0 && (
         <details>
-          <summary>{words.allReadings(others.length)}</summary>
+          <summary>{words.allReadings({ n: others.length })}</summary>
           <Bands rows={others} />
         </details>
       )}
@@ -38,7 +38,7 @@ function Bands({ rows }: { rows: readonly { name: string; reading: Reading }[] }
             <td className={outside(reading) ? "beyond" : undefined}>
               {figure(reading.mean)} {reading.unit}{" "}
               <span className="quiet">
-                ({figure(reading.low)} to {figure(reading.high)})
+                ({range(figure(reading.low), figure(reading.high))})
               </span>
             </td>
           </tr>

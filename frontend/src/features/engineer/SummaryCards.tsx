@@ -8,11 +8,12 @@ export function SummaryCards({ summary }: { summary: Summary }) {
   const { money: sums } = summary;
   const eur = (amount: number) => money(amount, sums.currency);
   const words = text.engineer;
+  const { of } = text.everywhere;
   const cards = [
-    { name: words.followed, figure: `${summary.followed} of ${summary.recommended}`, how: "Parts with a recommendation and a known outcome, and of these the ones with which was done what was advised." },
-    { name: words.saved, figure: `${summary.finished_in_spec} of ${summary.followed}`, how: `Of the parts that followed: ${summary.finished_in_spec} within specification, ${summary.finished_out_of_spec} outside of it, ${summary.scrapped} scrapped.` },
-    { name: words.againstScrap, figure: eur(sums.saved_against_scrapping), how: `Realised ${eur(sums.realised)} less ${eur(sums.if_scrapped)}, had each part been scrapped when first asked.` },
-    { name: words.againstContinue, figure: eur(sums.saved_against_continuing), how: `Realised ${eur(sums.realised)} less ${eur(sums.if_continued_expected)}, expected had each part gone on at nominal settings.` },
+    { name: words.followed, figure: of({ n: summary.followed, all: summary.recommended }), how: words.followedHow },
+    { name: words.saved, figure: of({ n: summary.finished_in_spec, all: summary.followed }), how: words.savedHow({ inSpec: summary.finished_in_spec, outside: summary.finished_out_of_spec, scrapped: summary.scrapped }) },
+    { name: words.againstScrap, figure: eur(sums.saved_against_scrapping), how: words.scrapHow({ realised: eur(sums.realised), scrapped: eur(sums.if_scrapped) }) },
+    { name: words.againstContinue, figure: eur(sums.saved_against_continuing), how: words.continueHow({ realised: eur(sums.realised), continued: eur(sums.if_continued_expected) }) },
   ];
   return (
     <div className="cards">

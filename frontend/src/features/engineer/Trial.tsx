@@ -1,7 +1,7 @@
 import type { Exploring, Process, Worth } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
-import { money, percent } from "../../ui/format";
+import { fixed, money, percent } from "../../ui/format";
 
 type Rule = NonNullable<NonNullable<Process["serving"]>["trial"]>;
 
@@ -9,8 +9,8 @@ type Rule = NonNullable<NonNullable<Process["serving"]>["trial"]>;
 export function TrialRule({ rule, currency }: { rule: Rule | undefined; currency: string }) {
   const words = text.process;
   if (!rule) return <p>{words.trialOff}</p>;
-  const where = rule.always ? words.trialAlways : words.trialNear(money(rule.loss ?? 0, currency));
-  return <p className="quiet">{words.trialOn(rule.name ?? "1", percent(rule.share ?? 0.5), where)}</p>;
+  const where = rule.always ? words.trialAlways : words.trialNear({ money: money(rule.loss ?? 0, currency) });
+  return <p className="quiet">{words.trialOn({ name: rule.name ?? "1", share: percent(rule.share ?? 0.5), where })}</p>;
 }
 
 export function TrialResult({ worth }: { worth: Worth }) {
@@ -23,7 +23,7 @@ export function TrialResult({ worth }: { worth: Worth }) {
     [words.trialAdvised, worth.advised],
     [words.trialWaiting, worth.waiting],
     [words.trialLost, `${worth.lost["advice"] ?? 0}, ${worth.lost["usual"] ?? 0}`],
-    [words.trialEvidence, worth.evidence < 1e6 ? worth.evidence.toFixed(1) : "> 1,000,000"],
+    [words.trialEvidence, worth.evidence < 1e6 ? fixed(worth.evidence, 1) : `> ${fixed(1e6, 0)}`],
     [words.trialGained, eur(worth.gained)],
   ];
   return (
@@ -33,7 +33,7 @@ export function TrialResult({ worth }: { worth: Worth }) {
       ) : (
         <>
           <p>
-            <strong>{words.claim[(worth.claim as "better" | "worse" | null) ?? "open"]}</strong> {words.gain(eur(worth.gain), eur(worth.low), eur(worth.high))}
+            <strong>{words.claim[(worth.claim as "better" | "worse" | null) ?? "open"]}</strong> {words.gain({ gain: eur(worth.gain), low: eur(worth.low), high: eur(worth.high) })}
           </p>
           <svg className="forest-row" viewBox="0 0 100 16" preserveAspectRatio="none" aria-hidden="true" data-known="true">
             <path className="zero" d={`M${at(0)} 0V16`} />
@@ -63,10 +63,10 @@ export function ExploringPanel({ told, currency }: { told: Exploring; currency: 
     <>
       <p>
         {told.allowed && told.price !== null && told.chance !== null
-          ? words.exploreOn(money(told.price, currency), percent(told.chance), told.steps.join(", ") || words.everyStep)
+          ? words.exploreOn({ price: money(told.price, currency), chance: percent(told.chance), steps: told.steps.join(", ") || words.everyStep })
           : words.exploreOff}
       </p>
-      {(told.allowed || told.parts > 0) && <p className="quiet">{told.parts === 0 ? words.notExplored : words.explored(told.parts, money(told.expected_price, currency))}</p>}
+      {(told.allowed || told.parts > 0) && <p className="quiet">{told.parts === 0 ? words.notExplored : words.explored({ count: told.parts, price: money(told.expected_price, currency) })}</p>}
       {told.settings.length > 0 && (
         <table className="facts">
           <thead>
@@ -81,7 +81,7 @@ export function ExploringPanel({ told, currency }: { told: Exploring; currency: 
               <tr key={one.setting}>
                 <th scope="row">{one.setting}</th>
                 <td>{one.asked}</td>
-                <td>{one.identified ? `${one.told}, ${words.learnt}` : words.toldOf(one.told, told.needed)}</td>
+                <td>{one.identified ? `${one.told}, ${words.learnt}` : words.toldOf({ n: one.told, needed: told.needed })}</td>
               </tr>
             ))}
           </tbody>

@@ -74,7 +74,7 @@ function Trying({ recommendation, process, name, unknown }: Props) {
           ))}
           {!all && open.length > first && (
             <Button variant="default" size="xs" onClick={() => setAll(true)}>
-              {words.all(open.length)}
+              {words.all({ n: open.length })}
             </Button>
           )}
         </div>

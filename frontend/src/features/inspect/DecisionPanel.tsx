@@ -39,7 +39,7 @@ export function DecisionPanel({ inspection, asking, setAsking, agree, overrule, 
         <div className="decided" role="status">
           <VerdictMark verdict={decision.verdict} size={26} />
           <div>
-            <strong>{words.decided(text.verdict[decision.verdict], decision.by)}</strong>
+            <strong>{words.decided({ word: text.verdict[decision.verdict], by: decision.by })}</strong>
             <span className="quiet">
               {clock(decision.at)}
               {decision.reason && ` · ${decision.reason}`}
@@ -54,10 +54,10 @@ export function DecisionPanel({ inspection, asking, setAsking, agree, overrule, 
       ) : inspection.progress !== "done" ? null : (
         <div className="decide-buttons">
           <Button size="lg" variant="filled" color="dark" disabled={sending} onClick={agree}>
-            {doubtful ? words.accept : words.agree(text.verdict[means.agree])} <kbd>A</kbd>
+            {doubtful ? words.accept : words.agree({ word: text.verdict[means.agree] })} <kbd>A</kbd>
           </Button>
           <Button size="lg" variant="default" disabled={sending} onClick={() => setAsking(true)}>
-            {doubtful ? words.refuse : words.overrule(text.verdict[means.overrule])} <kbd>O</kbd>
+            {doubtful ? words.refuse : words.overrule({ word: text.verdict[means.overrule] })} <kbd>O</kbd>
           </Button>
         </div>
       )}
@@ -97,7 +97,7 @@ function Reason(props: { word: Word; send: (reason: string) => void; cancel: () 
         }
       }}
     >
-      <h3>{text.inspect.reasonTitle(text.verdict[props.word])}</h3>
+      <h3>{text.inspect.reasonTitle[props.word]}</h3>
       {choices.map((choice, place) => (
         <Button key={choice} variant="default" size="sm" px="xs" justify="space-between" disabled={props.sending}
           rightSection={<kbd>{place + 1}</kbd>} onClick={() => props.send(choice)}>

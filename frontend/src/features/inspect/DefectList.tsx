@@ -1,7 +1,7 @@
 import type { Defect } from "../../api/words";
-import { framePx, mm, showMm, showPx } from "../../geometry/units";
+import { framePx, mm } from "../../geometry/units";
 import { text } from "../../text";
-import { percent } from "../../ui/format";
+import { percent, showMm, showPx } from "../../ui/format";
 import { classColour } from "../../viewer/palette";
 import type { Numbered } from "./numbering";
 

@@ -56,7 +56,7 @@ export function InspectPage({ id }: { id?: string | undefined }) {
       ) : (
         (waiting(shown) ?? (shown.data && <PartPanel inspection={shown.data} busy={() => following && choose(chosen)} />))
       )}
-      <button type="button" className="help" onClick={() => setHelp(true)} aria-label="Keys">
+      <button type="button" className="help" onClick={() => setHelp(true)} aria-label={text.everywhere.keys}>
         ?
       </button>
       <KeyHelp opened={help} close={() => setHelp(false)} />

@@ -34,14 +34,14 @@ export function InspectionList(props: Props) {
       <div className="list-head">
         <NativeSelect
           size="xs"
-          aria-label="Station"
+          aria-label={words.station}
           value={filter.station ?? ""}
           onChange={(event) => setFilter(without({ ...filter, station: event.currentTarget.value }))}
           data={[{ value: "", label: words.allStations }, ...(stations.data ?? []).map((station) => station.name)]}
         />
         <NativeSelect
           size="xs"
-          aria-label="Verdict"
+          aria-label={words.verdict}
           value={filter.verdict ?? ""}
           onChange={(event) => setFilter(without({ ...filter, verdict: event.currentTarget.value as Verdict }))}
           data={[
@@ -51,7 +51,7 @@ export function InspectionList(props: Props) {
         />
         <button type="button" className="follow" aria-pressed={following} onClick={() => props.follow(!following)}>
           <span aria-hidden="true">{following ? "▶" : "❚❚"}</span>
-          {following ? words.following : `${words.paused}${props.newer ? ` · ${words.newer(props.newer)}` : ""}`}
+          {following ? words.following : `${words.paused}${props.newer ? ` · ${words.newer({ count: props.newer })}` : ""}`}
           <kbd>L</kbd>
         </button>
       </div>
@@ -63,13 +63,13 @@ export function InspectionList(props: Props) {
               <img src={pictures.thumbnail(item.id, worstImage(item.images), 128)} alt="" loading="lazy" width={56} height={44} />
               <span className="row-text">
                 <strong>{item.part}</strong>
-                <span>
-                  {item.station} · {clock(item.received_at)}
+                <span className="row-when">
+                  <span>{item.station}</span> <time dateTime={item.received_at}>{clock(item.received_at)}</time>
                 </span>
               </span>
               <span className="row-verdict" data-verdict={item.verdict ?? "none"}>
                 <Said item={item} />
-                {item.decision && <span className="row-decision">{item.decision.verdict === "ok" ? "→ OK" : "→ Not good"}</span>}
+                {item.decision && <span className="row-decision">→ {text.verdict[item.decision.verdict]}</span>}
               </span>
             </button>
           </li>

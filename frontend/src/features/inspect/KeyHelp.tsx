@@ -1,9 +1,9 @@
-import { Modal } from "@mantine/core";
 import { text } from "../../text";
+import { Dialog } from "../../ui/Dialog";
 
 export function KeyHelp({ opened, close }: { opened: boolean; close: () => void }) {
   return (
-    <Modal opened={opened} onClose={close} title="Keys" closeButtonProps={{ "aria-label": "Close" }}>
+    <Dialog opened={opened} onClose={close} title={text.everywhere.keys} closeButtonProps={{ "aria-label": text.everywhere.close }}>
       <dl className="keys">
         {text.inspect.keys.map(([key, does]) => (
           <div key={key}>
@@ -14,6 +14,6 @@ export function KeyHelp({ opened, close }: { opened: boolean; close: () => void 
           </div>
         ))}
       </dl>
-    </Modal>
+    </Dialog>
   );
 }

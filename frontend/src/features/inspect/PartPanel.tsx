@@ -3,7 +3,7 @@ import { useDecide } from "../../api/inspections";
 import type { Inspection } from "../../api/words";
 import { boxOf } from "../../geometry/frame";
 import { text } from "../../text";
-import { dayAndTime, percent, shortId } from "../../ui/format";
+import { dayAndTime, milliseconds, percent, shortId } from "../../ui/format";
 import { Empty } from "../../ui/States";
 import { useKeys } from "../../ui/useKeys";
 import { VerdictLamp } from "../../ui/VerdictMark";
@@ -96,16 +96,16 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
   );
 
   return (
-    <article className="part" aria-label={`Part ${inspection.part}`}>
+    <article className="part" aria-label={text.inspect.part({ part: inspection.part })}>
       <header className="part-head">
         {faults.length > 0 ? <FaultMark /> : verdict ? <VerdictLamp verdict={verdict} /> : <span role="status">{text.inspect.working}</span>}
         <div className="part-name">
           <h1>{inspection.part}</h1>
           <span className="quiet">
             {inspection.station} · {dayAndTime(inspection.received_at)}
-            {inspection.score !== null && ` · score ${percent(inspection.score)}`}
-            {inspection.elapsed_ms !== null && ` · ${Math.round(inspection.elapsed_ms)} ms`}
-            {inspection.model && ` · model ${shortId(inspection.model)}`}
+            {inspection.score !== null && ` · ${text.inspect.score({ score: percent(inspection.score) })}`}
+            {inspection.elapsed_ms !== null && ` · ${milliseconds(inspection.elapsed_ms)}`}
+            {inspection.model && ` · ${text.everywhere.model({ id: shortId(inspection.model) })}`}
           </span>
         </div>
       </header>
@@ -135,10 +135,10 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
             <>
               <div className="draw">
                 <button type="button" className="link" aria-pressed={filled} onClick={() => setFilled(!filled)}>
-                  Fill <kbd>F</kbd>
+                  {text.inspect.fill} <kbd>F</kbd>
                 </button>
                 <button type="button" className="link" aria-pressed={hidden} onClick={() => setHidden(!hidden)}>
-                  Hide outlines <kbd>H</kbd>
+                  {text.inspect.hide} <kbd>H</kbd>
                 </button>
               </div>
               <DefectList defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />

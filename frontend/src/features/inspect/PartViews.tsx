@@ -1,10 +1,10 @@
-import { Modal } from "@mantine/core";
 import { useEffect, useState } from "react";
 import { pictures, useInspection } from "../../api/inspections";
 import { type Part, usePart } from "../../api/parts";
 import type { Inspection } from "../../api/words";
 import { boxOf, pathOf, pathOfBox } from "../../geometry/frame";
 import { text } from "../../text";
+import { Dialog } from "../../ui/Dialog";
 import { percent } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { useKeys } from "../../ui/useKeys";
@@ -26,9 +26,9 @@ export function PartViews({ inspection }: { inspection: Inspection }) {
       <button type="button" className="link part-views" onClick={() => setOpened(true)}>
         {text.parts.title} <kbd>V</kbd>
       </button>
-      <Modal opened={opened} onClose={() => setOpened(false)} size="90%" title={`${inspection.part}: ${text.parts.title}`} closeButtonProps={{ "aria-label": text.parts.close }}>
+      <Dialog opened={opened} onClose={() => setOpened(false)} size="90%" title={`${inspection.part}: ${text.parts.title}`} closeButtonProps={{ "aria-label": text.parts.close }}>
         {opened && (waiting(part) ?? (part.data && <Side part={part.data} />))}
-      </Modal>
+      </Dialog>
     </>
   );
 }
@@ -76,7 +76,7 @@ function JoinedView({ part, n, chosen, choose }: { part: Part; n: number; chosen
   if (!view) return null;
   const own = data?.images.find((image) => image.n === view.n)?.defects ?? [];
   const share = chosen === null ? null : shareOf(part, chosen, n);
-  const name = view.view || `view ${view.n + 1}`;
+  const name = view.view || text.everywhere.view({ n: view.n + 1 });
   return (
     <figure data-share={share ?? undefined}>
       <figcaption>

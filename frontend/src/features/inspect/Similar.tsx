@@ -5,21 +5,12 @@ import { dayAndTime, percent } from "../../ui/format";
 import { Crop } from "../../viewer/Crop";
 import { around } from "./around";
 
-const words = {
-  title: "Seen before?",
-  looking: "Looking for similar defects…",
-  none: "No similar defect on another part yet.",
-  suggests: (name: string, probability: number) => `Learnt class: ${name}, ${percent(probability)}`,
-  drawn: (label: string) => (label ? `drawn as ${label}` : "labelled: no defect"),
-  decided: (word: string, reason: string) => `a person: ${word}${reason ? `, “${reason}”` : ""}`,
-  gone: "picture no longer kept",
-};
-
 /** Of a crop, in CSS pixels. */
 const WIDE = 84;
 
 /** Defects of other parts that look like the chosen one, and what was said of them. `number` is the server's count. */
 export function Similar({ id, number }: { id: string; number: number }) {
+  const words = text.similar;
   const found = useSimilar(id, number);
   return (
     <section className="similar" aria-label={words.title} aria-busy={found.isPending}>
@@ -27,7 +18,7 @@ export function Similar({ id, number }: { id: string; number: number }) {
       {found.isPending && <p className="quiet">{words.looking}</p>}
       {found.error && <p className="quiet">{found.error.message}</p>}
       {found.data?.suggestions.map(({ name, probability }) => (
-        <p key={name}>{words.suggests(name, probability)}</p>
+        <p key={name}>{words.suggests({ name, chance: percent(probability) })}</p>
       ))}
       {found.data?.items.length === 0 && <p className="quiet">{words.none}</p>}
       <ul>
@@ -41,8 +32,8 @@ export function Similar({ id, number }: { id: string; number: number }) {
                   {item.station} · {dayAndTime(item.received_at)}
                   {item.verdict && ` · ${text.verdict[item.verdict]}`}
                 </span>
-                {item.label !== null && <em>{words.drawn(item.label)}</em>}
-                {item.decision && <em>{words.decided(text.verdict[item.decision], item.reason)}</em>}
+                {item.label !== null && <em>{item.label ? words.drawn({ label: item.label }) : words.drawnNothing}</em>}
+                {item.decision && <em>{decided(text.verdict[item.decision], item.reason)}</em>}
               </span>
             </a>
           </li>
@@ -52,10 +43,13 @@ export function Similar({ id, number }: { id: string; number: number }) {
   );
 }
 
+const decided = (word: string, reason: string): string =>
+  reason ? text.similar.decidedWhy({ word, reason }) : text.similar.decided({ word });
+
 function Picture({ item }: { item: SimilarDefect }) {
   return (
     <Crop crop={around(item.bbox, item.width, item.height)} frame={{ width: item.width, height: item.height }} wide={WIDE}
-      label={`${item.model_class} on ${item.part}`}
+      label={text.similar.on({ name: item.model_class, part: item.part })}
       tile={(level, column, row) => pictures.tile(item.inspection_id, item.n, level, column, row)} />
   );
 }

@@ -23,7 +23,7 @@ const columns = (count: number): number => (count <= 1 ? 1 : count <= 4 ? 2 : 3)
 
 /** What was found on a view, in words; nothing was where its camera, or another of the part's, is at fault. */
 const looked = (inspection: Inspection, image: Inspection["images"][number]): string =>
-  image.camera_fault ? text.fault.title : inspection.progress === "done" ? `${image.defects.length} defects outlined` : text.fault.unjudged;
+  image.camera_fault ? text.fault.title : inspection.progress === "done" ? text.inspect.outlined({ count: image.defects.length }) : text.parts.unjudged;
 
 export function Views({ inspection, defects, chosen, large, setLarge, look, filled, hidden, onTouched }: Props) {
   const shown = inspection.images.filter((image) => large === null || image.n === large);
@@ -33,18 +33,18 @@ export function Views({ inspection, defects, chosen, large, setLarge, look, fill
         <figure key={image.n} className="view" data-fault={Boolean(image.camera_fault)} data-wide={large === null && shown.length === 3 && image.n === shown[0]?.n}>
           <figcaption>
             {image.verdict && <VerdictMark verdict={image.verdict} size={16} />}
-            <strong>{image.view || `View ${image.n + 1}`}</strong>
+            <strong>{image.view || text.everywhere.view({ n: image.n + 1 })}</strong>
             {image.camera_fault && <strong className="view-fault">{text.fault.what[image.camera_fault as CameraFault]}</strong>}
             <span className="quiet">
               {image.width} × {image.height}
             </span>
             {inspection.images.length > 1 && (
               <button type="button" className="link" onClick={() => setLarge(large === null ? image.n : null)}>
-                {large === null ? "Large" : "All views"} <kbd>{large === null ? image.n + 1 : 0}</kbd>
+                {large === null ? text.inspect.large : text.inspect.allViews} <kbd>{large === null ? image.n + 1 : 0}</kbd>
               </button>
             )}
             <a className="link" href={pictures.original(inspection.id, image.n)} target="_blank" rel="noreferrer">
-              Original
+              {text.inspect.original}
             </a>
           </figcaption>
           <FrameViewer
@@ -53,7 +53,7 @@ export function Views({ inspection, defects, chosen, large, setLarge, look, fill
             height={image.height}
             thumbnail={pictures.thumbnail(inspection.id, image.n, 320)}
             tile={(level, column, row) => pictures.tile(inspection.id, image.n, level, column, row)}
-            label={`${inspection.part}, ${image.view || `view ${image.n + 1}`}, ${looked(inspection, image)}`}
+            label={`${inspection.part}, ${image.view || text.everywhere.view({ n: image.n + 1 })}, ${looked(inspection, image)}`}
             defects={defects.filter((found) => found.n === image.n)}
             chosen={chosen}
             look={look}

@@ -7,7 +7,7 @@ const part = (...faults: (string | null)[]) =>
 
 it("names every camera at fault, and none where all is well", () => {
   expect(faultsOf(part("black", null, "shifted"))).toEqual([
-    { n: 0, view: "view 1", fault: "black" }, { n: 2, view: "view-2", fault: "shifted" },
+    { n: 0, view: "View 1", fault: "black" }, { n: 2, view: "view-2", fault: "shifted" },
   ]);
   expect(faultsOf(part(null, null))).toEqual([]);
 });

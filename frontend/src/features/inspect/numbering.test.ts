@@ -9,7 +9,7 @@ it("what counts comes first, the surest first, whatever the view", () => {
     images: [image(0, [{ counts: false, score: 0.9 }]), image(1, [{ counts: true, score: 0.6 }, { counts: true, score: 0.8 }])],
   } as unknown as Inspection;
   expect(numbered(part).map((d) => [d.number, d.view, d.defect.score])).toEqual([
-    [1, "left", 0.8], [2, "left", 0.6], [3, "view 1", 0.9],
+    [1, "left", 0.8], [2, "left", 0.6], [3, "View 1", 0.9],
   ]);
 });
 

@@ -16,7 +16,7 @@ export function Book() {
   if (state || !book.data) return state;
   return (
     <div className="book">
-      <p className="quiet">{text.book.about(book.data.version)}</p>
+      <p className="quiet">{book.data.version === 0 ? text.book.notBegun : text.book.about({ version: book.data.version })}</p>
       {book.data.classes.map((page) => (
         <ClassPage key={page.name} page={page} />
       ))}
@@ -34,7 +34,7 @@ function ClassPage({ page }: { page: BookPage }) {
       <header>
         <h2>{page.name}</h2>
         <span className="quiet">
-          {page.version > 0 ? words.version(page.version) : words.unwritten}
+          {page.version > 0 ? words.version({ version: page.version }) : words.unwritten}
           {!page.served && ` · ${words.notServed}`}
         </span>
         {engineer && !editing && (
@@ -48,19 +48,19 @@ function ClassPage({ page }: { page: BookPage }) {
       ) : (
         <>
           <p className="book-definition">{page.definition || <span className="quiet">{words.noDefinition}</span>}</p>
-          {page.limits.length > 0 && <p>{words.labelled(page.limits.map((limit) => limitText(limit, words.measure)).join("; "))}</p>}
+          {page.limits.length > 0 && <p>{words.labelled({ limits: page.limits.map((limit) => limitText(limit)).join("; ") })}</p>}
         </>
       )}
-      <Shelf title={words.is(page.name)} examples={shown("is")} none={words.noExamples} />
-      <Shelf title={words.isNot(page.name)} examples={shown("is_not")} />
+      <Shelf title={words.is({ name: page.name })} examples={shown("is")} none={words.noExamples} />
+      <Shelf title={words.isNot({ name: page.name })} examples={shown("is_not")} />
       <Shelf title={words.proposals} examples={page.proposals} />
       {page.history.length > 0 && (
         <details>
-          <summary>{words.history(page.history.length)}</summary>
+          <summary>{words.history({ count: page.history.length })}</summary>
           <ul>
             {page.history.map((change) => (
               <li key={change.version}>
-                {words.version(change.version)}: {change.change}, {change.by}, {ago(change.at, Date.now())}
+                {words.version({ version: change.version })}: {change.change}, {change.by}, {ago(change.at, Date.now())}
               </li>
             ))}
           </ul>

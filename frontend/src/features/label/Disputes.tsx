@@ -52,7 +52,7 @@ function OneDispute({ dispute }: { dispute: Dispute }) {
       <ul className="book-shelf" data-large="true">
         {dispute.voices.map((voice) => (
           <li key={voice.annotation}>
-            <img src={voice.picture} alt={words.drewAlt(voice.by, drawn(voice))} loading="lazy" />
+            <img src={voice.picture} alt={words.drewAlt({ by: voice.by, what: drawn(voice) })} loading="lazy" />
             <strong>{voice.by}</strong>
             <span>
               {drawn(voice)}
@@ -65,7 +65,7 @@ function OneDispute({ dispute }: { dispute: Dispute }) {
             )}
             {engineer && dispute.kind === "people" && (
               <Button size="compact-sm" color="dark" disabled={action.isPending} onClick={() => settle(voice)}>
-                {words.right(voice.by)}
+                {words.right({ by: voice.by })}
               </Button>
             )}
           </li>

@@ -5,7 +5,7 @@ import { useLabelTasks } from "../../api/learning";
 import { useIsEngineer } from "../../api/session";
 import type { LabelTask } from "../../api/words";
 import { text } from "../../text";
-import { ago } from "../../ui/format";
+import { ago, fixed, seconds } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 import { Crop } from "../../viewer/Crop";
 import { Away } from "./Away";
@@ -39,22 +39,22 @@ export function LabelPage({ at }: { at: string | undefined }) {
     <div className="page">
       <h1>{words.title}</h1>
       <Away />
-      <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label="State"
+      <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label={words.which}
         data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), { value: "disputes", label: words.disputes }, { value: "book", label: words.book }, ...(engineer ? [{ value: "quality", label: words.quality }] : [])]} />
       {tab === "quality" ? <Quality /> : tab === "book" ? <Book /> : tab === "disputes" ? <Disputes /> : waiting(tasks) ??
         waiting(unsent) ??
         (items.length === 0 ? (
-          <Empty title={tab === "todo" ? words.empty : `None ${words.state[tab as "done" | "cancelled"]}`}>{words.emptyHelp}</Empty>
+          <Empty title={tab === "todo" ? words.empty : words.none[tab as "done" | "cancelled"]}>{words.emptyHelp}</Empty>
         ) : (
           <table className="table">
             <thead>
               <tr>
-                <th scope="col">What to label</th>
-                <th scope="col">Part</th>
-                <th scope="col">Why</th>
-                <th scope="col">Urgency</th>
-                <th scope="col">Since</th>
-                <th scope="col">Label it</th>
+                <th scope="col">{words.head.what}</th>
+                <th scope="col">{words.head.part}</th>
+                <th scope="col">{words.head.why}</th>
+                <th scope="col">{words.head.urgency}</th>
+                <th scope="col">{words.head.since}</th>
+                <th scope="col">{words.head.link}</th>
               </tr>
             </thead>
             <tbody>
@@ -85,14 +85,14 @@ export function LabelPage({ at }: { at: string | undefined }) {
                     {task.problem && <div className="problem">{task.problem}</div>}
                   </td>
                   <td>
-                    {task.urgency.toFixed(2)}
-                    {task.cost_s !== null && <div className="quiet">{words.cost(task.cost_s)}</div>}
+                    {fixed(task.urgency, 2)}
+                    {task.cost_s !== null && <div className="quiet">{words.cost({ time: seconds(task.cost_s) })}</div>}
                   </td>
                   <td>{ago(task.closed_at ?? task.opened_at, Date.now())}</td>
                   <td>
                     {task.url ? (
                       <a href={task.url} target="_blank" rel="noreferrer">
-                        Open in Label Studio
+                        {words.openStudio}
                       </a>
                     ) : (
                       <span className="quiet">{words.state[task.state]}</span>
@@ -114,7 +114,7 @@ function Picture({ task }: { task: LabelTask }) {
   const { inspection_id: id, n, crop, width, height } = task;
   if (width === null || height === null) return <img src={pictures.thumbnail(id, n, 320)} alt="" width={WIDE} loading="lazy" />;
   return (
-    <Crop crop={crop} frame={{ width, height }} wide={WIDE} label={`${task.part}, what to label`}
+    <Crop crop={crop} frame={{ width, height }} wide={WIDE} label={text.label.picture({ part: task.part })}
       tile={(level, column, row) => pictures.tile(id, n, level, column, row)} />
   );
 }

@@ -1,7 +1,7 @@
 import { useLabelQuality } from "../../api/learning";
 import type { Agreement, Labeller } from "../../api/words";
 import { text } from "../../text";
-import { change } from "../../ui/format";
+import { change, fixed } from "../../ui/format";
 import { Share } from "../../ui/Share";
 import { waiting } from "../../ui/States";
 import { agreementText, FIGURES, trend } from "./quality";
@@ -16,7 +16,7 @@ export function Quality() {
   return (
     <div className="quality">
       <h2>{words.agreement}</h2>
-      <p className="quiet">{pairs === 0 ? words.noPairs : words.pairs(pairs)}</p>
+      <p className="quiet">{pairs === 0 ? words.noPairs : words.pairs({ count: pairs })}</p>
       {pairs > 0 && Object.entries(classes).map(([name, figures]) => <ClassAgreement key={name} name={name} figures={figures} />)}
       <h2>{words.labellers}</h2>
       <p className="quiet">{labellers.length === 0 ? words.noGolden : words.golden}</p>
@@ -36,7 +36,7 @@ export function Quality() {
                 <th scope="row">{one.person}</th>
                 <td>{one.tasks}</td>
                 <td>
-                  <Share share={{ value: one.score, low: one.score, high: one.score }} words={one.score.toFixed(2)} />
+                  <Share share={{ value: one.score, low: one.score, high: one.score }} words={fixed(one.score, 2)} />
                 </td>
                 <td>
                   <Drift one={one} />
@@ -69,7 +69,7 @@ function ClassAgreement({ name, figures }: { name: string; figures: Record<strin
                 <td>
                   <Share share={{ value, low: figure.low ?? value, high: figure.high ?? value }} words={agreementText(figure)} />
                 </td>
-                <td className="quiet">{words.parts(figure.parts)}</td>
+                <td className="quiet">{words.parts({ count: figure.parts })}</td>
               </tr>
             ))}
           </tbody>
@@ -87,7 +87,7 @@ function Drift({ one }: { one: Labeller }) {
   return (
     <span className={how === "worse" ? "beyond" : undefined}>
       {how === "worse" ? "▼ " : how === "better" ? "▲ " : ""}
-      {words} ({text.quality.perMonth(change(Number(one.change_per_30_days.toFixed(3))))})
+      {words} ({text.quality.perMonth({ change: change(Number(one.change_per_30_days.toFixed(3))) })})
     </span>
   );
 }

@@ -1,15 +1,13 @@
 import { expect, test } from "vitest";
 import { draftOf, limitsOf, limitText } from "./limits";
 
-const name = { length_mm: "length", width_mm: "width", area_mm2: "area" };
-
 test("limits survive being shown in fields and read back", () => {
   const limits = [
     { measure: "length_mm" as const, low: 2, high: null },
     { measure: "area_mm2" as const, low: null, high: 9.5 },
   ];
   expect(limitsOf(draftOf(limits))).toEqual(limits);
-  expect(limits.map((limit) => limitText(limit, name))).toEqual(["length from 2 mm", "area up to 9.5 mm²"]);
+  expect(limits.map((limit) => limitText(limit))).toEqual(["length from 2 mm", "area up to 9.5 mm²"]);
 });
 
 test("a comma is a decimal point, and what is no number is said to be none", () => {

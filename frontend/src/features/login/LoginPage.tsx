@@ -1,9 +1,9 @@
 import { Button, Paper, PasswordInput, TextInput } from "@mantine/core";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { useLogIn } from "../../api/session";
 import { text } from "../../text";
 
-export function LoginPage() {
+export function LoginPage({ menu }: { menu: ReactNode }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const logIn = useLogIn();
@@ -30,6 +30,7 @@ export function LoginPage() {
           {words.submit}
         </Button>
         <p className="quiet">{words.hint}</p>
+        {menu}
       </Paper>
     </main>
   );

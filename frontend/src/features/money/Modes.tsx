@@ -21,7 +21,7 @@ function Mode({ station }: { station: string }) {
   const found = useMode(station).data;
   const words = text.money;
   if (!found) return null;
-  const cost = found.cost_today === null ? "" : words.today(money(found.cost_today, found.currency), found.limit_a_day === null ? null : money(found.limit_a_day, found.currency));
+  const cost = found.cost_today === null ? "" : today(money(found.cost_today, found.currency), found.limit_a_day === null ? null : money(found.limit_a_day, found.currency));
   return (
     <article className="model">
       <header>
@@ -30,7 +30,9 @@ function Mode({ station }: { station: string }) {
         <span className="quiet">{cost}</span>
       </header>
       {found.evidence && <p className="sentence">{found.evidence.words}</p>}
-      {found.reason && <p className="quiet">{words.because(found.by, found.reason)}</p>}
+      {found.reason && <p className="quiet">{words.because({ by: found.by, reason: found.reason })}</p>}
     </article>
   );
 }
+
+const today = (cost: string, limit: string | null): string => (limit === null ? text.money.today({ cost }) : text.money.todayOf({ cost, limit }));

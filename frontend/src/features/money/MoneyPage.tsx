@@ -3,6 +3,7 @@ import { useState } from "react";
 import { useStations } from "../../api/inspections";
 import { csvAddress, useMoney } from "../../api/money";
 import { text } from "../../text";
+import { monthName } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 import { Modes } from "./Modes";
 import { months, rows } from "./rows";
@@ -24,7 +25,7 @@ export function MoneyPage() {
       <header className="money-choice">
         <h1>{words.title}</h1>
         <NativeSelect label={words.product} value={product} data={found.data?.products ?? [product]} onChange={(event) => choose(event.currentTarget.value)} />
-        <NativeSelect label={words.month} value={month} data={months(new Date(), SHOWN)} onChange={(event) => setMonth(event.currentTarget.value)} />
+        <NativeSelect label={words.month} value={month} data={months(new Date(), SHOWN).map((value) => ({ value, label: monthName(value) }))} onChange={(event) => setMonth(event.currentTarget.value)} />
         {product && <a href={csvAddress(product, month)} download>{words.csv}</a>}
       </header>
       {state}
@@ -51,7 +52,7 @@ export function MoneyPage() {
               ))}
             </tbody>
           </table>
-          <p className="quiet">{words.interval(found.data.formulas.interval ?? "")}</p>
+          <p className="quiet">{words.interval({ formula: found.data.formulas.interval ?? "" })}</p>
         </>
       )}
       <Modes stations={(stations.data ?? []).map((station) => station.name)} />

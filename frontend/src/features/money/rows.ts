@@ -1,5 +1,6 @@
 import type { Month, Wrong } from "../../api/words";
-import { figure, money } from "../../ui/format";
+import { text } from "../../text";
+import { figure, fixed, money, range } from "../../ui/format";
 
 export type Row = { name: string; value: string; between: string; formula: string };
 
@@ -13,25 +14,25 @@ export function rows(month: Month, words: Record<string, string>): Row[] {
     formula: month.formulas[formula] ?? "",
   });
   const found = [
-    row("parts", String(month.parts)),
+    row("parts", fixed(month.parts, 0)),
     row("escapes", about(month.escapes), "escapes", ends(month.escapes)),
     row("false_rejects", about(month.false_rejects), "false_rejects", ends(month.false_rejects)),
-    row("reviews", String(month.reviews)),
+    row("reviews", fixed(month.reviews, 0)),
     row("reviews_saved", month.reviews_saved === null ? "?" : figure(month.reviews_saved)),
-    row("recovered", String(month.recovered)),
+    row("recovered", fixed(month.recovered, 0)),
   ];
   if (!sums) return found;
   const amount = (value: number | null) => (value === null ? "?" : money(value, sums.currency));
-  const saved = sums.saved_low === null ? "" : `${amount(sums.saved_low)} to ${amount(sums.saved_high)}`;
+  const saved = sums.saved_low === null ? "" : range(amount(sums.saved_low), amount(sums.saved_high));
   return [...found, row("cost", amount(sums.cost)), row("cost_before", amount(sums.cost_before)), row("saved", amount(sums.saved), "saved", saved)];
 }
 
 /** An estimate; a question mark where nothing is known of the parts that nobody looked at. */
 export const about = (wrong: Wrong): string =>
-  wrong.estimate === null ? `? (${wrong.known} known)` : figure(Number(wrong.estimate.toFixed(1)));
+  wrong.estimate === null ? text.money.known({ known: wrong.known }) : figure(Number(wrong.estimate.toFixed(1)));
 
 /** The ends of an interval. */
-export const ends = (wrong: Wrong): string => `${figure(Number(wrong.low.toFixed(1)))} to ${figure(Number(wrong.high.toFixed(1)))}`;
+export const ends = (wrong: Wrong): string => range(figure(Number(wrong.low.toFixed(1))), figure(Number(wrong.high.toFixed(1))));
 
 /** The month of a moment, `2026-11`, and so many months before it. */
 export function months(now: Date, number: number): string[] {

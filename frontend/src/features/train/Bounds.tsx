@@ -17,7 +17,7 @@ export function Bounds({ standing }: { standing: Standing }) {
         ))}
       </ul>
       {standing.approval === "waiting" && standing.proved && <Approval />}
-      {standing.approval_by && <p>{words.said(standing.approval, standing.approval_by)}</p>}
+      {standing.approval_by && <p>{words.said[standing.approval === "declined" ? "declined" : "approved"]({ by: standing.approval_by })}</p>}
     </>
   );
 }

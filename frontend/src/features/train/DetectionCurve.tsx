@@ -14,9 +14,9 @@ export function DetectionCurve({ told }: { told: Detection }) {
   const name = (curve: Curve) => curve.name || words.allClasses;
   return (
     <figure className="pod">
-      <figcaption>{words.podHelp(told.score === null ? "" : figure(told.score))}</figcaption>
+      <figcaption>{told.score === null ? words.podHelp : words.podHelpAt({ score: figure(told.score) })}</figcaption>
       <div className="pod-drawing">
-        <span className="pod-high">100 %</span>
+        <span className="pod-high">{percent(1)}</span>
         <svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label={told.curves.map((curve) => `${name(curve)}: ${inWords(curve, told.unit)}`).join("; ")}>
           <path className="grid" d="M0 0H100M0 50H100M0 100H100" />
           <path className="nine" d="M0 10H100" />
@@ -25,7 +25,7 @@ export function DetectionCurve({ told }: { told: Detection }) {
               d={points(curve, told.sizes).map(([size, chance], point) => `${point === 0 ? "M" : "L"}${across(Math.log(size)).toFixed(2)} ${(100 * (1 - chance)).toFixed(2)}`).join("")} />
           ))}
         </svg>
-        <span className="pod-low">0 %</span>
+        <span className="pod-low">{percent(0)}</span>
         <span className="pod-left">
           {figure(Number(low.toPrecision(2)))} {told.unit}
         </span>
@@ -51,9 +51,9 @@ function inWords(curve: Curve, unit: string): string {
   const words = text.train;
   const length = (value: number) => `${figure(Number(value.toPrecision(2)))} ${unit}`;
   return [
-    words.found(curve.hits, curve.defects, percent(curve.hits / curve.defects)),
-    curve.a90 !== null && words.a90(length(curve.a90)),
-    curve.a9095 !== null && words.a9095(length(curve.a9095)),
+    words.found({ hits: curve.hits, defects: curve.defects, share: percent(curve.hits / curve.defects) }),
+    curve.a90 !== null && words.a90({ length: length(curve.a90) }),
+    curve.a9095 !== null && words.a9095({ length: length(curve.a9095) }),
     curve.note,
   ]
     .filter(Boolean)

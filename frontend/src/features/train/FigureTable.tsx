@@ -1,3 +1,4 @@
+import { text } from "../../text";
 import { Share } from "../../ui/Share";
 import type { Row } from "./figures";
 
@@ -7,7 +8,7 @@ export function FigureTable({ rows, columns }: { rows: readonly Row[]; columns: 
     <table className="figures">
       <thead>
         <tr>
-          <th scope="col">Figure</th>
+          <th scope="col">{text.train.figure}</th>
           {columns.map((name) => (
             <th key={name} scope="col">
               {name}

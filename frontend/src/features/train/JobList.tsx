@@ -1,7 +1,7 @@
 import { Progress } from "@mantine/core";
 import { useJobs } from "../../api/learning";
 import { text } from "../../text";
-import { ago } from "../../ui/format";
+import { ago, percent } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { endOf, gathered, type Told } from "./gathered";
 
@@ -20,7 +20,7 @@ export function JobList() {
       {open.length + recent.length === 0 && <p className="quiet">{words.noRecentJobs}</p>}
       {older > 0 && (
         <details className="older-jobs">
-          <summary>{words.olderJobs(older, oldFailed)}</summary>
+          <summary>{oldFailed > 0 ? words.olderJobsFailed({ n: older, failed: oldFailed }) : words.olderJobs({ n: older })}</summary>
           <List jobs={old} />
         </details>
       )}
@@ -34,12 +34,12 @@ function List({ jobs }: { jobs: readonly Told[] }) {
       {jobs.map(({ job, times }) => (
         <li key={job.id} data-state={job.state}>
           <div>
-            <strong>{job.kind.replaceAll("_", " ")}</strong> <span className="quiet">{job.state}, {ago(endOf(job), Date.now())} ago{times > 1 && `, and ${times - 1} before it`}</span>
+            <strong>{job.kind.replaceAll("_", " ")}</strong> <span className="quiet">{text.train.jobState[job.state as keyof typeof text.train.jobState] ?? job.state}, {ago(endOf(job), Date.now())}{times > 1 && `, ${text.train.jobsBefore({ n: times - 1 })}`}</span>
           </div>
           {job.state === "running" && (
             <Progress.Root size="sm">
               <Progress.Section value={100 * (job.progress ?? 1)} color="gray.7" animated={job.progress === null} striped={job.progress === null}
-                aria-label={`${job.kind}: ${job.progress === null ? "running" : `${Math.round(100 * job.progress)} %`}`} />
+                aria-label={`${job.kind}: ${job.progress === null ? text.train.jobState.running : percent(job.progress)}`} />
             </Progress.Root>
           )}
           {(job.problem ?? job.message) && <div className={job.problem ? "problem" : "quiet"}>{job.problem ?? job.message}</div>}

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { useModelCard } from "../../api/learning";
 import type { Card, Model } from "../../api/words";
 import { text } from "../../text";
-import { figure } from "../../ui/format";
+import { exact, figure } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { detectionOf, missesOf } from "./detection";
 import { DetectionCurve, Misses } from "./DetectionCurve";
@@ -66,7 +66,7 @@ function Facts({ title, of }: { title: string; of: Readonly<Record<string, unkno
 
 /** A value of a card as people read it. */
 function plain(value: unknown): string {
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : figure(value);
+  if (typeof value === "number") return Number.isInteger(value) ? exact(value) : figure(value);
   if (typeof value === "boolean") return value ? text.train.yes : text.train.no;
   if (Array.isArray(value)) return value.map(plain).join(", ");
   if (typeof value === "object" && value !== null) return Object.entries(value).map(([name, one]) => `${name} ${plain(one)}`).join(", ");

@@ -1,9 +1,10 @@
-import { Button, Modal } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { type ReactNode, useState } from "react";
 import { useModelAction, useModels } from "../../api/learning";
 import { useHealth } from "../../api/shadow";
 import type { Model } from "../../api/words";
 import { text } from "../../text";
+import { Dialog } from "../../ui/Dialog";
 import { dayAndTime, shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { FigureTable } from "./FigureTable";
@@ -55,11 +56,11 @@ export function ModelsPage() {
         <h2>{words.jobs}</h2>
         <JobList />
       </section>
-      <Modal opened={wish !== null} onClose={() => setWish(null)} title="Change the model that serves?" closeButtonProps={{ "aria-label": "Close" }}>
+      <Dialog opened={wish !== null} onClose={() => setWish(null)} title={words.change} closeButtonProps={{ "aria-label": text.everywhere.close }}>
         <p>
           {wish?.kind === "promote"
-            ? `Model ${shortId(wish.id)} will judge every part from now on. Your name goes into the audit trail.`
-            : "The champion before this one will judge every part again. Your name goes into the audit trail."}
+            ? words.changePromote({ id: shortId(wish.id) })
+            : words.changeBack}
         </p>
         <Button
           color="dark"
@@ -70,7 +71,7 @@ export function ModelsPage() {
         >
           {wish?.kind === "promote" ? words.promote : words.rollback}
         </Button>
-      </Modal>
+      </Dialog>
     </div>
   );
 }
@@ -79,8 +80,10 @@ export function ModelsPage() {
 function Runtime({ id }: { id: string }) {
   const model = useHealth().data?.components["model"];
   if (!model || model["id"] !== id || typeof model["runtime"] !== "string") return null;
-  return <p className="quiet">{text.train.runtime(model["runtime"])}</p>;
+  return <p className="quiet">{text.train.runtime({ name: model["runtime"] })}</p>;
 }
+
+const standing = (word: string): string => text.train.standing[word as keyof typeof text.train.standing] ?? word;
 
 type Facts = { model: Model; promote?: () => void; challenge?: () => void; extra?: ReactNode };
 
@@ -94,7 +97,7 @@ function ModelFacts({ model, promote, challenge, extra }: Facts) {
     <article className="model" data-state={model.state}>
       <header>
         <strong>{shortId(model.id)}</strong>
-        <span className="badge">{model.alias ?? model.state}</span>
+        <span className="badge">{standing(model.alias ?? model.state)}</span>
         <span className="quiet">{dayAndTime(model.created_at)}</span>
         {challenge && (
           <Button size="compact-sm" variant="default" title={text.train.challengeHelp} onClick={challenge}>
@@ -109,10 +112,10 @@ function ModelFacts({ model, promote, challenge, extra }: Facts) {
       </header>
       {compared?.reason && (
         <p>
-          <strong>{compared.promote ? "Promoted" : "Not promoted"}:</strong> {compared.reason}
+          <strong>{compared.promote ? text.train.promoted : text.train.notPromoted}:</strong> {compared.reason}
         </p>
       )}
-      <p className="quiet">Classes: {Object.values(model.classes).join(", ") || "none named"}</p>
+      <p className="quiet">{text.train.classes({ names: Object.values(model.classes).join(", ") || text.train.noClasses })}</p>
       {extra}
       {deciding.length > 0 && <FigureTable rows={deciding} columns={columns} />}
       {others.length > 0 && (

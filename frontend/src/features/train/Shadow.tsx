@@ -1,7 +1,7 @@
 import { useStanding } from "../../api/shadow";
 import type { Standing } from "../../api/words";
 import { text } from "../../text";
-import { shortId } from "../../ui/format";
+import { fixed, shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { Bounds } from "./Bounds";
 import { Disagreements } from "./Disagreements";
@@ -33,16 +33,16 @@ function Proof({ standing }: { standing: Standing }) {
     <article className="model">
       <header>
         <strong>{shortId(standing.challenger)}</strong>
-        <span className="badge">{words.against(shortId(standing.champion))}</span>
+        <span className="badge">{words.against({ id: shortId(standing.champion) })}</span>
         <span className="quiet" />
         <strong>{standing.open ? words.proved : words.notProved}</strong>
       </header>
       <p className="sentence">{standing.words}</p>
       <dl className="tallies">
-        <Tally name={words.shadowed} value={String(standing.shadowed)} />
-        <Tally name={words.disagreements} value={words.answered(standing.answered, standing.disagreements)} />
-        <Tally name={words.championEscapes} value={words.of(standing.champion_escapes, standing.defective)} />
-        <Tally name={words.challengerEscapes} value={words.of(standing.challenger_escapes, standing.defective)} />
+        <Tally name={words.shadowed} value={fixed(standing.shadowed, 0)} />
+        <Tally name={words.disagreements} value={text.everywhere.of({ n: standing.answered, all: standing.disagreements })} />
+        <Tally name={words.championEscapes} value={text.everywhere.of({ n: standing.champion_escapes, all: standing.defective })} />
+        <Tally name={words.challengerEscapes} value={text.everywhere.of({ n: standing.challenger_escapes, all: standing.defective })} />
       </dl>
       <Evidence name={words.better} value={standing.e_better} needed={standing.needed} />
       <Evidence name={words.noMoreEscapes} value={standing.e_escapes} needed={standing.needed} />
@@ -63,7 +63,7 @@ function Tally({ name, value }: { name: string; value: string }) {
 /** A wager on its way: full where it is won. */
 function Evidence({ name, value, needed }: { name: string; value: number; needed: number }) {
   const share = evidenceShare(value, needed);
-  const figures = text.shadow.evidence(evidenceText(value), evidenceText(needed));
+  const figures = text.shadow.evidence({ has: evidenceText(value), needed: evidenceText(needed) });
   return (
     <div className="evidence" role="img" aria-label={`${name}: ${figures}`}>
       <span>{name}</span>

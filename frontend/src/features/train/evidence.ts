@@ -1,3 +1,5 @@
+import { fixed } from "../../ui/format";
+
 /** How far a wager's evidence has come on the way to what is needed. Pure. */
 
 /**
@@ -11,6 +13,6 @@ export function evidenceShare(evidence: number, needed: number): number {
 
 /** `1.0`, `8.4`, `37`, `> 1,000,000`: enough figures to see it move. */
 export function evidenceText(evidence: number): string {
-  if (evidence > 1e6) return "> 1,000,000";
-  return evidence < 10 ? evidence.toFixed(1) : Math.floor(evidence).toLocaleString("en-GB");
+  if (evidence > 1e6) return `> ${fixed(1e6, 0)}`;
+  return evidence < 10 ? fixed(evidence, 1) : fixed(Math.floor(evidence), 0);
 }

@@ -1,3 +1,5 @@
+import { text } from "../../text";
+import { exact, fixed, range } from "../../ui/format";
 import type { Measured } from "../../ui/Share";
 
 /** A model's figures as rows to show: nested objects flattened, the deciding ones first and in words. Pure. */
@@ -6,17 +8,17 @@ export type Figure = { text: string; /** Where it lies, for figures between 0 an
 export type Row = { name: string; deciding: boolean; values: (Figure | null)[] };
 
 /** What decides, in the order in which it is read. */
-const WORDS: readonly (readonly [RegExp, string])[] = [
-  [/^overall$/, "Overall: mean of the next four"],
-  [/^defect_recall_at_0\.1$/, "Defects found, at 1 false alarm in 10 images"],
-  [/^defect_recall_at_1$/, "Defects found, at 1 false alarm an image"],
-  [/^image_ap$/, "Defective images ranked before clean ones (AP)"],
-  [/^mean_(class_)?iou$/, "Overlap with what people drew (mean IoU)"],
-  [/^classes\.(?!background)([^.]+)\.iou$/, "Overlap, $1 (IoU)"],
-  [/^escapes$/, "Defective images let pass"],
-  [/^false_rejects$/, "Clean images refused"],
-  [/^defective_images$/, "Defective images looked at"],
-  [/^clean_images$/, "Clean images looked at"],
+const WORDS: readonly (readonly [RegExp, (part: string) => string])[] = [
+  [/^overall$/, () => text.train.figures.overall],
+  [/^defect_recall_at_0\.1$/, () => text.train.figures.oneInTen],
+  [/^defect_recall_at_1$/, () => text.train.figures.oneEach],
+  [/^image_ap$/, () => text.train.figures.ap],
+  [/^mean_(class_)?iou$/, () => text.train.figures.iou],
+  [/^classes\.(?!background)([^.]+)\.iou$/, (name) => text.train.figures.classIou({ name })],
+  [/^escapes$/, () => text.train.figures.escapes],
+  [/^false_rejects$/, () => text.train.figures.rejects],
+  [/^defective_images$/, () => text.train.figures.defective],
+  [/^clean_images$/, () => text.train.figures.clean],
 ];
 
 const readable = (name: string): string => name.replaceAll("_", " ").replaceAll(/\.(?!\d)/g, ", ");
@@ -26,7 +28,7 @@ function flat(figures: unknown, prefix = ""): [string, Figure][] {
   return Object.entries(figures).flatMap(([key, value]): [string, Figure][] => {
     const name = prefix ? `${prefix}.${key}` : key;
     if (typeof value === "number") return [[name, number(name, value)]];
-    if (isMeasured(value)) return [[name, { text: `${value.value.toFixed(2)} (${value.low.toFixed(2)} to ${value.high.toFixed(2)})`, share: value }]];
+    if (isMeasured(value)) return [[name, { text: `${fixed(value.value, 2)} (${range(fixed(value.low, 2), fixed(value.high, 2))})`, share: value }]];
     return Array.isArray(value) ? [] : flat(value, name);
   });
 }
@@ -38,7 +40,7 @@ const OWN_PLACE = /^(detection|misses)\b/;
 const COUNTED = /(escapes|rejects|images|used|parts)$/;
 
 const number = (name: string, value: number): Figure => ({
-  text: Number.isInteger(value) ? String(value) : value.toFixed(3),
+  text: Number.isInteger(value) ? exact(value) : fixed(value, 3),
   share: COUNTED.test(name) || value < 0 || value > 1 ? null : { value, low: value, high: value },
 });
 
@@ -55,7 +57,7 @@ export function sideBySide(models: readonly unknown[]): Row[] {
   const row = (name: string): Row => {
     const known = WORDS[place(name)];
     return {
-      name: known ? name.replace(known[0], known[1]) : readable(name),
+      name: known ? known[1](known[0].exec(name)?.[1] ?? "") : readable(name),
       deciding: known !== undefined,
       values: columns.map((column) => column.get(name) ?? null),
     };

@@ -30,7 +30,7 @@ export function AlarmBar() {
               </strong>
               <span className="alarm-what">{alarm.message}</span>
               <span className="alarm-since" title={dayAndTime(alarm.since)}>
-                {words.since(dayAndTime(alarm.since), ago(alarm.since, Date.now()))}
+                {words.since({ when: dayAndTime(alarm.since), ago: ago(alarm.since, Date.now()) })}
               </span>
               <button type="button" className="link" onClick={() => setChosen(alarm.id)}>
                 {words.look}
@@ -42,7 +42,7 @@ export function AlarmBar() {
       </ul>
       {items.length > AT_FIRST && (
         <button type="button" className="link" aria-expanded={all} onClick={() => setAll(!all)}>
-          {all ? words.fewer : words.more(items.length - AT_FIRST)}
+          {all ? words.fewer : words.more({ count: items.length - AT_FIRST })}
         </button>
       )}
       <AlarmDialog alarm={items.find((alarm) => alarm.id === chosen) ?? null} close={() => setChosen(null)} />

@@ -1,9 +1,9 @@
-import { Modal } from "@mantine/core";
 import { Link } from "wouter";
 import { pictures, useInspection } from "../../api/inspections";
 import { useIsEngineer } from "../../api/session";
 import type { Alarm } from "../../api/words";
 import { text } from "../../text";
+import { Dialog } from "../../ui/Dialog";
 import { clock, dayAndTime } from "../../ui/format";
 import { VerdictMark } from "../../ui/VerdictMark";
 import { AlarmAnswer } from "./AlarmAnswer";
@@ -14,18 +14,18 @@ export function AlarmDialog({ alarm, close }: { alarm: Alarm | null; close: () =
   const may = useIsEngineer();
   const words = text.alarms;
   return (
-    <Modal opened={alarm !== null} onClose={close} size={1080} title={alarm && `${words.kind(alarm.kind)}: ${alarm.station}`}
-      closeButtonProps={{ "aria-label": "Close this window" }}>
+    <Dialog opened={alarm !== null} onClose={close} size={1080} title={alarm && `${words.kind[alarm.kind as keyof typeof words.kind] ?? alarm.kind}: ${alarm.station}`}
+      closeButtonProps={{ "aria-label": text.everywhere.close }}>
       {alarm && (
         <div className="alarm-dialog">
           <p>{alarm.message}</p>
-          <p className="quiet">{words.began(dayAndTime(alarm.since), dayAndTime(alarm.raised_at))}</p>
+          <p className="quiet">{words.began({ since: dayAndTime(alarm.since), raised: dayAndTime(alarm.raised_at) })}</p>
           <Strip title={words.before} ids={alarm.before} alarm={alarm} leave={close} />
           <Strip title={words.after} ids={alarm.after} alarm={alarm} leave={close} />
           {may ? <AlarmAnswer key={alarm.id} alarm={alarm} /> : <p className="quiet">{words.engineersOnly}</p>}
         </div>
       )}
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -1,0 +1,5 @@
+import type { Dictionary } from "../dictionary";
+import { office } from "./office";
+import { station } from "./station";
+
+export const de: Dictionary = { ...station, ...office };

@@ -1,0 +1,87 @@
+import i18next, { type FormatterModule } from "i18next";
+import { useSyncExternalStore } from "react";
+import type { Dictionary } from "./dictionary";
+import { en } from "./en";
+
+/** Languages by their own names, so that everybody finds the own one. */
+export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español", zh: "简体中文" } as const;
+export type Language = keyof typeof LANGUAGES;
+
+/** What the browser is told of the language of the page (BCP 47); Chinese has two scripts. */
+const TAG: Record<Language, string> = { en: "en", de: "de", es: "es", zh: "zh-Hans" };
+
+/** English is always there: what another language lacks is said in it. The others come when they are chosen. */
+const LOAD: Record<Exclude<Language, "en">, () => Promise<Dictionary>> = {
+  de: async () => (await import("./de")).de,
+  es: async () => (await import("./es")).es,
+  zh: async () => (await import("./zh")).zh,
+};
+
+const KEPT_AS = "language";
+const listeners = new Set<() => void>();
+let region = "en-GB";
+
+/** Every number in a sentence is written as the reader's country writes it. */
+const figures: FormatterModule = {
+  type: "formatter",
+  init: () => undefined,
+  add: () => undefined,
+  addCached: () => undefined,
+  format: (value: unknown) => (typeof value === "number" ? new Intl.NumberFormat(region).format(value) : String(value)),
+};
+
+void i18next.use(figures).init({
+  lng: "en",
+  fallbackLng: "en",
+  resources: { en: { translation: en } },
+  initAsync: false,
+  nsSeparator: false,
+  interpolation: { escapeValue: false, alwaysFormat: true }, // React escapes
+});
+
+export const language = (): Language => i18next.language as Language;
+
+/** How numbers and dates are written: the chosen language, in the reader's country where the browser names one. */
+export const locale = (): string => region;
+
+const spoken = (tag: string): Language | undefined => (Object.keys(LANGUAGES) as Language[]).find((one) => tag.toLowerCase().split("-")[0] === one);
+
+/** The language to begin with: the one chosen on this browser before, else the first the browser asks for that there is. */
+export function wanted(kept: string | null, asked: readonly string[]): Language {
+  return spoken(kept ?? "") ?? asked.map(spoken).find((one) => one !== undefined) ?? "en";
+}
+
+/** The locale for figures: of the browser's own that speak the language the first, so that a Swiss reader gets Swiss figures. */
+export const localeFor = (chosen: Language, asked: readonly string[]): string =>
+  asked.find((tag) => spoken(tag) === chosen && tag.includes("-")) ?? (chosen === "en" ? "en-GB" : chosen === "zh" ? "zh-CN" : chosen);
+
+/** Speak a language from now on. Where its words cannot be fetched, the pages keep the one they have. */
+export async function speak(chosen: Language): Promise<void> {
+  if (chosen !== "en" && !i18next.hasResourceBundle(chosen, "translation")) i18next.addResourceBundle(chosen, "translation", await LOAD[chosen]());
+  region = localeFor(chosen, typeof navigator === "undefined" ? [] : navigator.languages);
+  await i18next.changeLanguage(chosen);
+  if (typeof document !== "undefined") {
+    document.documentElement.lang = TAG[chosen];
+    document.title = i18next.t("product");
+  }
+  for (const listener of listeners) listener();
+}
+
+/** Choose a language for this browser. */
+export async function choose(chosen: Language): Promise<void> {
+  await speak(chosen);
+  localStorage.setItem(KEPT_AS, chosen);
+}
+
+/** Speak what this browser wants, before anything is drawn; English where its words cannot be fetched. */
+export async function begin(): Promise<void> {
+  await speak(wanted(localStorage.getItem(KEPT_AS), navigator.languages)).catch(() => speak("en"));
+}
+
+/** The language spoken. Whoever uses it at the top is drawn anew when it changes, with all below. */
+export function useLanguage(): Language {
+  return useSyncExternalStore((tell) => {
+    listeners.add(tell);
+    return () => listeners.delete(tell);
+  }, language);
+}
