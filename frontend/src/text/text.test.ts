@@ -47,7 +47,7 @@ it("figures are written as in the reader's country, where the browser names one"
 });
 
 const NOW = Date.parse("2026-11-21T12:00:00Z");
-const spaces = (sentence: string): string => sentence.replace(/[\u00a0\u202f]/g, " ");
+const spaces = (sentence: string): string => sentence.replace(/[\u00a0\u202f]/g, " ").replace("\u2060", "");
 const told = async (language: Language) => {
   await speak(language);
   const said = [text.verdict.ng, text.process.partCount({ count: 1 }), text.process.partCount({ count: 12345 }), text.inspect.reasons.ok[0], text.inspect.keys[4][0]];

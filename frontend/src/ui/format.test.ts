@@ -10,7 +10,7 @@ describe("numbers as people read them", () => {
   });
   it("money has its currency, a true minus, and cents where they matter", () => {
     expect(money(31.2, "EUR")).toBe("€31.20");
-    expect(money(-12, "EUR")).toBe("−€12.00");
+    expect(money(-12, "EUR")).toBe("−\u2060€12.00");
     expect(money(12400.4, "EUR")).toBe("€12,400");
     expect(money(3, "Taler")).toBe("3.00 Taler");
   });

@@ -11,7 +11,7 @@ function written(value: number, options: Intl.NumberFormatOptions): string {
   const key = `${locale()} ${JSON.stringify(options)}`;
   const format = made.get(key) ?? new Intl.NumberFormat(locale(), options);
   made.set(key, format);
-  return format.format(value).replace("-", "−");
+  return format.format(value).replace("-", "−").replace(/−(?=\D)/, "−\u2060"); // a sign before € stays on its line
 }
 
 /** `14:03:22` of a moment given in ISO 8601, in the reader's own time zone. */

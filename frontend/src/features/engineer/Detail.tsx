@@ -70,7 +70,7 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
           ))}
         </nav>
       )}
-      <p className="why">{advice.reason}</p>
+      <p className="why" lang="en">{advice.reason}</p>
       <div className="detail-columns">
         <div>
           <section>

@@ -35,7 +35,7 @@ export function FaultNotice({ inspection, faults }: { inspection: Inspection; fa
   return (
     <section className="fault" role="alert" aria-label={words.title}>
       <p className="fault-said">{words.said}</p>
-      <p>{(inspection.problem ?? "").replace(/^camera fault: /, "")}</p>
+      <p lang="en">{(inspection.problem ?? "").replace(/^camera fault: /, "")}</p>
       {may && meant.length > 0 && (
         <div className="fault-accept">
           {action.isSuccess ? (

@@ -48,7 +48,7 @@ function OneDispute({ dispute }: { dispute: Dispute }) {
   };
   return (
     <section className="model" aria-label={dispute.part}>
-      <h2>{dispute.question}</h2>
+      <h2 lang="en">{dispute.question}</h2>
       <ul className="book-shelf" data-large="true">
         {dispute.voices.map((voice) => (
           <li key={voice.annotation}>

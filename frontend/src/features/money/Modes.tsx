@@ -29,7 +29,7 @@ function Mode({ station }: { station: string }) {
         <span className="badge">{words.mode[found.mode]}</span>
         <span className="quiet">{cost}</span>
       </header>
-      {found.evidence && <p className="sentence">{found.evidence.words}</p>}
+      {found.evidence && <p className="sentence" lang="en">{found.evidence.words}</p>}
       {found.reason && <p className="quiet">{words.because({ by: found.by, reason: found.reason })}</p>}
     </article>
   );

@@ -47,7 +47,7 @@ export function MoneyPage() {
                   <th scope="row">{row.name}</th>
                   <td>{row.value}</td>
                   <td>{row.between}</td>
-                  <td className="quiet">{row.formula}</td>
+                  <td className="quiet" lang="en">{row.formula}</td>
                 </tr>
               ))}
             </tbody>

@@ -24,7 +24,7 @@ const month: Month = {
 test("every figure stands with its interval and its formula", () => {
   const found = Object.fromEntries(rows(month, {}).map((row) => [row.name, row]));
   expect(found.escapes).toMatchObject({ value: "5", between: "1.1 to 18.8", formula: "how" });
-  expect(found.saved).toMatchObject({ value: "−€335.00", between: "−€1,700 to €40.00", formula: "before less now" });
+  expect(found.saved).toMatchObject({ value: "−\u2060€335.00", between: "−\u2060€1,700 to €40.00", formula: "before less now" });
 });
 
 test("what nobody knows is not given as a number", () => {

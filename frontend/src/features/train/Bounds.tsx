@@ -12,7 +12,7 @@ export function Bounds({ standing }: { standing: Standing }) {
       <ul className="bounds" aria-label={words.title}>
         {standing.bounds.map((bound) => (
           <li key={bound.name}>
-            <strong>{bound.holds === null ? words.unknown : bound.holds ? words.holds : words.broken}</strong> {bound.name}: {bound.words}
+            <strong>{bound.holds === null ? words.unknown : bound.holds ? words.holds : words.broken}</strong> <span lang="en">{bound.name}: {bound.words}</span>
           </li>
         ))}
       </ul>

@@ -28,21 +28,23 @@ export function JobList() {
   );
 }
 
+const named = (kind: string): string => text.train.jobKind[kind as keyof typeof text.train.jobKind] ?? kind.replaceAll("_", " ");
+
 function List({ jobs }: { jobs: readonly Told[] }) {
   return (
     <ul className="jobs">
       {jobs.map(({ job, times }) => (
         <li key={job.id} data-state={job.state}>
           <div>
-            <strong>{job.kind.replaceAll("_", " ")}</strong> <span className="quiet">{text.train.jobState[job.state as keyof typeof text.train.jobState] ?? job.state}, {ago(endOf(job), Date.now())}{times > 1 && `, ${text.train.jobsBefore({ n: times - 1 })}`}</span>
+            <strong>{named(job.kind)}</strong> <span className="quiet">{text.train.jobState[job.state as keyof typeof text.train.jobState] ?? job.state}, {ago(endOf(job), Date.now())}{times > 1 && `, ${text.train.jobsBefore({ n: times - 1 })}`}</span>
           </div>
           {job.state === "running" && (
             <Progress.Root size="sm">
               <Progress.Section value={100 * (job.progress ?? 1)} color="gray.7" animated={job.progress === null} striped={job.progress === null}
-                aria-label={`${job.kind}: ${job.progress === null ? text.train.jobState.running : percent(job.progress)}`} />
+                aria-label={`${named(job.kind)}: ${job.progress === null ? text.train.jobState.running : percent(job.progress)}`} />
             </Progress.Root>
           )}
-          {(job.problem ?? job.message) && <div className={job.problem ? "problem" : "quiet"}>{job.problem ?? job.message}</div>}
+          {(job.problem ?? job.message) && <div className={job.problem ? "problem" : "quiet"} lang="en">{job.problem ?? job.message}</div>}
         </li>
       ))}
     </ul>

@@ -112,7 +112,7 @@ function ModelFacts({ model, promote, challenge, extra }: Facts) {
       </header>
       {compared?.reason && (
         <p>
-          <strong>{compared.promote ? text.train.promoted : text.train.notPromoted}:</strong> {compared.reason}
+          <strong>{compared.promote ? text.train.promoted : text.train.notPromoted}:</strong> <span lang="en">{compared.reason}</span>
         </p>
       )}
       <p className="quiet">{text.train.classes({ names: Object.values(model.classes).join(", ") || text.train.noClasses })}</p>

@@ -28,13 +28,13 @@ export function AlarmBar() {
                 {alarm.station}
                 {view && ` · ${view}`}
               </strong>
-              <span className="alarm-what">{alarm.message}</span>
+              <span className="alarm-what" lang="en">{alarm.message}</span>
               <span className="alarm-since" title={dayAndTime(alarm.since)}>
                 {words.since({ when: dayAndTime(alarm.since), ago: ago(alarm.since, Date.now()) })}
               </span>
               <button type="button" className="link" onClick={() => setChosen(alarm.id)}>
                 {words.look}
-                <span className="unseen">: {alarm.message}</span>
+                <span className="unseen" lang="en">: {alarm.message}</span>
               </button>
             </li>
           );

@@ -18,7 +18,7 @@ export function AlarmDialog({ alarm, close }: { alarm: Alarm | null; close: () =
       closeButtonProps={{ "aria-label": text.everywhere.close }}>
       {alarm && (
         <div className="alarm-dialog">
-          <p>{alarm.message}</p>
+          <p lang="en">{alarm.message}</p>
           <p className="quiet">{words.began({ since: dayAndTime(alarm.since), raised: dayAndTime(alarm.raised_at) })}</p>
           <Strip title={words.before} ids={alarm.before} alarm={alarm} leave={close} />
           <Strip title={words.after} ids={alarm.after} alarm={alarm} leave={close} />

@@ -1,0 +1,47 @@
+"""The pages speak the browser's language or the one chosen, by key as well, and nothing is cut off by longer words."""
+
+from __future__ import annotations
+
+import pytest
+
+WIDER = """() => [...document.querySelectorAll("header.top, header.top *, .side, .side *, .list-head *")]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible")
+  .map((one) => one.outerHTML.slice(0, 120))"""
+"""Whatever shows less than it holds, of the header and of the operator's two columns."""
+
+
+@pytest.fixture
+def german(browser, plant):
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="de-DE")
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.goto(plant.address)
+    yield page
+    context.close()
+
+
+def test_a_language_is_the_browsers_until_another_one_is_chosen_by_key_and_then_it_is_kept(german, plant, no_barrier):
+    page = german
+    bad = plant.inspects_a_bad_part()
+    name, password = (plant.home / "var/first-login.txt").read_text().split()[:2]
+    page.get_by_label("Name").fill(name)
+    page.locator("input[type=password]").fill(password)
+    page.get_by_role("button", name="Anmelden").click()
+    page.locator("html[lang=de]").wait_for()
+    page.get_by_role("heading", name=bad["part"], exact=True).wait_for()
+    page.get_by_role("group", name="Urteil: n. i. O.").wait_for()
+    assert page.evaluate(WIDER) == []
+
+    page.get_by_label("Sprache").focus()
+    page.keyboard.press("ArrowDown")
+    page.locator("html[lang=es]").wait_for()
+    page.get_by_role("group", name="Veredicto: No OK").wait_for()
+    assert page.evaluate(WIDER) == []
+
+    page.reload()
+    page.get_by_label("Idioma").select_option("zh")
+    page.locator("html[lang=zh-Hans]").wait_for()
+    page.get_by_role("group", name="判定：不合格").wait_for()
+    assert page.title() == "QC 产线"
+    assert page.evaluate(WIDER) == []
+    no_barrier(page)
