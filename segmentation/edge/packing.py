@@ -8,7 +8,6 @@ left out is not believed but tried: the folder must give the model's verdicts be
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
+from shutil import copyfile
 
 from qc.errors import InvalidInput
 
@@ -105,7 +105,7 @@ def pack(runtime: str, site: Path) -> dict[str, str]:
         place = site.joinpath(*module.split("."))
         place = place / "__init__.py" if path.name == "__init__.py" else place.with_suffix(".py")
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
+        copyfile(path, place)
     return versions
 
 
@@ -121,7 +121,7 @@ def _copy(package: Package, site: Path) -> str:
             continue
         target = site / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.locate(), target)
+        copyfile(file.locate(), target)
     return found.version
 
 
