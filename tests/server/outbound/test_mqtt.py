@@ -18,6 +18,8 @@ import pytest
 import yaml
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from sqlmodel import select
 
 from process_opt.fit import fit
@@ -76,11 +78,14 @@ class Broker:
             self.process = None
 
     def client(self, name: str) -> paho.Client:
+        """Hears all, also what is told while it is not yet back: the broker keeps its session."""
+        kept = Properties(PacketTypes.CONNECT)
+        kept.SessionExpiryInterval = 3600
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
         client.on_message = lambda _, __, message: self.heard.append(message)
         client.on_connect = lambda client, *_: client.subscribe(f"{LINE}/#", qos=1)
         client.reconnect_delay_set(1, 1)
-        client.connect("127.0.0.1", self.port)
+        client.connect("127.0.0.1", self.port, clean_start=False, properties=kept)
         client.loop_start()
         return client
 
