@@ -55,9 +55,10 @@ def report(spool: Spool, url: str, key: str, *, tell: Callable[[str], object] = 
             picture = (spool.folder / line["picture"]).read_bytes()
             fields = {k: line[k] for k in ("part", "station", "view", "trigger_id", "product") if line[k]}
             status, answer = _post(f"{url.rstrip('/')}/api/v1/inspections", key, fields, line["image"], picture)
-            receipt = {"trigger_id": line["trigger_id"], "at": time.time(), "status": status}
+            receipt: dict[str, Any] = {"trigger_id": line["trigger_id"], "at": time.time(), "status": status}
             if status in (200, 201):
-                receipt |= {"id": answer["id"], "verdict": answer["verdict"], "edge_verdict": line["verdict"]}
+                receipt |= {"id": answer["id"], "verdict": answer["verdict"], "model": answer["model"]}
+                receipt["edge_verdict"] = line["verdict"]
                 told.sent += 1
                 told.other_verdict += answer["verdict"] != line["verdict"]
             else:
