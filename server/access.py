@@ -7,6 +7,8 @@ from enum import StrEnum
 from functools import cache
 
 PREFIX = "/api/v1"
+PROTOCOL = "/v2"
+"""Where the Open Inference Protocol wants its calls; their rules name the whole path."""
 
 
 class Role(StrEnum):
@@ -124,8 +126,18 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/processes/{name}/levers"): ANYBODY,
     ("GET", "/processes/{name}/promises"): ANYBODY,
     ("GET", "/processes/{name}/exploring"): ANYBODY,
+    ("GET", "/v2"): ANYBODY,
+    ("GET", "/v2/health/live"): PUBLIC,  # probes of Kubernetes have no key
+    ("GET", "/v2/health/ready"): PUBLIC,
+    ("GET", "/v2/models/{name}"): ANYBODY,
+    ("GET", "/v2/models/{name}/ready"): ANYBODY,
+    ("POST", "/v2/models/{name}/infer"): SENDS,
+    ("GET", "/v2/models/{name}/versions/{version}"): ANYBODY,
+    ("GET", "/v2/models/{name}/versions/{version}/ready"): ANYBODY,
+    ("POST", "/v2/models/{name}/versions/{version}/infer"): SENDS,
+    ("POST", "/v2/repository/index"): ANYBODY,
 }
-"""(method, path below /api/v1) -> who may. Names in braces stand for one piece of the path."""
+"""(method, path below /api/v1, or whole below /v2) -> who may. Names in braces stand for one piece of the path."""
 
 OWN_SECRET = "/ml/"
 """Calls below this prove themselves by a secret of their own, in an Authorization header that is no key of ours."""
@@ -137,8 +149,26 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))), path) for path in paths)
 
 
-def template(path: str) -> str | None:
-    """The rule's path that fits an address (without /api/v1), or None."""
+def is_protocol(path: str) -> bool:
+    """Does an address, or a rule's path, belong to the Open Inference Protocol?"""
+    return path == PROTOCOL or path.startswith(PROTOCOL + "/")
+
+
+def guarded(address: str) -> bool:
+    """Is it a call, which needs a rule? The pages do not."""
+    return address.startswith(PREFIX + "/") or is_protocol(address)
+
+
+def address_of(path: str) -> str:
+    """Where a rule's path is called."""
+    return path if is_protocol(path) else PREFIX + path
+
+
+def template(address: str) -> str | None:
+    """The rule's path that fits an address, or None."""
+    path = address.removeprefix(PREFIX)
+    if not guarded(address) or (path != address and is_protocol(path)):
+        return None
     return next((name for pattern, name in _patterns() if pattern.fullmatch(path)), None)
 
 

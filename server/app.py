@@ -20,6 +20,7 @@ from server.context import Context
 from server.db import Database
 from server.events import EventBus
 from server.guard import Guard
+from server.open_inference.routes import router as open_inference
 from server.policies import Policies
 from server.settings import Settings
 
@@ -68,6 +69,7 @@ def create_app(settings: Settings, *, segmenter: Segmenter | None = None, demons
         router = getattr(importlib.import_module(f"server.routes.{module.name}"), "router", None)
         if router is not None:
             app.include_router(router, prefix=PREFIX)
+    app.include_router(open_inference)
     frontend.install(app)
     app.add_middleware(Guard, context=context)
     return app

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from qc.errors import NotFound
+from server import access
 
 DIST = Path(__file__).parent.parent / "frontend" / "dist"
 
@@ -28,7 +29,7 @@ def install(app: FastAPI, dist: Path = DIST) -> None:
 
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> Response:
-        if path.startswith("api/"):
+        if path.startswith("api/") or access.is_protocol(f"/{path}"):
             raise NotFound(f"there is nothing at /{path}")
         file = (dist / path).resolve()
         if path and file.is_relative_to(dist.resolve()) and file.is_file():

@@ -49,7 +49,7 @@ class Guard:
             return
         started, status, request_id = time.perf_counter(), 500, new_id()
         path, method = scope["path"], scope["method"]
-        rule = access.template(path.removeprefix(access.PREFIX)) if path.startswith(access.PREFIX + "/") else None
+        rule = access.template(path)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request=request_id)
 
@@ -61,7 +61,7 @@ class Guard:
                 headers["X-Request-Id"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                if path.startswith(access.PREFIX):
+                if access.guarded(path):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -69,7 +69,7 @@ class Guard:
         try:
             await self._check(scope, method, path, rule, limit)
         except QcError as error:
-            await answer_to(error)(scope, receive, sending)
+            await answer_to(error, path=path)(scope, receive, sending)
         except DATABASE_AWAY as error:
             await database_away(error, path=path)(scope, receive, sending)
         else:
@@ -83,7 +83,8 @@ class Guard:
 
     def _limit(self, method: str, rule: str | None) -> int:
         settings = self.context.settings
-        megabytes = settings.max_upload_mb if (method, rule) == ("POST", "/inspections") else settings.max_request_mb
+        pictures = method == "POST" and rule is not None and (rule == "/inspections" or rule.endswith("/infer"))
+        megabytes = settings.max_upload_mb if pictures else settings.max_request_mb
         return megabytes * 1_000_000
 
     async def _check(self, scope: Scope, method: str, path: str, rule: str | None, limit: int) -> None:
@@ -91,7 +92,7 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
             raise TooLarge(f"the request has {length} bytes; at most {limit} are taken here", limit_bytes=limit)
-        if not path.startswith(access.PREFIX + "/"):
+        if not access.guarded(path):
             return
         if rule is not None and rule.startswith(access.OWN_SECRET):
             return

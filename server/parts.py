@@ -91,6 +91,13 @@ def start_shadow(context: Context) -> Part | None:
     return shadow.start(context)
 
 
+def start_open_inference(context: Context) -> Part | None:
+    """Answers other programs under /v2."""
+    from server.open_inference import spare
+
+    return spare.start(context)
+
+
 def start_plant(context: Context) -> Part | None:
     """Stations that a PLC drives, where `plant.yaml` names some."""
     from server.plant import start
@@ -131,6 +138,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
     ("inspector", start_inspector),
     ("shadow", start_shadow),
+    ("open-inference", start_open_inference),
     ("folder", start_folder),
     ("demonstration", start_demonstration),
 )

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
         "classes learnt from a few examples.",
     )
 
+    open_inference: bool = Field(
+        default=True, description="Answer other programs under /v2 (Open Inference Protocol), on spare capacity."
+    )
+
     # storage
     cache_gb: float = Field(
         default=4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."

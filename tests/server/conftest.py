@@ -100,7 +100,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
     yield from start(tmp_path / "home")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_line():
     """Starts servers: `with run_line(home, segmenter, setting=…) as line`; the same home again is a restart."""
     return contextmanager(start)
