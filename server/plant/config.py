@@ -13,6 +13,7 @@
         modbus: {host: 0.0.0.0, port: 502, unit: 1}     # or `opcua: true`
         silent_s: 0                       # the PLC must change its life number this often; 0: it need not
         picture_within_s: 1.0             # a picture comes so soon after its trigger, or never
+        picture_early_s: 0.25             # it may come so long before its trigger is heard
     opcua: {host: 0.0.0.0, port: 4840, encrypted: true}     # for the stations that say so
 
 Without the file nothing of this runs.
@@ -66,6 +67,9 @@ class CameraConfig(_Strict):
     url: Annotated[str, Field(pattern="^https?://")] | None = None
     """Asked for a picture at each trigger."""
     genicam: GenICamConfig | None = None
+    repeats: bool = False
+    """True: it may give the very same bytes for two parts, as synthetic pictures do; a sensor has noise and never does.
+    For folders and addresses. The look at the camera's health knows frozen pictures, too: `QC_CAMERA_CHECKS=false`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> CameraConfig:
@@ -102,8 +106,11 @@ class StationConfig(_Strict):
     opcua: bool = False
     silent_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     picture_within_s: Annotated[float, Field(ge=0, le=60)] = 1.0
-    """A camera's picture comes within so many seconds of its trigger, or never: after an error the station is not ready
-    before, so that a late picture never goes to the next part."""
+    """A camera's picture comes within so many seconds of its trigger, or never. A later one is not waited for, and
+    after whatever went wrong the station is not ready before, so that a late picture never goes to the next part."""
+    picture_early_s: Annotated[float, Field(ge=0, le=60)] = 0.25
+    """How long before its trigger is heard a picture may lie in a camera's folder; one that lies there for longer
+    belongs to no part."""
 
     @model_validator(mode="after")
     def _names(self) -> StationConfig:

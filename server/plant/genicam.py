@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from qc.errors import InvalidInput, Unavailable
 from server.inspecting import Picture
 from server.plant.config import GenICamConfig, Trigger
-from server.plant.sources import NoPicture
+from server.plant.sources import NoPicture, Wanted, always
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +45,8 @@ AGAIN_S = 2.0
 """Between two attempts to open a camera, in seconds."""
 LOOK_S = 1e-3
 """How long to wait for a frame that may lie in a queue, in seconds."""
+SLICE_S = 0.05
+"""How long to wait for a frame before asking whether anybody still wants it, in seconds."""
 MOST_QUEUED = 64
 """Frames that may lie in a queue; a free-running camera that is faster than we are must not hold us up."""
 
@@ -138,18 +140,23 @@ class GenICamSource:
         self.incomplete = 0
         """Frames that the transport lost a part of."""
 
+    @property
+    def unasked(self) -> bool:
+        """A wire triggers it, not the station."""
+        return self._config.trigger is Trigger.HARDWARE
+
     def arm(self) -> None:
         """Throw away what lies in the camera's queue."""
         with self._lock:
             if self._camera is not None:
                 self._drain(self._camera)
 
-    def picture(self, within_s: float) -> Picture:
+    def picture(self, within_s: float, wanted: Wanted = always) -> Picture:
         with self._lock:
             if self._camera is None:
                 raise NoPicture(f"{self._name}: {self._problem}")
             try:
-                pixels = self._grab(self._camera, within_s)
+                pixels = self._grab(self._camera, within_s, wanted)
             except TookTooLong as error:
                 raise NoPicture(f"{self._name} gave no frame within {within_s:.2f} s; is it triggered?") from error
             except (TransportError, FeatureError, LookupError, AttributeError, OSError) as error:
@@ -162,7 +169,12 @@ class GenICamSource:
         """There is nothing to clear away."""
 
     def surplus(self) -> int:
-        """0: what came besides is dropped before the next trigger."""
+        """Frames that a wire triggered besides; other triggers drop what came besides before they take the next."""
+        with self._lock:
+            return self._drain(self._camera) if self.unasked and self._camera is not None else 0
+
+    def lying(self) -> int:
+        """0: a queue cannot be looked into without taking the frames out."""
         return 0
 
     def problem(self) -> str | None:
@@ -212,21 +224,31 @@ class GenICamSource:
             except (FeatureError, TypeError, AttributeError) as error:
                 raise InvalidInput(f"it does not take {name} = {value!r} ({error})") from error
 
-    def _grab(self, camera: ImageAcquirer, within_s: float) -> Pixels:
+    def _grab(self, camera: ImageAcquirer, within_s: float, wanted: Wanted) -> Pixels:
         if self._config.trigger is not Trigger.HARDWARE:
             self._drain(camera)
         if self._config.trigger is Trigger.SOFTWARE:
             camera.remote_device.node_map.TriggerSoftware.execute()
-        with camera.fetch(timeout=max(within_s, LOOK_S)) as buffer:  # what the transport lost a part of is passed over
-            part = buffer.payload.components[0]
-            return pixels_of(np.array(part.data), part.width, part.height, str(part.data_format))
+        until = time.monotonic() + max(within_s, LOOK_S)
+        while wanted():
+            left = until - time.monotonic()
+            try:  # what the transport lost a part of is passed over
+                with camera.fetch(timeout=min(max(left, LOOK_S), SLICE_S)) as buffer:
+                    part = buffer.payload.components[0]
+                    return pixels_of(np.array(part.data), part.width, part.height, str(part.data_format))
+            except TookTooLong:
+                if left <= SLICE_S:
+                    raise
+        raise NoPicture("nobody waits for the picture any more")
 
-    def _drain(self, camera: ImageAcquirer) -> None:
-        for _ in range(MOST_QUEUED):
+    def _drain(self, camera: ImageAcquirer) -> int:
+        """Throws away what lies in the queue; returns how many frames it was."""
+        for count in range(MOST_QUEUED):
             buffer = camera.try_fetch(timeout=LOOK_S)
             if buffer is None:
-                return
+                return count
             buffer.queue()
+        return MOST_QUEUED
 
     def _close(self, problem: str) -> None:
         camera, self._camera, self._problem = self._camera, None, problem

@@ -141,7 +141,11 @@ class State:
     able: bool = False
     """Camera and model are there."""
     clean: bool = False
-    """No picture that belongs to no part lies about; after an error one may."""
+    """No picture that belongs to no part lies about, or may still come; after an error one may."""
+    cut: bool = True
+    """The wire is cut, or has not been there yet: what the PLC says and triggers meanwhile is not heard."""
+    pulse_at: float = float("-inf")
+    """When the cameras may last have been triggered, heard or not."""
     alive: bool = True
     heard_at: float = 0.0
     """When `life` last changed."""
@@ -185,9 +189,12 @@ def heard(state: State, inputs: Inputs, rules: Rules, now: float) -> tuple[State
     triggered = inputs.trigger and not before.trigger
     acknowledged = inputs.acknowledge and not before.acknowledge
     changed = inputs.life != before.life
+    back = state.cut and not inputs.trigger and not inputs.acknowledge
     state = replace(
         state,
         inputs=inputs,
+        cut=state.cut and not back,
+        pulse_at=now if back or triggered else state.pulse_at,
         alive=state.alive or changed,
         heard_at=now if changed or not rules.silent_s else state.heard_at,
     )
@@ -204,7 +211,7 @@ def answered(state: State, reply: Reply, now: float) -> State:
         return state
     if now >= state.job.due:
         return passed(state, now)
-    return replace(state, phase=Phase.RESULT, job=None, reply=reply, clean=reply.fault == Fault.NONE)
+    return replace(state, phase=Phase.RESULT, job=None, reply=reply, clean=state.clean and reply.fault == Fault.NONE)
 
 
 def passed(state: State, now: float, rules: Rules | None = None) -> State:
@@ -217,8 +224,11 @@ def passed(state: State, now: float, rules: Rules | None = None) -> State:
 
 
 def lost(state: State) -> State:
-    """The wire is cut. A part at hand goes on; no other is taken before the PLC has let its signals fall again."""
-    return _settle(replace(state, inputs=replace(state.inputs, trigger=True, acknowledge=True)))
+    """The wire is cut. A part at hand goes on; no other is taken before the PLC has let its signals fall again.
+
+    What it said last stays known: an acknowledge that rose meanwhile is one, and a trigger that did came too early.
+    """
+    return _settle(replace(state, cut=True, clean=False))
 
 
 def able(state: State, yes: bool) -> State:
@@ -233,7 +243,12 @@ def cleaned(state: State) -> State:
 
 def wants_cleaning(state: State) -> bool:
     """Is it time to put aside what lies about?"""
-    return state.phase == Phase.NOT_READY and not state.clean
+    return state.phase == Phase.NOT_READY and not state.clean and not state.cut
+
+
+def doubted(state: State, now: float) -> State:
+    """A picture lies there that nobody triggered: its trigger was not heard, or a camera sends what it likes."""
+    return _settle(replace(state, clean=False, pulse_at=now)) if state.phase == Phase.READY else state
 
 
 def next_event(state: State, rules: Rules) -> float | None:
@@ -287,7 +302,8 @@ def _settle(state: State) -> State:
     if state.phase not in (Phase.READY, Phase.NOT_READY):
         return state
     fallen = not state.inputs.trigger and not state.inputs.acknowledge
-    ready = state.able and state.alive and state.clean and fallen
-    if state.phase == Phase.READY and state.able and state.alive:
+    possible = state.able and state.alive and state.clean and not state.cut
+    ready = possible and fallen
+    if state.phase == Phase.READY and possible:
         ready = not state.inputs.trigger  # an acknowledge that rises for nothing does not take readiness away
     return replace(state, phase=Phase.READY if ready else Phase.NOT_READY)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -19,27 +21,43 @@ AGAIN_S = 2.0
 """Between two attempts at a camera that did not answer, in seconds."""
 STRAY = ".stray"
 """Below a camera's folder: pictures that belong to no trigger."""
+REMEMBERED = 1000
+"""Pictures of a camera of which it is known what they were; a repetition comes soon or never."""
+
+Wanted = Callable[[], bool]
+"""Does anybody still wait for the picture?"""
 
 
 class NoPicture(Unavailable):
     """The camera delivered nothing, or not exactly one picture, in time."""
 
 
+def always() -> bool:
+    """Somebody waits for the picture, whatever happens."""
+    return True
+
+
 class Source(Protocol):
     """A camera that can be asked for one picture."""
+
+    @property
+    def unasked(self) -> bool:
+        """Pictures come by themselves, without a number: an early or late one could be taken for another part's."""
+        ...
 
     def arm(self) -> None:
         """Before the station becomes ready: what is there now belongs to no trigger."""
         ...
 
-    def picture(self, within_s: float) -> Picture:
+    def picture(self, within_s: float, wanted: Wanted = always) -> Picture:
         """The picture of the trigger that just came.
 
         Args:
             within_s: how long it may take, in seconds.
+            wanted: from when on it says no, no picture is taken any more: the next one is another part's.
 
         Raises:
-            NoPicture: it did not come, or more than one did.
+            NoPicture: it did not come, or more than one did, or it was one that came before.
         """
         ...
 
@@ -51,6 +69,10 @@ class Source(Protocol):
         """How many more pictures came for the trigger whose picture is stored."""
         ...
 
+    def lying(self) -> int:
+        """How many pictures lie there; looking takes none away."""
+        ...
+
     def problem(self) -> str | None:
         """Why it cannot deliver now; None: it can. May take a second."""
         ...
@@ -60,6 +82,24 @@ class Source(Protocol):
         ...
 
 
+class Repetitions:
+    """Knows a picture again, byte for byte: no sensor gives the same bytes twice, but software may hand them out so."""
+
+    def __init__(self, *, allowed: bool) -> None:
+        self._allowed = allowed
+        self._known: deque[int] = deque(maxlen=REMEMBERED)
+
+    def check(self, data: bytes, camera: str) -> None:
+        """Raises NoPicture for a picture that came before."""
+        known = hash(data)  # 64 bits under a key of this process, and fast: the PLC waits
+        if known in self._known and not self._allowed:
+            raise NoPicture(
+                f"{camera} gave the very same bytes as before: a repetition, or it sees nothing; "
+                "where its pictures are synthetic, say `repeats: true`"
+            )
+        self._known.append(known)
+
+
 class FolderSource:
     """A folder into which the camera's software writes one picture for each trigger.
 
@@ -67,25 +107,30 @@ class FolderSource:
     station is armed is put aside, so that a picture never goes to the next part.
     """
 
-    def __init__(self, view: str, folder: Path) -> None:
+    unasked = True
+
+    def __init__(self, view: str, folder: Path, *, repeats: bool = False) -> None:
         self.view, self.folder = view, folder
+        self._repetitions = Repetitions(allowed=repeats)
         self._given: Path | None = None
 
     def arm(self) -> None:
         for file in self._files():
             files.move(file, self.folder / STRAY / file.name)
 
-    def picture(self, within_s: float) -> Picture:
+    def picture(self, within_s: float, wanted: Wanted = always) -> Picture:
         until = time.monotonic() + within_s
-        while True:
+        while wanted():
             found = [file for file in self._files() if not files.open_for_writing(file)]
             if len(found) > 1:
                 raise NoPicture(f"{len(found)} pictures lie in {self.folder} for one trigger: which one is it?")
             if found and (picture := self._read(found[0])) is not None:
+                self._repetitions.check(picture.data, f"the camera of {self.folder}")
                 return picture
             if time.monotonic() >= until:
                 raise NoPicture(f"no picture came into {self.folder} within {within_s:.2f} s; is its camera triggered?")
             time.sleep(LOOK_S)
+        raise NoPicture("nobody waits for the picture any more")
 
     def stored(self) -> None:
         if self._given is not None:
@@ -93,6 +138,9 @@ class FolderSource:
             self._given = None
 
     def surplus(self) -> int:
+        return len(self._files())
+
+    def lying(self) -> int:
         return len(self._files())
 
     def problem(self) -> str | None:
@@ -119,8 +167,11 @@ class FolderSource:
 class UrlSource:
     """A camera that gives a picture over HTTP when asked."""
 
-    def __init__(self, view: str, url: str) -> None:
+    unasked = False
+
+    def __init__(self, view: str, url: str, *, repeats: bool = False) -> None:
         self.view, self.url = view, url
+        self._repetitions = Repetitions(allowed=repeats)
         self._client = httpx.Client(follow_redirects=False)
         self._problem: str | None = None
         self._tried = 0.0
@@ -131,7 +182,29 @@ class UrlSource:
     def stored(self) -> None:
         """There is nothing to clear away."""
 
-    def picture(self, within_s: float) -> Picture:
+    def picture(self, within_s: float, wanted: Wanted = always) -> Picture:
+        data = self._ask(within_s)
+        self._repetitions.check(data, self.url)
+        return Picture(data, self.url.rsplit("/", 1)[-1][:255], self.view)
+
+    def surplus(self) -> int:
+        return 0
+
+    def lying(self) -> int:
+        return 0
+
+    def problem(self) -> str | None:
+        if self._problem is not None and time.monotonic() - self._tried > AGAIN_S:
+            try:
+                self._ask(1.0)
+            except NoPicture:
+                return self._problem
+        return self._problem
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _ask(self, within_s: float) -> bytes:
         self._tried = time.monotonic()
         try:
             answer = self._client.get(self.url, timeout=max(within_s, 0.001))
@@ -140,30 +213,16 @@ class UrlSource:
             self._problem = f"{self.url} gave no picture: {error or type(error).__name__}"
             raise NoPicture(self._problem) from error
         self._problem = None
-        return Picture(answer.content, self.url.rsplit("/", 1)[-1][:255], self.view)
-
-    def surplus(self) -> int:
-        return 0
-
-    def problem(self) -> str | None:
-        if self._problem is not None and time.monotonic() - self._tried > AGAIN_S:
-            try:
-                self.picture(1.0)
-            except NoPicture:
-                return self._problem
-        return self._problem
-
-    def close(self) -> None:
-        self._client.close()
+        return answer.content
 
 
 def source_of(config: CameraConfig) -> Source:
     """The source that a configuration names."""
     if config.folder is not None:
-        return FolderSource(config.view, config.folder)
+        return FolderSource(config.view, config.folder, repeats=config.repeats)
     if config.genicam is not None:
         from server.plant.genicam import GenICamSource
 
         return GenICamSource(config.view, config.genicam)
     assert config.url is not None, "the configuration has been checked"
-    return UrlSource(config.view, config.url)
+    return UrlSource(config.view, config.url, repeats=config.repeats)

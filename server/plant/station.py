@@ -26,7 +26,7 @@ from qc.records import Inspection, Progress
 from qc.verdict import Verdict
 from server import audit
 from server.context import Context
-from server.inspecting import Order
+from server.inspecting import Order, Picture
 from server.inspections import exposures_of, get_inspection
 from server.plant import handshake
 from server.plant.config import StationConfig
@@ -84,8 +84,10 @@ class Station:
         self._lock = threading.Lock()
         self._state = _remembered(memory) or State(number=_counted(context, name))
         self._problem: str | None = "it has just started"
-        self._triggered_at = float("-inf")
-        """When a trigger last rose."""
+        self._late_s = config.picture_within_s if any(source.unasked for source in sources) else 0.0
+        """How long after its trigger a picture may still come by itself."""
+        self._lying: tuple[int, float] | None = None
+        """Pictures lie there while it is ready: the trigger before them, and since when."""
         self._untold: deque[Reply] = deque(maxlen=UNTOLD)
         self._keeping = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
@@ -101,13 +103,15 @@ class Station:
         with self._lock:
             now = self._now()
             self._move(handshake.passed(self._state, now, self._rules))
+            before = self._state.phase
             state, job = handshake.heard(self._state, inputs, self._rules, now)
             self._move(state)
             if job is not None:
                 self._work.submit(self._inspect, job)
-            unclean = handshake.wants_cleaning(self._state)
+            becomes_ready = self._state.phase == Phase.READY != before
+            look = becomes_ready or handshake.wants_cleaning(self._state)
         self._notice()
-        if unclean:
+        if look:
             self._tidy.set()
 
     def trigger_if_ready(self, inputs: Inputs) -> int | None:
@@ -185,7 +189,9 @@ class Station:
         failure: Exception | None = None
         try:
             self._keep()
-            pictures = [source.picture(max(job.due - self._now(), 0.0)) for source in self._sources]
+            pictures = [self._picture(source, job) for source in self._sources]
+            if not self._is_at_hand(job):
+                raise NoPicture(f"trigger {job.number} was given up before its pictures were there")
             part = job.part or f"{self.name}-{job.number}"
             order = Order(part, self.name, pictures, trigger_id=f"{PLC}{job.number}", product=job.product)
             inspector = self._context.need_inspector()
@@ -210,6 +216,14 @@ class Station:
         if failure is not None:
             ours = failure if not isinstance(failure, QcError) else None
             log.error("no verdict", station=self.name, trigger=job.number, problem=str(failure), exc_info=ours)
+
+    def _picture(self, source: Source, job: Job) -> Picture:
+        until = min(job.due, job.started + self._late_s) if source.unasked else job.due
+        return source.picture(max(until - self._now(), 0.0), lambda: self._is_at_hand(job))
+
+    def _is_at_hand(self, job: Job) -> bool:
+        """Once it is not, as the PLC has broken the order or time is up, the next picture is another part's."""
+        return self._state.job is job
 
     def _reply(self, job: Job, inspection_id: str) -> Reply:
         with self._context.database.read() as session:
@@ -253,8 +267,6 @@ class Station:
         """The next state; under the lock. A result that it brings is written down later."""
         if state.reply is not None and state.reply is not self._state.reply:
             self._untold.append(state.reply)
-        if state.number != self._state.number:
-            self._triggered_at = self._now()
         self._state = state
 
     def _tell_trail(self) -> None:
@@ -282,20 +294,47 @@ class Station:
                 self._look_once()
             except Exception as error:  # such as a disk that refuses to move a file: not ready, and tried again
                 self._set_problem(f"what lies about could not be put aside: {error}")
-            self._tidy.wait(LOOK_S)
+            self._tidy.wait(LOOK_S if self._lying is None else min(LOOK_S, self.config.picture_early_s))
             self._tidy.clear()
 
     def _look_once(self) -> None:
         self._set_problem(self._find_problem())
-        if self._problem is not None or not handshake.wants_cleaning(self._state):
+        if self._problem is not None:
             return
-        self._stop.wait(max(QUIET_S, self._triggered_at + self.config.picture_within_s - self._now()))
-        triggers = self._state.number
+        if handshake.wants_cleaning(self._state):
+            self._put_aside()
+        self._look_for_nobodys()
+
+    def _put_aside(self) -> None:
+        """What lies about, once nothing that was triggered can come any more."""
+        self._stop.wait(max(QUIET_S, self._state.pulse_at + self._late_s - self._now()))
+        pulse_at = self._state.pulse_at
+        if self._now() < pulse_at + self._late_s:
+            return
         for source in self._sources:
             source.arm()
         with self._lock:
-            if self._state.number == triggers and self._now() >= self._triggered_at + self.config.picture_within_s:
+            if self._state.pulse_at == pulse_at:
                 self._move(handshake.cleaned(self._state))
+        self._notice()
+
+    def _look_for_nobodys(self) -> None:
+        """A picture that lies there while no part does: its trigger is about to be heard, or it is nobody's."""
+        seen, now = self._state, self._now()
+        if seen.phase != Phase.READY or not any(source.lying() for source in self._sources):
+            self._lying = None
+            return
+        if self._lying is None or self._lying[0] != seen.number:
+            self._lying = (seen.number, now)
+        if now - self._lying[1] < self.config.picture_early_s:
+            return
+        self._lying = None
+        with self._lock:
+            if self._state.number != seen.number:  # a trigger has just come, and may be that picture's
+                return
+            self._move(handshake.doubted(self._state, now))
+        log.warning("a picture came without a trigger and is put aside", station=self.name)
+        self._tidy.set()
         self._notice()
 
     def _set_problem(self, problem: str | None) -> None:

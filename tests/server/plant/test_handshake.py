@@ -21,6 +21,7 @@ from server.plant.handshake import (
     able,
     answered,
     cleaned,
+    doubted,
     heard,
     lost,
     next_event,
@@ -34,8 +35,10 @@ TRIGGER, ACKNOWLEDGE = replace(LOW, trigger=True), replace(LOW, acknowledge=True
 
 
 def ready() -> State:
-    state, job = heard(cleaned(able(State(), True)), LOW, RULES, 0.0)
-    assert (state.phase, job) == (Phase.READY, None)
+    state, job = heard(able(State(), True), LOW, RULES, 0.0)
+    assert (state.phase, job) == (Phase.NOT_READY, None), "a picture of a trigger that nobody heard may lie about"
+    state = cleaned(state)
+    assert state.phase == Phase.READY
     return state
 
 
@@ -106,16 +109,48 @@ def test_an_acknowledge_that_stays_up_does_not_swallow_the_next_result():
     assert signals(kept).results_ready
 
 
-def test_after_a_restart_or_a_cut_wire_signals_must_fall_before_a_part_is_taken():
+def test_after_a_restart_signals_must_fall_before_a_part_is_taken():
     high, job = heard(cleaned(able(State(number=4), True)), TRIGGER, RULES, 0.0)
     assert (high.phase, job, high.number) == (Phase.NOT_READY, None, 4)
+    assert not signals(cleaned(high)).ready, "while the PLC is not understood, its cameras may be triggered"
+    assert signals(cleaned(heard(high, LOW, RULES, 0.1)[0])).ready
+
+
+def test_after_a_cut_wire_what_it_triggered_meanwhile_is_waited_for_and_put_aside():
     cut = lost(ready())
     assert not signals(cut).ready
-    again, job = heard(cut, TRIGGER, RULES, 1.0)
-    assert (job, again.phase) == (None, Phase.NOT_READY)
-    assert signals(heard(again, LOW, RULES, 1.1)[0]).ready
-    busy = lost(triggered()[0])
-    assert answered(busy, Reply(1, 1, verdict=Verdict.OK), 1.5).phase == Phase.RESULT, "it is read after reconnecting"
+    assert cleaned(cut) == cut, "pictures of triggers that are not heard may still come"
+    back, _ = heard(cut, LOW, RULES, 7.0)
+    assert (signals(back).ready, back.pulse_at) == (False, 7.0)
+    assert signals(cleaned(back)).ready
+
+
+def test_a_trigger_that_rose_while_the_wire_was_cut_gets_its_error():
+    again, job = heard(lost(ready()), TRIGGER, RULES, 1.0)
+    assert (job, again.reply.fault, again.reply.number) == (None, Fault.NOT_READY, 1)
+    held = lost(triggered()[0])
+    same, job = heard(held, TRIGGER, RULES, 1.2)
+    assert (same.number, job, same.phase) == (1, None, Phase.BUSY), "it was up before: that is no new one"
+
+
+def test_a_result_that_came_while_the_wire_was_cut_is_acknowledged_as_any_other():
+    done = answered(lost(triggered()[0]), Reply(1, 1, verdict=Verdict.OK), 1.5)
+    assert done.phase == Phase.RESULT, "it is read after reconnecting"
+    acknowledged, _ = heard(done, ACKNOWLEDGE, RULES, 2.0)
+    assert acknowledged.phase == Phase.NOT_READY
+    fallen, _ = heard(acknowledged, LOW, RULES, 2.1)
+    assert not signals(fallen).ready, "what was triggered meanwhile may still come"
+    assert signals(cleaned(fallen)).ready
+
+
+def test_a_picture_that_nobody_triggered_takes_readiness_away_until_it_is_put_aside():
+    doubtful = doubted(ready(), 5.0)
+    assert (signals(doubtful).ready, doubtful.pulse_at) == (False, 5.0)
+    early, job = heard(doubtful, TRIGGER, RULES, 5.1)
+    assert (job, early.reply.fault) == (None, Fault.NOT_READY)
+    assert signals(cleaned(doubtful)).ready
+    busy, _ = triggered()
+    assert doubted(busy, 5.0) == busy, "a part at hand may have one"
 
 
 def test_after_an_error_the_station_is_ready_only_once_it_is_tidied_up():
@@ -129,7 +164,7 @@ def test_after_an_error_the_station_is_ready_only_once_it_is_tidied_up():
 
 def test_a_plc_without_a_sign_of_life_is_away():
     rules = replace(RULES, silent_s=1.0)
-    state, _ = heard(cleaned(able(State(), True)), replace(LOW, life=1), rules, 5.0)
+    state = cleaned(heard(able(State(), True), replace(LOW, life=1), rules, 5.0)[0])
     assert next_event(state, rules) == 6.0
     away = passed(state, 6.0, rules)
     assert not signals(away).ready
@@ -144,7 +179,7 @@ class AnyPlc(RuleBasedStateMachine):
 
     @initialize()
     def start(self):
-        self.state, self.now = cleaned(able(State(), True)), 0.0
+        self.state, self.now = cleaned(heard(able(State(), True), LOW, RULES, 0.0)[0]), 0.0
         self.results: dict[int, list[Reply]] = {}
         self.risen: dict[int, float] = {}
         self.jobs = []
@@ -188,6 +223,10 @@ class AnyPlc(RuleBasedStateMachine):
     @rule()
     def tidy(self):
         self.keep(cleaned(self.state))
+
+    @rule()
+    def picture_without_trigger(self):
+        self.keep(doubted(self.state, self.now))
 
     @rule()
     def wire_cut(self):

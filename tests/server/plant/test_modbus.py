@@ -43,6 +43,8 @@ class Cell:
             "decide_by_s": 60,
             "cameras": [{"view": "top", "folder": str(self.camera)}],
             "modbus": {"port": 0},
+            "picture_within_s": 0.3,  # the pictures are there before their triggers
+            "picture_early_s": 30,  # however slow this machine is
             **settings,
         }
         (self.home / "plant.yaml").write_text(yaml.safe_dump({"stations": {"brush-1": station}}))

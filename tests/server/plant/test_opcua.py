@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -13,14 +15,36 @@ import pytest
 import yaml
 from sqlmodel import select
 
+from qc.ports import Segmentation
 from qc.records import Inspection
 from server.access import Role
 
 CLIENT = Path(__file__).with_name("opcua_client.py")
 
 
+class Held:
+    """Looks until it is let go, then finds nothing."""
+
+    model_id = "sha256:held"
+    classes: Mapping[int, str] = {1: "pit"}
+    threshold = edge = 0.5
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def segment(self, pixels) -> Segmentation:
+        self.go.wait(60)
+        return Segmentation(np.full(pixels.shape[:2], -9, np.float16), np.ones(pixels.shape[:2], np.uint8))
+
+
 @pytest.fixture
-def cell(tmp_path, run_line):
+def model():
+    """The tests' own, which finds dark spots."""
+    return None
+
+
+@pytest.fixture
+def cell(tmp_path, run_line, model):
     """A server with one station over OPC UA, and the folder that its camera writes into."""
     home, camera = tmp_path / "home", tmp_path / "camera"
     home.mkdir()
@@ -30,10 +54,12 @@ def cell(tmp_path, run_line):
         "cameras": [{"folder": str(camera)}],
         "opcua": True,
         "recipes": {1: "bar", 2: "hinge"},
+        "picture_within_s": 0.3,  # the pictures are there before their triggers
+        "picture_early_s": 30,  # however slow this machine is
     }
     config = {"stations": {"brush-1": station}, "opcua": {"port": 0}}
     (home / "plant.yaml").write_text(yaml.safe_dump(config))
-    with run_line(home) as line:
+    with run_line(home, model) as line:
         line.folder, line.camera = tmp_path, camera
         yield line
 
@@ -83,10 +109,11 @@ def test_jobs_run_by_recipe_and_their_results_come_by_event_and_by_id(cell):
     assert talk(cell, {"result": good["inspection"]})[1]["result"] == good, "also for a client that was not there"
 
 
-def test_a_job_that_does_not_fit_the_state_is_refused_and_the_running_one_goes_on(cell):
+@pytest.mark.parametrize("model", [Held()])
+def test_a_job_that_does_not_fit_the_state_is_refused_and_the_running_one_goes_on(cell, model):
     _, started, refused, later = talk(
         cell,
-        {"start": {"part": "P-1", "recipe": "1"}, "read": False},
+        {"start": {"part": "P-1", "recipe": "1"}, "read": False, "copy": picture(cell, "1")},
         {"start": {"part": "P-2", "recipe": "1"}, "wait": False},
         {"start": {"part": "P-3", "recipe": "1"}, "copy": picture(cell, "3"), "wait": False},
     )
@@ -94,6 +121,7 @@ def test_a_job_that_does_not_fit_the_state_is_refused_and_the_running_one_goes_o
     assert refused["refused"] == later["refused"] == "BadInvalidState"
     state = cell.context.parts["plant"].stations["brush-1"]
     assert state.shown().number == 1, "what was refused was no trigger"
+    model.go.set()
 
 
 def test_nobody_comes_in_without_a_machines_key_or_in_the_clear(cell):

@@ -22,8 +22,8 @@ from .world import Life, World
 
 T = TypeVar("T")
 
-LATEST_S = 1.0
-"""A camera's picture comes within so many seconds of its trigger, or never."""
+LATEST_S = 0.999
+"""A camera's picture comes within so many seconds of its trigger, and the millisecond of its renaming, or never."""
 
 
 class Camera:
@@ -37,7 +37,7 @@ class Camera:
         self.world.spawn(self.life, "camera", lambda: self._shoot(piece))
 
     def _shoot(self, piece: Piece) -> None:
-        world, data = self.world, piece.picture(self.view)
+        world, data, pulsed = self.world, piece.picture(self.view), self.world.now()
         fate = 1.0 if world.calm else world.rng.random()
         if fate < 0.02:
             return  # it lost the frame
@@ -57,7 +57,9 @@ class Camera:
             beside.write_bytes(data)
             world.sleep(0.001)
             beside.rename(target)
-        if 0.2 < fate < 0.21:  # an exposure too many
+        if 0.2 < fate < 0.22:  # written a second time, at once or by and by
+            if fate > 0.21:
+                world.sleep(world.rng.uniform(0.0, max(pulsed + LATEST_S - world.now(), 0.0)))
             target.with_name(f"again-{target.name}").write_bytes(data)
 
 

@@ -1,0 +1,176 @@
+"""A folder camera's pictures carry no number: a doubtful one goes to no part, and the station finds its way back."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+from sqlmodel import select
+
+from qc.records import Inspection
+from server.plant.config import StationConfig
+from server.plant.handshake import Fault, Inputs, Phase
+from server.plant.sources import FolderSource, NoPicture, Repetitions, source_of
+from server.plant.station import Station
+
+WITHIN_S = 0.4
+"""A picture comes so soon after its trigger, or never."""
+
+
+class Cell:
+    """A station whose PLC and camera are the test."""
+
+    def __init__(self, line, folder, **settings) -> None:
+        self.camera = folder / "camera"
+        self.camera.mkdir(exist_ok=True)
+        wanted = {
+            "decide_by_s": 30,
+            "picture_within_s": WITHIN_S,
+            "picture_early_s": 60,  # however slow this machine is
+            "cameras": [{"folder": str(self.camera)}],
+            "modbus": {"port": 0},
+            **settings,
+        }
+        config = StationConfig.model_validate(wanted)
+        memory, sources = folder / "station.json", [source_of(camera) for camera in config.cameras]
+        self.station = Station(folder.name, config, line.context, sources, memory=memory)
+        self._line, self._n = line, 0
+
+    def shoots(self, mark: int = 0) -> None:
+        """The camera's software writes a picture; equal marks are equal bytes."""
+        self._n += 1
+        grey = np.full((60, 80), 180, np.uint8)
+        grey[0, 0] += mark
+        beside = self.camera / f".{self._n}.png"
+        cv2.imwrite(str(beside), grey)
+        beside.rename(self.camera / f"{self._n}.png")
+
+    def put_aside(self) -> list[str]:
+        return [file.name for file in (self.camera / ".stray").glob("*.png")]
+
+    def judged(self) -> list[str]:
+        mine = select(Inspection).where(Inspection.station == self.station.name)
+        with self._line.context.database.read() as session:
+            return [row.part for row in session.exec(mine.order_by(Inspection.id))]
+
+    def says(self, *, trigger=False, acknowledge=False, part="P") -> None:
+        self.station.heard(Inputs(trigger, acknowledge, 1, part))
+
+    def becomes(self, phase: Phase) -> None:
+        end = time.monotonic() + 30
+        while self.station.phase != phase:
+            assert time.monotonic() < end, f"it stays {self.station.phase}: {self.station.problem}"
+            time.sleep(0.005)
+
+    def result(self):
+        """The reply, read and acknowledged."""
+        self.becomes(Phase.RESULT)
+        reply = self.station.shown().reply
+        self.says(acknowledge=True)
+        self.says()
+        return reply
+
+
+@pytest.fixture(scope="module")
+def served(run_line, tmp_path_factory):
+    with run_line(tmp_path_factory.mktemp("home"), camera_checks=False) as line:
+        yield line
+
+
+@pytest.fixture
+def cells(served, tmp_path):
+    """Opens a station; stops it."""
+    opened = []
+
+    def open_one(**settings) -> Cell:
+        opened.append(Cell(served, tmp_path, **settings))
+        return opened[-1]
+
+    yield open_one
+    opened[0].station.stop()
+
+
+def ready(cell: Cell) -> Cell:
+    cell.says()
+    cell.becomes(Phase.READY)
+    return cell
+
+
+def test_a_part_that_was_given_up_takes_no_picture_of_the_next_one(cells):
+    cell = ready(cells(picture_within_s=1.0))
+    cell.says(trigger=True, part="P-1")  # its picture never comes
+    cell.says(part="P-1")
+    cell.says(trigger=True, part="P-2")
+    assert cell.station.phase == Phase.RESULT
+    cell.shoots(2)
+    assert cell.result().fault != Fault.NONE
+    cell.becomes(Phase.READY)
+    cell.shoots(3)
+    cell.says(trigger=True, part="P-3")
+    assert (cell.result().ok, cell.judged()) == (True, ["P-3"])
+
+
+def test_a_picture_that_was_triggered_before_the_server_started_goes_to_no_part(cells):
+    cell = cells()
+    cell.shoots(1)  # of a trigger that nobody heard
+    begun = time.monotonic()
+    ready(cell)
+    assert time.monotonic() - begun >= WITHIN_S, "another one may still have been on its way"
+    assert cell.put_aside() == ["1.png"]
+    cell.shoots(2)
+    cell.says(trigger=True, part="P-2")
+    assert (cell.result().ok, cell.judged()) == (True, ["P-2"])
+
+
+def test_a_picture_that_was_triggered_while_the_wire_was_cut_goes_to_no_part(cells):
+    cell = ready(cells())
+    cell.station.lost()
+    cell.shoots(1)
+    begun = time.monotonic()
+    ready(cell)
+    assert time.monotonic() - begun >= WITHIN_S
+    assert cell.put_aside() == ["1.png"]
+
+
+def test_a_picture_that_lies_there_without_a_trigger_is_put_aside(cells):
+    cell = ready(cells(picture_early_s=0.1))
+    cell.shoots(1)
+    end = time.monotonic() + 30
+    while not cell.put_aside():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    cell.becomes(Phase.READY)
+
+
+def test_a_picture_that_comes_later_than_it_may_goes_to_no_part(cells):
+    cell = ready(cells(picture_within_s=0.1))
+    cell.says(trigger=True, part="P-1")
+    cell.becomes(Phase.RESULT)
+    assert cell.station.shown().reply.fault == Fault.NO_PICTURE, "long before the decide-by time"
+    cell.shoots(1)
+    assert not cell.result().ok
+    cell.becomes(Phase.READY)
+    assert (cell.put_aside(), cell.judged()) == (["1.png"], [])
+
+
+@pytest.mark.parametrize(("repeats", "fault"), [(False, Fault.NO_PICTURE), (True, Fault.NONE)])
+def test_the_same_bytes_twice_are_a_repetition_unless_the_camera_may(cells, tmp_path, repeats, fault):
+    cell = ready(cells(cameras=[{"folder": str(tmp_path / "camera"), "repeats": repeats}]))
+    for part, expected in (("P-1", Fault.NONE), ("P-2", fault)):
+        cell.becomes(Phase.READY)
+        cell.shoots(7)
+        cell.says(trigger=True, part=part)
+        assert cell.result().fault == expected
+
+
+def test_a_camera_is_told_what_it_did(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"a")
+    source = FolderSource("", tmp_path)
+    with pytest.raises(NoPicture, match="nobody waits"):
+        source.picture(1.0, lambda: False)
+    assert (source.picture(1.0).data, source.lying()) == (b"a", 1)
+    with pytest.raises(NoPicture, match="repeats: true"):
+        source.picture(1.0)
+    Repetitions(allowed=False).check(b"a", "another camera")
