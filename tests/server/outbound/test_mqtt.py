@@ -7,9 +7,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
@@ -18,8 +19,6 @@ import pytest
 import yaml
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from sqlmodel import select
 
 from process_opt.fit import fit
@@ -78,14 +77,11 @@ class Broker:
             self.process = None
 
     def client(self, name: str) -> paho.Client:
-        """Hears all, also what is told while it is not yet back: the broker keeps its session."""
-        kept = Properties(PacketTypes.CONNECT)
-        kept.SessionExpiryInterval = 3600
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
         client.on_message = lambda _, __, message: self.heard.append(message)
         client.on_connect = lambda client, *_: client.subscribe(f"{LINE}/#", qos=1)
         client.reconnect_delay_set(1, 1)
-        client.connect("127.0.0.1", self.port, clean_start=False, properties=kept)
+        client.connect("127.0.0.1", self.port)
         client.loop_start()
         return client
 
@@ -93,15 +89,61 @@ class Broker:
         return [json.loads(m.payload) for m in list(self.heard) if m.topic == f"{LINE}/{topic}"]
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+class Wire:
+    """Between our server and the broker: cut, the broker is away for the server, while the line still listens to it."""
+
+    def __init__(self, to: int) -> None:
+        self.to, self.port = to, free_port()
+        self.ends: list[socket.socket] = []
+        self.mend()
+
+    def mend(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        for end in (self.listener, *self.ends):
+            with suppress(OSError):  # the other end may have gone already
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self.ends.clear()
+
+    def accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):  # until it is cut
+            while True:
+                here = listener.accept()[0]
+                there = socket.create_connection(("127.0.0.1", self.to))
+                self.ends += [here, there]
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=self.carry, args=pair, daemon=True).start()
+
+    @staticmethod
+    def carry(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_RDWR)
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    bus = Broker(tmp_path_factory.mktemp("broker"), port)
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    bus = Broker(tmp_path_factory.mktemp("broker"), free_port())
     bus.comes()
     yield bus
     bus.goes()
+
+
+@pytest.fixture(scope="module")
+def wire(broker: Broker) -> Iterator[Wire]:
+    between = Wire(broker.port)
+    yield between
+    between.cut()
 
 
 @pytest.fixture(scope="module")
@@ -114,25 +156,25 @@ def peer(broker: Broker) -> Iterator[paho.Client]:
 
 @pytest.fixture
 def home(broker: Broker, tmp_path: Path) -> Path:
-    return named(broker, tmp_path / "home", client_id="the one that hears")
+    return named(broker.port, tmp_path / "home", client_id="the one that hears")
 
 
-def named(broker: Broker, home: Path, **more: object) -> Path:
+def named(port: int, home: Path, **more: object) -> Path:
     home.mkdir()
-    plant = {"host": "127.0.0.1", "port": broker.port, "topic": LINE, "cells": {"S-1": "cell-7"}, "longest_pause_s": 1}
+    plant = {"host": "127.0.0.1", "port": port, "topic": LINE, "cells": {"S-1": "cell-7"}, "longest_pause_s": 1}
     plant |= more
     (home / "outbound.yaml").write_text(yaml.safe_dump({"mqtt": {"plant": plant}}))
     return home
 
 
 @pytest.fixture(scope="module")
-def line(broker, peer, tmp_path_factory):
+def line(broker, wire, peer, tmp_path_factory):
     """One server for all tests but the last: to start one takes longer than what they ask of it."""
     spec = util.spec_from_file_location("another_server", Path(__file__).parents[1] / "conftest.py")
     lines = util.module_from_spec(spec)
     sys.modules["another_server"] = lines  # dataclasses look their module up
     spec.loader.exec_module(lines)
-    with contextmanager(lines.start)(named(broker, tmp_path_factory.mktemp("line") / "home", hear=False)) as line:
+    with contextmanager(lines.start)(named(wire.port, tmp_path_factory.mktemp("line") / "home", hear=False)) as line:
         wait_for(lambda: {"online": True} in broker.on("qc/state"))
         yield line
     wait_for(lambda: broker.on("qc/state")[-1] == {"online": False})
@@ -157,8 +199,8 @@ def test_the_line_hears_what_happens_on_isa_95_topics_and_sees_states_and_lamps(
     wait_for(lambda: broker.on("cell-7/qc/state")[-1]["mode"] == "advise")
 
 
-def test_a_broker_that_is_away_loses_nothing(line, broker):
-    broker.goes()
+def test_a_broker_that_is_away_loses_nothing(line, broker, wire):
+    wire.cut()
     for n in range(4):
         line.send(line.picture(mark=n), part=f"P-{n}", station="S-2")
     (plant,) = wait_for(
@@ -166,7 +208,7 @@ def test_a_broker_that_is_away_loses_nothing(line, broker):
     )
     assert plant["kind"] == "mqtt"
     assert "broker" in plant["last_error"]
-    broker.comes()
+    wire.mend()
     wait_for(lambda: line.get("/outbound").json()["items"][0]["waiting"] == 0)
     told = wait_for(lambda: len(found := broker.on("S-2/qc/inspection")) >= 4 and found)
     assert list(dict.fromkeys(one["data"]["part"] for one in told)) == ["P-0", "P-1", "P-2", "P-3"]
