@@ -1,4 +1,4 @@
-import { afterAll, expect, it } from "vitest";
+import { afterAll, expect, it, vi } from "vitest";
 import { ago, clock, money, percent, showMm } from "../ui/format";
 import { mm } from "../geometry/units";
 import { de } from "./de";
@@ -49,7 +49,9 @@ it("figures are written as in the reader's country, where the browser names one"
 const NOW = Date.parse("2026-11-21T12:00:00Z");
 const spaces = (sentence: string): string => sentence.replace(/[\u00a0\u202f]/g, " ").replace("\u2060", "");
 const told = async (language: Language) => {
+  vi.stubGlobal("navigator", { languages: [] }); // a browser that names no country; Node names that of its machine
   await speak(language);
+  vi.unstubAllGlobals();
   const said = [text.verdict.ng, text.process.partCount({ count: 1 }), text.process.partCount({ count: 12345 }), text.inspect.reasons.ok[0], text.inspect.keys[4][0]];
   const figures = [percent(0.994), money(12400.4, "EUR"), money(-3.5, "EUR"), showMm(mm(1.5)), ago("2026-11-21T11:48:00Z", NOW)];
   return [...said, ...figures].map(spaces);
