@@ -98,6 +98,12 @@ def redact(session: Session, entry: AuditEntry) -> bool:
     return True
 
 
+def has(session: Session, kind: str, subject: str, body: Mapping[str, Any]) -> bool:
+    """Does the trail tell exactly this? For whoever does not know whether a commit was done."""
+    same = AuditEntry.kind == kind, AuditEntry.subject == subject, AuditEntry.body == canonical(body)
+    return session.exec(select(AuditEntry.n).where(*same).limit(1)).first() is not None
+
+
 def record(session: Session, kind: str, subject: str, body: Mapping[str, Any], *, by: str, at: datetime) -> AuditEntry:
     """Append an entry; it is kept if and only if the session's transaction is. Needs a writing session."""
     if session.get_bind().dialect.name == "postgresql":

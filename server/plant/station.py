@@ -89,6 +89,8 @@ class Station:
         self._lying: tuple[int, float] | None = None
         """Pictures lie there while it is ready: the trigger before them, and since when."""
         self._untold: deque[Reply] = deque(maxlen=UNTOLD)
+        self._tried: Reply | None = None
+        """Its entry may lie in the trail already: a commit that failed for us may have been done."""
         self._keeping = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._wake, self._tidy, self._stop = threading.Event(), threading.Event(), threading.Event()
@@ -277,8 +279,10 @@ class Station:
                 with self._context.database.write() as session:
                     subject = reply.inspection or self.name
                     body = _told(self.name, reply)
-                    audit.record(session, "plc.result", subject, body, by=self.name, at=self._context.now())
-                    session.commit()
+                    if reply is not self._tried or not audit.has(session, "plc.result", subject, body):
+                        self._tried = reply
+                        audit.record(session, "plc.result", subject, body, by=self.name, at=self._context.now())
+                        session.commit()
             except Exception as error:  # a database that is away: the PLC has its result; tried again with the next one
                 log.error("a PLC's result is not in the trail", station=self.name, trigger=reply.number, exc_info=error)
                 return

@@ -23,6 +23,8 @@ SETTLE_S = 20.0
 """What a server may need, once nothing is wrong any more, before everything must go right."""
 CALM_S = 12.0
 """How long everything must go right at the end."""
+BACK_S = 10.0
+"""How long the server is back at the very end, asked by nobody: in this time it judges what its stop left waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,14 @@ class Fate:
                 self.world.spawn(self.server.life or Life(""), "wire", station.lost)
 
 
+def _end(world: World, server: Server) -> None:
+    """Stop in good order, and start once more: what waited when the server stopped is judged when it is back."""
+    server.stop()
+    server.start()
+    world.sleep(BACK_S)
+    server.stop()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """The server's log is not written: a story has thousands of errors in it."""
@@ -135,7 +145,7 @@ def tell_story(seed: int, template_home: Path) -> Story:
             world.run(world.seconds + CALM_S)
             world.kill(outside)
             ending = Life("ending")
-            world.spawn(ending, "end", server.stop)
+            world.spawn(ending, "end", lambda: _end(world, server))
             world.run(world.seconds + 60.0)
             server.close()
             world.kill(ending)

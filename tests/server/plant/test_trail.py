@@ -1,0 +1,87 @@
+"""What a PLC was told is told once in the audit trail, also by a database that breaks off."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from sqlalchemy import event
+from sqlmodel import Session, select
+
+from server.audit import AuditEntry
+from server.blobs.local import LocalBlobs
+from server.cache import open_cache
+from server.clock import now
+from server.context import Context
+from server.db import Database
+from server.events import EventBus
+from server.plant.config import StationConfig
+from server.plant.handshake import Fault, Inputs
+from server.plant.sources import source_of
+from server.plant.station import Station
+from server.policies import Policies
+from server.schema import all_tables
+from server.settings import Settings
+
+
+@pytest.fixture
+def context(tmp_path):
+    """A database with its tables, and no model: enough to be told that a trigger came too early."""
+    settings = Settings(home=tmp_path)
+    database = Database(settings.db_url)
+    all_tables().create_all(database.engine)
+    blobs, policies = LocalBlobs(settings.folder("blobs")), Policies(settings.folder("products"), default="any")
+    yield Context(settings, database, blobs, EventBus(), now, policies, open_cache(settings))
+    database.close()
+
+
+@pytest.fixture
+def station(context, tmp_path):
+    wanted = {"decide_by_s": 30, "cameras": [{"folder": str(tmp_path)}], "modbus": {"port": 0}}
+    config = StationConfig.model_validate(wanted)
+    sources = [source_of(camera) for camera in config.cameras]
+    one = Station("press", config, context, sources, memory=tmp_path / "press.json")
+    yield one
+    one.stop()
+
+
+def results(station: Station) -> list[tuple[list[int], str]]:
+    mine = select(AuditEntry.body).where(AuditEntry.kind == "plc.result").order_by(AuditEntry.n)
+    with station._context.database.read() as session:
+        told = [json.loads(body) for body in session.exec(mine)]
+    return [(one["triggers"], one["fault"]) for one in told]
+
+
+def wait_until(true) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def trigger_too_early(station: Station) -> None:
+    station.heard(Inputs(trigger=False, acknowledge=False))
+    station.heard(Inputs(trigger=True, acknowledge=False))
+
+
+def test_a_commit_that_was_done_though_the_connection_broke_off_is_not_repeated(station):
+    broken = []
+
+    def break_off(_session):
+        if threading.current_thread().name == "plc-press-watch" and not broken:
+            broken.append("the connection was lost after the commit")
+            raise ConnectionError(broken[0])
+
+    event.listen(Session, "after_commit", break_off)
+    try:
+        trigger_too_early(station)
+        wait_until(lambda: broken)
+    finally:
+        event.remove(Session, "after_commit", break_off)
+    assert station.shown().reply.fault == Fault.NOT_READY
+    station.heard(Inputs(trigger=False, acknowledge=True))  # with the next thing that it hears it tries again
+    station.heard(Inputs(trigger=False, acknowledge=False))
+    wait_until(lambda: not station._untold)
+    assert results(station) == [([1, 1], "not_ready")]
