@@ -42,6 +42,8 @@ NETWORKS = {
 }
 """By the names that `qc train --network` knows."""
 
+BEGINNINGS = ("starter", "imagenet")
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
@@ -74,6 +76,9 @@ class TrainConfig:
     """Share of the run over which the learning rate rises."""
     cool_down: float = 0.6
     """Share of the run, at its end, over which the learning rate falls to zero."""
+    begin: str = "starter"
+    """What a network that continues no other begins from: `starter`, the starter model as far as it fits, because it
+    has seen marks on metal already, or `imagenet`. The light network begins from neither."""
     frozen_stages: int = 2
     """How many of the encoder's first stages stay as they came, weights and statistics: nothing flows back through
     them, and they are the ones with the most pixels. Edges look the same on every surface."""
@@ -89,6 +94,8 @@ class TrainConfig:
             raise InvalidInput(f"hard_share must lie in [0, 1], not {self.hard_share}")
         if self.focal_gamma < 0 or 0 < self.focal_gamma < 1:
             raise InvalidInput(f"focal_gamma must be 0 or at least 1, not {self.focal_gamma}")
+        if self.begin not in BEGINNINGS:
+            raise InvalidInput(f"begin must be one of {BEGINNINGS}, not {self.begin!r}")
         if not 0 <= self.frozen_stages <= 4:
             raise InvalidInput(f"frozen_stages must lie in [0, 4], not {self.frozen_stages}")
         if not 0 <= self.instance_power <= 1:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from qc.dataset import DataSet, Sample
 from qc.errors import InvalidInput
-from segmentation.config import NetworkConfig, TrainConfig, network_config
+from segmentation.config import LIGHT, NetworkConfig, TrainConfig, network_config
 from segmentation.data import SPECK_PX, Index, index
 from segmentation.model import model_id, read_card, read_weights
 
@@ -23,9 +23,12 @@ LARGE_PX = 64
 """A class whose typical defect is wider than this (root of its area) needs a network that sees further."""
 
 
+STARTER = Path(__file__).parent / "starter"
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The model that a run continues from."""
+    """The model that a run continues, or begins from."""
 
     folder: Path
     id: str
@@ -46,6 +49,9 @@ class Plan:
     config: TrainConfig
     network: NetworkConfig
     start: Start | None
+    """The model that the run continues: the same network."""
+    beginning: Start | None
+    """The model whose weights are taken where they fit; None where `start` is given, or ImageNet's are wanted."""
     warnings: tuple[str, ...]
 
 
@@ -82,25 +88,33 @@ def make_plan(
         warnings.append("no training image is clean; false alarms will be more frequent than they need to be")
     start = None
     if start_from is not None:
-        card = read_card(start_from)
-        start = Start(
-            folder=start_from,
-            id=model_id(start_from),
-            classes={int(k): str(v) for k, v in sorted(card["classes"].items(), key=lambda c: int(c[0]))},
-            weights=read_weights(start_from),
-        )
-        network = network_config(card["network"])
+        start = read_start(start_from)
+        network = network_config(read_card(start_from)["network"])
         config = config or replace(TrainConfig(), learning_rate=TrainConfig().learning_rate / 2)
+    config, network = config or TrainConfig(), network or fitting_network(found)
+    begins = start is None and config.begin == "starter" and network.encoder != LIGHT
     return Plan(
         classes=data.classes,
         train=tuple(train),
         val=tuple(val),
         held_back=held_back,
         index=found,
-        config=config or TrainConfig(),
-        network=network or fitting_network(found),
+        config=config,
+        network=network,
         start=start,
+        beginning=read_start(STARTER) if begins else None,
         warnings=tuple(warnings),
+    )
+
+
+def read_start(folder: Path) -> Start:
+    """The weights and classes of a model folder; raises InvalidInput, NotFound."""
+    card = read_card(folder)
+    return Start(
+        folder=folder,
+        id=model_id(folder),
+        classes={int(k): str(v) for k, v in sorted(card["classes"].items(), key=lambda c: int(c[0]))},
+        weights=read_weights(folder),
     )
 
 

@@ -59,6 +59,7 @@ def make_ready(
     out: Path,
     *,
     samples: Sequence[Picture] | None = None,
+    learnt: Sequence[Picture] = (),
     runtimes: Sequence[str] = RUNTIMES,
     threads: int = 1,
     progress: Progress | None = None,
@@ -69,6 +70,8 @@ def make_ready(
         folder: the model.
         out: created; replaced if it is there.
         samples: images or frames to compare verdicts on; None: those the model folder carries.
+        learnt: images that the model learnt from; 8-bit ranges are read from them, as far as there are any, because
+            more of them show defects, and because what proves a runtime should not have made it.
         runtimes: the ones to try, of `segmentation.runtimes.RUNTIMES`; torch is always there to fall back on.
         threads: CPU threads for one frame.
         progress: told how far it is.
@@ -89,7 +92,7 @@ def make_ready(
         raise InvalidInput("verdicts must be compared on some frames; give samples of the model's validation parts")
     card, network = load_network(folder)
     own = from_card(card, torch_look(network, threads=threads), runtime="torch")
-    windows = telling_windows(frames, own.stride)
+    windows = telling_windows(learnt or frames, own.stride)
     tried: list[dict[str, Any]] = [_timed("torch", own.look, windows)]
     out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

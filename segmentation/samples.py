@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ SIDE_PX = 512
 
 MOST = 60
 """So many of a model's own val images prove enough; each costs every runtime a look."""
+
+MOST_LEARNT = 400
+"""Among so many images that it learnt from there are enough with defects; each costs a look at its mask."""
 
 
 def crops(
@@ -63,20 +66,28 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def found_again(card: Mapping[str, Any], folders: Iterable[Path], most: int = MOST) -> list[Sample]:
-    """The val images on which a model was judged, as far as they still lie unaltered in one of the data sets.
+def some_of(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """At most so many, evenly over all."""
+    return list(samples[:: max(1, -(-len(samples) // most))])
+
+
+def found_again(
+    card: Mapping[str, Any], folders: Iterable[Path], most: int = MOST, *, learnt: bool = False
+) -> list[Sample]:
+    """The images on which a model was judged, as far as they still lie unaltered in one of the data sets.
 
     Args:
         card: of the model; its manifest names the images and their SHA-256.
         folders: data sets, looked through in this order; what is not there any more, or no data set, is passed over.
         most: as many at most, evenly over all.
+        learnt: those that it learnt from instead.
     """
-    wanted = card.get("dataset", {}).get("val_files", {})
+    wanted = card.get("dataset", {}).get("train_files" if learnt else "val_files", {})
     for folder in folders:
         if not wanted or not (folder / "dataset.yaml").is_file():
             continue
         there = [s for s in open_dataset(folder).samples if s.image.name in wanted and s.image.is_file()]
-        chosen = there[:: max(1, -(-len(there) // most))]
+        chosen = some_of(there, most)
         same = [s for s in chosen if sha256_of(s.image) == wanted[s.image.name]["image"]]
         if same:
             return same

@@ -38,7 +38,7 @@ def make(out: Path, *, minutes: float, parts: int = PARTS, seed: int = SEED) -> 
             out,
             minutes=minutes,
             seed=seed,
-            config=TrainConfig(loss=LOSS, frozen_stages=0),
+            config=TrainConfig(loss=LOSS, begin="imagenet", frozen_stages=0),
             half=True,
             progress=_tell,
         )

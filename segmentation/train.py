@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ from segmentation.model import (
     refuse_foreign,
     save_model,
 )
-from segmentation.networks import Network, build, reach
-from segmentation.plan import Plan, make_plan
+from segmentation.networks import Network, aligned, build, reach
+from segmentation.plan import Plan, Start, make_plan
 from segmentation.schedule import Budget
 from segmentation.teacher import Teacher, lesson
 from segmentation.validation import Validator
@@ -96,7 +96,7 @@ def train(
         warnings.warn(warning, stacklevel=2)
     tutor = None if teacher is None else Teacher(teacher, plan.classes, device)
     torch.manual_seed(seed)
-    net = _starting_network(plan).to(device)
+    net = beginning_network(plan).to(device)
     for stage in net.first_stages(plan.config.frozen_stages):
         stage.requires_grad_(False)
     distance = reach(net, plan.network.stride)
@@ -160,6 +160,7 @@ def train(
                 "seed": seed,
                 "device": device,
                 "start_from": plan.start.id if plan.start else None,
+                "began_with": plan.beginning.id if plan.beginning else None,
                 "teacher": tutor.id if tutor else None,
                 "warnings": list(plan.warnings),
             },
@@ -285,22 +286,30 @@ def _optimiser(net: Network, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
-def _starting_network(plan: Plan) -> Network:
-    """ImageNet's encoder, or the network of another model with its head moved to the new classes."""
+def beginning_network(plan: Plan) -> Network:
+    """Another model with its head moved to the new classes: all of it, what fits of it, or ImageNet's encoder."""
     net = build(plan.network, len(plan.classes), imagenet=plan.start is None)
-    if plan.start is None:
-        return net
-    weights = dict(plan.start.weights)
     own = net.state_dict()
-    old = {name: place for place, name in enumerate(["background", *plan.start.classes.values()])}
+    if plan.start is not None:
+        load_weights(net, {**plan.start.weights, **_moved_head(plan.start, plan.classes, own)}, plan.start.folder)
+    elif plan.beginning is not None:
+        known = aligned(plan.beginning.weights, own)
+        net.load_state_dict({**own, **known, **_moved_head(plan.beginning, plan.classes, own)})
+    return net
+
+
+def _moved_head(start: Start, classes: Mapping[int, str], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The head for `classes`: of background and classes of the same name as in `start`, by chance for the others."""
+    old = {name: place for place, name in enumerate(["background", *start.classes.values()])}
+    moved = {}
     for kind in ("head.weight", "head.bias"):
         rows = own[kind].clone()
-        for place, name in enumerate(["background", *plan.classes.values()]):
-            if name in old:  # four rows a class: one for each pixel that is unfolded
-                rows[4 * place : 4 * place + 4] = weights[kind][4 * old[name] : 4 * old[name] + 4]
-        weights[kind] = rows
-    load_weights(net, weights, plan.start.folder)
-    return net
+        for place, name in enumerate(["background", *classes.values()]):
+            if name in old and rows[:4].shape == start.weights[kind][:4].shape:
+                # four rows a class: one for each pixel that is unfolded
+                rows[4 * place : 4 * place + 4] = start.weights[kind][4 * old[name] : 4 * old[name] + 4]
+        moved[kind] = rows
+    return moved
 
 
 def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str, tutor: Teacher | None) -> str:
@@ -312,6 +321,7 @@ def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str, tutor: T
         "train": [[s.image.name, s.image.stat().st_size] for s in plan.train],
         "columns": [[s.columns.get(FALSE_ALARMS, ""), s.columns.get(QUALITY, "")] for s in plan.train],
         "start": plan.start.id if plan.start else None,
+        "beginning": plan.beginning.id if plan.beginning else None,
         "steps": steps,
         "seed": seed,
         "device": device,

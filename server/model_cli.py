@@ -77,13 +77,18 @@ def _add(arguments: argparse.Namespace) -> int:
 def _ready(arguments: argparse.Namespace) -> int:
     from qc.dataset import open_dataset
     from segmentation.ready import make_ready
+    from segmentation.samples import MOST_LEARNT, some_of
 
-    samples = open_dataset(arguments.samples).split("val") if arguments.samples else None
+    data = open_dataset(arguments.samples) if arguments.samples else None
+    samples = data.split("val") if data else None
+    learnt = some_of(data.split("train"), MOST_LEARNT) if data else ()
 
     def tell(share: float, words: str) -> None:
         print(f"{100 * share:3.0f} %  {words}", file=sys.stderr)
 
-    said = make_ready(arguments.model, arguments.out, samples=samples, threads=arguments.threads, progress=tell)
+    said = make_ready(
+        arguments.model, arguments.out, samples=samples, learnt=learnt, threads=arguments.threads, progress=tell
+    )
     for tried in said["tried"]:
         speed = tried.get("cpu_seconds_per_mpx")
         print(

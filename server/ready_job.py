@@ -62,18 +62,18 @@ def make(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """The child's work; `model`, `out` and `threads` as in `segmentation.ready.make_ready`.
 
     Verdicts are compared on the val images of the model's own training where one of `datasets` still holds them, beside
-    the few crops that it carries.
+    the few crops that it carries; 8-bit ranges are read from what it learnt from.
     """
     from segmentation.model import read_card
     from segmentation.parity import Picture
     from segmentation.ready import make_ready
-    from segmentation.samples import carried, found_again
+    from segmentation.samples import MOST_LEARNT, carried, found_again
 
-    folder = Path(arguments["model"])
-    samples: list[Picture] = [*carried(folder), *found_again(read_card(folder), map(Path, arguments["datasets"]))]
-    said = make_ready(
-        folder, Path(arguments["out"]), samples=samples, threads=int(arguments["threads"]), progress=report
-    )
+    folder, threads = Path(arguments["model"]), int(arguments["threads"])
+    card, places = read_card(folder), [Path(place) for place in arguments["datasets"]]
+    samples: list[Picture] = [*carried(folder), *found_again(card, places)]
+    learnt = found_again(card, places, MOST_LEARNT, learnt=True)
+    said = make_ready(folder, Path(arguments["out"]), samples=samples, learnt=learnt, threads=threads, progress=report)
     return {"runtime": said["runtime"]}
 
 

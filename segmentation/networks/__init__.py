@@ -5,12 +5,13 @@ from __future__ import annotations
 from torch import channels_last
 
 from segmentation.config import LIGHT, NetworkConfig
+from segmentation.networks.aligned import aligned
 from segmentation.networks.base import PRIOR, Network
 from segmentation.networks.light import Light
 from segmentation.networks.pretrained import IMAGENET, Pretrained, imagenet_weights
 from segmentation.networks.reach import reach
 
-__all__ = ["IMAGENET", "PRIOR", "Light", "Network", "Pretrained", "build", "imagenet_weights", "reach"]
+__all__ = ["IMAGENET", "PRIOR", "Light", "Network", "Pretrained", "aligned", "build", "imagenet_weights", "reach"]
 
 
 def build(config: NetworkConfig, classes: int, *, imagenet: bool = False) -> Network:

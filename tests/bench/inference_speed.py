@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 .venv/bin/python tests/bench/inference_speed.py [MODEL] --mpx 24 --samples DATASET
 
 Ours: whole frames tiled with an exact halo, by every runtime that passes the parity gate on the data set's validation
-images. Others, in torch: MONAI's sliding window (gaussian, overlap 0.5), SAHI's slicing (overlap 0.2, where it is
-installed; `area.py` says how), and a loop over tiles without overlap, which is fast and wrong at every seam. `peak` is
-the share of what a large convolution reaches in float32, in the same run.
+images; where the model has a first look (`qc first-look`), once more with it. Others, in torch: MONAI's sliding window
+(gaussian, overlap 0.5), SAHI's slicing (overlap 0.2, where it is installed; `area.py` says how), and a loop over tiles
+without overlap, which is fast and wrong at every seam. `peak` is the share of what a large convolution reaches in
+float32, in the same run.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from monai.inferers import sliding_window_inference
 from torch.utils.flop_counter import FlopCounterMode
 
 from qc.dataset import open_dataset
-from segmentation.model import load_network, load_segmenter
+from segmentation.model import load_network, read_first_look
 from segmentation.parity import compare_verdicts, refusal
 from segmentation.ready import FRAMES_FOR_ROUNDING, telling_windows
 from segmentation.render import render_part
 from segmentation.runtimes import EXACT, RUNTIMES, open_look, write
-from segmentation.samples import carried
+from segmentation.samples import MOST_LEARNT, carried, some_of
 from segmentation.segmenter import FrameSegmenter, from_card
+from segmentation.torch_look import torch_look
 
 WINDOW = 512
 """Side of the others' tiles, in pixels."""
@@ -44,11 +46,10 @@ STRIDE = 32
 
 
 def frame(mpx: float) -> np.ndarray:
-    """A grey frame of rendered metal, three wide by two high."""
+    """A grey frame of one rendered part with its defects and its dirt, three wide by two high."""
     height = int((mpx * 1e6 / 1.5) ** 0.5)
-    (view, *_) = render_part(1, width=1536, height=1024, defects=("scratch", "pit")).views
-    grey = view.pixels if view.pixels.ndim == 2 else view.pixels[..., 0]
-    return np.tile(grey, (height // 1024 + 1, height * 3 // 2 // 1536 + 1))[:height, : height * 3 // 2].copy()
+    (view, *_) = render_part(1, width=height * 3 // 2, height=height, defects=("scratch", "pit")).views
+    return np.ascontiguousarray(view.pixels if view.pixels.ndim == 2 else view.pixels[..., 0])
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -99,8 +100,11 @@ def main() -> None:
     mpx = pixels.size / 1e6
     card, network = load_network(arguments.model)
     network = network.eval().to(memory_format=torch.channels_last)
-    own = load_segmenter(arguments.model, threads=1)
-    frames = open_dataset(arguments.samples).split("val") if arguments.samples else carried(arguments.model)
+    own = from_card(card, torch_look(network, threads=1), runtime="torch")
+    first_look = read_first_look(arguments.model, card)
+    data = open_dataset(arguments.samples) if arguments.samples else None
+    frames = data.split("val") if data else carried(arguments.model)
+    learnt = some_of(data.split("train"), MOST_LEARNT) if data else frames
     with torch.inference_mode():
         work, peak = flops_per_mpx(network), peak_flops()
         print(f"{mpx:.1f} Mpx; {work / 1e9:.1f} GFLOP a Mpx; a large convolution reaches {peak / 1e9:.0f} GFLOP/s")
@@ -128,19 +132,28 @@ def main() -> None:
         say(name, taken, "")
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.runtimes:
-            eyes, gate = ready(name, card, network, own, Path(folder), frames)
+            eyes, gate = ready(name, card, network, own, Path(folder), frames, learnt)
             eyes.segment(pixels[: pixels.shape[0] // 4])
             say(f"ours, {name}", cpu_seconds(lambda eyes=eyes: eyes.segment(pixels)), gate)
+            if first_look is not None:
+                sparing = from_card(card, eyes.look, runtime=name, first_look=first_look)
+                say(f"{name}, first look", cpu_seconds(lambda eyes=sparing: eyes.segment(pixels)), "as above")
     print(f"largest memory of the run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
 def ready(
-    name: str, card: dict, network: torch.nn.Module, own: FrameSegmenter, folder: Path, frames: list
+    name: str,
+    card: dict,
+    network: torch.nn.Module,
+    own: FrameSegmenter,
+    folder: Path,
+    frames: list,
+    learnt: list,
 ) -> tuple[FrameSegmenter, str]:
     """A runtime at work, and what the parity gate says of it."""
     if name == "torch":
         return own, ""
-    write(name, network, own.stride, folder, telling_windows(frames, own.stride))
+    write(name, network, own.stride, folder, telling_windows(learnt, own.stride))
     eyes = from_card(card, open_look(name, folder, threads=1), runtime=name)
     parity = compare_verdicts(own, eyes, frames)
     why = refusal(parity, exact=name in EXACT)

@@ -6,8 +6,9 @@
 For each number N the model learns from N labelled defects of the train split (whole parts, drawn by lot; 8 are among
 the 16) and from all clean train pictures; once as they are, and once with the described defects drawn into these
 clean pictures beside them. Same minutes (or --steps), same seed, one after the other; all judged on the same val
-pictures. Those also settle calibration, threshold and where outlines end, in both arms, so recall flatters a little.
-Without --describe there is one arm. Results are kept in --out as they come; the same command goes on.
+pictures. Those also settle calibration, threshold and where outlines end, in all arms, so recall flatters a little.
+With --recipe the strong recipe (`strong_recipe.py`) learns from the same labels for as long as the first arm took.
+Without --describe there is nothing drawn. Results are kept in --out as they come; the same command goes on.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from qc.dataset import IGNORE, DataSet, Sample, open_dataset
 from qc.errors import InvalidInput
 from segmentation.render import draw_into, read_description
 
-FIGURES = ("image_ap", "defect_recall_at_0.1", "defect_recall_at_1")
-ARMS = ("labels", "labels and drawn")
+FIGURES = ("image_ap", "defect_recall_at_0.1", "defect_recall_at_1", "mean_iou")
+RECIPE = "strong recipe"
+ARMS = ("labels", "labels and drawn", RECIPE)
 
 JOIN_PX = 8
 """Pieces of a drawn outline that lie closer than this are one defect: people lift the brush."""
@@ -123,6 +125,20 @@ def run(dataset: Path, *, minutes: float | None, steps: int | None, seed: int) -
     return {"steps": card["training"]["steps"], "seconds": seconds, **{name: report[name] for name in FIGURES}}
 
 
+def run_recipe(dataset: Path, *, minutes: float, seed: int) -> dict[str, Any]:
+    """The strong recipe, as `run`."""
+    from strong_recipe import train_recipe
+
+    from segmentation.evaluate import evaluate
+
+    began = time.monotonic()
+    data = open_dataset(dataset)
+    recipe = train_recipe(data, minutes=minutes, seed=seed)
+    seconds = round(time.monotonic() - began, 1)
+    report = evaluate(recipe, data, split="val")
+    return {"seconds": seconds, **{name: report[name] for name in FIGURES}}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
@@ -140,6 +156,7 @@ def main() -> None:
         default=4.0,
         help="at most so many drawn pictures for each labelled one, so that the real ones are not drowned (4)",
     )
+    parser.add_argument("--recipe", action="store_true", help="the strong recipe beside it")
     parser.add_argument("--seeds", type=int, default=1, help="repeat with other parts, pictures and weights (1)")
     parser.add_argument("--out", type=Path, required=True, help="JSON; what stands there is not done again")
     chosen = parser.parse_args()
@@ -152,20 +169,25 @@ def main() -> None:
     for seed in range(chosen.seeds):
         for wanted in chosen.defects:
             for arm in ARMS:
-                key = f"{about}, seed {seed}, {wanted} defects, {arm}" + drawing * (arm != "labels")
-                if key in done or (arm == "labels" and not wanted) or (arm != "labels" and not chosen.describe):
+                key = f"{about}, seed {seed}, {wanted} defects, {arm}" + drawing * (arm == ARMS[1])
+                asked = {ARMS[0]: bool(wanted), ARMS[1]: bool(chosen.describe), RECIPE: wanted and chosen.recipe}
+                if key in done or not asked[arm]:
                     continue
                 with tempfile.TemporaryDirectory() as folder:
                     work = Path(folder)
                     real, count = choose(data, wanted, seed)
                     added = list[Sample]()
-                    if arm != "labels":
+                    if arm == ARMS[1]:
                         most = round(chosen.per_label * len(real)) or None
                         added = drawn_pictures(work, data, chosen.describe, copies=chosen.copies, seed=seed, most=most)
                     pictures = [*clean(data), *real, *added, *data.split("val")]
                     root = assemble(work / "set", data, pictures, name=data.name)
                     made = {"defects": count, "labelled": len(real), "drawn": len(added)}
-                    done[key] = {**made, **run(root, minutes=chosen.minutes, steps=chosen.steps, seed=seed)}
+                    if arm == RECIPE:
+                        took = done[f"{about}, seed {seed}, {wanted} defects, {ARMS[0]}"]["seconds"]
+                        done[key] = {**made, **run_recipe(root, minutes=chosen.minutes or took / 60, seed=seed)}
+                    else:
+                        done[key] = {**made, **run(root, minutes=chosen.minutes, steps=chosen.steps, seed=seed)}
                 working = chosen.out.with_name(f".{chosen.out.name}.{os.getpid()}")
                 working.write_text(json.dumps(done, indent=1) + "\n")
                 os.replace(working, chosen.out)
@@ -174,21 +196,22 @@ def main() -> None:
 
 
 def table(done: dict[str, Any], about: str, drawing: str, numbers: Sequence[int], seeds: int) -> None:
-    """Means over the seeds, with the interval of the first seed's val parts, and the ratio of the two arms."""
-    print(f"\n{about}, val\n{'defects':>8}  {'figure':22}{ARMS[0]:>24}{ARMS[1]:>24}{'ratio':>8}")
+    """Means over the seeds, with the interval of the first seed's val parts, and the ratio to the recipe."""
+    print(f"\n{about}, val\n{'defects':>8}  {'figure':22}" + "".join(f"{arm:>24}" for arm in ARMS) + f"{'ratio':>8}")
     for wanted in numbers:
         for figure in FIGURES:
-            cells, means = [], []
+            cells, means = [], {}
             for arm in ARMS:
                 keys = [
-                    f"{about}, seed {s}, {wanted} defects, {arm}" + drawing * (arm != "labels") for s in range(seeds)
+                    f"{about}, seed {s}, {wanted} defects, {arm}" + drawing * (arm == ARMS[1]) for s in range(seeds)
                 ]
                 found = [done[key][figure] for key in keys if key in done and done[key][figure]["value"] is not None]
-                means.append(float(np.mean([f["value"] for f in found])) if found else None)
-                cells.append(f"{means[-1]:.3f} ({found[0]['low']}-{found[0]['high']})" if found else "-")
-            before, after = means
-            ratio = f"{after / before:.2f}" if before and after is not None else "-"
-            print(f"{wanted:8}  {figure:22}{cells[0]:>24}{cells[1]:>24}{ratio:>8}")
+                if found:
+                    means[arm] = float(np.mean([f["value"] for f in found]))
+                cells.append(f"{means[arm]:.3f} ({found[0]['low']}-{found[0]['high']})" if found else "-")
+            ours, theirs = means.get(ARMS[0]), means.get(RECIPE)
+            ratio = f"{ours / theirs:.2f}" if theirs and ours is not None else "-"
+            print(f"{wanted:8}  {figure:22}" + "".join(f"{cell:>24}" for cell in cells) + f"{ratio:>8}")
 
 
 if __name__ == "__main__":

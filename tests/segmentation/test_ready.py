@@ -99,6 +99,24 @@ def test_eight_bit_arithmetic_says_of_a_defect_what_the_model_says(model, scratc
     assert np.sqrt(np.mean(np.square(at_defects))) < 0.5
 
 
+def test_8_bit_ranges_are_read_from_what_was_learnt_and_not_from_what_proves_them(
+    model, scratches, tmp_path, monkeypatch
+):
+    seen = []
+
+    def stop_at(name, network, stride, folder, windows, **how):
+        seen.extend(windows)
+        raise InvalidInput("seen enough")
+
+    monkeypatch.setattr(readying, "write", stop_at)
+    black = [np.zeros((128, 128), np.uint8)] * readying.FRAMES_FOR_ROUNDING
+    learnt = open_dataset(scratches).split("train")
+    with pytest.raises(InvalidInput, match="seen enough"):
+        make_ready(model, tmp_path / "ready", samples=black, learnt=learnt, runtimes=("openvino-int8",))
+    assert len(seen) == len(learnt)
+    assert all(window.any() for window in seen)
+
+
 def test_the_images_a_model_was_judged_on_are_found_again(model, scratches, tmp_path):
     card = read_card(model)
     copy = tmp_path / "copy"
@@ -106,6 +124,7 @@ def test_the_images_a_model_was_judged_on_are_found_again(model, scratches, tmp_
     found = found_again(card, [tmp_path / "gone", copy])
     assert {s.image.name for s in found} == set(card["dataset"]["val_files"])
     assert len(found_again(card, [copy], most=2)) == 2
+    assert {s.image.name for s in found_again(card, [copy], learnt=True)} == set(card["dataset"]["train_files"])
     altered = found[0].image
     cv2.imwrite(str(altered), np.zeros((64, 64), np.uint8))
     assert altered.name not in {s.image.name for s in found_again(card, [copy])}

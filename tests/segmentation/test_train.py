@@ -26,7 +26,7 @@ from segmentation.plan import fitting_network, hold_back, make_plan
 from segmentation.schedule import Budget, rate
 from segmentation.train import train
 
-SMALL = TrainConfig(crop_px=64, batch=2)
+SMALL = TrainConfig(crop_px=64, batch=2, begin="imagenet")
 
 
 def weights_of(folder: Path):
@@ -53,7 +53,7 @@ def test_a_rendered_scratch_is_found_on_a_part_never_seen(tmp_path):
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         cv2.imwrite(str(path), np.where(mask > 1, 255, mask))
     (data / "dataset.yaml").write_text("name: rendered\nclasses: {1: scratch}\n")
-    train(data, tmp_path / "model", steps=90, config=TrainConfig(crop_px=128, batch=4, ema_steps=20))
+    train(data, tmp_path / "model", steps=90, config=TrainConfig(crop_px=128, batch=4, ema_steps=20, begin="imagenet"))
     dataset = open_dataset(data)
     assert not {s.part for s in dataset.split("test")} & {s.part for s in dataset.split("train")}
     report = evaluate(load_segmenter(tmp_path / "model"), dataset, split="test")
