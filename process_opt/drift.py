@@ -9,7 +9,7 @@ is laid to the next one that is, which comes to the same for everything after it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from process_opt.estimate import Data, Estimate, usable
 
 Floats = NDArray[np.float64]
 
+NO_ROWS = np.zeros(0, dtype=np.int64)
 BLOCK = 50
 """Rows of a block where batches do not say: the mean of so many is known to a seventh of a part's spread."""
 LATEST = 10_000
@@ -49,13 +50,26 @@ class Drift:
     """`T x d`: of that level."""
     sure: Floats
     """`T x d`: probability that it drifts at all."""
+    levels: Floats
+    """`B x T x d`: where they stood in each block of rows, likewise."""
+    block: NDArray[np.int64]
+    """The block of each of the latest rows."""
+
+    def at(self, rows: NDArray[np.int64], size: int) -> Floats | None:
+        """`T x d x n`: where the steps stood at these rows of `size`; 0 before the rows looked at, None if nothing
+        drifts."""
+        if not self.levels.any():
+            return None
+        place = rows - (size - self.block.size)
+        out: Floats = np.where(place >= 0, self.levels[self.block[np.maximum(place, 0)]].transpose(1, 2, 0), 0.0)
+        return out
 
 
 def follow(estimate: Estimate, data: Data) -> Drift:
     """The steps' levels at the end of `data`, whose rows are in the order of time."""
     steps, d = len(estimate.motions), estimate.layout.d
     none = np.zeros((steps, d))
-    still = Drift(none, none, none)
+    still = Drift(none, none, none, none[None][:0], NO_ROWS)
     if data.size > LATEST:
         data = data.rows(np.arange(data.size - LATEST, data.size))
     block = _blocks(data)
@@ -74,7 +88,7 @@ def follow(estimate: Estimate, data: Data) -> Drift:
         levels, found = _walk(mean, variance, read)
         if (np.abs(levels - before) < NEAR * np.sqrt(chance)).all():
             break
-    return found
+    return replace(found, block=block)
 
 
 def _blocks(data: Data) -> NDArray[np.int64]:
@@ -138,7 +152,7 @@ def _walk(mean: Floats, variance: Floats, read: NDArray[np.bool_]) -> tuple[Floa
     sure = weight[[i for i, (walk, _) in enumerate(cases) if walk]].sum(axis=0)
     levels = np.where(read, levels, 0.0)
     variance_now = np.where(read, spread + np.maximum(square - levels[-1] ** 2, 0.0), 0.0)
-    return levels, Drift(levels[-1], variance_now, np.where(read, sure, 0.0))
+    return levels, Drift(levels[-1], variance_now, np.where(read, sure, 0.0), levels, NO_ROWS)
 
 
 def _filter(mean: Floats, noise: Floats, walk: Floats) -> tuple[Floats, Floats, Floats, Floats]:

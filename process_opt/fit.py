@@ -24,6 +24,7 @@ from process_opt.history import History
 from process_opt.identify import identified_levers, looks, not_random
 from process_opt.knowledge import banded
 from process_opt.layout import lay_out
+from process_opt.misfit import misfit
 from process_opt.model import ProcessModel, build_model
 from process_opt.nonlinear import wanted_terms
 from process_opt.process import Process
@@ -71,7 +72,7 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     say("uncertainty", 0.8)
     means = estimate.flat()
     draws = estimate.split(draw_weights(means, covariance, rng))
-    say("check on held-out parts", 0.9)
+    say("attempts to refute it", 0.85)
     model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
     weights = means.size
     precision = inverse(covariance[:weights, :weights])
@@ -80,11 +81,18 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     tried = refute(estimate, covariance[:weights, :weights], train, model.identified, seed=seed)
     about = {"refutation": tried, "looks": looks(estimate, train), "not_random": not_random(process, history)}
     model = replace(model, about={**model.about, **about})
-    checked = held_out_check(model, data.rows(np.flatnonzero(held)))
-    say("batches and drift", 0.95)
+    say("batches and drift", 0.88)
     recent = data if data.size <= MOST_ROWS else data.rows(np.arange(data.size - MOST_ROWS, data.size))
-    model = model.with_check(checked).with_batches(*batch_shifts(estimate, recent, history.batches))
-    model = model.moved_on(follow(estimate, recent), rng)
+    drift = follow(estimate, recent)
+    say("check of what was promised", 0.93)
+    names = list(process.measurements)
+    found = misfit(
+        estimate, [names.index(name) for name in process.conformance], data, covariance,
+        rows=np.flatnonzero(~held), drift=drift, seed=seed,
+    )  # fmt: skip
+    model = model.with_check(held_out_check(model, data.rows(np.flatnonzero(held)), found))
+    model = model.with_batches(*batch_shifts(estimate, recent, history.batches))
+    model = model.moved_on(drift, rng)
     say("done", 1.0)
     return model
 

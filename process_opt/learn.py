@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.belief import believe, standardised
-from process_opt.calibration import since_fit, surprises, weigh_misfit
+from process_opt.calibration import since_fit, surprises
 from process_opt.climb import slope_of_each
 from process_opt.estimate import Data, Estimate
 from process_opt.knowledge import move, scaled
@@ -161,16 +161,14 @@ def _misfit(model: ProcessModel, told: list[Told]) -> ProcessModel:
             z2 = surprises(model.of_batch(batch), _data(model, mine), 0.5)
             squares = squares + np.where(np.isfinite(z2), z2, 0.0).sum(axis=1)
             counts = counts + np.isfinite(z2).sum(axis=1)
-    mean = np.where(counts > 0, squares / np.maximum(counts, 1.0), 1.0)
-    error = np.where(counts > 0, np.sqrt(2.0 / np.maximum(counts, 1.0)), np.inf)  # of a mean of chi-squares
-    widen, sd = weigh_misfit(np.log(base), since_fit(sure), np.log(np.maximum(mean, 0.1)), error)
+    now = since_fit(base, sure, squares, counts)
     learnt |= {
         "fitted_widen": base.tolist(),
         "fitted_widen_sd": sure.tolist(),
         "squares": squares.tolist(),
         "counts": counts.tolist(),
     }
-    check |= {"widen": np.exp(widen).tolist(), "widen_sd": sd.tolist()}
+    check |= {"widen": np.exp(now.log).tolist(), "widen_sd": now.sd.tolist(), "widen_alike": now.alike}
     return replace(model, learnt=learnt, check=check)
 
 

@@ -125,6 +125,8 @@ def _gain(
     # the same result seen in every draw
     results = belief.mean[c].mean() + ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES) * spread.mean()
     options: list[Floats] = [np.full(OUTCOMES, model.process.scrap)]
+    open_ = [model.process.measurements[name][0] >= belief.at for name in model.process.conformance]
+    widen = model.widening[open_]  # what is widened as a whole is widened in all its parts
     for plan, ahead in zip(plans, outlooks, strict=True):
         moved = np.einsum("rin,in->rn", ahead.response, pull)
         shifts = moved * (results[:, None, None] - belief.mean[c])  # OUTCOMES x m x D
@@ -132,7 +134,8 @@ def _gain(
             shifts = shifts - AIMED * shifts.mean(axis=2, keepdims=True)
         # Every result in every draw is one more draw, so that one call judges them all.
         means = (ahead.mean + shifts).transpose(1, 0, 2).reshape(len(moved), -1)
-        cov = np.tile(ahead.cov - moved[:, None] * moved[None, :] * variance, OUTCOMES)
+        wide = moved * widen
+        cov = np.tile(ahead.cov - wide[:, None] * wide[None, :] * variance, OUTCOMES)
         chances = probabilities(replace(ahead, cov=cov), means).reshape(OUTCOMES, -1).mean(axis=1)
         cost = cost_of(model, plan.v, belief.at, plan.run)
         options.append(np.array([worth(model, float(chance), cost) for chance in chances]))

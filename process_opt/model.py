@@ -56,7 +56,7 @@ class ProcessModel:
     identified: Mapping[str, bool]
     """For each setting: can its effect be told from the operators' habits?"""
     check: Mapping[str, Any] = field(default_factory=dict)
-    """How predictions did on held-out parts; `widen` and `widen_sd` go into every prediction (`calibration.py`)."""
+    """How predictions did on held-out parts; its `widen...` go into every prediction (`misfit.py`)."""
     learnt: Mapping[str, Any] = field(default_factory=dict)
     """What outcomes taught since the fit."""
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -93,14 +93,17 @@ class ProcessModel:
     def widening(self) -> Floats:
         """`m x D`: factor for the predicted standard deviation of each deciding reading, in each draw.
 
-        How right the fit is, is itself only known so well (`calibration.py`): every draw has its own opinion, so that
-        the interval of a promise holds this too. Quantiles, in an order without meaning, the same for all readings.
+        How right the fit is, is itself only known so well (`misfit.py`): every draw has its own opinion, so that the
+        interval of a promise holds this too. Quantiles, in orders without meaning: one that the readings share, and
+        one of each reading's own.
         """
         variance = np.asarray(self.check.get("widen", np.ones(len(self.process.conformance))), dtype=float)
         sd = np.asarray(self.check.get("widen_sd", np.zeros(variance.size)), dtype=float)
-        order = np.random.default_rng(3).permutation(self.size)
-        z = ndtri((order + 0.5) / self.size)
-        return np.asarray(np.sqrt(variance)[:, None] * np.exp(sd[:, None] * z / 2 - sd[:, None] ** 2 / 4))
+        alike = float(self.check.get("widen_alike", 1.0))
+        rng = np.random.default_rng(3)
+        z = ndtri((np.array([rng.permutation(self.size) for _ in range(1 + variance.size)]) + 0.5) / self.size)
+        off = sd[:, None] * (np.sqrt(alike) * z[0] + np.sqrt(1.0 - alike) * z[1:])
+        return np.asarray(np.sqrt(variance)[:, None] * np.exp(off / 2 - sd[:, None] ** 2 / 4))
 
     @cached_property
     def _by_batch(self) -> dict[str, ProcessModel]:

@@ -73,7 +73,7 @@ class VisitInterface:
     identified: Mapping[str, bool]
     """Of each setting."""
     check: Mapping[str, Any]
-    """How the visit's last readings were foretold on held-out parts: `readings`, `widen`, `widen_sd`, `coverage90`."""
+    """How the visit's last readings were foretold on held-out parts: `readings`, `widen`, `coverage90`, ..."""
 
     @property
     def d(self) -> int:

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.calibration import ALIKE, OWN
 from process_opt.fit import draw_weights
 from process_opt.knowledge import banded
 from process_opt.layout import Layout, kinds_of
@@ -42,6 +41,9 @@ FIXED = 1e-8
 """Variance of weights that are 0 or 1 by construction."""
 FAR = 3.0
 """By so much at most what both sides say of the spread of something unread is made the same."""
+BORDERS = 0.1
+"""Standard deviation of the logarithm of the factor by which errors add up otherwise than foretold over borders that
+nobody could check; also where nothing was checked at all."""
 ALIKE_SIDES = 0.1
 """Relative standard deviation of that factor: upstream's spread there is extrapolated from its last reading."""
 LITTLE = 0.02
@@ -152,8 +154,8 @@ def _check(process: Process, stops: Sequence[VisitInterface]) -> dict[str, Any]:
         mine = next((s.check for s in stops if name in s.check.get("readings", [])), None)
         place = mine["readings"].index(name) if mine else 0
         widen.append(float(mine["widen"][place]) if mine else 1.0)
-        alone = float(mine["widen_sd"][place]) if mine else float(np.hypot(ALIKE, OWN))
-        sd.append(float(np.hypot(alone, ALIKE)) if len(stops) > 1 else alone)
+        alone = float(mine["widen_sd"][place]) if mine else BORDERS
+        sd.append(float(np.hypot(alone, BORDERS)) if len(stops) > 1 else alone)
         found = mine or found
     return {
         "parts": int(found.get("parts", 0)),

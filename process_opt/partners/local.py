@@ -22,6 +22,7 @@ from process_opt.fit import learn_effects
 from process_opt.history import History
 from process_opt.identify import identified_levers
 from process_opt.layout import Layout, lay_out
+from process_opt.misfit import misfit
 from process_opt.model import ProcessModel
 from process_opt.partners.interface import Interface, StepInterface, VisitInterface, said_of, version_of
 from process_opt.partners.visit import Visit, own_rows, seen_by, visits
@@ -159,7 +160,7 @@ def _fit_visit(process: Process, visit: Visit, history: History, seed: int, say:
         root=_few_digits(np.linalg.cholesky((spread + spread.T) / 2 + 1e-10 * np.eye(len(spread))), train.size),
         lever_size=size,
         identified=_identified(small, layout, history, count),
-        check=_check(process, small, estimate, data.rows(np.flatnonzero(held)), own, count),
+        check=_check(process, small, estimate, covariance, data, held, own, count),
     )
 
 
@@ -251,7 +252,14 @@ def _identified(small: Process, layout: Layout, history: History, count: NDArray
 
 
 def _check(
-    process: Process, small: Process, estimate: Estimate, held: Data, own: range, count: NDArray[np.int64]
+    process: Process,
+    small: Process,
+    estimate: Estimate,
+    covariance: Floats,
+    data: Data,
+    held: NDArray[np.bool_],
+    own: range,
+    count: NDArray[np.int64],
 ) -> dict[str, Any]:
     """How well the visit's deciding readings, or else its last ones, are foretold; empty where nothing is read."""
     names = list(small.measurements)
@@ -260,7 +268,7 @@ def _check(
     if not deciding and read:
         last = max(small.measurements[names[p]][0] for p in read)
         deciding = [names[p] for p in read if small.measurements[names[p]][0] == last]
-    if not deciding or not held.size:
+    if not deciding or not held.any():
         return {}
     model = ProcessModel(
         process=replace(small, conformance=tuple(deciding)),
@@ -271,7 +279,10 @@ def _check(
         start=estimate.start,
         identified={},
     )
-    found = held_out_check(model, held)
-    few = {name: np.round(found[name], 2).tolist() for name in ("widen", "widen_sd")}
+    places = [names.index(name) for name in deciding]
+    wide = misfit(estimate, places, data, covariance, rows=np.flatnonzero(~held))
+    found = held_out_check(model, data.rows(np.flatnonzero(held)), wide)
+    few = {name: np.maximum(np.round(found[name], 2), 0.01).tolist() for name in ("widen", "widen_sd")}
+    few["widen_alike"] = round(found["widen_alike"], 1)
     cover = {name: None if x is None else round(x, 2) for name, x in found["coverage90"].items()}
     return {"readings": deciding, **found, **few, "coverage90": cover}
