@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from server.inspecting import Inspector
     from server.models_in_use import Champion
     from server.process_service import Models
+    from server.remote_engine.engine import Engine
 
 
 class Part(Protocol):
@@ -71,6 +72,8 @@ class Context:
     parts: dict[str, Part] = field(default_factory=dict)
     """Name -> running part, in the order of starting."""
     champion: Champion | None = None
+    engine: Engine | None = None
+    """Another server that computes the champion; None where the settings name none."""
     inspector: Inspector | None = None
     cameras: Cameras | None = None
     """Watches over cameras; None where the settings switch that off."""

@@ -20,6 +20,8 @@ def look(context: Context) -> tuple[bool, dict[str, Any]]:
             components[name] = part.state()
         except Exception as error:  # a component that cannot even say how it is, is not well
             components[name] = {"state": "failed", "message": f"{type(error).__name__}: {error}"}
+    if context.engine is not None and (runtime := context.engine.runtime) and "runtime" in components.get("model", {}):
+        components["model"] = {**components["model"], "runtime": runtime}
     states = {name: component.get("state", "ok") for name, component in components.items()}
     able = all(states.get(name) in ("ok", "degraded") for name in NEEDED)
     if able:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
-from qc.errors import InvalidInput, QcError, Unavailable
+from qc.errors import Conflict, InvalidInput, QcError, Unavailable
 from qc.frame import Frame, decode, picture_format
 from qc.records import Exposure, Inspection, Progress
 from server import camera_health, judging
@@ -50,6 +50,11 @@ class Picture:
     view: str = ""
 
 
+def _stands() -> str:
+    """Nothing speaks against the verdict."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """A wish to have a part inspected."""
@@ -61,6 +66,8 @@ class Order:
     product: str = ""
     """Empty: the installation's default."""
     process_values: Mapping[str, float] = field(default_factory=dict)
+    objection: Callable[[], str] = _stands
+    """Asked in the transaction that records the verdict: why there must be none, so that it has failed; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ class Inspector:
         self._waiting: dict[str, Future[None]] = {}
         self._began: dict[str, float] = {}
         """Inspection -> `time.perf_counter()` when its last byte had come; taken by this process and not judged."""
+        self._objections: dict[str, Callable[[], str]] = {}
         self._taking = 0
         self._deadlines = Deadlines(context, self._count)
         self._lock = threading.Lock()
@@ -131,7 +139,7 @@ class Inspector:
                 # queued before the commit, so that a repeated trigger that sees the row also finds it in the queue
                 go = threading.Event()
                 self._deadlines.watch(inspection.id, inspection.station, started)
-                self._began[inspection.id] = started
+                self._began[inspection.id], self._objections[inspection.id] = started, order.objection
                 self._queue(inspection.id, frames, started, go)
                 try:
                     session.commit()
@@ -275,6 +283,7 @@ class Inspector:
             self._again.set()  # neither verdict nor failure could be written down: it stays `received`
             raise
         self._began.pop(inspection_id, None)
+        self._objections.pop(inspection_id, None)
 
     def _judge_now(self, inspection_id: str, frames: list[Frame] | None, started: float | None) -> None:
         with self._context.database.read() as session:
@@ -291,6 +300,8 @@ class Inspector:
         def in_time_ms() -> float:
             elapsed = elapsed_ms()
             self._check_time(inspection, elapsed)
+            if why_not := self._objections.get(inspection_id, _stands)():
+                raise Conflict(why_not)
             return elapsed
 
         looks: list[CameraLook] = []
@@ -302,6 +313,10 @@ class Inspector:
             looks = self._context.cameras.check(inspection, frames) if self._context.cameras else []
             if faults := [look for look in looks if look.fault]:
                 raise judging.CameraFault(camera_health.problem(faults))
+            if self._context.engine is not None:
+                limit = self._context.settings.decide_by_of(inspection.station)
+                left_s = None if limit is None else limit - elapsed_ms() / 1000
+                segmenter = self._context.engine.eyes(segmenter, frames, left_s=left_s)
             judgement = judging.judge(frames, segmenter, rules.policy, station=inspection.station)
             if self._context.features is not None:
                 judgement = self._context.features.considered(judgement)

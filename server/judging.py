@@ -92,7 +92,11 @@ def policy_key(sha256: str) -> str:
 
 def runtime_of(segmenter: Segmenter) -> str:
     """What computes a model, with version and processor: another one may differ in the last bits of a score."""
-    name = str(getattr(segmenter, "runtime", "torch"))
+    names = str(getattr(segmenter, "runtime", "torch")).split(" + ")  # two where both engines answered frames of it
+    return " + ".join(name if name.startswith("remote ") else _with_version(name) for name in names)
+
+
+def _with_version(name: str) -> str:
     package = next((p for p in ("openvino", "onnxruntime", "torch") if name.startswith(p[:4])), "torch")
     return f"{name} ({package} {_version(package)}, {platform.machine()})"
 

@@ -33,6 +33,12 @@ class Metrics:
         self.shadow_shed = Counter("qc_shadow_shed", "Parts a challenger had no time for.", registry=self.registry)
         self.late = Counter("qc_late_parts", "Parts without a verdict in time.", ["station"], registry=self.registry)
         self.refused = Counter("qc_refused_parts", "Parts refused as too many wait.", registry=self.registry)
+        self.engine_frames = Counter(
+            "qc_engine_frames", "Frames answered, where another server may.", ["engine"], registry=self.registry
+        )
+        self.engine_failures = Counter(
+            "qc_engine_failures", "Why the other server was left.", ["why"], registry=self.registry
+        )
         self.waiting = Gauge("qc_inspections_waiting", "Parts received and not yet judged.", registry=self.registry)
         self.listeners = Gauge("qc_event_listeners", "Clients that listen to events.", registry=self.registry)
         self.disk_free = Gauge("qc_disk_free_bytes", "Free disk where the data lie.", registry=self.registry)

@@ -41,6 +41,13 @@ def start_champion(context: Context) -> Part:
     return context.champion
 
 
+def start_engine(context: Context) -> Part | None:
+    """Another server that computes the champion, where the settings name one."""
+    from server.remote_engine import start
+
+    return start.start(context)
+
+
 def start_inspector(context: Context) -> Part:
     """Takes parts in and has them judged."""
     from server.inspecting import Inspector
@@ -128,6 +135,7 @@ def start_demonstration(context: Context) -> Part | None:
 
 PARTS: tuple[tuple[str, Start], ...] = (
     ("model", start_champion),
+    ("engine", start_engine),
     ("outbound", start_outbound),  # before whatever has something to tell
     ("label-studio", start_label_studio),
     ("jobs", start_loop),

@@ -84,6 +84,20 @@ class Settings(BaseSettings):
         default=True, description="Answer other programs under /v2 (Open Inference Protocol), on spare capacity."
     )
 
+    # another server as the engine
+    engine_url: str = Field(
+        default="",
+        description="Address of another server (Triton, OpenVINO, KServe, or one of ours) that computes the champion "
+        "while its answers are the champion's own: http://host:port; empty: this machine computes.",
+    )
+    engine_model: str = Field(default="champion-network", description="Name of the champion's network on that server.")
+    engine_key: str = Field(default="", description="Key that is sent to that server.", repr=False)
+    engine_patience_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="How long that server may take for one frame, in seconds; then this machine answers.",
+    )
+
     # storage
     cache_gb: float = Field(
         default=4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."

@@ -20,6 +20,7 @@ from qc.errors import InvalidInput, NotFound
 from qc.frame import MAX_PIXELS, Frame
 from qc.inspection import inspect
 from qc.ports import Segmenter
+from segmentation.looking import DescribingLook
 from segmentation.predict import Remembering
 from segmentation.tiled import CORE_PX, SMALLEST_PX
 from server.context import Context
@@ -102,7 +103,9 @@ def served(context: Context, name: str, version: str | None = None) -> Served:
     bare = _bare(segmenter)
     if bare is None:
         raise NotFound(f"the champion's network cannot be asked by itself; ask {CHAMPION}")
-    outputs = (Spec("log_odds", "FP32", (-1, -1)), Spec("class_place", "UINT8", (-1, -1)))
+    outputs: tuple[Spec, ...] = (Spec("log_odds", "FP32", (-1, -1)), Spec("class_place", "UINT8", (-1, -1)))
+    if _tells_cells(bare):
+        outputs = (*outputs, Spec("cells", "FP32", (-1, -1, -1)))
     return Served(name, now, runtime, outputs, lambda picture, pause: _window(bare, picture))
 
 
@@ -142,8 +145,23 @@ def _window(bare: Any, picture: NDArray[np.uint8]) -> Found:
             f"a window's sides are multiples of {stride} px from {SMALLEST_PX} to {LARGEST_WINDOW_PX}, not {width} x "
             f"{height}; {CHAMPION} takes frames of any size"
         )
-    log_odds, place = bare.look(picture.reshape(height, width, 3))
-    return {"log_odds": log_odds, "class_place": place}
+    window = picture.reshape(height, width, 3)
+    planes = bare.look.see(window) if isinstance(bare.look, DescribingLook) else bare.look(window)
+    return dict(zip(("log_odds", "class_place", "cells"), planes, strict=False))
+
+
+_TELLS_CELLS: dict[tuple[str, str], bool] = {}
+"""(model, runtime) -> whether its encoder's cells come out; known once it was asked."""
+
+
+def _tells_cells(bare: Any) -> bool:
+    """Does the network say what its encoder makes of each place?"""
+    if not isinstance(bare.look, DescribingLook):
+        return False
+    key = bare.model_id, bare.runtime
+    if key not in _TELLS_CELLS:
+        _TELLS_CELLS[key] = len(bare.look.see(np.zeros((SMALLEST_PX, SMALLEST_PX, 3), np.uint8))) > 2
+    return _TELLS_CELLS[key]
 
 
 def _giving_way(segmenter: Segmenter, pause: Pause) -> Segmenter:

@@ -317,7 +317,7 @@ def test_the_bare_network_answers_as_its_export_does_and_frames_as_the_model_doe
         answer = ask(line, *body, model="champion-network")
         assert answer.status_code == 200, answer.text
         rest = answer.content[int(answer.headers[LENGTH]) :]
-        odds, place = model.look(window[0])
-        assert rest == odds.astype("<f4").tobytes() + place.tobytes()
+        odds, place, cells = model.look.see(window[0])
+        assert rest == odds.astype("<f4").tobytes() + place.tobytes() + cells.astype("<f4").tobytes()
         refused = ask(line, *put(frame), model="champion-network")
         assert "a window's sides are multiples of" in refused.json()["error"]
