@@ -43,6 +43,10 @@ PATIENCE_S = 10.0
 """For so long a station that starts waits for a database that does not answer, in seconds."""
 UNTOLD = 10_000
 """Results that wait for their entry in the trail while the database is away; beyond that the oldest are dropped."""
+WHOSE_PICTURE = "nobody can say whose picture this is"
+"""Begins the problem of an inspection whose part was overrun."""
+OVERRUN = 16
+"""Overrun triggers that are remembered; the inspection of an earlier one has ended long ago."""
 QUIET_S = 0.2
 """After an error, at least so many seconds pass before what lies about is put aside; see also `picture_within_s`."""
 
@@ -89,6 +93,8 @@ class Station:
         self._lying: tuple[int, float] | None = None
         """Pictures lie there while it is ready: the trigger before them, and since when."""
         self._untold: deque[Reply] = deque(maxlen=UNTOLD)
+        self._overrun: deque[int] = deque(maxlen=OVERRUN)
+        """Triggers that were followed by another one before their result."""
         self._tried: Reply | None = None
         """Its entry may lie in the trail already: a commit that failed for us may have been done."""
         self._keeping = threading.Lock()
@@ -195,7 +201,8 @@ class Station:
             if not self._is_at_hand(job):
                 raise NoPicture(f"trigger {job.number} was given up before its pictures were there")
             part = job.part or f"{self.name}-{job.number}"
-            order = Order(part, self.name, pictures, trigger_id=f"{PLC}{job.number}", product=job.product)
+            trigger_id, doubt = f"{PLC}{job.number}", lambda: self._objection(job)
+            order = Order(part, self.name, pictures, trigger_id, job.product, objection=doubt)
             inspector = self._context.need_inspector()
             taken = inspector.take(order, started=job.started)
             if not taken.new:
@@ -226,6 +233,11 @@ class Station:
     def _is_at_hand(self, job: Job) -> bool:
         """Once it is not, as the PLC has broken the order or time is up, the next picture is another part's."""
         return self._state.job is job
+
+    def _objection(self, job: Job) -> str:
+        """Why there must be no verdict of a part, however it was judged."""
+        overrun = job.number in self._overrun
+        return f"{WHOSE_PICTURE}, since trigger {job.number + 1} came before its result" if overrun else ""
 
     def _reply(self, job: Job, inspection_id: str) -> Reply:
         with self._context.database.read() as session:
@@ -269,6 +281,8 @@ class Station:
         """The next state; under the lock. A result that it brings is written down later."""
         if state.reply is not None and state.reply is not self._state.reply:
             self._untold.append(state.reply)
+            if state.reply.fault == Fault.OVERRUN:
+                self._overrun.append(state.reply.since)
         self._state = state
 
     def _tell_trail(self) -> None:

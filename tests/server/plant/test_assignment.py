@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import cv2
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from sqlmodel import select
 
-from qc.records import Inspection
+from qc.records import Inspection, Progress
+from qc.verdict import Verdict
 from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs, Phase
 from server.plant.sources import FolderSource, NoPicture, Repetitions, source_of
-from server.plant.station import Station
+from server.plant.station import WHOSE_PICTURE, Station
 
 WITHIN_S = 0.4
 """A picture comes so soon after its trigger, or never."""
@@ -36,7 +38,7 @@ class Cell:
         config = StationConfig.model_validate(wanted)
         memory, sources = folder / "station.json", [source_of(camera) for camera in config.cameras]
         self.station = Station(folder.name, config, line.context, sources, memory=memory)
-        self._line, self._n = line, 0
+        self.line, self._n = line, 0
 
     def shoots(self, mark: int = 0) -> None:
         """The camera's software writes a picture; equal marks are equal bytes."""
@@ -50,10 +52,13 @@ class Cell:
     def put_aside(self) -> list[str]:
         return [file.name for file in (self.camera / ".stray").glob("*.png")]
 
-    def judged(self) -> list[str]:
+    def rows(self) -> list[Inspection]:
         mine = select(Inspection).where(Inspection.station == self.station.name)
-        with self._line.context.database.read() as session:
-            return [row.part for row in session.exec(mine.order_by(Inspection.id))]
+        with self.line.context.database.read() as session:
+            return list(session.exec(mine.order_by(Inspection.id)))
+
+    def judged(self) -> list[str]:
+        return [row.part for row in self.rows()]
 
     def says(self, *, trigger=False, acknowledge=False, part="P") -> None:
         self.station.heard(Inputs(trigger, acknowledge, 1, part))
@@ -92,6 +97,13 @@ def cells(served, tmp_path):
     opened[0].station.stop()
 
 
+def wait_until(true) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 def ready(cell: Cell) -> Cell:
     cell.says()
     cell.becomes(Phase.READY)
@@ -110,6 +122,24 @@ def test_a_part_that_was_given_up_takes_no_picture_of_the_next_one(cells):
     cell.shoots(3)
     cell.says(trigger=True, part="P-3")
     assert (cell.result().ok, cell.judged()) == (True, ["P-3"])
+
+
+def test_an_overrun_part_has_no_verdict_as_its_picture_may_be_the_next_ones(cells, monkeypatch):
+    cell, go_on = ready(cells()), threading.Event()
+    model = cell.line.context.segmenter
+    looks = model.segment
+    monkeypatch.setattr(model, "segment", lambda pixels: go_on.wait(30) and looks(pixels))
+    cell.says(trigger=True, part="P-1")  # its picture never comes
+    cell.shoots(2)  # and the next one's is there before its trigger is heard
+    wait_until(cell.judged)
+    cell.says(part="P-1")
+    cell.says(trigger=True, part="P-2")
+    go_on.set()
+    assert cell.result().fault == Fault.OVERRUN
+    wait_until(lambda: cell.rows()[0].progress != Progress.RECEIVED)
+    row = cell.rows()[0]
+    assert (row.part, row.progress, row.verdict == Verdict.OK) == ("P-1", Progress.FAILED, False)
+    assert row.problem.startswith(WHOSE_PICTURE)
 
 
 def test_a_picture_that_was_triggered_before_the_server_started_goes_to_no_part(cells):

@@ -124,15 +124,17 @@ class Plc:
         if whim > 0.03 and not self._forgot and not self._wait_until_ready():
             return
         self._forgot = False
-        piece, pieces = self._pulse(), 1
+        piece, pieces, hasty = self._pulse(), 1, False
         if 0.03 < whim < 0.06:  # overrun
             world.sleep(rng.uniform(0.0, 0.3))
             self._say()
             piece, pieces = self._pulse(), 2
-        elif 0.06 < whim < 0.08:  # acknowledges what is not there; the result waits for a rise that comes after it
+        elif (
+            0.06 < whim < 0.08
+        ):  # acknowledges without looking; what is not there yet waits for a rise that comes after
             self._say(acknowledge=True)
-            self._cut = True
-        shown = self._await_result(world.now())
+            self._cut = hasty = True
+        shown = self._await_result(world.now(), hasty=hasty)
         if shown is None or shown.reply is None:
             self._cut = True
             return
@@ -176,13 +178,18 @@ class Plc:
             self.record.violated(f"{self.name}: not ready within 20 s although nothing is wrong")
         return False
 
-    def _await_result(self, heard: float) -> Shown | None:
-        """Polls until the result is there; it must be by the decide-by time of the moment it was heard."""
+    def _await_result(self, heard: float, *, hasty: bool) -> Shown | None:
+        """Polls until the result is there; it must be by the decide-by time of the moment it was heard.
+
+        None: there is none, or a hasty PLC acknowledged it unread, and counts the piece as not good.
+        """
         while True:
             asked = self.world.now()
             shown = self._shown()
             if shown.signals.results_ready:
                 return shown
+            if hasty and shown.signals.old and shown.reply is not None and shown.reply.number == shown.number:
+                return None
             if asked > heard + DECIDE_BY_S[self.name]:
                 self.record.violated(f"{self.name}: no result by the deadline; it shows {shown.signals}")
                 return None
