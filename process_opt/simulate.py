@@ -311,6 +311,48 @@ def bent_line(steps: int, seed: int = 0, *, hardness: float = 1.5, **habits: Any
     return line
 
 
+def crossed_line(steps: int, seed: int = 0, *, strength: float = 0.6, **habits: Any) -> Line:
+    """A line like `linear_line` whose declared graph is wrong: it has edges that do not exist and lacks three that do.
+
+    What the first lever is set to at a fifth, two fifths and two thirds of the way comes to light only a seventh of
+    the way later (a stress that springs back), by something of the part that nobody measures: the last of its
+    characteristics.
+
+    Args:
+        strength: what then happens, as a share of what the lever usually does at once.
+    """
+    line = linear_line(steps, seed, **habits)
+    rng = np.random.default_rng([seed, steps, 5])
+    d, later = len(line.centre), max(1, steps // 7)
+    begins = [int(steps * share) for share in (0.2, 0.45, 0.7)]
+    for k, truth in enumerate(line.truths):
+        pull: Floats = np.zeros(d)
+        if k - later in begins:
+            pull = strength * 0.45 * rng.standard_normal(d)
+        steer = None if truth.steer is None else np.pad(truth.steer, ((0, 0), (0, 1)))
+        moved = _sprung(truth.move, k in begins, pull)
+        line.truths[k] = replace(truth, move=moved, noise=np.append(truth.noise, 0.0), steer=steer)
+    declared = [
+        replace(step, after=tuple(line.process.steps[i].name for i in {k - 1, int(rng.integers(k))}) if k else ())
+        for k, step in enumerate(line.process.steps)
+    ]
+    line.process = replace(line.process, steps=tuple(declared))
+    line.centre, line.unit = np.append(line.centre, 0.0), np.append(line.unit, 1.0)
+    line.start_sd, line.batch_sd = np.append(line.start_sd, 0.0), np.append(line.batch_sd, 0.0)
+    return line
+
+
+def _sprung(move: Callable[[Floats, Floats], Floats], begins: bool, pull: Floats) -> Callable[[Floats, Floats], Floats]:
+    comes = bool(pull.any())
+
+    def moved(x: Floats, v: Floats) -> Floats:
+        kept = x[:, -1:]
+        seen = np.asarray(move(x[:, :-1], v)) + kept * pull
+        return np.hstack([seen, v[:, :1] + 0.0 * kept if begins else 0.0 * kept if comes else kept])
+
+    return moved
+
+
 def _bent(move: Callable[[Floats, Floats], Floats], d: int) -> Callable[[Floats, Floats], Floats]:
     first = move(np.zeros((1, d)), np.eye(2)[:1])[0]
 

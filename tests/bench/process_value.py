@@ -22,7 +22,7 @@ from process_opt.history import parse_history
 from process_opt.model import ProcessModel
 from process_opt.plant import bar_line
 from process_opt.recommend import recommend
-from process_opt.simulate import Line, bent_line, linear_line
+from process_opt.simulate import Line, bent_line, crossed_line, linear_line
 from process_opt.state_space import Motion
 
 LINES = {
@@ -36,6 +36,7 @@ LINES = {
     "linear50tight": lambda s: linear_line(50, s, hidden_look=0.5),
     "linear50every5": lambda s: linear_line(50, s, every=5, hardness=2.0, hidden_look=0.5, scrap_beyond=6.0),
     "bent20": lambda s: bent_line(20, s, hidden_look=0.5),
+    "crossed20": lambda s: crossed_line(20, s, hidden_look=0.5),
     "bar": lambda s: bar_line(s),
     "bar_hidden": lambda s: bar_line(s, hidden_look=0.5, missing=0.3),
 }
@@ -45,8 +46,14 @@ BENT = ("bar", "bent")
 
 
 def oracle_model(line: Line, model: ProcessModel) -> ProcessModel:
-    """The model with the line's true, linearised steps; exact on linear lines."""
+    """The model with the line's true, linearised steps; exact on linear lines, also of what nobody measures."""
     layout = model.layout
+    hidden = len(line.centre) - layout.d
+    layout = replace(
+        layout,
+        coordinates=(*layout.coordinates, *(f"hidden {i + 1}" for i in range(hidden))),
+        scale=np.append(layout.scale, np.ones(hidden)),
+    )
     d = layout.d
     settings = list(line.process.settings)
     unit, centre = line.unit[:d] / layout.scale, np.zeros(d)
@@ -83,7 +90,7 @@ def oracle_model(line: Line, model: ProcessModel) -> ProcessModel:
         draws.append(np.repeat(weights[:, :, None], 2, axis=2))
         shift = new
     start = (centre + 0.0, np.diag((unit * line.start_sd) ** 2))
-    return replace(model, motions=tuple(motions), draws=tuple(draws), start=start, check={})
+    return replace(model, layout=layout, motions=tuple(motions), draws=tuple(draws), start=start, check={})
 
 
 def send(line: Line, model: ProcessModel | None, seed: int, asks: list[int]) -> dict[str, float]:
