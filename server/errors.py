@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 
@@ -99,6 +99,14 @@ def install(app: FastAPI) -> None:
 
     for kind in DATABASE_AWAY:
         app.add_exception_handler(kind, away)
+
+    @app.exception_handler(DataError)  # PostgreSQL says so in its own words
+    @app.exception_handler(OverflowError)
+    async def unstorable(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, OverflowError) and "SQLite" not in str(error):
+            return await unforeseen(request, error)
+        told = "a value of this request is one that no database holds, such as a whole number of more than 64 bits"
+        return answer_to(InvalidInput(told), path=request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
