@@ -11,7 +11,7 @@ import json
 import math
 import ssl
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -91,7 +91,7 @@ class Wire:
         if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
             raise InvalidInput(f"{url[:200]!r} is no address of a server; write http://host:port")
         self._path = f"{url.rstrip('/')}/v2/models/{quote(model, safe='')}"
-        self._model = model
+        self._closed = False
         head = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="remote-engine-wire", daemon=True)
@@ -112,7 +112,7 @@ class Wire:
             _, body = await self._send("GET", self._path)
             return read_about(body)
 
-        return self._within(ask(), within_s)
+        return self._within(ask, within_s)
 
     def ask(self, window: NDArray[np.uint8], outputs: Sequence[str], *, classes: int, within_s: float) -> Said:
         """What the model says of a window.
@@ -144,29 +144,37 @@ class Wire:
         body = text + np.ascontiguousarray(window).tobytes()
         head = {HEADER_LENGTH: str(len(text)), "Content-Type": "application/octet-stream"}
         most = HEAD_BYTES + BYTES_A_NUMBER * (2 * height * width + height * width * ("cells" in outputs))
-        headers, answer = self._within(self._send("POST", f"{self._path}/infer", body, head, most), within_s)
+        headers, answer = self._within(lambda: self._send("POST", f"{self._path}/infer", body, head, most), within_s)
         return read_answer(answer, headers.get(HEADER_LENGTH), outputs, (height, width), classes=classes)
 
     def give_up(self) -> None:
         """Whatever is being asked right now gets no answer."""
 
-        async def cancel() -> None:
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        def cancel() -> None:
+            for task in asyncio.all_tasks(self._loop):
                 task.cancel()
 
-        asyncio.run_coroutine_threadsafe(cancel(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(cancel)
 
     def close(self) -> None:
         """Hang up; what is still being asked is given up."""
+        self._closed = True
         self.give_up()
-        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self._loop.close()
 
-    def _within(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    def _within(self, work: Callable[[], Awaitable[T]], seconds: float) -> T:
         """Done in the loop's thread, cut off when its time is over: a sender that drips bytes gains nothing by it."""
-        asked = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self._loop)
+
+        async def do() -> T:
+            async with asyncio.timeout(seconds):
+                return await work()
+
+        if self._closed:
+            raise NoAnswer("gone", "the line to the other server is closed; the server stops")
+        asked = asyncio.run_coroutine_threadsafe(do(), self._loop)
         try:
             return asked.result(seconds + 1.0)
         except (TimeoutError, CancelledError) as error:
