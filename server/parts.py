@@ -70,6 +70,13 @@ def start_loop(context: Context) -> Part:
     return loop.start(context)
 
 
+def start_mirror(context: Context) -> Part | None:
+    """The registry of models, mirrored to MLflow where the settings name one."""
+    from server import mirror_job
+
+    return mirror_job.start(context)
+
+
 def start_cameras(context: Context) -> Part | None:
     """Watches over the cameras."""
     from server import camera_health
@@ -138,6 +145,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("engine", start_engine),
     ("outbound", start_outbound),  # before whatever has something to tell
     ("label-studio", start_label_studio),
+    ("mirror", start_mirror),
     ("jobs", start_loop),
     ("cameras", start_cameras),
     ("drift", start_drift),

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STAMPS = ROOT / ".setup"
 VENV = ROOT / ".venv"
 STUDIO_VENV = ROOT / ".venv-label-studio"
+MLFLOW_VENV = ROOT / ".venv-mlflow"
 FRONTEND = ROOT / "frontend"
 
 OLDEST_PYTHON = (3, 11)
@@ -51,14 +52,16 @@ class Step:
 
 
 def main() -> int:
-    """Run the missing steps; the two Python environments are made side by side."""
+    """Run the missing steps; the Python environments are made side by side."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--without-tests", action="store_true", help="skip what only the tests need (a browser)")
+    arguments.add_argument(
+        "--without-tests", action="store_true", help="skip what only the tests need (a browser, an MLflow server)"
+    )
     wanted = arguments.parse_args()
     STAMPS.mkdir(exist_ok=True)
     try:
         need_python()
-        side_by_side([PYTHON, STUDIO])
+        side_by_side([PYTHON, STUDIO] if wanted.without_tests else [PYTHON, STUDIO, MLFLOW])
         do(INTERFACE)
         if not wanted.without_tests:
             do(BROWSER)
@@ -190,13 +193,21 @@ def constraints(log: Path) -> Path:
 
 def make_python(log: Path) -> None:
     run([sys.executable, "-m", "venv", str(VENV)], log)
-    run([str(VENV / "bin/pip"), "install", "-q", "-c", str(constraints(log)), "-e", ".[dev,plant,postgres]"], log)
+    run(
+        [str(VENV / "bin/pip"), "install", "-q", "-c", str(constraints(log)), "-e", ".[dev,plant,postgres,mlflow]"], log
+    )
 
 
 def make_studio(log: Path) -> None:
     run([sys.executable, "-m", "venv", str(STUDIO_VENV)], log)
     pins = ROOT / "labeling/label-studio-constraints.txt"
     run([str(STUDIO_VENV / "bin/pip"), "install", "-q", "-c", str(pins), "label-studio"], log)
+
+
+def make_mlflow(log: Path) -> None:
+    run([sys.executable, "-m", "venv", str(MLFLOW_VENV)], log)
+    pins = ROOT / "tests/mlflow-constraints.txt"
+    run([str(MLFLOW_VENV / "bin/pip"), "install", "-q", "-c", str(pins), "mlflow"], log)
 
 
 def make_interface(log: Path) -> None:
@@ -224,6 +235,7 @@ PYTHON = Step("python", (ROOT / "pyproject.toml", ROOT / "constraints-cpu.txt"),
 STUDIO = Step(
     "label-studio", (ROOT / "labeling/label-studio-constraints.txt",), STUDIO_VENV / "bin/label-studio", make_studio
 )
+MLFLOW = Step("mlflow", (ROOT / "tests/mlflow-constraints.txt",), MLFLOW_VENV / "bin/mlflow", make_mlflow)
 INTERFACE = Step("interface", _SOURCES, FRONTEND / "dist/index.html", make_interface)
 BROWSER = Step("browser", (), STAMPS, make_browser)
 

@@ -98,6 +98,13 @@ class Settings(BaseSettings):
         description="How long that server may take for one frame, in seconds; then this machine answers.",
     )
 
+    mlflow: str = Field(
+        default="",
+        description="Address of an MLflow server to which the registry of models is mirrored: http://host:port; needs "
+        "the extra qc-line[mlflow]. Empty: none.",
+    )
+    mlflow_name: str = Field(default="qc-line", description="Name of the experiment and registered model there.")
+
     # storage
     cache_gb: float = Field(
         default=4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."
