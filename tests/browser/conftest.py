@@ -35,6 +35,7 @@ from server.blobs.local import LocalBlobs
 from server.db import Database, sqlite_url
 from server.events import EventBus
 from server.process_service import current
+from server.watch_records import ShadowVerdict
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "frontend/node_modules/axe-core/axe.min.js"
@@ -163,15 +164,18 @@ class Plant:
 
     def is_disputed(self, inspection: dict) -> bool:
         """Once the model that looks on has looked: would it pass what the champion does not, or the other way round?"""
-        seen = self.call("GET", "/models/shadow")["shadowed"]
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            found = self.call("GET", "/models/shadow/disagreements")["items"]
-            if any(one["inspection_id"] == inspection["id"] for one in found):
-                return True
-            if self.call("GET", "/models/shadow")["shadowed"] > seen:
-                return False
-            time.sleep(0.2)
+        until, database = time.monotonic() + 120, self.database()
+        looked = select(ShadowVerdict).where(ShadowVerdict.inspection_id == inspection["id"])
+        try:
+            while time.monotonic() < until:
+                with database.read() as session:
+                    seen = session.exec(looked).first() is not None
+                if seen:
+                    found = self.call("GET", "/models/shadow/disagreements")["items"]
+                    return any(one["inspection_id"] == inspection["id"] for one in found)
+                time.sleep(0.2)
+        finally:
+            database.close()
         raise AssertionError("the model that looks on has not looked")
 
     def database(self) -> Database:
