@@ -129,9 +129,8 @@ class Plc:
             world.sleep(rng.uniform(0.0, 0.3))
             self._say()
             piece, pieces = self._pulse(), 2
-        elif (
-            0.06 < whim < 0.08
-        ):  # acknowledges without looking; what is not there yet waits for a rise that comes after
+        elif 0.06 < whim < 0.08:
+            # It acknowledges without looking; what is not there yet waits for a rise that comes after.
             self._say(acknowledge=True)
             self._cut = hasty = True
         shown = self._await_result(world.now(), hasty=hasty)
