@@ -19,9 +19,13 @@ class Answering(nn.Module):
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """What `segmentation.looking.Answer` says; `picture` as the camera gave it, 0 to 255."""
-        x = picture.permute(0, 3, 1, 2).float() / 127.5 - 1.0  # channels last without a copy
-        logits = self.network(x)[0].float()
+        logits = self.network(scaled(picture))[0].float()
         defects = logits[1:]
         # With one class log sum exp is the class itself, to the bit.
         any_defect = defects[0] if defects.shape[0] == 1 else defects.logsumexp(dim=0)
         return any_defect - logits[0], defects.argmax(dim=0).to(torch.uint8)
+
+
+def scaled(picture: Tensor) -> Tensor:
+    """`B x H x W x 3`, 0 to 255, as networks take it: `B x 3 x H x W` in [-1, 1]; channels last without a copy."""
+    return picture.permute(0, 3, 1, 2).float() / 127.5 - 1.0

@@ -26,15 +26,28 @@ ascending order, 0 and up, `H x W`."""
 Look = Callable[[NDArray[np.uint8]], Answer]
 """`H x W x 3` RGB, sides multiples of the network's stride, to its answer."""
 
+ROWS, COLUMNS = "rows_of_px_", "columns_of_px_"
+"""Names of inputs that say which of the coarsest cells are asked about; the cells' side follows."""
+
 FILES = {"onnx": "model.onnx", "openvino": "model.xml", "openvino-bf16": "model.xml", "openvino-int8": "int8.xml"}
+
+
+Planes = tuple[NDArray[Any], ...]
+"""Log-odds, class places, and cells `C x h x w` (none where the network has no such encoder)."""
+
+Inside = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]], Planes]
+"""A window, and which rows and columns of its coarsest cells (of one stride of the network) are asked about, ascending
+without a gap, to the planes of these cells alone. Of its halo the first half of the network needs all, the second only
+`segmentation.tiled.RIM_CELLS`, which are for the caller to ask about and to throw away."""
 
 
 @dataclass(frozen=True, slots=True)
 class DescribingLook:
     """A look that can say more than its answer: `look.see(window)` gives the cells as well."""
 
-    see: Callable[[NDArray[np.uint8]], tuple[NDArray[Any], ...]]
-    """A window to log-odds, class places, and cells `C x h x w` (none where the network has no such encoder)."""
+    see: Callable[[NDArray[np.uint8]], Planes]
+    inside: Inside | None = None
+    """None: a window is computed whole."""
 
     def __call__(self, window: NDArray[np.uint8]) -> Answer:
         log_odds, place, *_ = self.see(window)
@@ -76,10 +89,10 @@ def _onnx(path: Path, threads: int) -> Look:
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def see(window: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-        return tuple(session.run(None, {"picture": window[None]}))
+    def run(fed: dict[str, NDArray[Any]]) -> Planes:
+        return tuple(session.run(None, fed))
 
-    return DescribingLook(see)
+    return _look(run, [one.name for one in session.get_inputs()])
 
 
 def _openvino(path: Path, name: str, threads: int) -> Look:
@@ -92,10 +105,26 @@ def _openvino(path: Path, name: str, threads: int) -> Look:
 
     planes = len(compiled.outputs)
 
-    def see(window: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+    def run(fed: dict[str, NDArray[Any]]) -> Planes:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        said = own.request.infer(window[None], share_inputs=True)
+        said = own.request.infer(fed, share_inputs=True)
         return tuple(said[k].copy() for k in range(planes))  # the next window overwrites the request's own
 
-    return DescribingLook(see)
+    return _look(run, [one.any_name for one in compiled.inputs])
+
+
+def _look(run: Callable[[dict[str, NDArray[Any]]], Planes], inputs: list[str]) -> Look:
+    """A graph that takes a picture, and perhaps which of its cells are asked about (`ROWS`, `COLUMNS`), as a look."""
+    sides = [int(name.removeprefix(ROWS)) for name in inputs if name.startswith(ROWS)]
+    if not sides:
+        return DescribingLook(lambda window: run({"picture": window[None]}))
+    (stride,) = sides
+
+    def inside(window: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Planes:
+        return run({"picture": window[None], f"{ROWS}{stride}": rows, f"{COLUMNS}{stride}": columns})
+
+    def see(window: NDArray[np.uint8]) -> Planes:
+        return inside(window, *(np.arange(side // stride) for side in window.shape[:2]))
+
+    return DescribingLook(see, inside)

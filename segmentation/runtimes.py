@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
 from segmentation.answering import Answering
-from segmentation.embedding import AnsweringWithCells, describes
+from segmentation.embedding import AnsweringInside, AnsweringWithCells, describes
+from segmentation.looking import COLUMNS, ROWS
 from segmentation.looking import FILES as FILES
 from segmentation.looking import open_look as open_look
 from segmentation.networks import Network
@@ -65,7 +66,7 @@ def write(
     path = folder / FILES[name]
     if path.exists():
         return
-    answering = (AnsweringWithCells if cells and describes(network) else Answering)(network).eval()
+    answering = (AnsweringInside if cells and describes(network) else Answering)(network).eval()
     if name == "onnx":
         _write_onnx(answering, stride, path)
         return
@@ -77,32 +78,42 @@ def write(
         write("openvino", network, stride, folder, cells=cells)
         openvino.save_model(_in_8_bit(folder / FILES["openvino"], pictures), path, compress_to_fp16=False)
         return
-    side = 8 * stride
+    shown, shapes = _example(answering, stride), [[1, -1, -1, 3], [-1], [-1]]
     with _quietly():
-        found = openvino.convert_model(
-            answering,
-            example_input=torch.zeros(1, side, side, 3, dtype=torch.uint8),
-            input=[1, -1, -1, 3],
-        )
+        found = openvino.convert_model(answering, example_input=shown, input=shapes[: len(shown)])
+    for place, named in zip(found.inputs, _inputs(answering, stride), strict=True):
+        place.get_tensor().set_names({named})
     openvino.save_model(found, path, compress_to_fp16=False)
 
 
 def _write_onnx(answering: Answering, stride: int, path: Path) -> None:
     """One ONNX file with free height and width."""
-    side = 8 * stride
-    height, width = torch.export.Dim("height"), torch.export.Dim("width")
+    free = [torch.export.Dim(name) for name in ("height", "width", "rows", "columns")]
+    shapes = {1: stride * free[0], 2: stride * free[1]}, {0: free[2]}, {0: free[3]}
+    shown = _example(answering, stride)
     with _quietly():
         torch.onnx.export(
             answering,
-            (torch.zeros(1, side, side, 3, dtype=torch.uint8),),
+            shown,
             str(path),
             dynamo=True,
             external_data=False,
-            input_names=["picture"],
+            input_names=_inputs(answering, stride),
             output_names=["log_odds", "class_place", *(["cells"] if isinstance(answering, AnsweringWithCells) else [])],
-            dynamic_shapes=({1: stride * height, 2: stride * width},),
+            dynamic_shapes=shapes[: len(shown)],
             verbose=False,
         )
+
+
+def _example(answering: Answering, stride: int) -> tuple[torch.Tensor, ...]:
+    """Inputs to trace it by."""
+    picture = torch.zeros(1, 8 * stride, 8 * stride, 3, dtype=torch.uint8)
+    return (picture, torch.arange(1, 7), torch.arange(2, 7)) if isinstance(answering, AnsweringInside) else (picture,)
+
+
+def _inputs(answering: Answering, stride: int) -> list[str]:
+    asked = [f"{ROWS}{stride}", f"{COLUMNS}{stride}"] if isinstance(answering, AnsweringInside) else []
+    return ["picture", *asked]
 
 
 def _in_8_bit(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> Any:
@@ -119,7 +130,7 @@ def _in_8_bit(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> Any:
         convolutions = [o.get_friendly_name() for o in network.get_ordered_ops() if "Convolution" in o.get_type_name()]
         return nncf.quantize(
             network,
-            nncf.Dataset([p[None] for p in pictures]),
+            nncf.Dataset([_fed(network, p) for p in pictures]),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(pictures),
             fast_bias_correction=False,
@@ -129,6 +140,15 @@ def _in_8_bit(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> Any:
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
             ),
         )
+
+
+def _fed(network: Any, window: NDArray[np.uint8]) -> list[NDArray[Any]]:
+    """A whole window for each of the graph's inputs."""
+    cells = [
+        np.arange(side // int(one.any_name.rsplit("_", 1)[1]))
+        for one, side in zip(network.inputs[1:], window.shape, strict=False)
+    ]
+    return [window[None], *cells]
 
 
 @contextlib.contextmanager

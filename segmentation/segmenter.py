@@ -94,7 +94,8 @@ class FrameSegmenter:
         look: Callable[[NDArray[np.uint8]], tiled.Planes] = self.look
         if grid is not None and isinstance(self.look, DescribingLook):
             look = self.look.see
-        said = tiled.answers(pixels, look, reach=self.reach, stride=self.stride, bits=bits, cores=cores)
+        inside = self.look.inside if isinstance(self.look, DescribingLook) else None
+        said = tiled.answers(pixels, look, reach=self.reach, stride=self.stride, bits=bits, cores=cores, inside=inside)
         for box, (odds, kind, *cells) in said:
             if grid is not None and cells:
                 grid.keep(box, cells[0])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from qc.geometry import Box
 from qc.tiling import tiles
+from segmentation.looking import Inside
 
 SMALLEST_PX = 128
 """Frames are continued to at least this size, so that the coarsest features are more than a dot."""
@@ -25,6 +26,10 @@ SMALLEST_PX = 128
 CORE_PX = 1536
 """Largest side of a core. With a halo of 208 px a tile then spends 40 % of its work on the halo in the middle of a
 large frame and nothing at its edges, and the features of a tile stay below half a gigabyte."""
+
+RIM_CELLS = 2
+"""Coarsest cells around a core that the decoder needs: two convolutions of 3 x 3 at each of its steps, and one in the
+head, look `2 s (1 - 2^(1 - d)) + 2` px far where the coarsest stride is `s = 2^d`, which is at most `2 s`."""
 
 Planes = Sequence[NDArray[Any]]
 """What a network says of a window: arrays of its size, or of a coarser grid on it whose cells divide the stride."""
@@ -97,6 +102,7 @@ def answers(
     bits: int,
     core: int | None = None,
     cores: Sequence[Box] | None = None,
+    inside: Inside | None = None,
 ) -> Iterator[tuple[Box, Planes]]:
     """What `look` says of a frame, core by core: `(box on the frame, planes of its size)`.
 
@@ -108,6 +114,7 @@ def answers(
         bits: the camera's depth.
         core: largest side of a core, in pixels, a multiple of `stride`; None: as the frame divides evenly.
         cores: the places asked about, inside the frame, each beginning on a multiple of `stride`; None: all of it.
+        inside: asked instead of `look`, where it can spare itself what only the halo would need.
     """
     height, width = pixels.shape[:2]
     halo = halo_of(reach, stride)
@@ -120,8 +127,23 @@ def answers(
         window_right = box.x + -(-box.width // stride) * stride + halo
         window_bottom = box.y + -(-box.height // stride) * stride + halo
         window = Box(x, y, min(window_right, right) - x, min(window_bottom, bottom) - y)
-        said = look(look_at(pixels, window, bits=bits, stride=stride))
-        yield box, [_core(plane, box, window) for plane in said]
+        shown = look_at(pixels, window, bits=bits, stride=stride)
+        if inside is None:
+            said, answered = look(shown), window
+        else:
+            answered = _with_rim(box, window, stride)
+            rows = np.arange((answered.y - y) // stride, (answered.bottom - y) // stride)
+            said = inside(shown, rows, np.arange((answered.x - x) // stride, (answered.right - x) // stride))
+        yield box, [_core(plane, box, answered) for plane in said]
+
+
+def _with_rim(box: Box, window: Box, stride: int) -> Box:
+    """What must be answered for a core's sake: `RIM_CELLS` around it, as far as its window goes."""
+    rim = RIM_CELLS * stride
+    x, y = max(box.x - rim, window.x), max(box.y - rim, window.y)
+    right = min(box.x + -(-box.width // stride) * stride + rim, window.right)
+    bottom = min(box.y + -(-box.height // stride) * stride + rim, window.bottom)
+    return Box(x, y, right - x, bottom - y)
 
 
 def _core(plane: NDArray[Any], box: Box, window: Box) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -9,21 +10,22 @@ import torch
 from numpy.typing import NDArray
 
 from segmentation.answering import Answering
-from segmentation.embedding import AnsweringWithCells, describes
-from segmentation.looking import DescribingLook, Look
+from segmentation.embedding import AnsweringInside, AnsweringWithCells, describes
+from segmentation.looking import DescribingLook, Look, Planes
 from segmentation.networks import Network
 
 
 def torch_look(network: Network, *, device: str = "cpu", threads: int | None = None) -> Look:
     """The network, put on `device`, as a look; `threads` for one window on the CPU, None: torch's choice."""
-    kind = AnsweringWithCells if describes(network) else Answering
-    answering = kind(cast(Any, network).to(memory_format=torch.channels_last)).eval().to(device)
+    net = cast(Any, network).to(memory_format=torch.channels_last).eval().to(device)
 
-    def see(window: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+    def run(answering: Answering, window: NDArray[np.uint8], *asked: NDArray[np.int64]) -> Planes:
         if threads is not None and torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         with torch.inference_mode():
-            said = answering(torch.from_numpy(window)[None].to(device))
+            said = answering(*(torch.from_numpy(fed).to(device) for fed in (window[None], *asked)))
             return tuple(plane.cpu().numpy() for plane in said)
 
-    return DescribingLook(see)
+    if not describes(network):
+        return DescribingLook(partial(run, Answering(net).eval()))
+    return DescribingLook(partial(run, AnsweringWithCells(net).eval()), partial(run, AnsweringInside(net).eval()))
