@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -26,6 +26,7 @@ from qc.frame import Frame, decode, picture_format
 from qc.records import Exposure, Inspection, Progress
 from server import camera_health, judging
 from server.context import Context
+from server.codes_config import codes_at
 from server.deadlines import Deadlines, Late
 from server.inspections import exposures_of
 from server.policies import check_product
@@ -61,6 +62,7 @@ class Order:
 
     part: str
     station: str
+    """Empty: the code on the part says it, at a station that reads codes."""
     pictures: Sequence[Picture]
     trigger_id: str | None = None
     product: str = ""
@@ -118,13 +120,16 @@ class Inspector:
         """
         started = time.perf_counter() if started is None else started
         product = check_product(order.product or self._context.settings.default_product)
-        _check_order(order, self._context.settings.max_images)
+        codes = None if order.part else codes_at(self._context, order.station)
+        _check_order(order if codes is None else replace(order, part="?"), self._context.settings.max_images)
         if (known := self._known(order)) is not None:
             return Taken(known, new=False)
         self._champion.serving()
         with self._place():
             frames = _frames(order.pictures)
             inspection, exposures = self._store(order, product, frames)
+            if codes is not None:
+                order = replace(order, part=codes.name_of(order.station, frames))
             with self._context.database.write() as session:
                 session.add(inspection)
                 try:

@@ -112,6 +112,13 @@ def start_open_inference(context: Context) -> Part | None:
     return spare.start(context)
 
 
+def start_codes(context: Context) -> Part | None:
+    """Codes on parts that give their names, where `codes.yaml` names a station."""
+    from server import codes_config
+
+    return codes_config.start(context)
+
+
 def start_plant(context: Context) -> Part | None:
     """Stations that a PLC drives, where `plant.yaml` names some."""
     from server.plant import start
@@ -150,6 +157,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("cameras", start_cameras),
     ("drift", start_drift),
     ("features", start_features),
+    ("codes", start_codes),  # before whoever takes parts in
     ("plant", start_plant),  # sets decide-by times, which the inspector asks for from its first part on
     # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
     ("inspector", start_inspector),

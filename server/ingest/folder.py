@@ -28,6 +28,7 @@ from watchfiles import watch
 
 from qc.errors import InvalidInput, QcError
 from qc.frame import MAX_BYTES
+from server.codes_config import codes_at
 from server.context import Context
 from server.ingest import claims, files
 from server.inspecting import Order, Picture
@@ -146,8 +147,10 @@ class FolderIngest:
         self._hand_over(claim, waiting, pictures)
 
     def _hand_over(self, claim: claims.Claim, waiting: Waiting, pictures: list[Picture]) -> None:
-        order = Order(waiting.part, waiting.station, pictures, trigger_id=claim.trigger_id)
         try:
+            codes = codes_at(self._context, waiting.station)
+            part = "" if codes is not None and codes.over_file_name(waiting.station) else waiting.part
+            order = Order(part, waiting.station, pictures, trigger_id=claim.trigger_id)
             inspector = self._context.need_inspector()
             taken = inspector.take(order)
             inspector.wait(taken.inspection_id)  # one part at a time: the memory of one

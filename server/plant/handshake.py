@@ -43,6 +43,7 @@ class Fault(IntEnum):
     REFUSED = 4
     UNKNOWN_RECIPE = 5
     BAD_PART = 6
+    NO_CODE = 7
     NOT_READY = 10
     OVERRUN = 11
     UNACKNOWLEDGED = 12
@@ -57,6 +58,7 @@ WORDS: Mapping[Fault, str] = {
     Fault.REFUSED: "the server takes no part now: no model serves, or too many parts wait",
     Fault.UNKNOWN_RECIPE: "no product belongs to this recipe; see the station's recipes in plant.yaml",
     Fault.BAD_PART: "the part's name is not printable ASCII text",
+    Fault.NO_CODE: "no code on the part could be read, or two that say different things",
     Fault.NOT_READY: "the trigger came while the station was not ready",
     Fault.OVERRUN: "a second trigger came before the first one's result",
     Fault.UNACKNOWLEDGED: "a trigger came before the last result was acknowledged",

@@ -6,8 +6,6 @@ triggers is on disk before a part is inspected, so that after a restart no numbe
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 import time
 from collections import deque
@@ -18,29 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import OperationalError
-from sqlmodel import col, select
 
 from qc.errors import InvalidInput, QcError, Unavailable
-from qc.records import Inspection, Progress
+from qc.records import Progress
 from qc.verdict import Verdict
 from server import audit
+from server.codes import Unreadable
+from server.codes_config import codes_at
 from server.context import Context
 from server.inspecting import Order, Picture
 from server.inspections import exposures_of, get_inspection
 from server.plant import handshake
 from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs, Job, Phase, Reply, Rules, Signals, State
+from server.plant.memory import PLC, counted, keep, remembered, told
 from server.plant.sources import NoPicture, Source
 
 log = structlog.get_logger(__name__)
 
-PLC = "plc:"
-"""Begins the trigger ids of parts that a PLC triggered; the number of the trigger follows."""
 LOOK_S = 0.5
 """How often camera and model are asked whether they are there, in seconds."""
-PATIENCE_S = 10.0
-"""For so long a station that starts waits for a database that does not answer, in seconds."""
 UNTOLD = 10_000
 """Results that wait for their entry in the trail while the database is away; beyond that the oldest are dropped."""
 WHOSE_PICTURE = "nobody can say whose picture this is"
@@ -86,7 +81,7 @@ class Station:
         self._context, self._sources, self._memory, self._now = context, sources, memory, now
         self._rules = Rules(config.decide_by_s, dict(config.recipes), config.silent_s)
         self._lock = threading.Lock()
-        self._state = _remembered(memory) or State(number=_counted(context, name))
+        self._state = remembered(memory) or State(number=counted(context, name))
         self._problem: str | None = "it has just started"
         self._late_s = config.picture_within_s if any(source.unasked for source in sources) else 0.0
         """How long after its trigger a picture may still come by itself."""
@@ -200,7 +195,8 @@ class Station:
             pictures = [self._picture(source, job) for source in self._sources]
             if not self._is_at_hand(job):
                 raise NoPicture(f"trigger {job.number} was given up before its pictures were there")
-            part = job.part or f"{self.name}-{job.number}"
+            coded = not job.part and codes_at(self._context, self.name) is not None
+            part = job.part or ("" if coded else f"{self.name}-{job.number}")
             trigger_id, doubt = f"{PLC}{job.number}", lambda: self._objection(job)
             order = Order(part, self.name, pictures, trigger_id, job.product, objection=doubt)
             inspector = self._context.need_inspector()
@@ -292,7 +288,7 @@ class Station:
                 self._keep()
                 with self._context.database.write() as session:
                     subject = reply.inspection or self.name
-                    body = _told(self.name, reply)
+                    body = told(self.name, reply)
                     if reply is not self._tried or not audit.has(session, "plc.result", subject, body):
                         self._tried = reply
                         audit.record(session, "plc.result", subject, body, by=self.name, at=self._context.now())
@@ -373,13 +369,7 @@ class Station:
         with self._keeping:
             with self._lock:
                 state = self._state
-            told = {"triggers": state.number, "reply": _plain(state.reply)}
-            beside = self._memory.with_suffix(".new")
-            with beside.open("w", encoding="utf-8") as out:
-                json.dump(told, out)
-                out.flush()
-                os.fsync(out.fileno())
-            beside.replace(self._memory)
+            keep(self._memory, state)
 
 
 def _fault(error: Exception) -> Fault:
@@ -387,62 +377,8 @@ def _fault(error: Exception) -> Fault:
         return Fault.NO_PICTURE
     if isinstance(error, Unavailable):
         return Fault.REFUSED
+    if isinstance(error, Unreadable):
+        return Fault.NO_CODE
     if isinstance(error, InvalidInput) and "image" in error.details:
         return Fault.NO_PICTURE
     return Fault.FAILED
-
-
-def _told(station: str, reply: Reply) -> dict[str, Any]:
-    """What the trail keeps of a result."""
-    return {
-        "station": station,
-        "part": reply.part,
-        "triggers": [reply.since, reply.number],
-        "told": "ok" if reply.ok else "ng",
-        "verdict": str(reply.verdict),
-        "fault": reply.fault.name.lower(),
-        "inspection": reply.inspection,
-        "elapsed_ms": round(reply.elapsed_ms, 1),
-    }
-
-
-def _plain(reply: Reply | None) -> dict[str, Any] | None:
-    if reply is None:
-        return None
-    names = ("number", "since", "fault", "verdict", "inspection", "score", "defects", "elapsed_ms")
-    told = {name: getattr(reply, name) for name in names}
-    return {**told, "fault": int(reply.fault), "verdict": str(reply.verdict)}
-
-
-def _remembered(memory: Path) -> State | None:
-    """The state after a restart: not ready, the last result marked old. None: nothing is kept."""
-    try:
-        told = json.loads(memory.read_text(encoding="utf-8"))
-        last = told["reply"]
-        reply = None
-        if last is not None:
-            reply = Reply(**{**last, "fault": Fault(last["fault"]), "verdict": Verdict(last["verdict"])})
-        return State(number=int(told["triggers"]), reply=reply)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise QcError(
-            f"{memory} is damaged ({error}); put it back from a backup, or delete it to count anew"
-        ) from error
-
-
-def _counted(context: Context, station: str) -> int:
-    """The number of the newest trigger that became an inspection; 0: none did."""
-    wanted = select(Inspection.trigger_id).where(
-        Inspection.station == station, col(Inspection.trigger_id).startswith(PLC)
-    )
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            with context.database.read() as session:
-                newest = session.exec(wanted.order_by(col(Inspection.id).desc()).limit(1)).first()
-            return int(newest.removeprefix(PLC)) if newest else 0
-        except OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(LOOK_S)

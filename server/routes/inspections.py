@@ -32,8 +32,10 @@ async def inspect(
     context: ContextDep,
     response: Response,
     image: Annotated[list[UploadFile], File(description="1..n pictures of the part: JPEG, PNG, BMP or TIFF.")],
-    part: Annotated[str, Form(description="The physical piece.")],
     station: Annotated[str, Form(description="Where it was looked at.")],
+    part: Annotated[
+        str, Form(description="The physical piece; may be left out at a station that reads codes off its parts.")
+    ] = "",
     view: Annotated[list[str] | None, Form(description="Camera angle or lighting, one for each image.")] = None,
     trigger_id: Annotated[str | None, Form(description="The line's name for this trigger.")] = None,
     product: Annotated[str, Form(description="Whose policy holds; empty: the default.")] = "",

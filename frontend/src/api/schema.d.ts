@@ -2134,15 +2134,16 @@ export interface components {
              */
             image: string[];
             /**
-             * Part
-             * @description The physical piece.
-             */
-            part: string;
-            /**
              * Station
              * @description Where it was looked at.
              */
             station: string;
+            /**
+             * Part
+             * @description The physical piece; may be left out at a station that reads codes off its parts.
+             * @default
+             */
+            part: string;
             /**
              * View
              * @description Camera angle or lighting, one for each image.

@@ -1,0 +1,91 @@
+"""What a station keeps over a restart: the number of its triggers and its last result, in a file of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+from sqlmodel import col, select
+
+from qc.errors import QcError
+from qc.records import Inspection
+from qc.verdict import Verdict
+from server.context import Context
+from server.plant.handshake import Fault, Reply, State
+
+PLC = "plc:"
+"""Begins the trigger ids of parts that a PLC triggered; the number of the trigger follows."""
+AGAIN_S = 0.5
+"""Between two attempts at a database that does not answer, in seconds."""
+PATIENCE_S = 10.0
+"""For so long a station that starts waits for a database that does not answer, in seconds."""
+
+
+def keep(memory: Path, state: State) -> None:
+    """Write down how many triggers there were, and the last result; it survives a power cut."""
+    beside = memory.with_suffix(".new")
+    with beside.open("w", encoding="utf-8") as out:
+        json.dump({"triggers": state.number, "reply": _plain(state.reply)}, out)
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(memory)
+
+
+def told(station: str, reply: Reply) -> dict[str, Any]:
+    """What the trail keeps of a result."""
+    return {
+        "station": station,
+        "part": reply.part,
+        "triggers": [reply.since, reply.number],
+        "told": "ok" if reply.ok else "ng",
+        "verdict": str(reply.verdict),
+        "fault": reply.fault.name.lower(),
+        "inspection": reply.inspection,
+        "elapsed_ms": round(reply.elapsed_ms, 1),
+    }
+
+
+def _plain(reply: Reply | None) -> dict[str, Any] | None:
+    if reply is None:
+        return None
+    names = ("number", "since", "fault", "verdict", "inspection", "score", "defects", "elapsed_ms")
+    told = {name: getattr(reply, name) for name in names}
+    return {**told, "fault": int(reply.fault), "verdict": str(reply.verdict)}
+
+
+def remembered(memory: Path) -> State | None:
+    """The state after a restart: not ready, the last result marked old. None: nothing is kept."""
+    try:
+        told = json.loads(memory.read_text(encoding="utf-8"))
+        last = told["reply"]
+        reply = None
+        if last is not None:
+            reply = Reply(**{**last, "fault": Fault(last["fault"]), "verdict": Verdict(last["verdict"])})
+        return State(number=int(told["triggers"]), reply=reply)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise QcError(
+            f"{memory} is damaged ({error}); put it back from a backup, or delete it to count anew"
+        ) from error
+
+
+def counted(context: Context, station: str) -> int:
+    """The number of the newest trigger that became an inspection; 0: none did."""
+    wanted = select(Inspection.trigger_id).where(
+        Inspection.station == station, col(Inspection.trigger_id).startswith(PLC)
+    )
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with context.database.read() as session:
+                newest = session.exec(wanted.order_by(col(Inspection.id).desc()).limit(1)).first()
+            return int(newest.removeprefix(PLC)) if newest else 0
+        except OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(AGAIN_S)
