@@ -64,6 +64,9 @@ class BlobStore(Protocol):
         """Store; once this returns the bytes survive a power cut. Putting the same key again replaces it whole."""
         ...
 
+    def keep(self, key: str, data: bytes) -> None:
+        """As `put`, for a key that is named by its content: what is there need not be written again."""
+
     def get(self, key: str) -> bytes:
         """The bytes; raises `qc.errors.NotFound`."""
         ...

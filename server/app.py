@@ -14,7 +14,7 @@ from qc.ports import Segmenter
 from server import clock, errors, first_login, frontend, parts, routes, schema
 from server.access import PREFIX
 from server.auth import FailureLimit
-from server.blobs.local import LocalBlobs
+from server.blobs.opening import blobs_of
 from server.cache import open_cache
 from server.context import Context
 from server.db import Database
@@ -36,7 +36,7 @@ def create_app(settings: Settings, *, segmenter: Segmenter | None = None, demons
     context = Context(
         settings=settings,
         database=Database(settings.db_url),
-        blobs=LocalBlobs(settings.folder("blobs")),
+        blobs=blobs_of(settings),
         events=EventBus(),
         now=clock.now,
         policies=Policies(settings.folder("products"), default=settings.default_product),

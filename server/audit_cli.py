@@ -65,7 +65,7 @@ def run_key(arguments: argparse.Namespace) -> int:
 def run_reproduce(arguments: argparse.Namespace) -> int:
     """Judge a part again as it was judged."""
     from server import reproduce
-    from server.blobs.local import LocalBlobs
+    from server.blobs.opening import blobs_of
     from server.models_in_use import loader
     from server.schema import opened
     from server.settings import read_settings
@@ -73,7 +73,7 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
     settings = read_settings()
     home = settings.home.resolve()
     with opened(settings) as database, database.read() as session:
-        blobs = LocalBlobs(settings.folder("blobs"))
+        blobs = blobs_of(settings)
         made = reproduce.reproduce(session, blobs, home, loader(settings), arguments.inspection)
     for difference in made.differences:
         print(difference)

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -50,8 +50,25 @@ class Summary:
     """Of its last entry."""
 
 
-def backup(home: Path, database_url: str, out: Path, *, now: datetime, say: Say = lambda text: None) -> Summary:
+def backup(
+    home: Path,
+    database_url: str,
+    out: Path,
+    *,
+    now: datetime,
+    say: Say = lambda text: None,
+    elsewhere: Callable[[], Container[str]] = frozenset,
+) -> Summary:
     """Write a backup to `out`, whole or not at all. The server may run.
+
+    Args:
+        home: QC_HOME.
+        database_url: of the database.
+        out: a folder that does not exist.
+        now: for the manifest.
+        say: told how far it is.
+        elsewhere: gives the keys of the pictures that lie in QC_BLOBS, outside of QC_HOME: they are looked for by
+            name and not copied, since that place keeps its own copies.
 
     Raises:
         Conflict: `out` exists.
@@ -84,7 +101,7 @@ def backup(home: Path, database_url: str, out: Path, *, now: datetime, say: Say 
                 hashes[name] = digest
             if number % 500 == 0:
                 say(f"{number} files")
-        summary = _look(working, hashes)
+        summary = _look(working, hashes, elsewhere())
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "made_at": now.isoformat(),
@@ -101,8 +118,16 @@ def backup(home: Path, database_url: str, out: Path, *, now: datetime, say: Say 
     return summary
 
 
-def restore(source: Path, home: Path, *, say: Say = lambda text: None) -> Summary:
+def restore(
+    source: Path,
+    home: Path,
+    *,
+    say: Say = lambda text: None,
+    elsewhere: Callable[[], Container[str]] = frozenset,
+) -> Summary:
     """Put a backup back as the data folder `home`, whole or not at all, after every checksum was compared.
+
+    `elsewhere` as in `backup`.
 
     Raises:
         Conflict: `home` holds something.
@@ -130,7 +155,7 @@ def restore(source: Path, home: Path, *, say: Say = lambda text: None) -> Summar
             target = working / (DATABASE if name == DATABASE else name.removeprefix(f"{FILES}/"))
             if _copy(source / name, target, snapshot=False) != digest:
                 raise InvalidInput(f"{name} changed while it was read; nothing was restored")
-        summary = _look(working, files)
+        summary = _look(working, files, elsewhere())
         if home.exists():
             home.rmdir()
         working.rename(home)
@@ -216,15 +241,16 @@ def _copy_database(source: Path, target: Path) -> None:
         raise Unavailable(f"the database {source.name} could not be copied: {error}") from error
 
 
-def _look(folder: Path, hashes: dict[str, str]) -> Summary:
+def _look(folder: Path, hashes: dict[str, str], elsewhere: Container[str]) -> Summary:
     """What a copied or restored database holds; raises Unavailable where a picture that it names is missing."""
     blobs = (folder / FILES if (folder / FILES).is_dir() else folder) / "blobs"
     # read as it lies there: opened as the server opens it, the file itself would change
     database = sqlite3.connect(f"{(folder / DATABASE).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     try:
         for (key,) in database.execute("SELECT original_key FROM exposure WHERE original_key != ''"):
-            if not (blobs / key).is_file():
-                raise Unavailable(f"the picture {key} that the database names is missing; look for it before all else")
+            if not (blobs / key).is_file() and key not in elsewhere:
+                told = f"the picture {key} that the database names is missing; look for it before all else"
+                raise Unavailable(f"{told} (if it lies in an object store: set QC_BLOBS)")
         (inspections,) = database.execute("SELECT count(*) FROM inspection").fetchone()
         last = database.execute("SELECT n, seal FROM auditentry ORDER BY n DESC LIMIT 1").fetchone()
     except sqlite3.Error as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 
@@ -23,13 +24,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run_backup(arguments: argparse.Namespace) -> int:
     """Copy database, pictures, models and settings of QC_HOME to OUT, each with its checksum; the server may run."""
     from server.backup import backup
+    from server.blobs.opening import keys_elsewhere
     from server.clock import now
     from server.settings import read_settings
 
     settings = read_settings()
-    made = backup(settings.home.resolve(), settings.db_url, arguments.out, now=now(), say=_say)
+    elsewhere = partial(keys_elsewhere, settings)
+    made = backup(settings.home.resolve(), settings.db_url, arguments.out, now=now(), say=_say, elsewhere=elsewhere)
     print(f"{made.files} files, {made.megabytes:.1f} MB: {made.inspections} inspections in {arguments.out}")
     print(f"the audit trail has {made.entries} entries; the last one's seal is {made.seal or '-'}")
+    if settings.blobs:
+        print(f"pictures that lie in {settings.blobs} only were looked for there, and are not in the backup")
     return 0
 
 
@@ -37,11 +42,12 @@ def run_restore(arguments: argparse.Namespace) -> int:
     """Compare every checksum of BACKUP, then make it the data folder QC_HOME; nothing is left half-way."""
     from server import audit_check, schema
     from server.backup import restore
+    from server.blobs.opening import keys_elsewhere
     from server.db import Database
     from server.settings import read_settings
 
     settings = read_settings()
-    made = restore(arguments.backup, settings.home.resolve(), say=_say)
+    made = restore(arguments.backup, settings.home.resolve(), say=_say, elsewhere=partial(keys_elsewhere, settings))
     database = Database(settings.db_url)
     try:
         schema.upgrade(database)

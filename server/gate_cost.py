@@ -49,10 +49,10 @@ def measure(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
 
     from qc.frame import decode
     from segmentation.model import load_segmenter
-    from server.blobs.local import LocalBlobs
+    from server.blobs.opening import open_blobs
 
     torch.set_num_threads(1)
-    blobs = LocalBlobs(Path(arguments["blobs"]))
+    blobs = open_blobs(Path(arguments["home"]), str(arguments["blobs"]))
     frames = [decode(blobs.get(key))[:SIDE_PX, :SIDE_PX] for key in arguments["pictures"]]
     before = resident_mb()
     model = load_segmenter(Path(arguments["model"]), device="cpu", threads=1)

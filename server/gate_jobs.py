@@ -57,10 +57,10 @@ def measure_both(
         champion: its folder; `challenger` likewise.
         pictures: blob keys.
     """
-    told, blobs = {}, str(context.settings.home.resolve() / "blobs")
+    told, home = {}, str(context.settings.home.resolve())
     log = context.settings.folder("logs") / "gate.log"
     for name, folder in (("champion", champion), ("challenger", challenger)):
-        arguments = {"model": str(folder), "blobs": blobs, "pictures": pictures}
+        arguments = {"model": str(folder), "home": home, "blobs": context.settings.blobs, "pictures": pictures}
         told[name] = run_in_child(run, "server.gate_cost:measure", arguments, log=log)
     return told
 

@@ -62,7 +62,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _declare(arguments: argparse.Namespace) -> int:
     from qc.verdict import Verdict
     from server import clock, golden, golden_needs
-    from server.blobs.local import LocalBlobs
+    from server.blobs.opening import blobs_of
     from server.policies import check_product
     from server.schema import opened
     from server.settings import read_settings
@@ -71,7 +71,7 @@ def _declare(arguments: argparse.Namespace) -> int:
     with opened(settings) as database, database.write() as session:
         one = golden.declare(
             session,
-            LocalBlobs(settings.folder("blobs")),
+            blobs_of(settings),
             check_product(arguments.product),
             add={inspection: Verdict(truth) for inspection, truth in arguments.add},
             remove=arguments.remove,

@@ -23,6 +23,7 @@ from sqlmodel import col, select
 
 from qc.errors import Conflict, InvalidInput, QcError, Unavailable
 from qc.frame import Frame, decode, picture_format
+from qc.object_stores import StoreAway
 from qc.records import Exposure, Inspection, Progress
 from server import camera_health, judging
 from server.context import Context
@@ -233,8 +234,7 @@ class Inspector:
         for n, (picture, frame) in enumerate(zip(order.pictures, frames, strict=True)):
             kind = picture_format(picture.data)
             key = f"originals/{frame.sha256[:2]}/{frame.sha256}.{ENDINGS[kind]}"
-            if not self._context.blobs.exists(key):
-                self._context.blobs.put(key, picture.data)
+            self._context.blobs.keep(key, picture.data)
             if len(self._waiting) < self._context.settings.max_waiting / 2:  # under load it is made when asked for
                 self._keep_thumbnail(frame)
             exposures.append(
@@ -338,6 +338,8 @@ class Inspector:
                 looks=looks,
                 made_by=judging.made_by(segmenter, rules, self._context.blobs),
             )
+        except StoreAway:
+            raise  # its pictures are there and cannot be had now: it stays `received` and is judged later
         except judging.CameraFault as fault:
             log.warning("camera fault", inspection=inspection_id, station=inspection.station, problem=fault.message)
             done = judging.record_failure(self._context, inspection_id, fault, elapsed_ms=elapsed_ms(), looks=looks)

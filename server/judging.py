@@ -79,9 +79,7 @@ class MadeBy:
 
 def made_by(segmenter: Segmenter, rules: Rules, blobs: BlobStore) -> MadeBy:
     """What is to be recorded of how a verdict was made; the product's file is kept as it is now, once."""
-    key = policy_key(rules.sha256)
-    if not blobs.exists(key):
-        blobs.put(key, rules.text.encode())
+    blobs.keep(policy_key(rules.sha256), rules.text.encode())
     return MadeBy(rules.sha256, runtime_of(segmenter))
 
 

@@ -21,6 +21,16 @@ log = structlog.get_logger(__name__)
 Start = Callable[[Context], Part | None]
 
 
+def start_blobs(context: Context) -> Part | None:
+    """Takes pictures and masks to the object store, where QC_BLOBS names one."""
+    from server.blobs.moving import Mover
+    from server.blobs.near_and_far import NearAndFar
+
+    if not isinstance(context.blobs, NearAndFar):
+        return None
+    return Mover(context.blobs, near_hours=context.settings.blobs_near_hours)
+
+
 def start_champion(context: Context) -> Part:
     """The model that serves."""
     from server.models_in_use import Champion, Fixed, find_assigned, find_champion, loader
@@ -148,6 +158,7 @@ def start_demonstration(context: Context) -> Part | None:
 
 
 PARTS: tuple[tuple[str, Start], ...] = (
+    ("blobs", start_blobs),
     ("model", start_champion),
     ("engine", start_engine),
     ("outbound", start_outbound),  # before whatever has something to tell

@@ -59,6 +59,7 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     arguments = {
         "home": str(home),
         "database_url": settings.db_url,
+        "blobs": settings.blobs,
         "work": str(home / "retraining" / run.id),
         "champion": str(home / champion.folder),
         "champion_id": champion.id,

@@ -20,7 +20,7 @@ from typing import Any
 
 from qc.dataset import open_dataset
 from server import clock
-from server.blobs.local import LocalBlobs
+from server.blobs.opening import open_blobs
 from server.data_checks import check_dataset, counts_of, refuse_unfit
 from server.db import Database
 from server.jobs.child import Report
@@ -39,8 +39,8 @@ def retrain(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """All stages; returns `{"model_id", "model", "comparison", "dataset"}`, paths being absolute.
 
     Args:
-        arguments: `home`, `database_url`, `work` (the job's folder), `champion` (its folder), `champion_id`, `classes`,
-            `minutes`, `device`, `threads`, `seed`, `labelled_parts`.
+        arguments: `home`, `database_url`, `blobs` (the setting), `work` (the job's folder), `champion` (its folder),
+            `champion_id`, `classes`, `minutes`, `device`, `threads`, `seed`, `labelled_parts`.
         report: told the share done and what is being done.
     """
     import torch
@@ -78,7 +78,7 @@ def _freeze(arguments: dict[str, Any], out: Path, classes: dict[int, str], repor
     database = Database(arguments["database_url"])
     try:
         with database.patient() as session:
-            freeze(session, LocalBlobs(home / "blobs"), out, classes=classes, base=base, now=clock.now())
+            freeze(session, open_blobs(home, str(arguments["blobs"])), out, classes=classes, base=base, now=clock.now())
     finally:
         database.close()
     return out

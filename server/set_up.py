@@ -194,7 +194,7 @@ def constraints(log: Path) -> Path:
 def make_python(log: Path) -> None:
     run([sys.executable, "-m", "venv", str(VENV)], log)
     run(
-        [str(VENV / "bin/pip"), "install", "-q", "-c", str(constraints(log)), "-e", ".[dev,plant,postgres,mlflow]"], log
+        [str(VENV / "bin/pip"), "install", "-q", "-c", str(constraints(log)), "-e", ".[dev,plant,postgres,mlflow,stores]"], log
     )
 
 

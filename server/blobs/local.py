@@ -36,10 +36,15 @@ class LocalBlobs:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
         except OSError as error:
             beside.unlink(missing_ok=True)
             raise Unavailable(f"{len(data)} bytes could not be stored ({error.strerror}); check the disk") from error
+
+    def keep(self, key: str, data: bytes) -> None:
+        """Store unless it is there, under a key that is named by its content; as `put`."""
+        if not self.exists(key):
+            self.put(key, data)
 
     def get(self, key: str) -> bytes:
         """The bytes; raises NotFound."""
@@ -57,7 +62,7 @@ class LocalBlobs:
         self.path(key).unlink(missing_ok=True)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make a rename in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -108,8 +108,8 @@ def test_a_model_is_measured_by_its_own_cpu_time_and_the_memory_it_needs(line):
     with line.context.database.read() as session:
         keys = gate_cost.some_pictures(line.context, session)
     assert [part["images"][0]["sha256"] in key for key in keys] == [True]
-    blobs = str(line.context.settings.home / "blobs")
-    told = gate_cost.measure({"model": str(STARTER), "blobs": blobs, "pictures": keys}, lambda share, what: None)
+    asked = {"model": str(STARTER), "home": str(line.context.settings.home), "blobs": "", "pictures": keys}
+    told = gate_cost.measure(asked, lambda share, what: None)
     assert told["pictures"] == 1
     assert told["cpu_s_per_mpx"] > 0
     assert told["memory_mb"] >= 0
