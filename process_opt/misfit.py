@@ -42,11 +42,6 @@ WORST = 25.0
 SCALE, FREEDOM = 0.05, 3.0
 """Half-t prior (Gelman 2006) of the standard deviation that the logarithm of a factor has for each reason: what all
 looks share, what looks at one reading share, a look's own. Fits are usually within a tenth of right."""
-UNSEEN = 0.05
-"""Standard deviation of the factors' logarithm that no look at history can show, shared by all readings: gauges known
-only so well, and settings that a plan goes to and the history seldom did. A guess: it widens the intervals of small
-lines by a tenth, and without it they were too narrow (0.67, 0.62 and 0.79 held by three fits of linear20, promised
-0.9); how many they hold with it is not measured."""
 SCALES = np.geomspace(0.002, 1.0, 25)
 FEWEST_BATCHES = 3
 LEAN_ON = 0.9
@@ -112,7 +107,7 @@ def misfit(
     cov = cov + usual @ _of_batches(errors / np.sqrt(variance), few.batch) @ usual.T
     chances = covariance[size : size + estimate.layout.d * len(estimate.motions)][:, size:]
     slope = _of_chances(estimate, looks) @ usual.T
-    cov = cov + slope.T @ chances[:, : len(slope)] @ slope + UNSEEN**2
+    cov = cov + slope.T @ chances[:, : len(slope)] @ slope
     return factors(mean, cov, rows.size)
 
 

@@ -72,7 +72,6 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     found = explored(model, name, request, belief, options, decision, rules.explore) if rules.explore else None
     if found is not None:
         decision, chosen = "correct", found.plan
-    low, high = np.quantile(chosen.chances, [0.05, 0.95])
     value = options.scrap if decision == "scrap" else chosen.value
     if decision == "measure" and options.reading is not None:
         value = max(value, options.scrap) + options.reading.gain
@@ -88,7 +87,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         **({"needs_approval": asks} if asks else {}),
         "measure": [options.reading.name] if decision == "measure" and options.reading is not None else [],
         "p_conform": round(chosen.chance, 4),
-        "p_conform_interval": [round(float(min(low, chosen.chance)), 4), round(float(max(high, chosen.chance)), 4)],
+        "p_conform_interval": chosen.interval(),
         "expected_value": round(value, 4),
         "value_if_continued": round(options.nothing.value, 4),
         "value_if_scrapped": round(options.scrap, 4),

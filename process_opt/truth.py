@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
 
-from process_opt.outlook import Outlook, probabilities
 from process_opt.simulate import Line
 
 Floats = NDArray[np.float64]
@@ -74,9 +74,6 @@ def true_fate(line: Line, observed: Mapping[str, float], at: int, settings: Mapp
     error = np.array([truth.gauge[truth.reads.index(c)] for c in cs])
     cov = p[np.ix_(cs, cs)] + np.diag(error**2)
     unit, centre = line.unit[cs], line.centre[cs]
-    outlook = Outlook(
-        mean=x[cs][:, None], cov=cov[:, :, None], gain=np.zeros((cs.size, 0, 1)), v=np.zeros(0),
-        places=np.zeros(0, dtype=np.int64), lower=(low - centre) / unit, upper=(high - centre) / unit, settled=True,
-        response=np.zeros((cs.size, d, 1)),
-    )  # fmt: skip
-    return Fate(float(probabilities(outlook)[0]), centre + unit * x[cs], unit * np.sqrt(np.diag(cov)))
+    at_end = multivariate_normal(x[cs], cov, seed=1)
+    chance = at_end.cdf((high - centre) / unit, lower_limit=(low - centre) / unit)
+    return Fate(float(chance), centre + unit * x[cs], unit * np.sqrt(np.diag(cov)))

@@ -116,12 +116,11 @@ def _advised(model: ProcessModel, name: str, question: Question, belief: Belief)
 
 
 def _figures(model: ProcessModel, plan: Plan) -> dict[str, Any]:
-    low, high = np.quantile(plan.chances, [0.05, 0.95])
     return {
         "settings": settings_of(model, plan.v),
         "run": [model.process.steps[k].name for k in sorted(plan.run)],
         "p_conform": round(plan.chance, 4),
-        "p_conform_interval": [round(float(min(low, plan.chance)), 4), round(float(max(high, plan.chance)), 4)],
+        "p_conform_interval": plan.interval(),
         "expected_value": round(plan.value, 4),
     }
 
