@@ -8,14 +8,14 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qc.progress import bar
+
 if TYPE_CHECKING:
     from segmentation.config import NetworkConfig, TrainConfig
-
-Progress = Callable[[float, str], None]
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -150,7 +150,7 @@ def _train(args: argparse.Namespace) -> int:
     config, network = _settings(args.config) if args.config else (None, None)
     if args.network:
         network = _chosen_network(args.network, settled=args.start_from or (args.config if network else None))
-    with _bar("train") as progress, _warnings_as_lines():
+    with bar("train") as progress, _warnings_as_lines():
         card = train(
             args.dataset,
             args.out,
@@ -200,7 +200,7 @@ def _tune(args: argparse.Namespace) -> int:
     from segmentation.tune import Budget, tune
 
     steps = args.steps_per_trial
-    with _bar("tune") as progress:
+    with bar("tune") as progress:
         report = tune(
             args.dataset,
             args.out,
@@ -224,7 +224,7 @@ def _novelty(args: argparse.Namespace) -> int:
 
     data = open_dataset(args.dataset)
     frames = clean_frames(data)
-    with _bar("novelty") as progress:
+    with bar("novelty") as progress:
         memory = remember(frames, seed=args.seed, progress=progress)
     about = {"dataset": data.name, "images": sum(map(len, frames.values())), "parts": len(frames), "seed": args.seed}
     card = with_novelty(args.model, memory, args.out, about=about)
@@ -238,7 +238,7 @@ def _first_look(args: argparse.Namespace) -> int:
     from segmentation.model import refuse_foreign, with_first_look
 
     refuse_foreign(args.out)
-    with _bar("first look") as progress:
+    with bar("first look") as progress:
         look, proof = settle(
             args.model, open_dataset(args.dataset), most_lost=args.most_lost, seed=args.seed, progress=progress
         )
@@ -254,7 +254,7 @@ def _part_views(args: argparse.Namespace) -> int:
     from segmentation.part_views import in_words, learn
 
     refuse_foreign(args.out)
-    with _bar("views") as progress:
+    with bar("views") as progress:
         settings, about = learn(load_segmenter(args.model), open_dataset(args.dataset), progress=progress)
     card = with_part_views(args.model, settings, args.out, about=about)
     print(f"{args.out}: {card['id']}")
@@ -270,7 +270,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     policy = read_policy(args.policy) if args.policy else None
     segmenter = load_segmenter(args.model, device=args.device)
-    with _bar("predict") as progress:
+    with bar("predict") as progress:
         outcome = predict(
             segmenter,
             args.paths,
@@ -304,7 +304,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         risk = RiskChoice(costs, args.alpha, args.level, args.prevalence, args.calibrate_on)
     dataset = open_dataset(args.dataset)
     segmenter = load_segmenter(args.model, device=args.device)
-    with _bar("evaluate") as progress:
+    with bar("evaluate") as progress:
         known = read_part_views(args.model, read_card(args.model))
         done = evaluation(segmenter, dataset, split=args.split, risk=risk, parts=known, progress=progress)
     report, classes = done.report, all_classes(segmenter, dataset)
@@ -339,8 +339,8 @@ def _export(args: argparse.Namespace) -> int:
     if args.edge:
         from segmentation.edge.cli import export_folder
 
-        return export_folder(args, samples, _bar)
-    with _bar("export") as progress:
+        return export_folder(args, samples, bar)
+    with bar("export") as progress:
         about = export(args.model, format=args.format, out=args.out, samples=samples, progress=progress)
     parity = about["compared_with_the_model"]
     print(f"{args.out}: {args.format}, {parity['images']} verdicts compared, none differs")
@@ -358,26 +358,6 @@ def _in_words(figures: dict[str, dict[str, float | None]]) -> str:
         f"{words} {'unknown' if (value := figures[name]['value']) is None else f'{value:.3f}'}"
         for words, name in named.items()
     )
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Progress]:
-    """A progress bar with the time left, on standard error; silent lines where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda share, words: bar.update(task, completed=share, description=words)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -70,35 +70,57 @@ def predict(
         NotFound: a path is not there. InvalidInput: no image at all, or two whose results would have the same name.
     """
     images = list(find_images(paths))
-    _refuse_collisions(images)
+    refuse_collisions(images)
     out.mkdir(parents=True, exist_ok=True)
-    policy = policy or Policy(product="")
-    if mm_per_px is not None and policy.mm_per_px is None:
-        policy = Policy(policy.product, policy.classes, policy.default, policy.zones, mm_per_px)
+    policy = rules(policy, mm_per_px)
     eyes = Remembering(segmenter)
     problems = []
     for number, path in enumerate(images):
         if progress:
             progress(number / len(images), path.name)
         try:
-            data = path.read_bytes()
-            frame = Frame(decode(data, name=path.name), view="", sha256=sha256(data).hexdigest())
-            del data
-            findings = inspect(frame, eyes, policy)
+            files = files_of(eyes, path.name, path.read_bytes(), policy, scores=scores)
         except (QcError, OSError) as error:
             problems.append(f"{path}: {error}")
             continue
-        _write_picture(out / f"{path.stem}.png", class_mask(findings.defects, findings.instances))
-        if scores and eyes.last is not None:
-            _write_picture(out / f"{path.stem}.score.png", score_picture(eyes.last))
-        _write(
-            out / f"{path.stem}.json",
-            json.dumps(as_json(path.name, frame, findings, segmenter.model_id), indent=1).encode(),
-        )
-        eyes.last = None
+        keep(files, path.stem, out)
     if progress:
         progress(1.0, f"{len(images) - len(problems)} images")
     return Outcome(len(images) - len(problems), tuple(problems))
+
+
+def rules(policy: Policy | None, mm_per_px: float | None) -> Policy:
+    """The policy, or that of a product without one; calibrated, where it is not."""
+    policy = policy or Policy(product="")
+    if mm_per_px is not None and policy.mm_per_px is None:
+        policy = Policy(policy.product, policy.classes, policy.default, policy.zones, mm_per_px)
+    return policy
+
+
+def files_of(eyes: Remembering, name: str, data: bytes, policy: Policy, *, scores: bool = False) -> dict[str, bytes]:
+    """What is written of one image, by the end of its name: `.png`, `.json`, and `.score.png` if asked for.
+
+    Args:
+        eyes: forget the image when it is done.
+        name: of the file whose bytes are `data`.
+
+    Raises:
+        InvalidInput: it is no image, damaged, or too large.
+    """
+    frame = Frame(decode(data, name=name), view="", sha256=sha256(data).hexdigest())
+    findings = inspect(frame, eyes, policy)
+    files = {".png": _png(class_mask(findings.defects, findings.instances), name)}
+    if scores and eyes.last is not None:
+        files[".score.png"] = _png(score_picture(eyes.last), name)
+    eyes.last = None
+    files[".json"] = json.dumps(as_json(name, frame, findings, eyes.model_id), indent=1).encode()
+    return files
+
+
+def keep(files: Mapping[str, bytes], stem: str, out: Path) -> None:
+    """Write what `files_of` made into the folder `out`; the JSON comes last, so that it says that all is there."""
+    for ending, data in files.items():
+        _write(out / f"{stem}{ending}", data)
 
 
 def as_json(name: str, frame: Frame, findings: Findings, model: str) -> dict[str, Any]:
@@ -145,7 +167,8 @@ def find_images(paths: Iterable[Path]) -> Iterable[Path]:
     return found
 
 
-def _refuse_collisions(images: Iterable[Path]) -> None:
+def refuse_collisions(images: Iterable[Path]) -> None:
+    """Two images whose results would have the same name raise InvalidInput."""
     seen: dict[str, Path] = {}
     for path in images:
         for name in (path.stem, path.stem.removesuffix(".score")):
@@ -157,11 +180,11 @@ def _refuse_collisions(images: Iterable[Path]) -> None:
         seen[path.stem] = path
 
 
-def _write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+def _png(pixels: NDArray[np.uint8], name: str) -> bytes:
     done, data = cv2.imencode(".png", pixels)
     if not done:
-        raise InvalidInput(f"{path.name} cannot be written as a PNG")
-    _write(path, data.tobytes())
+        raise InvalidInput(f"the results of {name} cannot be written as a PNG")
+    return data.tobytes()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -38,6 +38,7 @@ from segmentation.plan import make_plan
 from segmentation.train import train
 
 Progress = Callable[[float, str], None]
+Trainer = Callable[..., Mapping[str, Any]]
 
 FIRST_RUNG = 0.25
 """Share of a trial's budget after which it may be given up: enough for rates and losses to show their worth."""
@@ -92,6 +93,7 @@ def tune(
     minutes: float | None = None,
     device: str = "cpu",
     seed: int = 0,
+    trainer: Trainer = train,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Search, and write `out/best.json` (for `qc train --config`), `out/report.json` and `out/report.html`.
@@ -102,6 +104,7 @@ def tune(
         budget: of one trial.
         minutes: no trial is begun that would not end within so many.
         seed: of the search; every trial trains with the same seed, so that they differ by their choices alone.
+        trainer: what trains; called as `train` is, elsewhere perhaps. What it raises is what `train` raises.
 
     Returns:
         What stands in `out/report.json`.
@@ -130,7 +133,7 @@ def tune(
             # Seeded by its number: the same search again asks the same, and parallel ones do not ask the same twice.
             study.sampler = optuna.samplers.TPESampler(seed=seed * 100_003 + trial.number, constant_liar=True)
             told = _part_of(progress, study, trial.number, trials)
-            _one_trial(study, trial, dataset, out, budget, device, seed, told)
+            _one_trial(study, trial, dataset, out, budget, device, seed, trainer, told)
             longest = max(longest, time.monotonic() - trial_began)
     report = _report(study)
     _write(out / "report.json", json.dumps(report, indent=1) + "\n")
@@ -190,6 +193,7 @@ def _one_trial(
     budget: Budget,
     device: str,
     seed: int,
+    trainer: Trainer,
     progress: Progress | None,
 ) -> None:
     """A quarter, a look, the whole; the study is told what came of it, whatever came."""
@@ -202,7 +206,7 @@ def _one_trial(
             part = budget.part(share)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # what the data set lacks is said once, by the plan
-                card = train(
+                card = trainer(
                     dataset,
                     folder / str(rung),
                     minutes=part.minutes,

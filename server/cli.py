@@ -24,6 +24,8 @@ COMMANDS = (
     "server.features_cli",
     "server.backup_cli",
     "server.outbound_cli",
+    "server.deploy_cli",
+    "server.cluster.cli",
     "server.demo.cli",
 )
 """Modules with `register(commands)`, in the order in which `qc --help` lists their commands."""

@@ -55,7 +55,9 @@ def main() -> int:
     """Run the missing steps; the Python environments are made side by side."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument(
-        "--without-tests", action="store_true", help="skip what only the tests need (a browser, an MLflow server)"
+        "--without-tests",
+        action="store_true",
+        help="skip what only the tests need (a browser, cameras, an MLflow server)",
     )
     wanted = arguments.parse_args()
     STAMPS.mkdir(exist_ok=True)
@@ -65,6 +67,7 @@ def main() -> int:
         do(INTERFACE)
         if not wanted.without_tests:
             do(BROWSER)
+            do(CAMERAS)
     except SetUpFailed as failure:
         print(f"set-up: {failure}", file=sys.stderr)
         return 1
@@ -194,7 +197,16 @@ def constraints(log: Path) -> Path:
 def make_python(log: Path) -> None:
     run([sys.executable, "-m", "venv", str(VENV)], log)
     run(
-        [str(VENV / "bin/pip"), "install", "-q", "-c", str(constraints(log)), "-e", ".[dev,plant,postgres,mlflow,stores]"], log
+        [
+            str(VENV / "bin/pip"),
+            "install",
+            "-q",
+            "-c",
+            str(constraints(log)),
+            "-e",
+            ".[dev,plant,postgres,ray,mlflow,stores]",
+        ],
+        log,
     )
 
 
@@ -228,6 +240,22 @@ def make_browser(log: Path) -> None:
             print(f"set-up: {failure}; those tests will be skipped", file=sys.stderr)
 
 
+def make_cameras(log: Path) -> None:
+    """Tests that need a simulated camera are skipped, saying so, where these may not be installed."""
+    packages = [
+        "aravis-tools",
+        "libaravis-0.8-0",
+        "gir1.2-gst-rtsp-server-1.0",
+        "gstreamer1.0-plugins-good",
+        "python3-gi",
+    ]
+    if shutil.which("arv-fake-gv-camera-0.8") is None or not Path("/usr/lib/python3/dist-packages/gi").exists():
+        try:
+            install_system_packages(packages, log, why="for the tests with simulated cameras")
+        except SetUpFailed as failure:
+            print(f"set-up: {failure}; those tests will be skipped", file=sys.stderr)
+
+
 _SOURCES = tuple(
     FRONTEND / name for name in ("src", "package.json", "package-lock.json", "index.html", "vite.config.ts")
 )
@@ -238,6 +266,7 @@ STUDIO = Step(
 MLFLOW = Step("mlflow", (ROOT / "tests/mlflow-constraints.txt",), MLFLOW_VENV / "bin/mlflow", make_mlflow)
 INTERFACE = Step("interface", _SOURCES, FRONTEND / "dist/index.html", make_interface)
 BROWSER = Step("browser", (), STAMPS, make_browser)
+CAMERAS = Step("cameras", (), STAMPS, make_cameras)
 
 
 if __name__ == "__main__":

@@ -100,13 +100,18 @@ def served(context: Context, name: str, version: str | None = None) -> Served:
         return Served(
             name, now, runtime, JUDGED, lambda picture, pause: _judge(context, segmenter, product, picture, pause)
         )
+    return network(name, segmenter)
+
+
+def network(name: str, segmenter: Segmenter) -> Served:
+    """A model's network alone, under `name`; raises NotFound where it cannot be asked by itself."""
     bare = _bare(segmenter)
     if bare is None:
         raise NotFound(f"the champion's network cannot be asked by itself; ask {CHAMPION}")
     outputs: tuple[Spec, ...] = (Spec("log_odds", "FP32", (-1, -1)), Spec("class_place", "UINT8", (-1, -1)))
     if _tells_cells(bare):
         outputs = (*outputs, Spec("cells", "FP32", (-1, -1, -1)))
-    return Served(name, now, runtime, outputs, lambda picture, pause: _window(bare, picture))
+    return Served(name, version_of(segmenter), bare.runtime, outputs, lambda picture, pause: _window(bare, picture))
 
 
 def version_of(segmenter: Segmenter) -> str:

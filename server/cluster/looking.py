@@ -1,0 +1,139 @@
+"""An archive of pictures, looked at by every machine of a cluster, through Ray Data.
+
+A worker reads a picture where it lies (a folder that all machines share, or an address that fsspec knows, `s3://…`),
+looks at it and hands back what is to be kept; this program alone writes. A worker that is lost loses nothing: its
+pictures are looked at again by another, and a result is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qc.errors import InvalidInput, QcError
+from qc.verdict import Policy
+from server.cluster.eyes import SAME, open_eyes
+from server.cluster.parcels import pack
+
+if TYPE_CHECKING:
+    from segmentation.segmenter import FrameSegmenter
+
+PICTURES_A_BLOCK = 4
+"""Few, so that the last worker does not keep the others waiting, and a lost one costs little."""
+
+IMAGE = "image"
+"""What the vector of a whole picture is called; those of its defects are called 0, 1, …"""
+
+Made = Mapping[str, bytes]
+Row = dict[str, Any]
+
+
+class Maker:
+    """What a worker does with a picture; sent to the workers, so it holds no model."""
+
+    cells = False
+    """Whether it needs what the encoder makes of each place."""
+
+    def make(self, segmenter: FrameSegmenter, name: str, data: bytes) -> Made:
+        """What is kept of the picture `name` whose bytes are `data`; raises QcError."""
+        raise NotImplementedError
+
+
+class Answers(Maker):
+    """The files that `qc predict` writes, by the ends of their names."""
+
+    def __init__(self, policy: Policy, *, scores: bool = False) -> None:
+        self.policy, self.scores = policy, scores
+
+    def make(self, segmenter: FrameSegmenter, name: str, data: bytes) -> Made:
+        from segmentation.predict import Remembering, files_of
+
+        return files_of(Remembering(segmenter), name, data, self.policy, scores=self.scores)
+
+
+class Vectors(Maker):
+    """The features of a picture and of its defects, float16, as those of inspections are made."""
+
+    cells = True
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def make(self, segmenter: FrameSegmenter, name: str, data: bytes) -> Made:
+        from qc.features import pooled, to_bytes
+        from qc.frame import Frame, decode
+        from qc.inspection import inspect
+        from segmentation.predict import Remembering
+
+        eyes = Remembering(segmenter)
+        found = inspect(Frame(decode(data, name=name), view="", sha256=""), eyes, self.policy)
+        if eyes.last is None or eyes.last.cells is None:
+            raise InvalidInput("this model does not say what its encoder sees; one with a pretrained encoder does")
+        boxes = [defect.box for defect in found.defects]
+        made = pooled(eyes.last.cells, found.instances, boxes, cell_px=eyes.last.cell_px)
+        named = {IMAGE: made.image, **{str(n): vector for n, vector in enumerate(made.defects)}}
+        return {key: to_bytes(vector) for key, vector in named.items() if vector is not None}
+
+
+class _Worker:
+    """One of Ray Data's actors: a model, and a picture after the other."""
+
+    def __init__(self, parcel: Any, runtime: str, maker: Maker) -> None:
+        import ray
+
+        self._maker = maker
+        self._segmenter = open_eyes(ray.get(parcel[0]), runtime=runtime, keep_cells=maker.cells)
+
+    def __call__(self, row: Row) -> Row:
+        """`number`, `problem`, and what was made: `keys` and `contents`."""
+        try:
+            made = self._made(str(row["address"]))
+        except (QcError, OSError, ValueError) as error:
+            problem = error.message if isinstance(error, QcError) else str(error) or type(error).__name__
+            return {"number": row["number"], "problem": problem, "keys": [], "contents": []}
+        return {"number": row["number"], "problem": "", "keys": list(made), "contents": list(made.values())}
+
+    def _made(self, address: str) -> Made:
+        import fsspec  # type: ignore[import-untyped]
+
+        with fsspec.open(address, "rb") as file:
+            data = file.read()
+        return self._maker.make(self._segmenter, address.rsplit("/", 1)[-1], data)
+
+
+def look_over(
+    ray: Any,
+    model: Path,
+    addresses: Sequence[str],
+    maker: Maker,
+    *,
+    runtime: str = SAME,
+    workers: int | None = None,
+) -> Iterator[tuple[str, str, Made]]:
+    """Every picture once, in the order in which they are done: its address, a problem or "", what was made of it.
+
+    Args:
+        ray: the connected module.
+        model: a model folder on this machine; it is sent to the workers.
+        addresses: paths or URLs that every worker can read.
+        runtime: one of `server.cluster.eyes.RUNTIMES`.
+        workers: at most so many, of one core each; None: as many as the cluster has cores.
+    """
+    from ray.data import ActorPoolStrategy, DataContext
+
+    if not addresses:
+        raise InvalidInput("no image was given")
+    DataContext.get_current().enable_progress_bars = False
+    parcel = ray.put(pack(model))
+    most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    rows = [{"number": n, "address": address} for n, address in enumerate(addresses)]
+    answers = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // PICTURES_A_BLOCK)).map(
+        _Worker,
+        fn_constructor_args=([parcel], runtime, maker),
+        compute=ActorPoolStrategy(min_size=1, max_size=min(most, len(rows))),
+        num_cpus=1,
+    )
+    for row in answers.iter_rows():
+        made = dict(zip(row["keys"], row["contents"], strict=True))
+        yield addresses[int(row["number"])], str(row["problem"]), made

@@ -1,0 +1,185 @@
+"""A model's network on many machines behind one address, through Ray Serve, by the Open Inference Protocol.
+
+What is asked here is `champion-network`, as any of our servers answers it; so a server whose `QC_ENGINE_URL` names
+this address lets the cluster compute, after the same proof as for every other engine (`server.remote_engine`).
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from qc.errors import InvalidInput, NotFound, QcError, Unavailable
+from server.cluster.eyes import BEST, open_eyes
+from server.cluster.parcels import pack
+
+KEY_VARIABLE = "QC_ENGINE_KEY"
+"""Whoever asks must send this as `Authorization: Bearer …`, where it is set; as the asking server's own setting."""
+
+MOST_JSON = 1_000_000
+"""Bytes of JSON in a request. A window as JSON numbers would be larger: windows come as binary tensors."""
+
+AT_ONCE = 2
+"""Windows a worker has at a time: one at work, one that is there when it is done."""
+
+WAITING = 64
+"""Windows that wait for a worker; beyond, the answer is 503 and the asking server computes by itself."""
+
+MODEL_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?/?")
+
+
+class Looks:
+    """A worker: the network, made ready for the machine it is on."""
+
+    def __init__(self, parcel: Any, runtime: str) -> None:
+        import ray
+
+        from server.open_inference import models
+
+        self._served = models.network(models.NETWORK, open_eyes(ray.get(parcel[0]), runtime=runtime, keep_cells=True))
+
+    def about(self) -> tuple[dict[str, Any], tuple[Any, ...]]:
+        """Metadata in the protocol's words, and the outputs."""
+        return self._served.as_json(), self._served.outputs
+
+    def window(self, picture: Any) -> Mapping[str, Any]:
+        """The planes of a window; raises InvalidInput for a size that is not taken."""
+        return self._served.answer(picture, lambda: None)
+
+
+class Front:
+    """Takes requests apart, gives windows to whichever worker is free, puts answers together."""
+
+    def __init__(self, workers: Any, key: str) -> None:
+        self._workers, self._key = workers, key
+        self._about: tuple[dict[str, Any], tuple[Any, ...]] | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        """One call of the protocol; every refusal is one sentence."""
+        try:
+            if self._key and not _is_key(request.headers.get("authorization", ""), self._key):
+                return JSONResponse({"error": f"send {KEY_VARIABLE} as Authorization: Bearer"}, 401)
+            return await self._answer(request)
+        except QcError as error:
+            status = 404 if isinstance(error, NotFound) else 503 if isinstance(error, Unavailable) else 400
+            return JSONResponse({"error": error.message}, status, {"Retry-After": "1"} if status == 503 else None)
+
+    async def _answer(self, request: Request) -> Response:
+        path, method = request.url.path.rstrip("/"), request.method
+        if (method, path) == ("GET", "/v2"):
+            told = {"name": "qc-line cluster", "version": version("qc-line"), "extensions": ["binary_tensor_data"]}
+            return JSONResponse(told)
+        about, outputs = await self._known()
+        if method == "GET" and path in ("/v2/health/live", "/v2/health/ready"):
+            return JSONResponse({"live": True, "ready": True})
+        if (method, path) == ("POST", "/v2/repository/index"):
+            row = {"name": about["name"], "version": about["versions"][0], "state": "READY", "reason": ""}
+            return JSONResponse([row])
+        asked = MODEL_PATH.fullmatch(path)
+        if asked is None:
+            raise NotFound(f"there is nothing at {method} {path[:100]}")
+        name, wanted, what = asked.groups()
+        if name != about["name"] or wanted not in (None, about["versions"][0]):
+            raise NotFound(f"here is {about['name']} in version {about['versions'][0]}, and nothing else")
+        if (method, what) == ("GET", None):
+            return JSONResponse(about)
+        if (method, what) == ("GET", "/ready"):
+            return JSONResponse({"name": name, "ready": True})
+        if (method, what) == ("POST", "/infer"):
+            return await self._infer(request, about, outputs)
+        raise NotFound(f"there is nothing at {method} {path[:100]}")
+
+    async def _infer(self, request: Request, about: dict[str, Any], outputs: tuple[Any, ...]) -> Response:
+        from ray.serve.exceptions import BackPressureError
+
+        from server.open_inference import models, tensors
+
+        body = bytearray()
+        most = MOST_JSON + 3 * models.LARGEST_WINDOW_PX**2
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise InvalidInput(f"a request has at most {most} bytes; ask window by window")
+        length = request.headers.get(tensors.HEADER_LENGTH)
+        asked = tensors.read(body, length, models.PICTURE, outputs, most_json=MOST_JSON)
+        try:
+            found = await self._workers.window.remote(asked.values)
+        except BackPressureError as error:
+            raise Unavailable(f"{WAITING} windows wait already; ask again in a moment") from error
+        content, headers = tensors.write(asked, found, outputs, model=about["name"], version=about["versions"][0])
+        return Response(content, headers=headers)
+
+    async def _known(self) -> tuple[dict[str, Any], tuple[Any, ...]]:
+        if self._about is None:
+            self._about = await self._workers.about.remote()
+        return self._about
+
+
+def _is_key(header: str, key: str) -> bool:
+    return hmac.compare_digest(header.encode(), f"Bearer {key}".encode())
+
+
+def serve(
+    ray: Any,
+    model: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: tuple[int, int] = (1, 8),
+    cores: float = 1.0,
+    gpus: float = 0.0,
+    runtime: str = BEST,
+    until: Callable[[], bool],
+) -> None:
+    """Serve until `until` says so, or Ctrl-C.
+
+    Args:
+        ray: the connected module.
+        model: a model folder on this machine; it is sent to the workers.
+        host, port: where every machine of the cluster that has a worker listens.
+        workers: at least and at most; between, Ray follows the number of windows that wait.
+        cores, gpus: what each worker is given.
+        runtime: one of `server.cluster.eyes.RUNTIMES`; each machine finds its own best.
+        until: asked a few times a second.
+
+    Raises:
+        InvalidInput: fewer than one worker, or the model cannot be served.
+    """
+    from ray import serve as ray_serve
+    from ray.serve.config import AutoscalingConfig, HTTPOptions, ProxyLocation
+    from ray.serve.exceptions import RayServeException
+
+    least, most = workers
+    if not 1 <= least <= most:
+        raise InvalidInput(f"workers are from at least 1 to at least as many, not {least} to {most}")
+    parcel = ray.put(pack(model))
+    ray_serve.start(http_options=HTTPOptions(host=host, port=port, location=ProxyLocation.EveryNode))
+    try:
+        looks: Any = ray_serve.deployment(
+            Looks,
+            autoscaling_config=AutoscalingConfig(
+                min_replicas=least, initial_replicas=least, max_replicas=most, target_ongoing_requests=1
+            ),
+            max_ongoing_requests=AT_ONCE,
+            max_queued_requests=WAITING,
+            ray_actor_options={"num_cpus": cores, "num_gpus": gpus},
+        )
+        front: Any = ray_serve.deployment(Front, num_replicas=1, ray_actor_options={"num_cpus": 0})
+        app = front.bind(looks.bind([parcel], runtime), os.environ.get(KEY_VARIABLE, ""))
+        try:
+            ray_serve.run(app, name="qc", route_prefix="/")
+        except (RayServeException, RuntimeError) as error:
+            raise InvalidInput(f"{model} cannot be served on the cluster: {str(error).strip()[-300:]}") from error
+        while not until():
+            time.sleep(0.2)
+    finally:
+        ray_serve.shutdown()  # type: ignore[no-untyped-call]
