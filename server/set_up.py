@@ -249,7 +249,8 @@ def make_cameras(log: Path) -> None:
         "gstreamer1.0-plugins-good",
         "python3-gi",
     ]
-    if shutil.which("arv-fake-gv-camera-0.8") is None or not Path("/usr/lib/python3/dist-packages/gi").exists():
+    streams = any(Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib"))
+    if shutil.which("arv-fake-gv-camera-0.8") is None or not streams:
         try:
             install_system_packages(packages, log, why="for the tests with simulated cameras")
         except SetUpFailed as failure:

@@ -10,6 +10,9 @@
           - {view: top, url: "http://192.168.1.20/snapshot.jpg"}
           - {view: left, folder: /data/left}
           - {view: right, genicam: {producer: /opt/vendor/producer.cti, device: "40123456", trigger: software}}
+          - {view: back, aravis: {device: "192.168.1.22", trigger: software}}
+          - {view: front, stream: {url: "rtsp://192.168.1.21/main", latency_s: 0.4}}
+          - {view: under, usb: {device: /dev/video0, latency_s: 0.1}}
         modbus: {host: 0.0.0.0, port: 502, unit: 1}     # or `opcua: true`
         silent_s: 0                       # the PLC must change its life number this often; 0: it need not
         picture_within_s: 1.0             # a picture comes so soon after its trigger, or never
@@ -58,8 +61,35 @@ class GenICamConfig(_Strict):
     features: dict[str, str | int | float | bool] = {}
 
 
+class AravisConfig(_Strict):
+    """A GigE Vision or USB3 Vision camera without a vendor's producer, see `server.plant.aravis`."""
+
+    device: str | None = None
+    """Its address, id, or name as Aravis lists it; left out where there is one."""
+    trigger: Trigger = Trigger.SOFTWARE
+    features: dict[str, str | int | float | bool] = {}
+
+
+class StreamConfig(_Strict):
+    """A camera that streams, see `server.plant.video`."""
+
+    url: Annotated[str, Field(pattern="^rtsps?://")]
+    latency_s: Annotated[float, Field(ge=0, le=30)] = 0.4
+    """From taking a frame to its arrival here, at the least."""
+
+
+class UsbConfig(_Strict):
+    """A USB camera (V4L2), see `server.plant.video`."""
+
+    device: Annotated[Path, Field(description="Such as /dev/video0, or better a link below /dev/v4l/by-id.")]
+    width: Annotated[int, Field(ge=1)] | None = None
+    height: Annotated[int, Field(ge=1)] | None = None
+    fps: Annotated[int, Field(ge=1)] | None = None
+    latency_s: Annotated[float, Field(ge=0, le=30)] = 0.1
+
+
 class CameraConfig(_Strict):
-    """A camera of a station: exactly one of `folder`, `url` and `genicam`."""
+    """A camera of a station: exactly one of `folder`, `url`, `genicam`, `aravis`, `stream` and `usb`."""
 
     view: Annotated[str, Field(max_length=64)] = ""
     folder: Path | None = None
@@ -67,14 +97,19 @@ class CameraConfig(_Strict):
     url: Annotated[str, Field(pattern="^https?://")] | None = None
     """Asked for a picture at each trigger."""
     genicam: GenICamConfig | None = None
+    aravis: AravisConfig | None = None
+    stream: StreamConfig | None = None
+    usb: UsbConfig | None = None
     repeats: bool = False
     """True: it may give the very same bytes for two parts, as synthetic pictures do; a sensor has noise and never does.
-    For folders and addresses. The look at the camera's health knows frozen pictures, too: `QC_CAMERA_CHECKS=false`."""
+    For folders, addresses, streams and USB. The look at the camera's health knows frozen pictures, too:
+    `QC_CAMERA_CHECKS=false`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> CameraConfig:
-        if [self.folder, self.url, self.genicam].count(None) != 2:
-            raise ValueError("a camera has either a folder, or a url, or genicam")
+        ways = [self.folder, self.url, self.genicam, self.aravis, self.stream, self.usb]
+        if ways.count(None) != len(ways) - 1:
+            raise ValueError("a camera has either a folder, or a url, or genicam, or aravis, or stream, or usb")
         return self
 
 

@@ -17,26 +17,23 @@ server starts again. Packed pixel formats are unpacked by the producer or refuse
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import cv2
 import numpy as np
 import structlog
-import tifffile
 from genicam.genapi import GenericException as FeatureError
 from genicam.gentl import GenericException as TransportError
 from harvesters.core import Callback, Harvester, ImageAcquirer
 from harvesters.core import TimeoutException as TookTooLong
-from numpy.typing import NDArray
 
 from qc.errors import InvalidInput, Unavailable
 from server.inspecting import Picture
 from server.plant.config import GenICamConfig, Trigger
+from server.plant.pixels import Pixels, as_tiff, pixels_of
 from server.plant.sources import NoPicture, Wanted, always
 
 log = structlog.get_logger(__name__)
@@ -49,16 +46,6 @@ SLICE_S = 0.05
 """How long to wait for a frame before asking whether anybody still wants it, in seconds."""
 MOST_QUEUED = 64
 """Frames that may lie in a queue; a free-running camera that is faster than we are must not hold us up."""
-
-BAYER = {
-    "BayerRG": cv2.COLOR_BayerBG2RGB,
-    "BayerBG": cv2.COLOR_BayerRG2RGB,
-    "BayerGB": cv2.COLOR_BayerGR2RGB,
-    "BayerGR": cv2.COLOR_BayerGB2RGB,
-}
-"""The PFNC names the first row's first two pixels, OpenCV the second row's second and third."""
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass
@@ -139,6 +126,11 @@ class GenICamSource:
         self._lock = threading.Lock()
         self.incomplete = 0
         """Frames that the transport lost a part of."""
+
+    @property
+    def lost(self) -> int:
+        """Frames of which the transport lost a part."""
+        return self.incomplete
 
     @property
     def unasked(self) -> bool:
@@ -259,40 +251,6 @@ class GenICamSource:
             _producers.destroy(self._config.producer, camera)
         except (TransportError, FeatureError, AttributeError) as error:  # what is gone cannot be closed properly
             log.warning("camera", camera=self._name, state=f"closed with an error: {error}")
-
-
-def pixels_of(data: NDArray[Any], width: int, height: int, pixel_format: str) -> Pixels:
-    """A frame from a buffer's component: `H x W` (grey) or `H x W x 3` (RGB), 8 or 16 bit.
-
-    Names of pixel formats are those of the PFNC. More than 8 bits come in 16, with the sensor's bits at the low end;
-    they are moved to the high end, as pictures have them.
-
-    Raises:
-        NoPicture: a format that is not understood.
-    """
-    base = pixel_format.rstrip("0123456789")
-    bits = int(pixel_format[len(base) :] or 8)
-    grey = data
-    if grey.dtype == np.uint16 and bits < 16:
-        grey = grey << (16 - bits)
-    channels = {"Mono": 1, "RGB": 3, "BGR": 3, "RGBa": 4, "BGRa": 4, **dict.fromkeys(BAYER, 1)}.get(base)
-    if channels is None or grey.dtype not in (np.uint8, np.uint16) or grey.size != height * width * channels:
-        raise NoPicture(f"pixel format {pixel_format} is not understood; choose Mono8, Mono12, RGB8 or a Bayer format")
-    shaped = grey.reshape(height, width, channels) if channels > 1 else grey.reshape(height, width)
-    if base in BAYER:
-        return cast(Pixels, cv2.cvtColor(shaped, BAYER[base]))
-    if base.startswith("BGR"):
-        return np.ascontiguousarray(shaped[..., 2::-1])
-    if base.startswith("RGB"):
-        return np.ascontiguousarray(shaped[..., :3])
-    return cast(Pixels, shaped)
-
-
-def as_tiff(pixels: Pixels) -> bytes:
-    """A picture as an uncompressed TIFF file: exact, and written at the speed of memory."""
-    out = io.BytesIO()
-    tifffile.imwrite(out, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
-    return out.getvalue()
 
 
 def _choose(devices: list[Any], wanted: str | None) -> int:

@@ -73,6 +73,11 @@ class Source(Protocol):
         """How many pictures lie there; looking takes none away."""
         ...
 
+    @property
+    def lost(self) -> int:
+        """Pictures that the camera or its wire is known to have lost, since the start."""
+        ...
+
     def problem(self) -> str | None:
         """Why it cannot deliver now; None: it can. May take a second."""
         ...
@@ -108,6 +113,8 @@ class FolderSource:
     """
 
     unasked = True
+    lost = 0
+    """A picture that does not come is the part's error."""
 
     def __init__(self, view: str, folder: Path, *, repeats: bool = False) -> None:
         self.view, self.folder = view, folder
@@ -168,6 +175,8 @@ class UrlSource:
     """A camera that gives a picture over HTTP when asked."""
 
     unasked = False
+    lost = 0
+    """Each is asked for; one that does not come is the part's error."""
 
     def __init__(self, view: str, url: str, *, repeats: bool = False) -> None:
         self.view, self.url = view, url
@@ -224,5 +233,13 @@ def source_of(config: CameraConfig) -> Source:
         from server.plant.genicam import GenICamSource
 
         return GenICamSource(config.view, config.genicam)
+    if config.aravis is not None:
+        from server.plant.aravis import AravisSource
+
+        return AravisSource(config.view, config.aravis)
+    if config.stream is not None or config.usb is not None:
+        from server.plant.video import VideoSource
+
+        return VideoSource(config)
     assert config.url is not None, "the configuration has been checked"
     return UrlSource(config.view, config.url, repeats=config.repeats)

@@ -163,7 +163,8 @@ class Station:
     def state(self) -> dict[str, Any]:
         """For /health."""
         shown = self.shown()
-        ready = {"triggers": shown.number, "phase": str(self._state.phase)}
+        lost = sum(source.lost for source in self._sources)
+        ready = {"triggers": shown.number, "phase": str(self._state.phase), "frames_lost": lost}
         if self._problem is not None:
             return {"state": "degraded", "message": self._problem, **ready}
         if not self._state.alive:

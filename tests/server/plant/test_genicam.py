@@ -11,7 +11,8 @@ import pytest
 
 from qc.frame import decode
 from server.plant.config import CameraConfig, GenICamConfig
-from server.plant.genicam import GenICamSource, as_tiff, pixels_of
+from server.plant.genicam import GenICamSource
+from server.plant.pixels import as_tiff, pixels_of
 from server.plant.sources import NoPicture, source_of
 
 PRODUCER = Path(genicam.__file__).with_name("viky.cti")
