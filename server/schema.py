@@ -27,6 +27,7 @@ RECORDS = (
     "segmentation.records",
     "process_opt.records",
     "server.records",
+    "server.oidc_records",
     "server.watch_records",
     "server.golden_records",
     "server.gate_records",
