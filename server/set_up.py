@@ -64,6 +64,8 @@ def main() -> int:
     try:
         need_python()
         side_by_side([PYTHON, STUDIO] if wanted.without_tests else [PYTHON, STUDIO, MLFLOW])
+        if not wanted.without_tests:
+            do(DEPLOY_CHECKS)
         do(INTERFACE)
         if not wanted.without_tests:
             do(BROWSER)
@@ -210,6 +212,11 @@ def make_python(log: Path) -> None:
     )
 
 
+def make_deploy_checks(log: Path) -> None:
+    """The tools that the tests ask about rendered deployments; running the product needs none of them."""
+    run([str(VENV / "bin/pip"), "install", "-q", "-c", str(constraints(log)), "-e", ".[deploy-checks]"], log)
+
+
 def make_studio(log: Path) -> None:
     run([sys.executable, "-m", "venv", str(STUDIO_VENV)], log)
     pins = ROOT / "labeling/label-studio-constraints.txt"
@@ -261,6 +268,7 @@ _SOURCES = tuple(
     FRONTEND / name for name in ("src", "package.json", "package-lock.json", "index.html", "vite.config.ts")
 )
 PYTHON = Step("python", (ROOT / "pyproject.toml", ROOT / "constraints-cpu.txt"), VENV / "bin/qc", make_python)
+DEPLOY_CHECKS = Step("deploy-checks", PYTHON.made_from, VENV / "bin/hadolint", make_deploy_checks)
 STUDIO = Step(
     "label-studio", (ROOT / "labeling/label-studio-constraints.txt",), STUDIO_VENV / "bin/label-studio", make_studio
 )
