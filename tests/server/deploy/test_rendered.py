@@ -99,16 +99,25 @@ def test_compose_accepts_every_combination(named, tmp_path):
     compose = program("docker-compose")
     env = {name: "" for name in ("qc.env", *(f"secrets/{name}.env" for name in SECRETS))}
     write(tmp_path, env)
-    for file in named(r"^compose\.yaml$"):
+    online = {
+        file.text.replace("pull_policy: missing", "pull_policy: never")
+        for file in named(COMPOSE)
+        if file.answers["network"]
+    }
+    assert online == {file.text.replace("pull_policy: missing", "pull_policy: never") for file in named(COMPOSE)}
+    for file in named(COMPOSE):
+        if not file.answers["network"]:
+            continue
         write(tmp_path, {file.name: file.text})
         run(compose, "--file", tmp_path / file.name, "--profile", "backup", "config", "--quiet")
 
 
+COMPOSE = r"^compose\.yaml$"
 SECRETS = ("server", "database", "label-studio", "grafana")
 
 
 def test_no_container_of_compose_can_do_more_than_its_work(named):
-    for file in named(r"^compose\.yaml$"):
+    for file in named(COMPOSE):
         told = yaml.safe_load(file.text)
         for name, service in told["services"].items():
             assert service["read_only"] is True, name
@@ -143,8 +152,10 @@ def test_what_the_dockerfiles_copy_is_in_the_clone_and_not_ignored(named):
 
 
 def test_shellcheck_finds_nothing_in_the_scripts(named, tmp_path):
-    scripts = {f"{number}-{file.name}": file.text for number, file in enumerate(named(r"\.sh$"))}
-    assert len(scripts) > 100
+    # by place, secrets.sh differs only within what it writes, which shellcheck does not read
+    files = [file for file in named(r"\.sh$") if file.name != "secrets.sh" or file.answers["place"] == "own"]
+    scripts = {f"{number}-{file.name}": file.text for number, file in enumerate(files)}
+    assert len(scripts) > 50
     run(program("shellcheck"), *sorted(write(tmp_path, scripts).glob("*.sh")))
 
 
@@ -241,17 +252,22 @@ def test_what_terraform_names_is_declared(named):
         assert set(references) <= declared, (file.name, set(references) - declared)
 
 
+@functools.cache
+def parse_yaml(text: str) -> tuple[Any, ...]:
+    return tuple(thing for thing in yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if thing)
+
+
 def chart(templates: Any, tmp_path: Path, answers: dict[str, Any]) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """A deployment on Kubernetes, and the objects that Helm makes of its chart."""
     files = templates.deployment(r"chart/|README", shape="kubernetes", **answers)
     folder = write(tmp_path, {name: text for name, text in files.items() if name.startswith("chart/")}) / "chart"
-    if answers["blobs"] == "local" and answers["gpu"] == "none":  # lint renders it once more, and looks at the rest
+    if answers["blobs"] == "local" and answers["gpu"] == "none" and answers["labels"] != "url":  # lint takes its time
         told = helm.lint(str(folder))
         problems = [message for message in told["messages"] if "icon is recommended" not in message["error"]]
         assert not problems, (answers, problems)
         assert not told["errors"], (answers, told["errors"])
     made = helm.Chart.load(str(folder)).render({})
-    return files, [thing for text in made.values() for thing in yaml.safe_load_all(text) if thing]
+    return files, [thing for text in made.values() for thing in parse_yaml(text)]
 
 
 def charts(templates: Any, tmp_path: Path) -> Iterator[tuple[dict[str, Any], dict[str, str], list[dict[str, Any]]]]:
