@@ -25,12 +25,13 @@ COMMANDS = (
     "server.backup_cli",
     "server.outbound_cli",
     "server.deploy_cli",
+    "server.docs_cli",
     "server.cluster.cli",
     "server.demo.cli",
 )
 """Modules with `register(commands)`, in the order in which `qc --help` lists their commands."""
 
-BELOW = {"process": ("server.process_cli",), "data": ("server.labels_cli",)}
+BELOW = {"process": ("server.process_cli",), "data": ("server.labels_cli", "server.sources_cli")}
 """Modules whose commands stand below another command: `qc process register`."""
 
 

@@ -1,0 +1,94 @@
+"""`qc data sources` and `qc data pack`: the catalogue of training data, and shards. Openings go into the trail."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labeling.sources.catalogue import Opening
+    from server.db import Database
+
+
+def register(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add to the commands of `qc data`."""
+    sources = below.add_parser(
+        "sources",
+        help="open the sources of a catalogue: who may, what is there; each opening is in the audit trail",
+        description=run_sources.__doc__,
+    )
+    sources.add_argument("catalogue", type=Path, metavar="CATALOGUE.yaml")
+    sources.add_argument("names", nargs="*", metavar="NAME", help="of sources; all where none is named")
+    sources.add_argument("--role", default="engineer", help="in which you ask; default engineer")
+    sources.add_argument("--purpose", default="looked at", help="what for, in words; for the audit trail")
+    sources.set_defaults(run=run_sources)
+    pack = below.add_parser(
+        "pack", help="write a data set as shards, which are read faster over a network", description=run_pack.__doc__
+    )
+    pack.add_argument("dataset", metavar="DATASET", help="a folder, or its s3://, az:// or gs://")
+    pack.add_argument("--out", required=True, metavar="PLACE", help="a new folder, or an s3://, az:// or gs://")
+    pack.set_defaults(run=run_pack)
+
+
+def run_sources(arguments: argparse.Namespace) -> int:
+    """Open sources as a training would, and say what each holds; 1 where one could not be opened."""
+    from labeling.sources.catalogue import read_catalogue
+    from qc.errors import QcError
+    from server import clock
+    from server.schema import opened
+    from server.settings import read_settings
+
+    catalogue, refused = read_catalogue(arguments.catalogue), 0
+    by = f"qc data sources ({getpass.getuser()})"
+    with opened(read_settings()) as database:
+
+        def record(opening: Opening) -> None:
+            write_down(database, opening)
+
+        for name in arguments.names or sorted(catalogue.sources):
+            try:
+                found = catalogue.open(
+                    name, by=by, role=arguments.role, purpose=arguments.purpose, at=clock.now(), record=record
+                )
+            except QcError as error:
+                refused += 1
+                print(f"{name}: {error.message}")
+                continue
+            entries, source = found.reader.index.entries, found.source
+            labelled = sum(entry.mask is not None for entry in entries)
+            end = f"until {source.until}" if source.until else "no end"
+            print(f"{name}: {len(entries)} images, {labelled} labelled; {source.owner}, {source.licence}, {end}")
+    return 1 if refused else 0
+
+
+def run_pack(arguments: argparse.Namespace) -> int:
+    """Write DATASET as shards (tar files and an index with a hash for each sample) to PLACE."""
+    from labeling.sources.folders import open_folder
+    from labeling.sources.places import place_at
+    from labeling.sources.reading import items_in_turn
+    from labeling.sources.shards import write_shards
+
+    reader = open_folder(place_at(arguments.dataset))
+    index = write_shards(place_at(arguments.out), items_in_turn(arguments.dataset, reader), dict(reader.index.classes))
+    shards = len({entry.image[0] for entry in index.entries})
+    print(f"{len(index.entries)} images in {shards} shards at {arguments.out}")
+    return 0
+
+
+def write_down(database: Database, opening: Opening) -> None:
+    """An opening of a source, or its refusal, as an entry of the audit trail, committed."""
+    from server import audit
+
+    body = {
+        "url": opening.url,
+        "role": opening.role,
+        "allowed": opening.allowed,
+        "why": opening.why,
+        "samples": opening.samples,
+        "licence": opening.licence,
+    }
+    with database.write() as session:
+        audit.record(session, "source", opening.source, body, by=opening.by, at=opening.at)
+        session.commit()
