@@ -1,0 +1,1 @@
+"""The documentation site: pages written by people, and reference pages made from the code."""
