@@ -126,7 +126,7 @@ def _gain(
     results = belief.mean[c].mean() + ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES) * spread.mean()
     options: list[Floats] = [np.full(OUTCOMES, model.process.scrap)]
     open_ = [model.process.measurements[name][0] >= belief.at for name in model.process.conformance]
-    widen = model.widening[open_]  # what is widened as a whole is widened in all its parts
+    widen = model.within[open_]  # what is widened as a whole is widened in all its parts
     for plan, ahead in zip(plans, outlooks, strict=True):
         moved = np.einsum("rin,in->rn", ahead.response, pull)
         shifts = moved * (results[:, None, None] - belief.mean[c])  # OUTCOMES x m x D

@@ -106,6 +106,27 @@ class ProcessModel:
         return np.asarray(np.sqrt(variance)[:, None] * np.exp(off / 2 - sd[:, None] ** 2 / 4))
 
     @cached_property
+    def wrong(self) -> Floats:
+        """`m x D`: by how much each draw has the mean of each deciding reading wrong, in the standard deviations that
+        it promises before `widening`.
+
+        Errors that are larger than promised, over thousands of parts, are those of the model's form: an effect that is
+        bent otherwise, or of what nobody measures. To the plan at hand such an error happens every time, so the excess
+        of the variance belongs to what is not known of the chance, not to the chance (Kennedy and O'Hagan 2001).
+        Quantiles, in orders without meaning; each half of the draws holds all of them, so that neither leans.
+        """
+        variance = np.asarray(self.check.get("widen", np.ones(len(self.process.conformance))), dtype=float)
+        rng = np.random.default_rng(7)
+        halves = [self.size // 2, self.size - self.size // 2]
+        z = [np.concatenate([ndtri((rng.permutation(n) + 0.5) / n) for n in halves]) for _ in variance]
+        return np.asarray(np.sqrt(np.maximum(variance - 1.0, 0.0))[:, None] * np.array(z))
+
+    @cached_property
+    def within(self) -> Floats:
+        """`m x D`: what is left of `widening` for the chance itself, where `wrong` is taken off."""
+        return np.asarray(self.widening / np.sqrt(1.0 + (self.wrong**2).mean(axis=1, keepdims=True)))
+
+    @cached_property
     def _by_batch(self) -> dict[str, ProcessModel]:
         return {}
 

@@ -94,13 +94,14 @@ def look_ahead_each(
     for k, written, slopes in acts:
         levers = np.array(model.layout.levers[at + k], dtype=np.int64) - first
         gain[:, levers] += np.einsum("mrpn,rqpn->mqpn", after[k][:, written], slopes)
-    widen = model.widening[open_]
+    wrong, widen = model.wrong[open_], model.within[open_]
     out = []
     for p in range(plans):
         mine = cov[p]
         if replanned and rows:
             less = corrected_later(model, belief, carry[:, :, :, p], after[:, :, :, p], gain[:, :, p], ran[:, p], mine)
             mine = mine - less
+        mean[:, p] += wrong * np.sqrt(np.maximum(mine[np.arange(rows), np.arange(rows)], 0.0))
         mine = mine * widen[:, None] * widen[None, :]
         mine[np.arange(rows), np.arange(rows)] += model.gauge[np.array(deciding)[open_]][:, None] + 1e-9
         out.append(

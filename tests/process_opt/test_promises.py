@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from process_opt.belief import believe
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.misfit import FREEDOM, SCALE, drawn_together
+from process_opt.model import ProcessModel
+from process_opt.outlook import look_ahead
 from process_opt.plan import Plan, settle
 from process_opt.recommend import recommend
 from process_opt.simulate import Line, bent_line, crossed_line, linear_line
@@ -35,11 +38,17 @@ class Asked:
     """Share of the draws whose chance is above the true one."""
 
 
+@cache
+def fitted(seed: int) -> tuple[Line, ProcessModel]:
+    """A line and what is learnt from its history."""
+    line = linear_line(2 * HALF_WAY, seed, states=2, hidden_look=0.5)
+    return line, fit(line.process, parse_history(line.history(ROWS, seed + 1), line.process), seed=seed)
+
+
 def asked(seed: int) -> Asked:
     """The first part of a line of its own, with the plan that it was given: one for each fit, because the parts of a
     fit share its errors."""
-    line = linear_line(2 * HALF_WAY, seed, states=2, hidden_look=0.5)
-    model = fit(line.process, parse_history(line.history(ROWS, seed + 1), line.process), seed=seed)
+    line, model = fitted(seed)
     part = line.start(seed)
     for _ in range(HALF_WAY):
         part.run_step(part.at or "")
@@ -50,7 +59,8 @@ def asked(seed: int) -> Asked:
     v = model.layout.settings(np.array(values))
     draws = settle(model, believe(model, part.observed, HALF_WAY), v, frozenset()).chances
     true = true_fate(line, part.observed, HALF_WAY, plan).chance
-    return Asked(*answer["p_conform_interval"], answer["p_conform"], true, float(np.mean(draws > true)))
+    low, high = answer["p_conform_interval"]
+    return Asked(low, high, answer["p_conform"], true, float(np.mean(draws > true)))
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +95,26 @@ def test_the_ends_of_an_interval_are_ranks_that_hold_nine_truths_in_ten_and_roun
         held += low <= truth <= high
     assert binomtest(held, 4000, 0.9).pvalue > DOUBT
     assert Plan(np.zeros(1), frozenset(), np.full(64, 0.99996), 0.0).interval() == [0.9999, 1.0]
+
+
+def test_errors_larger_than_promised_make_a_chance_less_known_and_not_only_smaller() -> None:
+    line, model = fitted(0)
+    model = model.with_check({**model.check, "widen": [1.0, 1.0], "widen_sd": [0.0, 0.0]})
+    wider = model.with_check({**model.check, "widen": [1.3, 1.3]})
+    part = line.start(0)
+    part.run_step(part.at or "")
+    still = np.zeros(len(model.layout.nominal))
+    right, wrong = (look_ahead(m, believe(m, part.observed, 1), still, frozenset()) for m in (model, wider))
+    assert np.allclose(wrong.mean.mean(axis=1), right.mean.mean(axis=1), atol=0.02)
+    apart = wrong.mean - right.mean
+    both = np.arange(2)
+    gauge = model.gauge[[list(model.process.measurements).index(name) for name in model.process.conformance]]
+    before = right.cov[both, both].mean(axis=1) - gauge
+    after = wrong.cov[both, both].mean(axis=1) - gauge + apart.var(axis=1)
+    assert np.allclose(after, 1.3 * before, rtol=0.03)
+    assert np.all(apart.var(axis=1) > 0.2 * before)
+    halves = apart[:, : model.size // 2], apart[:, model.size // 2 :]
+    assert np.allclose(halves[0].mean(axis=1), halves[1].mean(axis=1), atol=0.02)  # those that choose do not lean
 
 
 def by_hand(line: Line, observed: dict[str, float], at: int) -> float:
