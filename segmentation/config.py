@@ -78,7 +78,8 @@ class TrainConfig:
     """Share of the run, at its end, over which the learning rate falls to zero."""
     begin: str = "starter"
     """What a network that continues no other begins from: `starter`, the starter model as far as it fits, because it
-    has seen marks on metal already, or `imagenet`. The light network begins from neither."""
+    has seen marks on metal already, or `imagenet`. The light network has a starter of its own, and without it it begins
+    from filters for lines and edges."""
     frozen_stages: int = 2
     """How many of the encoder's first stages stay as they came, weights and statistics: nothing flows back through
     them, and they are the ones with the most pixels. Edges look the same on every surface."""

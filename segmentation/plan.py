@@ -24,6 +24,7 @@ LARGE_PX = 64
 
 
 STARTER = Path(__file__).parent / "starter"
+LIGHT_STARTER = Path(__file__).parent / "light_starter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ def make_plan(
         network = network_config(read_card(start_from)["network"])
         config = config or replace(TrainConfig(), learning_rate=TrainConfig().learning_rate / 2)
     config, network = config or TrainConfig(), network or fitting_network(found)
-    begins = start is None and config.begin == "starter" and network.encoder != LIGHT
+    begins = start is None and config.begin == "starter"
+    starter = LIGHT_STARTER if network.encoder == LIGHT else STARTER
     return Plan(
         classes=data.classes,
         train=tuple(train),
@@ -102,7 +104,7 @@ def make_plan(
         config=config,
         network=network,
         start=start,
-        beginning=read_start(STARTER) if begins else None,
+        beginning=read_start(starter) if begins else None,
         warnings=tuple(warnings),
     )
 

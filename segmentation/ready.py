@@ -37,8 +37,8 @@ from segmentation.torch_look import torch_look
 CARD = "ready.json"
 
 FORMAT = 3
-"""Of what is written: from 2 on the graphs say what the encoder makes of each place, too; from 3 on they compute only the
-cells that are asked about."""
+"""Of what is written: from 2 on the graphs say what the encoder makes of each place, too; from 3 on they compute only
+the cells that are asked about."""
 
 MOST_WINDOWS = 64
 """Ranges of 8-bit arithmetic are read from so many windows at most, and runtimes are timed on them."""

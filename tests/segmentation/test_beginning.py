@@ -1,14 +1,17 @@
 """Before the first step: a training begins from the starter model, as far as it fits, or from ImageNet."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from qc.dataset import open_dataset
 from qc.errors import InvalidInput
-from segmentation.config import LIGHT, NetworkConfig, TrainConfig
-from segmentation.model import model_id, read_card, read_weights
+from segmentation.config import LIGHT, NETWORKS, NetworkConfig, TrainConfig
+from segmentation.model import load_segmenter, model_id, read_card, read_weights
 from segmentation.networks import aligned, build, imagenet_weights
-from segmentation.plan import STARTER, make_plan
+from segmentation.plan import LIGHT_STARTER, STARTER, make_plan
+from segmentation.render import render_part
 from segmentation.train import beginning_network, train
 
 SMALL = {"crop_px": 64, "batch": 2}
@@ -55,9 +58,20 @@ def test_a_deeper_network_takes_over_what_is_at_the_same_distance_from_the_pictu
     assert not [n for n in aligned(starter, own) if n.startswith(("decoder.steps.0.", "head."))]
 
 
-def test_the_light_network_begins_from_neither(scratches):
-    plan = make_plan(open_dataset(scratches), network=NetworkConfig(encoder=LIGHT, decoder_channels=(48, 24, 16)))
-    assert plan.beginning is None
+def test_the_light_network_begins_from_a_starter_of_its_own(scratches):
+    own, starter = network_of(scratches, network=NETWORKS["light"]).state_dict(), read_weights(LIGHT_STARTER)
+    assert all(torch.equal(own[n], w) for n, w in starter.items() if not n.startswith("head."))
+    assert read_card(LIGHT_STARTER)["network"]["encoder"] == LIGHT
+    fresh = network_of(scratches, begin="imagenet", network=NETWORKS["light"]).state_dict()
+    assert not torch.equal(own["fine.mixed.weight"], fresh["fine.mixed.weight"])
+
+
+def test_the_light_starter_sees_a_scratch_that_it_never_saw():
+    (view,) = render_part(7, views=("left",), width=512, height=384, defects=("scratch",)).views
+    seen = load_segmenter(LIGHT_STARTER, threads=1).segment(view.pixels)
+    drawn = cv2.dilate((view.mask > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    odds = seen.log_odds.astype(np.float32)
+    assert odds[view.mask > 0].max() > odds[~drawn].max()
 
 
 def test_the_card_says_what_a_model_began_with(scratches, tmp_path):
