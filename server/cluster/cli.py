@@ -36,7 +36,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             default="torch",
             help="torch: what one computer says, to the bit; best: the fastest exact one of each machine",
         )
-        looked.add_argument("--workers", type=_count, metavar="N", help="at most; default: the cluster's cores")
+        looked.add_argument("--workers", type=_count, metavar="N", help="default: up to the cluster's cores")
         looked.set_defaults(run=run)
         if name == "predict":
             looked.add_argument("--scores", action="store_true", help="also write NAME.score.png")

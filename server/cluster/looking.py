@@ -118,7 +118,7 @@ def look_over(
         model: a model folder on this machine; it is sent to the workers.
         addresses: paths or URLs that every worker can read.
         runtime: one of `server.cluster.eyes.RUNTIMES`.
-        workers: at most so many, of one core each; None: as many as the cluster has cores.
+        workers: so many, of one core each; None: from one up to as many as the cluster has cores, as Ray sees fit.
     """
     from ray.data import ActorPoolStrategy, DataContext
 
@@ -126,12 +126,12 @@ def look_over(
         raise InvalidInput("no image was given")
     DataContext.get_current().enable_progress_bars = False
     parcel = ray.put(pack(model))
-    most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    most = min(len(addresses), workers or max(1, int(ray.cluster_resources().get("CPU", 1))))
     rows = [{"number": n, "address": address} for n, address in enumerate(addresses)]
     answers = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // PICTURES_A_BLOCK)).map(
         _Worker,
         fn_constructor_args=([parcel], runtime, maker),
-        compute=ActorPoolStrategy(min_size=1, max_size=min(most, len(rows))),
+        compute=ActorPoolStrategy(min_size=most if workers else 1, max_size=most),
         num_cpus=1,
     )
     for row in answers.iter_rows():
