@@ -171,7 +171,7 @@ def _worthiest(
     After each pick the others' novelty falls where they resemble it, so that ten pictures of one scratch are not picked
     together (farthest-first, as in Sener and Savarese 2018, arXiv:1708.00489).
     """
-    have = np.array([c.embedding is not None for c in candidates])
+    have = np.array([c.embedding is not None for c in candidates], bool)
     near = np.full(len(candidates), np.inf)
     strange = np.array([c.novelty for c in candidates], np.float64)
     space: Floats = np.zeros((len(candidates), 1))

@@ -85,6 +85,10 @@ def test_the_error_rate_is_estimated_without_bias_although_labels_were_chosen_fo
     assert np.mean(holds) > 0.85
 
 
+def test_where_nothing_waits_there_is_nothing_to_order():
+    assert choose([], count=0, share_at_random=0.0, labelled={}, known=[]) == []
+
+
 def test_of_a_stream_a_fixed_share_is_drawn_and_always_the_same():
     drawn = [drawn_by_chance(f"i{k}", 0.1) for k in range(5000)]
     assert np.mean(drawn) == pytest.approx(0.1, abs=0.015)
