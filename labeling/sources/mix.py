@@ -63,6 +63,7 @@ class Mix:
             raise InvalidInput(f"the weight of {low} is below a thousandth of all; leave it out or raise it")
         self._block = np.repeat(np.arange(len(parts)), self.shares)
         self._order = lru_cache(maxsize=2 * len(parts))(self._find_order)
+        self._of_block = lru_cache(maxsize=8)(self._find_block)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self.parts, self.seed)
@@ -102,7 +103,7 @@ class Mix:
         }
         return {"id": f"sha256:{hashlib.sha256(repr(told).encode()).hexdigest()}", **told}
 
-    def _of_block(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _find_block(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Part and number of its draw (0 for its first of all) at each position of a block."""
         order = np.argsort(hashes(f"block {self.seed} {block}", BLOCK), kind="stable")
         part = self._block[order]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -37,17 +38,20 @@ from qc.object_stores import ObjectStore
 ROUNDS = 3
 """Each reader reads everything so often, in turn with the others; the middle one counts."""
 
+CLOCK, WORK = "clock", "processor"
+"""By the clock, which other work on the computer slows down; by processor time of the reader, which it hardly does."""
+
 THEIRS = """
 import json, sys, time
 from squirrel.driver import MessagepackDriver
 url, options, rounds, workers = json.loads(sys.argv[1])
 for _ in range(rounds):
     driver = MessagepackDriver(url, storage_options=options)
-    begun, count, told = time.perf_counter(), 0, 0
+    begun, spent, count, told = time.perf_counter(), time.process_time(), 0, 0
     for sample in driver.get_iter(max_workers=workers):
         image = sample["image"]
         count, told = count + 1, told + image[0] + image[-1]
-    print(json.dumps([count, told, time.perf_counter() - begun]))
+    print(json.dumps([count, told, time.perf_counter() - begun, time.process_time() - spent]))
 """
 
 
@@ -100,7 +104,7 @@ def webdataset_of(urls: list[str]) -> tuple[int, int]:
     return told_of(sample["jpg"] for sample in stream)
 
 
-def theirs(python: Path, url: str, options: dict[str, Any], workers: int | None) -> list[tuple[int, int, float]]:
+def theirs(python: Path, url: str, options: dict[str, Any], workers: int | None) -> list[tuple[int, int, float, float]]:
     """squirrel-core's reader, in its environment."""
     asked = json.dumps([url, options, ROUNDS, workers])
     done = subprocess.run([str(python), "-c", THEIRS, asked], capture_output=True, text=True, check=True)
@@ -121,10 +125,11 @@ def main() -> None:
             found = measure(Path(folder), server, asked)
         finally:
             server.close()
-    print(f"{'reader':44} {'local':>10} {'S3':>10}   samples/s, middle of {ROUNDS}")
-    for name, places in found.items():
-        middle = {place: sorted(rates)[len(rates) // 2] for place, rates in places.items()}
-        print(f"{name:44} " + " ".join(f"{middle[p]:10,.0f}" if p in middle else f"{'':10}" for p in ("local", "S3")))
+    columns = [f"{where}, {what}" for where in ("local", "S3") for what in (CLOCK, WORK)]
+    print(f"{'samples per second, middle of ' + str(ROUNDS):44} " + " ".join(f"{column:>16}" for column in columns))
+    for name, rates in found.items():
+        middle = {column: sorted(rates[column])[len(rates[column]) // 2] for column in columns}
+        print(f"{name:44} " + " ".join(f"{middle[column]:16,.0f}" for column in columns))
     if asked.out is not None:
         asked.out.write_text(json.dumps(found, indent=1))
 
@@ -151,6 +156,7 @@ def measure(folder: Path, server: S3Server, asked: argparse.Namespace) -> dict[s
         else:
             urls = [signed(server, f"ours/{name}") for name in tars]
         names = [item.entry.file for item in items]
+        print(f"{where}: written", file=sys.stderr, flush=True)
         runs: dict[str, Callable[..., tuple[int, int]]] = {
             "ours: shards, shuffled": lambda place=place: ours(place("ours"), check=False, count=asked.samples),
             "ours: shards, shuffled, every hash compared": lambda place=place: ours(
@@ -160,22 +166,38 @@ def measure(folder: Path, server: S3Server, asked: argparse.Namespace) -> dict[s
             "WebDataset: the same tar files": lambda urls=urls: webdataset_of(urls),
             "plain files, 8 at a time": lambda names=names, place=place: plain(place("plain"), names),
         }
+        webdataset_of(urls[:1])  # its first reading imports torch
         for _ in range(ROUNDS):
             for name, run in runs.items():
-                begun = time.perf_counter()
+                begun, spent = time.perf_counter(), processor_s()
                 told = run()
-                rate = asked.samples / (time.perf_counter() - begun)
+                seconds, work = time.perf_counter() - begun, processor_s() - spent
                 assert told == right, f"{name} gave {told} and not {right}"
-                found.setdefault(name, {}).setdefault(where, []).append(rate)
+                keep(found, name, where, asked.samples, seconds, work)
         if asked.squirrel.is_file():
             more = {"key": "plant", "secret": server.options()["secret_access_key"]}
             more |= {"client_kwargs": {"endpoint_url": server.endpoint, "region_name": "us-east-1"}}
             url, options = (str(folder / "squirrel"), {}) if where == "local" else ("s3://bench/squirrel", more)
             for name, workers in (("squirrel-core, as it comes", None), ("squirrel-core, 4 threads", 4)):
-                for count, told, seconds in theirs(asked.squirrel, url, options, workers):
+                for count, told, seconds, work in theirs(asked.squirrel, url, options, workers):
                     assert (count, told) == right, f"{name} gave {(count, told)} and not {right}"
-                    found.setdefault(name, {}).setdefault(where, []).append(count / seconds)
+                    keep(found, name, where, count, seconds, work)
     return found
+
+
+def keep(
+    found: dict[str, dict[str, list[float]]], name: str, where: str, count: int, seconds: float, work: float
+) -> None:
+    """Enter a round."""
+    print(f"{where}: {name}: {count / seconds:,.0f} samples/s", file=sys.stderr, flush=True)
+    for what, spent in ((CLOCK, seconds), (WORK, work)):
+        found.setdefault(name, {}).setdefault(f"{where}, {what}", []).append(count / max(spent, 1e-9))
+
+
+def processor_s() -> float:
+    """Processor time of this process and of its children that have ended, such as WebDataset's curl."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def signed(server: S3Server, name: str) -> str:
