@@ -62,6 +62,7 @@ def test_the_outlook_is_where_steps_taken_one_by_one_lead(model: ProcessModel, b
 
 
 def test_the_leverage_of_a_setting_is_the_slope_of_the_outlook(model: ProcessModel, belief: Belief) -> None:
+    model = model.with_check({})  # nothing is said to be wrong with the model's form
     v = 0.3 * np.random.default_rng(2).standard_normal(len(model.layout.nominal))
     outlook = look_ahead(model, belief, v, frozenset())
     for q, place in list(enumerate(outlook.places))[::3]:
