@@ -45,6 +45,9 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/session"): PUBLIC,
     ("DELETE", "/session"): PUBLIC,
     ("POST", "/session/password"): PEOPLE,
+    ("GET", "/session/ways"): PUBLIC,
+    ("GET", "/session/oidc"): PUBLIC,  # somebody who is about to log in
+    ("GET", "/session/oidc/callback"): PUBLIC,
     ("POST", "/inspections"): SENDS,
     ("GET", "/inspections"): ANYBODY,
     ("GET", "/inspections/{id}"): ANYBODY,

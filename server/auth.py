@@ -86,7 +86,8 @@ def set_password(session: Session, user: User, password: str) -> None:
 def verify_password(user: User | None, password: str) -> bool:
     """Is this the account's password? Takes as long for an account that does not exist."""
     try:
-        return _hasher.verify(user.password_hash if user else _NOBODY, password) and user is not None
+        # an account whose provider vouches for it has no password, and takes as long
+        return _hasher.verify((user and user.password_hash) or _NOBODY, password) and user is not None
     except (VerificationError, InvalidHashError):
         return False
 

@@ -122,6 +122,13 @@ def start_open_inference(context: Context) -> Part | None:
     return spare.start(context)
 
 
+def start_oidc(context: Context) -> Part | None:
+    """Log-in by an identity provider, where the settings name one."""
+    from server import oidc
+
+    return oidc.provider_of(context.settings)
+
+
 def start_codes(context: Context) -> Part | None:
     """Codes on parts that give their names, where `codes.yaml` names a station."""
     from server import codes_config
@@ -159,6 +166,7 @@ def start_demonstration(context: Context) -> Part | None:
 
 PARTS: tuple[tuple[str, Start], ...] = (
     ("blobs", start_blobs),
+    ("oidc", start_oidc),
     ("model", start_champion),
     ("engine", start_engine),
     ("outbound", start_outbound),  # before whatever has something to tell

@@ -23,6 +23,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     password = user.add_parser("password", help="a new password for an account; ends its log-ins")
     password.add_argument("name", metavar="NAME")
     password.set_defaults(run=run_user_password)
+    badge = user.add_parser("badge", help="a station badge for an operator's or labeller's account, with a PIN")
+    badge.add_argument("name", metavar="NAME")
+    badge.add_argument("--take", action="store_true", help="take the account's badge away, and end its log-ins")
+    badge.set_defaults(run=run_user_badge)
     key = commands.add_parser("key", help="keys of machines").add_subparsers(metavar="COMMAND", required=True)
     create = key.add_parser("create", help="a new key, printed once, alone on the last line")
     create.add_argument("--role", required=True, help=ROLES)
@@ -64,6 +68,29 @@ def run_user_password(arguments: argparse.Namespace) -> int:
         session.commit()
     first_login.forget(read_settings(), arguments.name)
     _tell(arguments.name, password, made_up)
+    return 0
+
+
+def run_user_badge(arguments: argparse.Namespace) -> int:
+    """Give or take a badge."""
+    from qc.errors import NotFound
+    from server import oidc_accounts
+    from server.clock import now
+    from server.records import User
+
+    with _database() as database, database.write() as session:
+        user = session.get(User, arguments.name)
+        if user is None:
+            raise NotFound(f"there is no account {arguments.name}; make it with qc user add")
+        if arguments.take:
+            number = oidc_accounts.take_badges(session, user.name, now=now())
+            told = f"{number} badges of {user.name} are taken away"
+        else:
+            code, pin = _badge()
+            oidc_accounts.give_badge(session, user, code, pin, now=now())
+            told = f"{user.name} logs in by reading the badge instead of a name, with the PIN as password"
+        session.commit()
+    print(told)
     return 0
 
 
@@ -120,6 +147,17 @@ def _password() -> tuple[str, bool]:
     if password != getpass.getpass("Again: "):
         raise InvalidInput("the two passwords differ; nothing was changed")
     return password, False
+
+
+def _badge() -> tuple[str, str]:
+    """What the badge's reader types, and the PIN: asked for, or the first two lines of standard input."""
+    import getpass
+    import sys
+
+    if sys.stdin.isatty():
+        return getpass.getpass("Read the badge: ").strip(), getpass.getpass("PIN: ").strip()
+    lines = [*sys.stdin.read().splitlines(), "", ""]
+    return lines[0].strip(), lines[1].strip()
 
 
 def _tell(name: str, password: str, made_up: bool) -> None:

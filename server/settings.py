@@ -142,6 +142,26 @@ class Settings(BaseSettings):
         default=5, ge=1, description="Wrong passwords from one address for one name in five minutes, at most."
     )
 
+    oidc_issuer: str = Field(
+        default="",
+        description="Address of an identity provider (OpenID Connect) by which people may log in, as it calls itself; "
+        "register QC_PUBLIC_URL/api/v1/session/oidc/callback there. Empty: none.",
+    )
+    oidc_client_id: str = Field(default="", description="Name by which that provider knows this server.")
+    oidc_client_secret: str = Field(default="", description="Its secret; empty: a public client.", repr=False)
+    oidc_scopes: str = Field(default="openid profile email", description="What is asked of the provider.")
+    oidc_name_claim: str = Field(
+        default="preferred_username", description="Claim that gives a new account its name; where it is missing: sub."
+    )
+    oidc_role_claim: str = Field(
+        default="roles", description="Claim that holds a person's roles or groups; `a.b` is `b` within `a`."
+    )
+    oidc_roles: dict[str, str] = Field(
+        default={},
+        description='The provider\'s roles and ours: {"plant-qa": "engineer"}; empty: they have our names. '
+        "Any other gives none.",
+    )
+
     # watched folder
     inbox_settle_s: float = Field(
         default=1.0, ge=0, description="A file is finished when it has not changed for so long, in seconds."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from server import auth, first_login
+from server import auth, first_login, oidc_accounts
 from server.auth import COOKIE, IdentityDep
-from server.context import ContextDep
+from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.errors import NotAllowed, NotLoggedIn
 from server.records import User
@@ -38,30 +40,48 @@ class NewPassword(BaseModel):
 
 @router.post("/session")
 def log_in(who: Credentials, request: Request, response: Response, context: ContextDep) -> Who:
-    """Log in: sets the cookie `qc_session`."""
+    """Log in: sets the cookie `qc_session`. Instead of a name what a badge's reader types, with the PIN as password."""
     limit: auth.FailureLimit = request.app.state.failure_limit
     address = request.client.host if request.client else ""
     at = context.now()
     limit.check(f"{address} {who.name}", now=at)
     with context.database.read() as session:
         user = session.get(User, who.name)
-    if not auth.verify_password(user, who.password) or user is None:
+    if not auth.verify_password(user, who.password):
+        user = _by_badge(who, context, at) if user is None else None
+    if user is None:
         limit.failed(f"{address} {who.name}", now=at)
         raise NotLoggedIn("the name or the password is wrong")
     limit.succeeded(f"{address} {who.name}")
     with context.database.write() as session:
         token = auth.open_session(session, user, now=at, hours=context.settings.session_hours)
         session.commit()
+    keep_log_in(response, request, token, hours=context.settings.session_hours)
+    return Who(name=user.name, role=user.role)
+
+
+def keep_log_in(response: Response, request: Request, token: str, *, hours: float) -> None:
+    """Let the browser keep its log-in."""
     response.set_cookie(
         COOKIE,
         token,
-        max_age=int(context.settings.session_hours * 3600),
+        max_age=int(hours * 3600),
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",
         path="/",
     )
-    return Who(name=user.name, role=user.role)
+
+
+def _by_badge(who: Credentials, context: Context, now: datetime) -> User | None:
+    """Whose badge the name is, with its PIN as the password; None: nobody's, or it is wrong."""
+    with context.database.read() as session:
+        if not oidc_accounts.is_badge(session, who.name):
+            return None
+    with context.database.write() as session:
+        user = oidc_accounts.who_has_badge(session, who.name, who.password, now=now)
+        session.commit()
+        return session.get(User, user.name) if user is not None else None
 
 
 @router.get("/session")

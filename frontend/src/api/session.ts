@@ -23,6 +23,10 @@ export function useIsEngineer(): boolean {
   return role === "engineer" || role === "admin";
 }
 
+/** How one may log in; where nobody knows, with a password. */
+export const useWaysIn = () =>
+  useQuery({ queryKey: ["session", "ways"], queryFn: () => told(api.GET("/api/v1/session/ways")), staleTime: 60_000 });
+
 /** Somebody else is here now: what the one before saw is forgotten. */
 function become(queries: QueryClient, who: Who | null): void {
   queries.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });

@@ -1,12 +1,14 @@
 import { Button, Paper, PasswordInput, TextInput } from "@mantine/core";
 import { type ReactNode, useState } from "react";
-import { useLogIn } from "../../api/session";
+import { useLogIn, useWaysIn } from "../../api/session";
 import { text } from "../../text";
 
 export function LoginPage({ menu }: { menu: ReactNode }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const logIn = useLogIn();
+  const byCompany = useWaysIn().data?.oidc ?? false;
+  const [refused] = useState(() => new URLSearchParams(window.location.search).get("login"));
   const words = text.login;
   return (
     <main className="login">
@@ -29,6 +31,16 @@ export function LoginPage({ menu }: { menu: ReactNode }) {
         <Button mt="md" type="submit" fullWidth color="dark" loading={logIn.isPending}>
           {words.submit}
         </Button>
+        {byCompany && (
+          <Button mt="sm" component="a" href="/api/v1/session/oidc" fullWidth variant="default">
+            {words.company}
+          </Button>
+        )}
+        {refused !== null && !logIn.error && (
+          <p role="alert" className="problem">
+            {refused === "not_allowed" ? words.noRole : words.refused}
+          </p>
+        )}
         <p className="quiet">{words.hint}</p>
         {menu}
       </Paper>

@@ -34,6 +34,9 @@ export const station: Part<typeof en> = {
     password: "Passwort",
     submit: "Anmelden",
     hint: "Der erste Name und das Passwort stehen dort, wo der Server gestartet wurde.",
+    company: "Mit dem Firmenkonto anmelden",
+    noRole: "Das Firmenkonto stimmt, hat hier aber keine Rolle. Fragen Sie, wer diesen Server betreibt.",
+    refused: "Diese Anmeldung ging nicht. Bitte noch einmal.",
     out: "Abmelden",
   },
   states: {

@@ -31,6 +31,9 @@ export const station = {
     password: "Password",
     submit: "Log in",
     hint: "The first name and password are printed where the server was started.",
+    company: "Log in with the company account",
+    noRole: "The company account is right, but gives no role here. Ask whoever runs this server.",
+    refused: "That log-in did not work. Try again.",
     out: "Log out",
   },
   states: {

@@ -34,6 +34,9 @@ export const station: Part<typeof en> = {
     password: "Contraseña",
     submit: "Entrar",
     hint: "El primer nombre y la contraseña se muestran donde se arrancó el servidor.",
+    company: "Entrar con la cuenta de la empresa",
+    noRole: "La cuenta de la empresa es correcta, pero aquí no tiene ningún rol. Pregunte a quien lleva este servidor.",
+    refused: "Este inicio de sesión no funcionó. Inténtelo de nuevo.",
     out: "Salir",
   },
   states: {

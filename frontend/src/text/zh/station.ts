@@ -34,6 +34,9 @@ export const station: Part<typeof en> = {
     password: "密码",
     submit: "登录",
     hint: "首个用户名和密码显示在启动服务器的地方。",
+    company: "使用公司账号登录",
+    noRole: "公司账号正确，但在此没有角色。请联系此服务器的管理员。",
+    refused: "登录未成功，请重试。",
     out: "退出",
   },
   states: {
