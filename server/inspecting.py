@@ -26,8 +26,8 @@ from qc.frame import Frame, decode, picture_format
 from qc.object_stores import StoreAway
 from qc.records import Exposure, Inspection, Progress
 from server import camera_health, judging
-from server.context import Context
 from server.codes_config import codes_at
+from server.context import Context
 from server.deadlines import Deadlines, Late
 from server.inspections import exposures_of
 from server.policies import check_product
@@ -62,8 +62,8 @@ class Order:
     """A wish to have a part inspected."""
 
     part: str
-    station: str
     """Empty: the code on the part says it, at a station that reads codes."""
+    station: str
     pictures: Sequence[Picture]
     trigger_id: str | None = None
     product: str = ""
@@ -128,9 +128,9 @@ class Inspector:
         self._champion.serving()
         with self._place():
             frames = _frames(order.pictures)
-            inspection, exposures = self._store(order, product, frames)
             if codes is not None:
                 order = replace(order, part=codes.name_of(order.station, frames))
+            inspection, exposures = self._store(order, product, frames)
             with self._context.database.write() as session:
                 session.add(inspection)
                 try:
