@@ -68,7 +68,7 @@ def open_shards(place: Place) -> Ranges:
         told: Any = json.loads(place.read(INDEX))
     except NotFound as error:
         raise InvalidInput(
-            f"these are no shards: there is no {INDEX} (`index_tars` makes one for plain tar files)"
+            f"these are no shards: there is no {INDEX}; `qc data pack` writes shards from a folder"
         ) from error
     except ValueError as error:
         raise InvalidInput(f"{INDEX} is damaged: {error}") from error
