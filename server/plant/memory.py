@@ -1,10 +1,15 @@
-"""What a station keeps over a restart: the number of its triggers and its last result, in a file of its own."""
+"""What a station keeps over a restart, in files of its own.
+
+The number of its triggers and its last result; and, while the database is away, what is to stand in the audit trail.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,48 @@ AGAIN_S = 0.5
 """Between two attempts at a database that does not answer, in seconds."""
 PATIENCE_S = 10.0
 """For so long a station that starts waits for a database that does not answer, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A result that is to stand in the audit trail."""
+
+    subject: str
+    body: dict[str, Any]
+    noted: bool = False
+    """It has been on disk, so that it may stand in the trail already."""
+
+
+def note(memory: Path, entries: Sequence[Entry]) -> None:
+    """Write down entries that the trail cannot take now, behind those that are there; they survive a power cut."""
+    with _untold(memory).open("a", encoding="utf-8") as out:
+        for entry in entries:
+            out.write(json.dumps({"subject": entry.subject, "body": entry.body}) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def noted(memory: Path) -> list[Entry]:
+    """The entries that were written down and may not stand in the trail; a line that was cut off never counted."""
+    try:
+        lines = _untold(memory).read_text(encoding="utf-8").split("\n")[:-1]
+        told = [json.loads(line) for line in lines]
+        return [Entry(str(one["subject"]), dict(one["body"]), noted=True) for one in told]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise QcError(
+            f"{_untold(memory)} is damaged ({error}); put it aside: it holds results for the trail"
+        ) from error
+
+
+def forget_noted(memory: Path) -> None:
+    """All of them stand in the trail."""
+    _untold(memory).unlink(missing_ok=True)
+
+
+def _untold(memory: Path) -> Path:
+    return memory.with_suffix(".untold")
 
 
 def keep(memory: Path, state: State) -> None:

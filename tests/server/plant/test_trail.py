@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
 from server.audit import AuditEntry
@@ -45,6 +48,20 @@ def station(context, tmp_path):
     one = Station("press", config, context, sources, memory=tmp_path / "press.json")
     yield one
     one.stop()
+
+
+@contextmanager
+def database_away():
+    """Nothing can be written; `Session` is SQLAlchemy's."""
+
+    def away(_session):
+        raise OperationalError("COMMIT", {}, ConnectionError("the database is away"))
+
+    event.listen(Session, "before_commit", away)
+    try:
+        yield
+    finally:
+        event.remove(Session, "before_commit", away)
 
 
 def results(station: Station) -> list[tuple[list[int], str]]:
@@ -85,3 +102,20 @@ def test_a_commit_that_was_done_though_the_connection_broke_off_is_not_repeated(
     station.heard(Inputs(trigger=False, acknowledge=False))
     wait_until(lambda: not station._untold)
     assert results(station) == [([1, 1], "not_ready")]
+
+
+def test_what_was_told_while_the_database_was_away_survives_a_kill(station, tmp_path):
+    memory, killed = tmp_path / "press.json", tmp_path / "killed" / "press.json"
+    with database_away():
+        trigger_too_early(station)
+        wait_until(lambda: memory.with_suffix(".untold").exists() and station._noted == 1)
+        shutil.copytree(tmp_path, killed.parent, ignore=shutil.ignore_patterns("killed", "*.sqlite3*"))
+    assert results(station) == []
+    again = Station("press", station.config, station._context, [], memory=killed)
+    wait_until(lambda: results(station) == [([1, 1], "not_ready")])
+    wait_until(lambda: not killed.with_suffix(".untold").exists())
+    again.stop()
+    station.heard(Inputs(trigger=False, acknowledge=True))  # the one that lived on tells nothing twice
+    wait_until(lambda: not station._untold)
+    wait_until(lambda: not memory.with_suffix(".untold").exists())
+    assert results(station) == [([1, 1], "not_ready")], "and neither does what is told again"

@@ -19,7 +19,7 @@ from server.context import Context
 from server.db import Database
 from server.events import EventBus
 from server.ingest import claims, files, folder
-from server.plant import config, sources, station
+from server.plant import config, memory, sources, station
 from server.plant.station import Station
 from server.policies import Policies
 from server.settings import Settings
@@ -217,11 +217,11 @@ def inside(world: World, weather: Weather) -> Iterator[None]:
     with ExitStack() as stack:
         for module in (inspecting, deadlines, models_in_use, station, folder, camera_health):
             stack.enter_context(patch.object(module, "threading", threads))
-        for module in (inspecting, deadlines, station, folder, files, sources):
+        for module in (inspecting, deadlines, station, memory, folder, files, sources):
             stack.enter_context(patch.object(module, "time", time))
         for module in (inspecting, station):
             stack.enter_context(patch.object(module, "ThreadPoolExecutor", pool))
-        for module in (local_blobs, station, claims):
+        for module in (local_blobs, memory, claims):
             stack.enter_context(patch.object(module, "os", Os(weather)))
         stack.enter_context(patch.object(files, "shutil", Shutil(weather)))
         keep = failing(weather, inspecting.keep_thumbnail)
