@@ -93,7 +93,7 @@ def tune(
     minutes: float | None = None,
     device: str = "cpu",
     seed: int = 0,
-    trainer: Trainer = train,
+    trainer: Trainer | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Search, and write `out/best.json` (for `qc train --config`), `out/report.json` and `out/report.html`.
@@ -104,7 +104,7 @@ def tune(
         budget: of one trial.
         minutes: no trial is begun that would not end within so many.
         seed: of the search; every trial trains with the same seed, so that they differ by their choices alone.
-        trainer: what trains; called as `train` is, elsewhere perhaps. What it raises is what `train` raises.
+        trainer: what trains, elsewhere perhaps; called as `train` is, and raises what that raises. None: `train`.
 
     Returns:
         What stands in `out/report.json`.
@@ -133,7 +133,7 @@ def tune(
             # Seeded by its number: the same search again asks the same, and parallel ones do not ask the same twice.
             study.sampler = optuna.samplers.TPESampler(seed=seed * 100_003 + trial.number, constant_liar=True)
             told = _part_of(progress, study, trial.number, trials)
-            _one_trial(study, trial, dataset, out, budget, device, seed, trainer, told)
+            _one_trial(study, trial, dataset, out, budget, device, seed, trainer or train, told)
             longest = max(longest, time.monotonic() - trial_began)
     report = _report(study)
     _write(out / "report.json", json.dumps(report, indent=1) + "\n")

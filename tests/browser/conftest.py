@@ -162,6 +162,13 @@ class Plant:
         (blunt / "model.json").write_text(json.dumps(card), encoding="utf-8")
         return self.qc("model", "add", str(blunt)).split()[0]
 
+    def waits_until_looks_on(self, model: str) -> None:
+        """Until that model is loaded beside the champion: parts that come before are not looked at."""
+        until = time.monotonic() + 60
+        while self.call("GET", "/health")["components"]["shadow"].get("challenger") != model:
+            assert time.monotonic() < until, "the model that shall look on was not loaded"
+            time.sleep(0.2)
+
     def is_disputed(self, inspection: dict) -> bool:
         """Once the model that looks on has looked: would it pass what the champion does not, or the other way round?"""
         until, database = time.monotonic() + 120, self.database()

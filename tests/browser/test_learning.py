@@ -24,6 +24,7 @@ def test_a_model_looks_on_and_the_parts_it_disagrees_about_are_shown_as_pictures
     assert card.get_by_role("button", name="Let it look on").count() == 0
     assert serving.get_by_role("button", name="Let it look on").count() == 0
 
+    plant.waits_until_looks_on(blunt)
     part = next(bad for bad in (plant.inspects_a_bad_part() for _ in range(3)) if plant.is_disputed(bad))
     picture = looking.get_by_role("link", name=re.compile(f"{part['part']}.*nobody has decided"))
     picture.wait_for()
