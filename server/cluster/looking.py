@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qc.errors import InvalidInput, QcError
 from qc.verdict import Policy
@@ -29,19 +29,21 @@ Made = Mapping[str, bytes]
 Row = dict[str, Any]
 
 
-class Maker:
+class Maker(Protocol):
     """What a worker does with a picture; sent to the workers, so it holds no model."""
 
-    cells = False
+    cells: bool
     """Whether it needs what the encoder makes of each place."""
 
     def make(self, segmenter: FrameSegmenter, name: str, data: bytes) -> Made:
         """What is kept of the picture `name` whose bytes are `data`; raises QcError."""
-        raise NotImplementedError
+        ...
 
 
-class Answers(Maker):
+class Answers:
     """The files that `qc predict` writes, by the ends of their names."""
+
+    cells = False
 
     def __init__(self, policy: Policy, *, scores: bool = False) -> None:
         self.policy, self.scores = policy, scores
@@ -52,7 +54,7 @@ class Answers(Maker):
         return files_of(Remembering(segmenter), name, data, self.policy, scores=self.scores)
 
 
-class Vectors(Maker):
+class Vectors:
     """The features of a picture and of its defects, float16, as those of inspections are made."""
 
     cells = True
