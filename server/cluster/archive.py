@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qc.errors import InvalidInput
+from qc.object_stores import is_remote
 from qc.verdict import Policy
 from server.cluster.eyes import SAME
 from server.cluster.looking import IMAGE, Answers, Vectors, look_over
@@ -19,7 +20,7 @@ TABLE_ROWS = 4096
 
 
 def addresses_of(places: Sequence[str]) -> list[str]:
-    """Pictures among `places`: files, folders (their pictures), and addresses with `://`, which are one picture each.
+    """Pictures among `places`: files, folders (their pictures), and objects of a store (`s3://…`), one picture each.
 
     Raises:
         NotFound, InvalidInput: as `qc predict`.
@@ -28,7 +29,7 @@ def addresses_of(places: Sequence[str]) -> list[str]:
 
     found: list[str] = []
     for place in places:
-        found += [place] if "://" in place else [str(p.resolve()) for p in find_images([Path(place)])]
+        found += [place] if is_remote(place) else [str(p.resolve()) for p in find_images([Path(place)])]
     return found
 
 

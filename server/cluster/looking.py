@@ -1,6 +1,6 @@
 """An archive of pictures, looked at by every machine of a cluster, through Ray Data.
 
-A worker reads a picture where it lies (a folder that all machines share, or an address that fsspec knows, `s3://…`),
+A worker reads a picture where it lies (a folder that all machines share, or an object store, `s3://…`),
 looks at it and hands back what is to be kept; this program alone writes. A worker that is lost loses nothing: its
 pictures are looked at again by another, and a result is written once.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qc.errors import InvalidInput, QcError
+from qc.object_stores import ObjectStore, is_remote
 from qc.verdict import Policy
 from server.cluster.eyes import SAME, open_eyes
 from server.cluster.parcels import pack
@@ -97,11 +98,19 @@ class _Worker:
         return {"number": row["number"], "problem": "", "keys": list(made), "contents": list(made.values())}
 
     def _made(self, address: str) -> Made:
-        import fsspec  # type: ignore[import-untyped]
+        return self._maker.make(self._segmenter, address.rsplit("/", 1)[-1], read(address))
 
-        with fsspec.open(address, "rb") as file:
-            data = file.read()
-        return self._maker.make(self._segmenter, address.rsplit("/", 1)[-1], data)
+
+def read(address: str) -> bytes:
+    """The bytes of a picture: a path, or an object in a store that `qc.object_stores` knows.
+
+    Raises:
+        NotFound, StoreAway, OSError: it is not there, or cannot be read.
+    """
+    if not is_remote(address):
+        return Path(address).read_bytes()
+    folder, _, name = address.rpartition("/")
+    return ObjectStore(folder).get(name)[0]
 
 
 def look_over(

@@ -13,6 +13,8 @@ import pytest
 import torch
 from pyarrow import parquet
 
+from qc.errors import NotFound
+from qc.object_stores import ObjectStore
 from segmentation.model import load_segmenter, model_id
 from segmentation.plan import STARTER
 from segmentation.predict import predict
@@ -26,8 +28,9 @@ with warnings.catch_warnings():
     pytest.importorskip("ray", reason="Ray is not installed: pip install -c constraints-cpu.txt -e '.[ray]'")
     from ray.cluster_utils import Cluster
 
-from server.cluster.archive import embed_over, predict_over
+from server.cluster.archive import addresses_of, embed_over, predict_over
 from server.cluster.connect import connected
+from server.cluster.looking import read
 from server.cluster.parcels import pack, unpacked
 from server.cluster.searching import tune_over
 from server.cluster.serving import serve
@@ -144,6 +147,17 @@ def test_a_search_over_the_cluster_finds_the_default_as_good_as_here(ray, datase
     report = tune_over(ray, dataset, tmp_path / "study", trials=1, budget=Budget(steps=2), at_once=2)
     card = train(dataset, tmp_path / "model", steps=2, seed=0)
     assert report["default"] == pytest.approx(worth(card["figures"]), abs=1e-6)
+
+
+def test_a_picture_is_read_from_a_folder_or_an_object_store(s3, pictures, monkeypatch):
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    data = (pictures / "part1.png").read_bytes()
+    ObjectStore("s3://plant/archive").put("part1.png", data)
+    assert read("s3://plant/archive/part1.png") == read(str(pictures / "part1.png")) == data
+    with pytest.raises(NotFound):
+        read("s3://plant/archive/nothing.png")
+    assert addresses_of(["s3://plant/archive/part1.png"]) == ["s3://plant/archive/part1.png"]
 
 
 def test_a_parcel_is_unpacked_once_and_whole(tmp_path):
