@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+Clock = Callable[[], float]
+"""Seconds that go on: `time.monotonic`, or `time.process_time`, which waits while other work has the processor."""
 
 
 def rate(share: float, *, warm_up: float, cool_down: float) -> float:
@@ -35,11 +39,15 @@ class Budget:
     """Seconds used before the run was interrupted."""
     falling_from: int | None = None
     """Open runs: the step at which the rate began to fall."""
-    started: float = field(default_factory=time.monotonic)
+    clock: Clock = time.monotonic
+    started: float = field(init=False)
 
     PATIENCE = 3
     LONGEST = 6000
     """Open runs: the rate falls from here on at the latest."""
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     @property
     def open_ended(self) -> bool:
@@ -47,7 +55,7 @@ class Budget:
 
     def used(self) -> float:
         """Seconds spent, interruptions left out."""
-        return self.used_before + time.monotonic() - self.started
+        return self.used_before + self.clock() - self.started
 
     def share(self, step: int) -> float:
         """How far the run is at the start of step `step` (0 and up); 1 or more: it is over."""

@@ -33,7 +33,7 @@ from segmentation.model import (
 )
 from segmentation.networks import Network, aligned, build, reach
 from segmentation.plan import Plan, Start, make_plan
-from segmentation.schedule import Budget
+from segmentation.schedule import Budget, Clock
 from segmentation.teacher import Teacher, lesson
 from segmentation.validation import Validator
 
@@ -61,6 +61,7 @@ def train(
     teacher: Path | None = None,
     half: bool = False,
     progress: Progress | None = None,
+    clock: Clock = time.monotonic,
 ) -> dict[str, Any]:
     """Train on the `train` split, choose the threshold on `val`, write the model folder `out`.
 
@@ -68,7 +69,7 @@ def train(
         dataset: a data set on disk (contracts, section 2). Without labelled `val` images, parts of `train`
             are held back.
         out: the model folder; until it is finished only `out.partial` is there, from which a killed run continues.
-        minutes: wall-clock limit for everything, reading and saving included. Neither `minutes` nor `steps`: until the
+        minutes: limit for everything, reading and saving included. Neither `minutes` nor `steps`: until the
             validation parts show no further gain.
         steps: an exact number of steps; then the same seed gives the same weights on the same machine.
         device: `cpu` or `cuda` (mixed precision).
@@ -78,6 +79,7 @@ def train(
         teacher: a model folder whose answers are learnt from too; it must know the data set's classes, by name.
         half: store the weights as float16. The stored weights are those that are validated.
         progress: told how far it is.
+        clock: what `minutes` are measured by. Those of `time.process_time` compare trainings on a busy machine fairly.
 
     Returns:
         The model's card (`model.json`).
@@ -85,7 +87,7 @@ def train(
     Raises:
         InvalidInput: the data set has an error, or nothing to learn from.
     """
-    began = time.monotonic()
+    began = clock()
     _check_limits(minutes, steps)
     check_device(device)
     out = Path(out)
@@ -100,14 +102,14 @@ def train(
     for stage in net.first_stages(plan.config.frozen_stages):
         stage.requires_grad_(False)
     distance = reach(net, plan.network.stride)
-    validator = Validator(plan, distance, device)
+    validator = Validator(plan, distance, device, clock)
 
     deadline = None if minutes is None else began + 60.0 * minutes
     seconds = None
     if deadline is not None:
         reserve = validator.plan_time(net, total=60.0 * minutes) if minutes else 0.0
-        seconds = max(0.0, deadline - time.monotonic() - reserve)
-    budget = Budget(steps, seconds, plan.config.warm_up, plan.config.cool_down)
+        seconds = max(0.0, deadline - clock() - reserve)
+    budget = Budget(steps, seconds, plan.config.warm_up, plan.config.cool_down, clock=clock)
 
     average = {n: w.clone() for n, w in net.state_dict().items() if w.is_floating_point()}
     optimiser = _optimiser(net, plan.config)
@@ -202,12 +204,12 @@ def _loop(
     with ThreadPoolExecutor(1) as ahead:  # the next batch is cut and changed while this one is learnt
         batch = ahead.submit(crops.draw, step)
         while budget.share(step) < 1.0 and not budget.too_late(longest):
-            began = time.monotonic()
+            began = budget.clock()
             pixels, target, quality = batch.result()
             batch = ahead.submit(crops.draw, step + 1)
             loss = _step(net, optimiser, pixels, target, quality, budget.rate(step), plan.config, device, tutor)
             step += 1
-            longest = max(0.9 * longest, time.monotonic() - began)
+            longest = max(0.9 * longest, budget.clock() - began)
             _follow(average, net, plan.config.ema_steps, step)
             loss_seen = loss if step == 1 else 0.95 * loss_seen + 0.05 * loss
             if budget.open_ended and step % LOOK_EVERY == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +21,7 @@ from segmentation.networks import Network
 from segmentation.operating_point import Calibration, Tally, calibrated, surest
 from segmentation.plan import Plan
 from segmentation.samples import crops
+from segmentation.schedule import Clock
 from segmentation.segmenter import FrameSegmenter
 from segmentation.torch_look import torch_look
 
@@ -56,21 +56,21 @@ class Judgement:
 class Validator:
     """Looks at held-back images with a network."""
 
-    def __init__(self, plan: Plan, reach: int, device: str) -> None:
-        self._plan, self._reach, self._device = plan, reach, device
+    def __init__(self, plan: Plan, reach: int, device: str, clock: Clock) -> None:
+        self._plan, self._reach, self._device, self._clock = plan, reach, device, clock
         self._kept: dict[str, tuple[NDArray[Any], NDArray[np.uint8]]] = {}
         self._order = _interleaved(plan)
         self._final_px = FINAL_PX
 
     def plan_time(self, net: Network, *, total: float) -> float:
         """Seconds to reserve at the end of a run of `total` seconds: measured, not guessed."""
-        began = time.monotonic()
+        began = self._clock()
         pixels, _ = self._open(self._order[0])
         segmenter = self._segmenter(net, {})
         segmenter.segment(pixels)
-        once = time.monotonic()
+        once = self._clock()
         segmenter.segment(pixels)
-        now = time.monotonic()
+        now = self._clock()
         per_px = 1.4 * (now - once + 0.1 * (once - began)) / pixels.shape[0] / pixels.shape[1]
         sizes = [p.shape[0] * p.shape[1] for p, _ in (self._open(s) for s in self._order[:16])]
         wanted = per_px * float(np.mean(sizes)) * len(self._order)
@@ -101,7 +101,7 @@ class Validator:
         answers: list[tuple[Sample, Segmentation, NDArray[np.uint8]]] = []
         longest = 0.0
         for sample in self._order:
-            began = time.monotonic()
+            began = self._clock()
             out_of_time = deadline is not None and began + 2 * longest + SAVING_SECONDS > deadline
             if answers and (seen_px >= self._final_px or out_of_time):
                 break
@@ -110,7 +110,7 @@ class Validator:
             fit.add(seen, truth)
             answers.append((sample, seen, truth))
             seen_px += truth.size
-            longest = max(longest, time.monotonic() - began)
+            longest = max(longest, self._clock() - began)
         calibration, tally = fit.fit(), Tally(self._plan.classes)
         answers = [(s, Segmentation(calibrated(a.log_odds, *calibration), a.class_id), t) for s, a, t in answers]
         for _, seen, truth in answers:

@@ -206,7 +206,7 @@ def make_python(log: Path) -> None:
             "-c",
             str(constraints(log)),
             "-e",
-            ".[dev,plant,postgres,ray,mlflow,stores,deploy,docs]",
+            ".[dev,plant,postgres,ray,mlflow,stores,deploy,docs,faiss]",
         ],
         log,
     )

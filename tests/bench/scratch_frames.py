@@ -7,7 +7,8 @@ Half an hour on two free cores. Frames of 4000 x 3000 px are rendered with the f
 where an eye can see them (`segmentation.render.blend`). Dust, lint and the other harmless marks of the renderer stay.
 Three are judged by the same code, one core each: the model folders given (the starter model, if none; it was trained
 on imaginary parts of every finish, so that to it only these parts are new), `qc train` for `--minutes` on pictures of
-the *other* finishes with scratches of the same description, and the strong recipe, same pictures, same minutes.
+the *other* finishes with scratches of the same description, and the strong recipe, same pictures, same minutes (of the
+processor, so that other work on the machine takes nothing from either).
 
 `recall` is that at the lowest score with at most 0.1 false alarms a frame, by length along the curve as drawn in the
 mask, with a 95 % interval over the frames; a90 and a90/95 are those of detection at that score (`segmentation.pod`).
@@ -100,16 +101,21 @@ def judge(who: str, model: Path | None, learn: Path, frames: Path, minutes: floa
     """Learn, if there is something to learn, and look at every frame; runs in a process of its own."""
     torch.set_num_threads(1)
     told.put((who, "learns" if model is None else "looks", 0.0))
-    began = time.monotonic()
+    began = time.process_time()
+
+    def learns(share: float, _: str) -> None:
+        told.put((who, "learns", share))
+
     if who == "strong recipe":
-        eyes = train_recipe(open_dataset(learn), minutes=minutes)
+        eyes = train_recipe(open_dataset(learn), minutes=minutes, progress=learns)
     elif model is None:
         with tempfile.TemporaryDirectory() as folder:
-            train(learn, Path(folder) / "model", minutes=minutes)
+            train(learn, Path(folder) / "model", minutes=minutes, clock=time.process_time, progress=learns)
             eyes = load_segmenter(Path(folder) / "model", threads=1)
     else:
         eyes = load_segmenter(model, threads=1)
-    learnt, cpu = time.monotonic() - began, time.process_time()
+    cpu = time.process_time()
+    learnt = cpu - began
     found = image_facts(
         eyes, open_dataset(frames), split="test", progress=lambda share, _: told.put((who, "looks", share))
     )
@@ -169,7 +175,9 @@ def main() -> None:
     """Make the frames, let all learn and look, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="*", help="model folders; the starter model if there is none")
-    parser.add_argument("--minutes", type=float, default=6.0, help="to learn, each; 0: only the model folders")
+    parser.add_argument(
+        "--minutes", type=float, default=6.0, help="of the processor to learn, each; 0: only the model folders"
+    )
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--size", type=int, nargs=2, default=(4000, 3000), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--pictures", type=int, default=120, help="clean pictures to learn from")
@@ -191,7 +199,7 @@ def main() -> None:
             jobs = {
                 name: pool.submit(judge, name, model, learn, frames, args.minutes, told) for name, model in who.items()
             }
-            follow(jobs, told, args.minutes)
+            follow(jobs, told)
             done = {name: job.result() for name, job in jobs.items()}
     reports = {name: {**report(d.pop("figures")), **d} for name, d in done.items()}
     show(reports)
@@ -200,28 +208,25 @@ def main() -> None:
         args.out.write_text(json.dumps({**chosen, "reports": reports}, indent=1) + "\n")
 
 
-def follow(jobs: dict[str, Future[dict[str, Any]]], told: Any, minutes: float) -> None:
-    """A bar for each, until all are done; who learns gets on as the clock does."""
+def follow(jobs: dict[str, Future[dict[str, Any]]], told: Any) -> None:
+    """A bar for each, until all are done."""
     columns = (TextColumn("{task.description:40}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns) as bars:
         bar = {name: bars.add_task(f"{name}: waits", total=1.0, start=False) for name in jobs}
-        learning: dict[str, float] = {}
         learnt: set[str] = set()
         while not all(job.done() for job in jobs.values()):
             try:
                 name, doing, share = told.get(timeout=1.0)
             except queue.Empty:
-                for name, since in learning.items():
-                    done = min((time.monotonic() - since) / (60 * minutes), 1.0)
-                    bars.update(bar[name], completed=SHARE_LEARNING * done)
                 continue
             bars.start_task(bar[name])
             if doing == "learns":
-                learning[name] = time.monotonic()
-            elif learning.pop(name, None) is not None:
                 learnt.add(name)
-            start = SHARE_LEARNING if name in learnt else 0.0
-            bars.update(bar[name], completed=start + (1 - start) * share, description=f"{name}: {doing}")
+                done = SHARE_LEARNING * share
+            else:
+                start = SHARE_LEARNING if name in learnt else 0.0
+                done = start + (1 - start) * share
+            bars.update(bar[name], completed=done, description=f"{name}: {doing}")
 
 
 if __name__ == "__main__":
