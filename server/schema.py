@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 from sqlmodel import SQLModel
 
-from qc.errors import Conflict
+from qc.errors import Conflict, InvalidInput
 from server.db import Database, sqlite_url
 from server.settings import Settings
 
@@ -38,6 +38,8 @@ RECORDS = (
 )
 """Every module that declares tables."""
 
+MIGRATIONS = Path(__file__).parent / "migrations"
+
 _LOCK = 7_153_520
 """Any number that nobody else uses for an advisory lock in this database."""
 
@@ -58,11 +60,30 @@ def upgrade(database: Database) -> None:
     with database.engine.connect() as connection:
         if _is_current(connection):
             return
-    with database.write_connection() as connection, connection.begin():
-        if database.dialect == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
+    with _migrating(database) as connection:
         if not _is_current(connection):
             command.upgrade(_config(connection), "head")
+
+
+def move_to(database: Database, step: str) -> None:
+    """Bring the tables to one step of the migrations, forwards or back; what later steps added is lost on the way back.
+
+    For a test of them, and for a way back that keeps what was stored since the upgrade; the other way back is a backup.
+
+    Args:
+        step: number of a migration, such as `0007`.
+
+    Raises:
+        InvalidInput: there is no such step. Conflict: the database was made by a newer version of the product.
+    """
+    steps = [one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+    if step not in steps:
+        raise InvalidInput(f"there is no step {step}; there are {steps[0]} to {steps[-1]}")
+    with _migrating(database) as connection:
+        _is_current(connection)
+        now = MigrationContext.configure(connection).get_current_revision()
+        back = now is not None and steps.index(now) > steps.index(step)
+        (command.downgrade if back else command.upgrade)(_config(connection), step)
 
 
 @contextmanager
@@ -76,9 +97,39 @@ def opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
+@contextmanager
+def _migrating(database: Database) -> Iterator[Connection]:
+    """A transaction in which tables may be made anew; nobody else migrates meanwhile.
+
+    SQLite cannot change every column in place: the table is copied and the old one dropped, which rows of others refer
+    to. So references are not looked at until all is done, and then all of them at once.
+    """
+    sqlite = database.dialect == "sqlite"
+    with database.write_connection() as connection:
+        try:
+            if sqlite:
+                _references(connection, "OFF")
+            with connection.begin():
+                if not sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
+                yield connection
+                if sqlite and (lost := connection.execute(text("PRAGMA foreign_key_check")).first()):
+                    raise Conflict(f"a row of {lost[0]} refers to one of {lost[2]} that is missing; restore a backup")
+        finally:
+            if sqlite:
+                _references(connection, "ON")
+
+
+def _references(connection: Connection, state: str) -> None:
+    """Whether SQLite looks at references; outside of a transaction, where alone it may be changed."""
+    raw = connection.connection.dbapi_connection
+    assert raw is not None
+    raw.cursor().execute(f"PRAGMA foreign_keys = {state}")
+
+
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     return config
 
