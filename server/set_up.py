@@ -57,7 +57,7 @@ def main() -> int:
     arguments.add_argument(
         "--without-tests",
         action="store_true",
-        help="skip what only the tests need (a browser, cameras, an MLflow server)",
+        help="skip what only the tests need (a browser, cameras, an MQTT broker, an MLflow server)",
     )
     wanted = arguments.parse_args()
     STAMPS.mkdir(exist_ok=True)
@@ -70,6 +70,7 @@ def main() -> int:
         if not wanted.without_tests:
             do(BROWSER)
             do(CAMERAS)
+            do(BROKER)
     except SetUpFailed as failure:
         print(f"set-up: {failure}", file=sys.stderr)
         return 1
@@ -264,6 +265,15 @@ def make_cameras(log: Path) -> None:
             print(f"set-up: {failure}; those tests will be skipped", file=sys.stderr)
 
 
+def make_broker(log: Path) -> None:
+    """Tests that need an MQTT broker are skipped, saying so, where Mosquitto may not be installed."""
+    if shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin") is None:
+        try:
+            install_system_packages(["mosquitto"], log, why="for the tests with an MQTT broker")
+        except SetUpFailed as failure:
+            print(f"set-up: {failure}; those tests will be skipped", file=sys.stderr)
+
+
 _SOURCES = tuple(
     FRONTEND / name for name in ("src", "package.json", "package-lock.json", "index.html", "vite.config.ts")
 )
@@ -276,6 +286,7 @@ MLFLOW = Step("mlflow", (ROOT / "tests/mlflow-constraints.txt",), MLFLOW_VENV / 
 INTERFACE = Step("interface", _SOURCES, FRONTEND / "dist/index.html", make_interface)
 BROWSER = Step("browser", (), STAMPS, make_browser)
 CAMERAS = Step("cameras", (), STAMPS, make_cameras)
+BROKER = Step("broker", (), STAMPS, make_broker)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import fcntl
 import io
 import os
 import shutil
-import tarfile
 import tempfile
 import time
+import zipfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -32,7 +32,7 @@ class Parcel:
 
     name: str
     data: bytes
-    """A tar archive; the same files give the same bytes."""
+    """A ZIP archive, not compressed; the same files give the same bytes."""
 
     @property
     def digest(self) -> str:
@@ -46,12 +46,11 @@ def pack(folder: Path) -> Parcel:
     if not files:
         raise InvalidInput(f"{folder} holds no files; nothing can be sent to the cluster")
     written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with zipfile.ZipFile(written, "w") as archive:
         for path in files:
-            about = tarfile.TarInfo(str(path.relative_to(folder)))
-            about.size, about.mode = path.stat().st_size, 0o644
-            with path.open("rb") as file:
-                archive.addfile(about, file)
+            about = zipfile.ZipInfo(path.relative_to(folder).as_posix())  # of 1980, whenever the file is from
+            with path.open("rb") as file, archive.open(about, "w", force_zip64=True) as copy:
+                shutil.copyfileobj(file, copy)
     return Parcel(folder.name, written.getvalue())
 
 
@@ -68,8 +67,8 @@ def unpacked(parcel: Parcel) -> Path:
             _forget_old(base)
             working = Path(tempfile.mkdtemp(dir=base))
             try:
-                with tarfile.open(fileobj=io.BytesIO(parcel.data)) as archive:
-                    archive.extractall(working / parcel.name, filter="data")
+                with zipfile.ZipFile(io.BytesIO(parcel.data)) as archive:
+                    archive.extractall(working / parcel.name)
                 os.rename(working, there.parent)
             finally:
                 shutil.rmtree(working, ignore_errors=True)

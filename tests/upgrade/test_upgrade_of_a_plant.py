@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,12 @@ def earlier(tmp_path_factory) -> Path:
     newest = sorted((ROOT / "server/migrations/versions").glob("[0-9]*.py"))[-1]
     try:
         added = git("log", "--diff-filter=A", "--format=%H", "-1", "--", str(newest.relative_to(ROOT))).decode().strip()
-        packed = git("archive", f"{added}^", *PACKAGES)
+        packed = git("archive", "--format=zip", f"{added}^", *PACKAGES)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("the clone has no history from which the earlier version could be taken")
     folder = tmp_path_factory.mktemp("earlier")
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        archive.extractall(folder)
     return folder
 
 
