@@ -15,6 +15,8 @@ HERE = Path(__file__).parent
 PAGES = HERE / "pages"
 PLANNING = "<!-- the table of examples -->"
 """Stands on the planning page where the examples go."""
+STATIONS = "<!-- the table of stations -->"
+"""Where the simulated stations go."""
 
 
 def write_pages(out: Path) -> None:
@@ -24,7 +26,8 @@ def write_pages(out: Path) -> None:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(text, encoding="utf-8")
     planning = out / "explanation/planning.md"
-    planning.write_text(planning.read_text(encoding="utf-8").replace(PLANNING, reference.planning_table()), "utf-8")
+    text = planning.read_text(encoding="utf-8").replace(PLANNING, reference.planning_table())
+    planning.write_text(text.replace(STATIONS, reference.stations_table()), "utf-8")
 
 
 def build(out: Path) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from server.docs.planning import MPX_A_CORE_SECOND, Plant, needs
+from server.docs.queueing import COMPUTER, Waits, busiest_hour
 
 PLANTS = (
     (1_000, 1, 5.0),
@@ -15,6 +16,9 @@ PLANTS = (
     (100_000, 1, 5.0),
 )
 """Parts a day, views, megapixels of the examples on the planning page."""
+
+STATION, STATIONS = (2000.0, 1, 5.0), (1, 10, 100, 1000)
+"""Parts a day, views and megapixels of one simulated station; how many of them."""
 
 
 def pages() -> dict[str, str]:
@@ -138,3 +142,22 @@ def planning_table() -> str:
 def _cell(text: str) -> str:
     """Text for a cell of a table: its first paragraph on one line."""
     return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def stations_table() -> str:
+    """The simulated busiest hours of the planning page."""
+    plant = Plant(*STATION)
+    lines = [
+        f"| stations | cores by `qc plan` | busy | waits: mean, 95 %, 99 % | on computers of {COMPUTER} cores |",
+        "|---|---|---|---|---|",
+    ]
+    for stations in STATIONS:
+        one, many = busiest_hour(plant, stations), busiest_hour(plant, stations, computer=COMPUTER)
+        lines.append(
+            f"| {stations:,} | {one.cores:,} | {one.busy:.0%} | {_seconds(one)} | {many.cores:,}: {_seconds(many)} |"
+        )
+    return "\n".join(lines)
+
+
+def _seconds(waits: Waits) -> str:
+    return f"{waits.mean_s:.2f}, {waits.p95_s:.2f}, {waits.p99_s:.2f} s"

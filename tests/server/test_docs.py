@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qc.errors import Conflict, InvalidInput
 from server import access
 from server.cli import main, parser
-from server.docs import build, planning, reference
+from server.docs import build, planning, queueing, reference
 from server.metrics import Metrics
 from server.models_in_use import STARTER
 from server.settings import Settings
@@ -123,6 +124,32 @@ def test_a_plants_needs_follow_their_formulas():
     assert told.cores == pytest.approx(1.0 * 30 / 0.58 / 0.6)
     assert told.disk_gb == pytest.approx(14_400 * 30 * 0.2 * 10 / 1000)
     assert told.network_mbit == pytest.approx(30 * 0.2 * 8)
+
+
+@pytest.mark.parametrize("busy", [0.3, 0.6, 0.8])
+def test_waits_in_virtual_time_are_those_of_pollaczek_and_khinchine(busy):
+    arrivals = np.cumsum(np.random.default_rng(1).exponential(1 / busy, 400_000))
+    waits = queueing.waiting(arrivals, 1.0, 1)
+    assert waits.mean() == pytest.approx(busy / (2 * (1 - busy)), rel=0.04)
+    assert (waits == 0).mean() == pytest.approx(1 - busy, abs=0.01)  # who comes finds the server free so often
+
+
+def test_parts_are_looked_at_in_turn_by_whoever_is_free_first():
+    assert queueing.waiting(np.array([0.0, 1.0, 2.0, 3.0, 20.0]), 10.0, 2).tolist() == [0, 0, 8, 8, 0]
+
+
+@pytest.mark.parametrize("stations", [1, 10, 100, 1000])
+def test_the_planned_cores_suffice_for_any_number_of_stations(stations):
+    plant = planning.Plant(parts_a_day=2000, views=1, mpx=5)
+    cluster, computers = (queueing.busiest_hour(plant, stations, computer=c) for c in (None, 8))
+    part_s = planning.needs(plant).part_s
+    for told in (cluster, computers):
+        assert told.busy <= planning.BUSY * 1.02
+        assert told.mean_s < 0.75 * part_s  # what the page promises of one inspection at a time
+    assert cluster.cores == pytest.approx(planning.needs(plant).cores * stations, abs=1)
+    assert cluster.mean_s <= computers.mean_s
+    with pytest.raises(InvalidInput, match="at least one station"):
+        queueing.busiest_hour(plant, 0)
 
 
 def test_a_plant_that_makes_no_sense_is_refused(capsys):
