@@ -1,14 +1,16 @@
-"""Erasing a part: its pictures, masks, tasks, rows and traces go; a tombstone stays, and names the models that saw it.
+"""Erasing parts: pictures, masks, tasks, rows and traces go; tombstones stay, and name the models that saw them.
 
-A durable job, so that a stop in the middle is gone on with: first the files, which may be removed again; then rows,
-trail and the end of the job in one commit. Entries of the audit trail that name the part keep their place and their
-seal, but lose their words (`server.audit.redact`). What cannot be reached is said in the result: backups made before,
-and models whose training saw the part.
+A durable job, so that a stop in the middle is gone on with: of each part first the files, which may be removed again;
+then rows and trail in one commit, which for the last part is the end of the job, too. Entries of the audit trail that
+name the part keep their place and their seal, but lose their words (`server.audit.redact`). What cannot be reached is
+said in the result: backups made before, and models whose training saw the part.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +39,7 @@ from server.watch_records import Alarm, CameraLook, ShadowVerdict
 
 KIND = "erase"
 STUDIO = "erase_in_label_studio"
+NOT_REACHED = "backups made before; erase again after restoring one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +61,19 @@ class Found:
         return not (self.inspections or self.outcomes or self.recommendations)
 
 
-def ask(session: Session, part: str, reason: str, *, by: str, now: datetime) -> Job:
-    """Ask for a part to be erased; the caller commits.
+def ask(session: Session, parts: Sequence[str], reason: str, *, by: str, now: datetime) -> Job:
+    """Ask for parts, one or more, to be erased; the caller commits.
 
     Raises:
         NotFound: nothing is known of such a part.
     """
-    if find(session, part).empty:
-        raise NotFound(f"nothing is known of a part {part}")
-    # the key must not name the part, as it outlives it
-    key = f"{KIND}:{hashlib.sha256(part.encode()).hexdigest()[:16]}"
+    for part in parts:
+        if find(session, part).empty:
+            raise NotFound(f"nothing is known of a part {part}")
+    # the key must not name the parts, as it outlives them
+    key = f"{KIND}:{hashlib.sha256(json.dumps(sorted(parts)).encode()).hexdigest()[:16]}"
     # as often as it takes: an object store may be away for days
-    told = {"part": part, "reason": reason, "by": by}
+    told = {"parts": list(parts), "reason": reason, "by": by}
     return queue.enqueue(session, KIND, told, now=now, key=key, max_attempts=1000)
 
 
@@ -91,17 +95,50 @@ def find(session: Session, part: str) -> Found:
 
 
 def job(context: Context, run: JobRun) -> dict[str, Any]:
-    """Erase a part: files, then rows and trail with the end of the job."""
-    part = str(run.arguments["part"])
+    """Erase parts one after the other: of each its files, then its rows; with those of the last the job ends."""
+    with context.database.read() as session:
+        parts = [part for part in _asked(run) if not find(session, part).empty]
+    erased: list[dict[str, Any]] = []
+    for part in parts:
+        with context.database.read() as session:
+            found = find(session, part)
+            models = _models(session, context.settings.home.resolve(), found)
+        _erase_files(context, part, found, models)
+        run.check()
+        with context.database.write() as session:
+            erased.append(_erase_rows(context, session, run, part, found, models))
+            if part == parts[-1]:
+                run.finish(session, _together(erased))
+                session.execute(update(Job).where(col(Job.id) == run.id).values(arguments={}, key=None))
+            session.commit()
+        erasure_files.blot_out_in_logs(context.settings.home.resolve() / "logs", part)
+    _settle(context.database)
+    return _together(erased)
+
+
+def _asked(run: JobRun) -> list[str]:
+    """The parts that a job is about; jobs of earlier versions were about one."""
+    return [str(part) for part in run.arguments.get("parts") or [run.arguments["part"]]]
+
+
+def _together(erased: list[dict[str, Any]]) -> dict[str, Any]:
+    """What went with all parts: numbers are added, models listed once."""
+    counted = ("inspections", "images", "label_tasks", "entries_that_still_name_it")
+    return {
+        "parts": len(erased),
+        **{name: sum(one[name] for one in erased) for name in counted},
+        "models_that_saw_it": sorted({model for one in erased for model in one["models_that_saw_it"]}),
+        "not_reached": NOT_REACHED,
+    }
+
+
+def _erase_files(context: Context, part: str, found: Found, models: list[str]) -> None:
+    """All that lies in files, but logs, which go on to be written; may be done again."""
     home = context.settings.home.resolve()
     with context.database.read() as session:
-        found = find(session, part)
-        models = _models(session, home, found)
         shared = _shared(session, found)
         golden_keys = golden.keys_of(session, found.inspections)
-    for key in _blobs(found, shared):
-        context.blobs.delete(key)
-    for key in golden_keys:
+    for key in (*_blobs(found, shared), *golden_keys):
         context.blobs.delete(key)
     for exposure in found.exposures:
         if exposure.sha256 not in shared:
@@ -109,14 +146,6 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     erasure_files.forget_in_datasets(home, set(found.inspections), part)
     erasure_files.forget_samples(home, models)
     erasure_files.forget_files(home, part)
-    run.check()
-    with context.database.write() as session:
-        told = _erase_rows(context, session, run, found, models)
-        run.finish(session, told)
-        session.commit()
-    erasure_files.blot_out_in_logs(home / "logs", part)
-    _settle(context.database)
-    return told
 
 
 def in_label_studio(context: Context, run: JobRun) -> dict[str, Any]:
@@ -167,9 +196,11 @@ def tombstones(session: Session, *, limit: int = 100) -> list[AuditEntry]:
     return list(session.exec(wanted.limit(limit)))
 
 
-def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, models: list[str]) -> dict[str, Any]:
-    """Rows and trail; the caller commits."""
-    now, part = context.now(), str(run.arguments["part"])
+def _erase_rows(
+    context: Context, session: Session, run: JobRun, part: str, found: Found, models: list[str]
+) -> dict[str, Any]:
+    """Rows and trail of one part; the caller commits."""
+    now = context.now()
     subjects = {*found.inspections, *found.decisions, *found.recommendations, *(row.id for row in found.outcomes)}
     entries = audit.naming(session, part, subjects)
     redacted = [entry.n for entry in entries if audit.redact(session, entry)]
@@ -212,11 +243,10 @@ def _erase_rows(context: Context, session: Session, run: JobRun, found: Found, m
         "label_tasks": len(found.tasks),
         "models_that_saw_it": models,
         "entries_that_still_name_it": len(entries) - len(redacted),
-        "not_reached": "backups made before; erase again after restoring one",
+        "not_reached": NOT_REACHED,
     }
     body = told | {"reason": run.arguments["reason"], "redacted": redacted}
     audit.record(session, audit.ERASURE, new_id(), body, by=str(run.arguments["by"]), at=now)
-    session.execute(update(Job).where(col(Job.id) == run.id).values(arguments={}, key=None))
     for inspection_id in found.inspections:
         context.events.on_commit(session, "erasure", {"id": inspection_id})
     return told

@@ -25,6 +25,9 @@ DEFAULT_FILE = """\
 # For another product, copy this file to <product>.yaml beside it and send `product` with its pictures.
 product: default
 
+# Whose parts these are; all of a customer's parts can be erased at once.
+# customer: Smith & Sons
+
 # Millimetres per pixel, for sizes in mm; one number, or by station and view: {station-1: {top: 0.05}}
 # mm_per_px: 0.05
 
@@ -76,6 +79,8 @@ class Rules:
     gate: GateRules
     costs: Costs | None
     """None: nobody has said what a wrong verdict costs."""
+    customer: str
+    """Whose parts these are; empty where nobody said."""
     text: str
     """The file itself: what a verdict was judged by can be shown later."""
 
@@ -101,7 +106,16 @@ def parse_rules(content: object, text: str, *, where: str) -> Rules:
     told = content if isinstance(content, dict) else {}
     gate = parse_gate(told["gate"], where=f"{where}: gate") if told.get("gate") is not None else GateRules()
     costs = parse_costs(told["money"], where=f"{where}: money") if told.get("money") is not None else None
-    return Rules(policy, gate, costs, text)
+    return Rules(policy, gate, costs, parse_customer(told.get("customer"), where=where), text)
+
+
+def parse_customer(name: object, *, where: str) -> str:
+    """Whose parts a product's are; raises InvalidInput for anything but a name of up to 128 letters."""
+    if name is None:
+        return ""
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= 128:
+        raise InvalidInput(f"{where}: customer must be a name of 1 to 128 letters")
+    return name.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +160,7 @@ class Policies:
             if read.rules is None:
                 raise InvalidInput(f"the policy of product {name} makes no sense: {read.problem}; correct {name}.yaml")
             return read.rules
-        return Rules(Policy(product), GateRules(), None, "")
+        return Rules(Policy(product), GateRules(), None, "", "")
 
     def products(self) -> list[str]:
         """Products that have a file of their own, and the default."""
