@@ -18,6 +18,7 @@ from server.blobs.opening import blobs_of
 from server.cache import open_cache
 from server.context import Context
 from server.db import Database
+from server.decoding.pool import Decoders
 from server.events import EventBus
 from server.guard import Guard
 from server.open_inference.routes import router as open_inference
@@ -25,13 +26,20 @@ from server.policies import Policies
 from server.settings import Settings
 
 
-def create_app(settings: Settings, *, segmenter: Segmenter | None = None, demonstration: bool = False) -> FastAPI:
+def create_app(
+    settings: Settings,
+    *,
+    segmenter: Segmenter | None = None,
+    demonstration: bool = False,
+    decoders: Decoders | None = None,
+) -> FastAPI:
     """The whole server as one ASGI app; nothing runs and no table is made before its lifespan starts.
 
     Args:
         settings: every knob.
         demonstration: run the demonstration line beside it.
         segmenter: a model given once and for all, instead of the champion of the registry.
+        decoders: processes that unpack pictures, shared with other servers; left out: some of its own.
     """
     context = Context(
         settings=settings,
@@ -43,6 +51,7 @@ def create_app(settings: Settings, *, segmenter: Segmenter | None = None, demons
         cache=open_cache(settings),
         segmenter=segmenter,
         demonstration=demonstration,
+        decoders=decoders,
     )
 
     @asynccontextmanager

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from sqlmodel import Session
 
 from qc.errors import Unavailable
+from qc.frame import Pixels
 from qc.ports import BlobStore, Clock, Segmenter
 from qc.records import Decision, Exposure, Inspection
 from server.cache import Cache
@@ -21,6 +22,7 @@ from server.settings import Settings
 
 if TYPE_CHECKING:
     from server.camera_health import Cameras
+    from server.decoding.pool import Decoders
     from server.drift import Drift
     from server.features_service import FeatureService
     from server.inspecting import Inspector
@@ -49,6 +51,16 @@ AfterDecision = Callable[[Session, Inspection, list[Exposure], Decision], None]
 """Runs in the transaction that records a person's decision, before its commit."""
 
 
+class Decode(Protocol):
+    """Makes a picture's bytes pixels, as `qc.frame.decode` does; raises what it raises, and Unavailable."""
+
+    def __call__(self, data: bytes, *, name: str = "") -> Pixels: ...
+
+
+def _too_early(data: bytes, *, name: str = "") -> Pixels:
+    raise Unavailable("the server is still starting; try again in a few seconds")
+
+
 @dataclass
 class Context:
     """What one running server holds."""
@@ -62,8 +74,12 @@ class Context:
     cache: Cache
     """Zoom tiles and thumbnails: what can be made again."""
     metrics: Metrics = field(default_factory=Metrics)
+    decode: Decode = _too_early
+    """For whatever somebody sent: in a limited process (`server.decoding`), never in this one."""
     segmenter: Segmenter | None = None
     """A model given once and for all, instead of the champion of the registry."""
+    decoders: Decoders | None = None
+    """Processes that somebody else has started, instead of some of its own."""
     demonstration: bool = False
     """A demonstration line runs beside the server."""
     after_inspection: list[AfterInspection] = field(default_factory=list)

@@ -113,7 +113,7 @@ def _make(context: Context, segmenter: Segmenter, inspection_id: str) -> bool:
     if not exposures or any(exposure.original_key == GONE for exposure in exposures):
         return False
     try:
-        frames = frames_of(exposures, context.blobs)
+        frames = frames_of(exposures, context.blobs, context.decode)
     except QcError as error:  # erased or damaged: what was there before stays
         log.warning("features cannot be made anew", inspection=inspection_id, problem=error.message)
         return False

@@ -16,12 +16,12 @@ from typing import Any
 from sqlmodel import Session
 
 from qc.errors import Conflict, Unavailable
-from qc.frame import Frame, decode
+from qc.frame import Frame
 from qc.ports import BlobStore, Segmenter
 from qc.verdict import Verdict
 from segmentation.records import ModelVersion
 from server import alarms, audit, gate, golden, golden_needs, judging, registry
-from server.context import Context
+from server.context import Context, Decode
 from server.golden_records import GoldenLook, GoldenPart, GoldenSet
 from server.jobs.runner import JobRun
 from server.policies import Rules
@@ -90,7 +90,7 @@ def look_at_all(context: Context, run: JobRun, segmenter: Segmenter, *, why: str
         run.check()
         run.report(n / len(sets), f"{one.product}: {len(parts)} golden parts")
         rules = context.policies.rules(one.product)
-        seen = look(parts, segmenter, rules, context.blobs, before_each=lambda: _give_way(context, run))
+        seen = look(parts, segmenter, rules, context.blobs, context.decode, before_each=lambda: _give_way(context, run))
         with context.database.write() as session:
             kept = record(context, session, one, segmenter.model_id, rules, seen, why=why)
             if champion and not kept.passed:
@@ -105,6 +105,7 @@ def look(
     segmenter: Segmenter,
     rules: Rules,
     blobs: BlobStore,
+    decode: Decode,
     *,
     before_each: Callable[[], None] = lambda: None,
 ) -> list[Seen]:
@@ -112,12 +113,12 @@ def look(
     seen = []
     for part in parts:
         before_each()
-        judgement = judging.judge(frames_of(part, blobs), segmenter, rules.policy, station=part.station)
+        judgement = judging.judge(frames_of(part, blobs, decode), segmenter, rules.policy, station=part.station)
         seen.append(Seen(part.place, part.truth, str(judgement.verdict), judgement.score))
     return seen
 
 
-def frames_of(part: GoldenPart, blobs: BlobStore) -> list[Frame]:
+def frames_of(part: GoldenPart, blobs: BlobStore, decode: Decode) -> list[Frame]:
     """The pictures of a golden part, each compared with its hash."""
     frames = []
     for picture in part.pictures:

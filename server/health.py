@@ -8,7 +8,7 @@ from typing import Any
 from server.context import Context
 from server.settings import GIB
 
-NEEDED = ("database", "model", "inspector")
+NEEDED = ("database", "decoders", "model", "inspector")
 """Without one of these no part can be inspected."""
 
 

@@ -22,12 +22,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 from qc.errors import Conflict, InvalidInput, QcError, Unavailable
-from qc.frame import Frame, decode, picture_format
+from qc.frame import Frame, picture_format
 from qc.object_stores import StoreAway
 from qc.records import Exposure, Inspection, Progress
 from server import camera_health, judging
 from server.codes_config import codes_at
-from server.context import Context
+from server.context import Context, Decode
 from server.deadlines import Deadlines, Late
 from server.inspections import exposures_of
 from server.policies import check_product
@@ -127,7 +127,7 @@ class Inspector:
             return Taken(known, new=False)
         self._champion.serving()
         with self._place():
-            frames = _frames(order.pictures)
+            frames = _frames(order.pictures, self._context.decode)
             if codes is not None:
                 order = replace(order, part=codes.name_of(order.station, frames))
             inspection, exposures = self._store(order, product, frames)
@@ -314,7 +314,7 @@ class Inspector:
             in_time_ms()
             segmenter = self._champion.serving(inspection.product, inspection.station)
             rules = self._context.policies.rules(inspection.product)
-            frames = frames or judging.frames_of(exposures, self._context.blobs)
+            frames = frames or judging.frames_of(exposures, self._context.blobs, self._context.decode)
             looks = self._context.cameras.check(inspection, frames) if self._context.cameras else []
             if faults := [look for look in looks if look.fault]:
                 raise judging.CameraFault(camera_health.problem(faults))
@@ -438,7 +438,7 @@ def _check_order(order: Order, max_images: int) -> None:
             raise InvalidInput("a file name has at most 255 characters")
 
 
-def _frames(pictures: Sequence[Picture]) -> list[Frame]:
+def _frames(pictures: Sequence[Picture], decode: Decode) -> list[Frame]:
     frames = []
     for n, picture in enumerate(pictures):
         try:

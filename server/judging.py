@@ -18,13 +18,13 @@ from sqlmodel import Session
 
 from qc.defects import Defect
 from qc.errors import QcError, Unavailable
-from qc.frame import Frame, decode
+from qc.frame import Frame
 from qc.inspection import Findings, inspect
 from qc.ports import BlobStore, Segmenter
 from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Policy, Verdict, worst
 from server import audit, features, modes
-from server.context import Context
+from server.context import Context, Decode
 from server.features_records import Suggestion
 from server.inspections import exposures_of, get_inspection, in_short
 from server.modes import Mode
@@ -116,7 +116,7 @@ def judge(frames: list[Frame], segmenter: Segmenter, policy: Policy, *, station:
     )
 
 
-def frames_of(exposures: list[Exposure], blobs: BlobStore) -> list[Frame]:
+def frames_of(exposures: list[Exposure], blobs: BlobStore, decode: Decode) -> list[Frame]:
     """The stored pictures of an inspection, decoded anew."""
     return [Frame(decode(blobs.get(exposure.original_key)), exposure.view, exposure.sha256) for exposure in exposures]
 

@@ -20,7 +20,7 @@ from labeling.live import hints, outlined, proposals
 from labeling.records import LabelTask
 from labeling.studio import KEY
 from qc.errors import InvalidInput, NotFound
-from qc.frame import Pixels, decode, to_8bit
+from qc.frame import Pixels, to_8bit
 from qc.geometry import Box
 from qc.ports import Segmentation, Segmenter
 from qc.records import Exposure
@@ -134,9 +134,9 @@ def _picture(context: Context, task: Mapping[str, Any]) -> tuple[str, Pixels, Bo
         address = data.get("image")
         if not isinstance(address, str):
             raise InvalidInput("a task has no image")
-        pixels = decode(service(context).studio().fetch(address), name=address)
+        pixels = context.decode(service(context).studio().fetch(address), name=address)
         return f"studio {address}", pixels, Box(0, 0, pixels.shape[1], pixels.shape[0]), None
-    frame = to_8bit(decode(context.blobs.get(exposure.original_key)))  # depth is judged on the whole frame
+    frame = to_8bit(context.decode(context.blobs.get(exposure.original_key)))  # depth is judged on the whole frame
     crop = ours.crop
     wide = crop.grown(CONTEXT_PX, width=exposure.width, height=exposure.height)
     window: Pixels = np.ascontiguousarray(frame[wide.y : wide.bottom, wide.x : wide.right])

@@ -15,11 +15,9 @@ from sqlmodel import Session, col, select
 from labeling.registration import Refusal, register
 from qc.defects import CLOSE, Defect, logit
 from qc.errors import NotFound, QcError
-from qc.frame import decode
 from qc.geometry import Box
 from qc.part_places import Between, Lies, Look
 from qc.part_settings import PartSettings
-from qc.ports import BlobStore
 from qc.records import Decision, Exposure, Inspection, Progress
 from segmentation.records import ModelVersion
 from server.context import Context
@@ -173,7 +171,7 @@ class Registrations:
         self._looking = threading.Lock()
         """One at a time: the line's own work goes before, and two who ask for one part need its answer once."""
 
-    def of_part(self, looks: Sequence[Look], exposures: Sequence[Exposure], blobs: BlobStore) -> Between:
+    def of_part(self, looks: Sequence[Look], exposures: Sequence[Exposure], context: Context) -> Between:
         """A function that says how two looks of one part lie on each other; pictures are read when it must look."""
         pictures = {look.name: exposure for look, exposure in zip(looks, exposures, strict=True)}
         asked = 0
@@ -181,11 +179,11 @@ class Registrations:
         def between(one: Look, two: Look) -> Lies | None:
             nonlocal asked
             asked += 1
-            return self._find(pictures[one.name], pictures[two.name], blobs) if asked <= MOST_PAIRS else None
+            return self._find(pictures[one.name], pictures[two.name], context) if asked <= MOST_PAIRS else None
 
         return between
 
-    def _find(self, one: Exposure, two: Exposure, blobs: BlobStore) -> Lies | None:
+    def _find(self, one: Exposure, two: Exposure, context: Context) -> Lies | None:
         pair = one.sha256, two.sha256
         with self._lock:
             if pair in self._known:
@@ -197,11 +195,12 @@ class Registrations:
             with self._lock:
                 if pair in self._known:
                     return self._known[pair]
-            return self._lay(pair, one, two, blobs)
+            return self._lay(pair, one, two, context)
 
-    def _lay(self, pair: tuple[str, str], one: Exposure, two: Exposure, blobs: BlobStore) -> Lies | None:
+    def _lay(self, pair: tuple[str, str], one: Exposure, two: Exposure, context: Context) -> Lies | None:
         try:
-            answer = register(decode(blobs.get(one.original_key)), decode(blobs.get(two.original_key)))
+            pictures = [context.decode(context.blobs.get(each.original_key)) for each in (one, two)]
+            answer = register(*pictures)
         except QcError:  # a picture that cannot be read any more lies nowhere; the part is judged all the same
             return None
         found = None if isinstance(answer, Refusal) else Lies(answer.matrix, answer.spread_px)

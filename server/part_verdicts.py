@@ -152,7 +152,7 @@ def _judge(context: Context, session: Session, part: str) -> tuple[PartOut, Gath
         gathered = gather(session, part, threshold=model.threshold)
     said = judge_part(
         gathered.looks,
-        _registrations.of_part(gathered.looks, gathered.exposures, context.blobs),
+        _registrations.of_part(gathered.looks, gathered.exposures, context),
         context.policies.get(gathered.product),
         model.settings,
         threshold=model.threshold,

@@ -31,6 +31,18 @@ def start_blobs(context: Context) -> Part | None:
     return Mover(context.blobs, near_hours=context.settings.blobs_near_hours)
 
 
+def start_decoders(context: Context) -> Part:
+    """Unpacks pictures in processes that may do nothing else."""
+    from server.decoding.pool import Decoders, Lent
+
+    if context.decoders is not None:
+        context.decode = context.decoders.decode
+        return Lent(context.decoders)
+    decoders = Decoders(context.settings.unpackers)
+    context.decode = decoders.decode
+    return decoders
+
+
 def start_champion(context: Context) -> Part:
     """The model that serves."""
     from server.models_in_use import Champion, Fixed, find_assigned, find_champion, loader
@@ -165,6 +177,7 @@ def start_demonstration(context: Context) -> Part | None:
 
 
 PARTS: tuple[tuple[str, Start], ...] = (
+    ("decoders", start_decoders),  # before whoever has pictures
     ("blobs", start_blobs),
     ("oidc", start_oidc),
     ("model", start_champion),

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
 
     # inspecting
     inspection_workers: int = Field(default=1, ge=1, le=64, description="Parts inspected at the same time.")
+    decoders: int = Field(
+        default=0, ge=0, le=64, description="Processes that unpack pictures; 0: one for each core, at most 4."
+    )
     torch_threads: int = Field(
         default=0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores."
     )
@@ -227,6 +230,11 @@ class Settings(BaseSettings):
     def threads(self) -> int:
         """Processor threads of one inspection."""
         return self.torch_threads or max(1, (os.cpu_count() or 2) // 2)
+
+    @property
+    def unpackers(self) -> int:
+        """Processes that unpack pictures."""
+        return self.decoders or min(os.cpu_count() or 2, 4)
 
     def decide_by_of(self, station: str) -> float | None:
         """Seconds within which a station must have its verdict; None: no limit."""

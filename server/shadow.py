@@ -151,7 +151,7 @@ class Shadow:
         if inspection.model == challenger.model_id:
             return  # it was promoted meanwhile
         judgement = judging.judge(
-            judging.frames_of(exposures, context.blobs),
+            judging.frames_of(exposures, context.blobs, context.decode),
             challenger,
             context.policies.get(inspection.product),
             station=inspection.station,

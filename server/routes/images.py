@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from qc.errors import NotFound
-from qc.frame import Pixels, decode
+from qc.frame import Pixels
 from qc.ports import BlobStore
 from qc.records import Exposure
 from server import judging, pictures, thumbnails
-from server.context import ContextDep
+from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.inspections import get_exposure, get_inspection
 from server.retention import GONE
@@ -25,8 +25,8 @@ FOREVER = "private, max-age=31536000, immutable"
 MEDIA = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "TIFF": "image/tiff"}
 
 
-def _decoder(exposure: Exposure, blobs: BlobStore) -> Callable[[], Pixels]:
-    return lambda: decode(_bytes(exposure, blobs))
+def _decoder(exposure: Exposure, context: Context) -> Callable[[], Pixels]:
+    return lambda: context.decode(_bytes(exposure, context.blobs))
 
 
 def _bytes(exposure: Exposure, blobs: BlobStore) -> bytes:
@@ -61,7 +61,7 @@ def overlay(
 
     def make() -> bytes:
         instances = judging.read_instances(exposure, context.blobs)
-        pixels = _decoder(exposure, context.blobs)()
+        pixels = _decoder(exposure, context)()
         return pictures.png(pictures.overlay(pixels, exposure.defects, instances, fill=fill))
 
     return _answer(request, "image/png", f"{inspection_id}-{n}-overlay-{fill}-{progress}", make)
@@ -93,7 +93,7 @@ def thumbnail(
     exposure = get_exposure(session, inspection_id, n)
 
     def make() -> bytes:
-        return thumbnails.thumbnail(context.cache, exposure.sha256, size, _decoder(exposure, context.blobs))
+        return thumbnails.thumbnail(context.cache, exposure.sha256, size, _decoder(exposure, context))
 
     return _answer(request, "image/jpeg", f"{exposure.sha256}-{size}", make)
 
@@ -114,7 +114,7 @@ def tile(
 
     def make() -> bytes:
         size = (exposure.width, exposure.height)
-        decoder = _decoder(exposure, context.blobs)
+        decoder = _decoder(exposure, context)
         return pictures.tile(context.cache, exposure.sha256, size, level, column, row, decode=decoder)
 
     return _answer(request, "image/jpeg", f"{exposure.sha256}-{level}-{column}-{row}", make)

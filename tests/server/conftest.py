@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from server import auth
 from server.access import Role
 from server.app import create_app
 from server.context import Context
+from server.decoding.pool import Decoders
 from server.settings import Settings
 
 
@@ -79,10 +81,16 @@ class Line:
         return self.post("/inspections", Role.MACHINE, files=files, data={"part": part, "station": station, **fields})
 
 
+@cache
+def shared_decoders() -> Decoders:
+    """Two processes that unpack the pictures of every server here; they end with this process."""
+    return Decoders(2)
+
+
 def start(home: Path, segmenter: object | None = None, **settings: object) -> Iterator[Line]:
     """A server on a data folder, until the generator is closed."""
     chosen = Settings(home=home, label_studio=False, inbox_settle_s=0.2, inbox_patience_s=0.6, **settings)
-    app = create_app(chosen, segmenter=segmenter or DarkSpots())
+    app = create_app(chosen, segmenter=segmenter or DarkSpots(), decoders=shared_decoders())
     with TestClient(app) as client:
         context: Context = app.state.context
         keys = {}

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 import server.blobs.local as local_blobs
+from qc.frame import decode
 from server import camera_health, deadlines, inspecting, models_in_use, parts, schema
 from server.blobs.local import LocalBlobs
 from server.cache import open_cache
@@ -170,6 +171,7 @@ class Server:
             policies=Policies(settings.folder("products"), default=settings.default_product),
             cache=open_cache(settings),
             segmenter=Model(world),
+            decode=decode,  # at once, in this process: another one has real time
         )
         while True:  # whoever starts servers starts them again when they fail
             try:
