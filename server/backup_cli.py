@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
 from functools import partial
 from pathlib import Path
+
+from qc.errors import Conflict, InvalidInput
+from qc.records import new_id
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -13,11 +18,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "backup", help="copy everything that cannot be made again; the server may run", description=run_backup.__doc__
     )
     backup.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    backup.add_argument(
+        "--keys",
+        type=Path,
+        metavar="FOLDER",
+        help="encrypt it with a key of its own, kept here (not on the backup's disk); after an erasure the keys of "
+        "earlier backups are destroyed",
+    )
     backup.set_defaults(run=run_backup)
     restore = commands.add_parser(
         "restore", help="put a backup back as QC_HOME, which must be empty", description=run_restore.__doc__
     )
     restore.add_argument("backup", type=Path, metavar="BACKUP")
+    restore.add_argument("--keys", type=Path, metavar="FOLDER", help="where the key of an encrypted backup lies")
     restore.set_defaults(run=run_restore)
 
 
@@ -26,12 +39,28 @@ def run_backup(arguments: argparse.Namespace) -> int:
     from server.backup import backup
     from server.blobs.opening import keys_elsewhere
     from server.clock import now
+    from server.encrypted_backup import encrypt
     from server.settings import read_settings
 
-    settings = read_settings()
-    elsewhere = partial(keys_elsewhere, settings)
-    made = backup(settings.home.resolve(), settings.db_url, arguments.out, now=now(), say=_say, elsewhere=elsewhere)
+    settings, began = read_settings(), now()
+    home, out, keys = settings.home.resolve(), arguments.out, arguments.keys
+    if keys is not None and keys.resolve().is_relative_to(home):
+        raise InvalidInput(f"{keys} is part of the installation, and would be copied; keep keys on another disk")
+    if out.exists():
+        raise Conflict(f"{out} exists already; name a new folder")
+    plain = out if keys is None else home / f".backup.{new_id()}"  # not where it would have to be erased again
+    gone: list[str] = []
+    try:
+        elsewhere = partial(keys_elsewhere, settings)
+        made = backup(home, settings.db_url, plain, now=began, say=_say, elsewhere=elsewhere)
+        if keys is not None:
+            gone = encrypt(plain, out, keys, made_at=began, say=_say)
+    finally:
+        if keys is not None:
+            shutil.rmtree(plain, ignore_errors=True)
     print(f"{made.files} files, {made.megabytes:.1f} MB: {made.inspections} inspections in {arguments.out}")
+    if gone:
+        print(f"keys of {len(gone)} earlier backups were destroyed, as something was erased since: {', '.join(gone)}")
     print(f"the audit trail has {made.entries} entries; the last one's seal is {made.seal or '-'}")
     if settings.blobs:
         print(f"pictures that lie in {settings.blobs} only were looked for there, and are not in the backup")
@@ -44,10 +73,22 @@ def run_restore(arguments: argparse.Namespace) -> int:
     from server.backup import restore
     from server.blobs.opening import keys_elsewhere
     from server.db import Database
+    from server.encrypted_backup import decrypt, is_encrypted
     from server.settings import read_settings
 
     settings = read_settings()
-    made = restore(arguments.backup, settings.home.resolve(), say=_say, elsewhere=partial(keys_elsewhere, settings))
+    home, source = settings.home.resolve(), arguments.backup
+    elsewhere = partial(keys_elsewhere, settings)
+    if is_encrypted(source):
+        if arguments.keys is None:
+            raise InvalidInput(f"{source} is encrypted; say with --keys where its key lies")
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}.") as scratch:
+            _say("decrypting")
+            decrypt(source, Path(scratch) / "plain", arguments.keys)
+            made = restore(Path(scratch) / "plain", home, say=_say, elsewhere=elsewhere)
+    else:
+        made = restore(source, home, say=_say, elsewhere=elsewhere)
     database = Database(settings.db_url)
     try:
         schema.upgrade(database)

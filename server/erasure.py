@@ -39,7 +39,10 @@ from server.watch_records import Alarm, CameraLook, ShadowVerdict
 
 KIND = "erase"
 STUDIO = "erase_in_label_studio"
-NOT_REACHED = "backups made before; erase again after restoring one"
+NOT_REACHED = (
+    "backups made before; of encrypted ones (qc backup --keys) the next backup destroys the keys, after restoring "
+    "another one erase again"
+)
 
 
 @dataclass(frozen=True, slots=True)
