@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.estimate import Data, Estimate, usable
+from process_opt.estimate import Data, Estimate, settings_at, usable
 
 Floats = NDArray[np.float64]
 
@@ -35,8 +35,7 @@ def batch_shifts(estimate: Estimate, data: Data, names: tuple[str, ...]) -> tupl
         x0 = path.start
         for k, motion in enumerate(estimate.motions):
             use = usable(estimate, part, k) * known
-            levers = list(estimate.layout.levers[k])
-            v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
+            v = settings_at(estimate, part, k)
             r = (path.mean[k] - motion.move(v, x0)) * use
             np.add.at(total[:, k], part.batch[known], r[:, known].T)
             np.add.at(count[:, k], part.batch[known], use[known])

@@ -28,6 +28,8 @@ class Belief:
     """`M`: what was read, standardised; NaN where nothing was."""
     often: Mapping[int, int] = field(default_factory=dict)
     """Places of readings that were taken more than once, and how often."""
+    settings: Floats = field(default_factory=lambda: np.zeros(0))
+    """`S`: settings of the steps before `at`, standardised, nominal where not recorded and later."""
 
 
 def standardised(model: ProcessModel, observed: dict[str, float]) -> tuple[Floats, Floats]:
@@ -52,13 +54,11 @@ def believe(model: ProcessModel, observed: dict[str, float], at: int, times: Map
     eye, every = np.eye(model.layout.d), np.ones(size, dtype=bool)
     bounds = model.layout.bounds(y)
     for k in range(at):
-        levers = list(model.layout.levers[k])
-        step = model.process.steps[k]
-        raw = v[levers]
-        if step.optional and not _was_run(raw, y, model.layout.reads[k]):
+        motion, step = model.motions[k], model.process.steps[k]
+        if step.optional and not _was_run(v[list(model.layout.levers[k])], y, model.layout.reads[k]):
             continue
+        raw = v[motion.acting(model.layout.levers[k])]
         known = np.isfinite(raw)
-        motion = model.motions[k]
         clean = np.where(known, raw, 0.0)[:, None]
         a, b = motion.map(clean, model.draws[k], at=m)
         noise = motion.noise[:, :, None]
@@ -72,7 +72,8 @@ def believe(model: ProcessModel, observed: dict[str, float], at: int, times: Map
                     look_between(m, p, c, *bounds[place], gauge, every)
                 else:
                     look(m, p, eye[c], y[place] - m[c], gauge, every)
-    return Belief(at, m, p, y, often)
+    past = np.isfinite(v) & (model.tables.step_of < at)
+    return Belief(at, m, p, y, often, np.where(past, v, 0.0))
 
 
 def _was_run(settings: Floats, y: Floats, reads: tuple[tuple[int, int], ...]) -> bool:

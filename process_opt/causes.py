@@ -44,6 +44,7 @@ def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dic
     half = np.where(np.isfinite(upper - lower), (upper - lower) / 2, 1.0)
     response: Floats = np.zeros((len(deciding), layout.d))
     shares = np.zeros((at, len(deciding)))
+    step_of = model.tables.step_of
     final = np.array([process.measurements[n][0] for n in process.conformance])
     for k in range(len(process.steps) - 1, -1, -1):
         for r, place in enumerate(deciding):
@@ -51,12 +52,20 @@ def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dic
                 response[r, layout.coordinate[place]] = 1.0
         if skipped[k] is not None:
             continue
-        here = v[list(layout.levers[k])]
+        motion = model.motions[k]
+        here = v[motion.acting(layout.levers[k])]
+        here = np.where(np.isfinite(here), here, 0.0)
         before = None if k >= at else path.start if k == 0 else path.mean[k - 1]
-        a, _ = model.motions[k].map(np.where(np.isfinite(here), here, 0.0)[:, None], at=before)
+        a, _ = motion.map(here[:, None], at=before)
+        still: Floats = np.zeros((here.size, 1))
+        for j, place in enumerate(motion.late, here.size - len(motion.late)):
+            origin = step_of[place]
+            if origin < at:  # what comes to light here is that step's doing
+                still[j] = here[j]
+                shares[origin] += response @ motion.weights[:, motion.terms.index(((j,), -1))] * here[j] / half
         if before is not None:
-            extra = path.mean[k] - model.motions[k].move(np.zeros((here.size, 1)), before)
-            shares[k] = response @ extra[:, 0] / half
+            extra = path.mean[k] - motion.move(still, before)
+            shares[k] += response @ extra[:, 0] / half
         response = response @ a[:, :, 0]
     total = shares.sum(axis=0) + response @ (path.start[:, 0] - model.start[0]) / half
     length = float(total @ total)

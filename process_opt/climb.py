@@ -24,7 +24,7 @@ from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotri
 
 from process_opt import habits as people
-from process_opt.estimate import Data, Estimate, em, features, usable
+from process_opt.estimate import Data, Estimate, em, features, settings_at, usable
 from process_opt.state_space import Motion, Seen
 
 Floats = NDArray[np.float64]
@@ -212,8 +212,7 @@ def _scores(estimate: Estimate, data: Data, complete: _Complete | None) -> tuple
         told += information
         use = usable(estimate, data, k)
         x1 = path.mean[k]
-        levers = list(estimate.layout.levers[k])
-        v = np.where(np.isfinite(data.v[levers]), data.v[levers], 0.0)
+        v = settings_at(estimate, data, k)
         phi, by_state = features(motion, v, x0)
         precision = np.linalg.inv(motion.noise)
         r = (x1 - motion.move(v, x0)) * use

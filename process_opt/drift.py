@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.estimate import Data, Estimate, usable
+from process_opt.estimate import Data, Estimate, settings_at, usable
 
 Floats = NDArray[np.float64]
 
@@ -114,8 +114,7 @@ def _means(estimate: Estimate, data: Data, block: NDArray[np.int64], levels: Flo
         x0 = path.start
         for k, motion in enumerate(estimate.motions):
             use = usable(estimate, part, k)
-            levers = list(estimate.layout.levers[k])
-            v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
+            v = settings_at(estimate, part, k)
             r = (path.mean[k] - motion.move(v, x0) - levels[mine, k].T) * use
             np.add.at(total[:, k], mine, r.T)
             np.add.at(count[:, k], mine, use)

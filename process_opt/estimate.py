@@ -201,6 +201,18 @@ class Estimate:
             penalty.append(np.hstack([pen, np.full((self.layout.d, more), 1 / 0.1**2)]))
         return replace(self, motions=tuple(motions), penalty=tuple(penalty))
 
+    def with_late(self, extra: list[tuple[int, ...]], data: Data) -> Estimate:
+        """The same with settings of earlier steps that may act at each step too, not yet doing anything."""
+        terms: list[tuple[Term, ...]] = []
+        motions = []
+        for motion, places in zip(self.motions, extra, strict=True):
+            terms.append(tuple(((len(motion.unknown) + j,), -1) for j in range(len(places))))
+            spread = np.array([np.nanvar(data.v[place]) for place in places])
+            motions.append(
+                replace(motion, late=(*motion.late, *places), unknown=np.concatenate([motion.unknown, spread]))
+            )
+        return replace(self, motions=tuple(motions)).with_terms(terms)
+
     def path(self, data: Data, offsets: Floats | None = None) -> Path:
         """The parts' smoothed ways."""
         return smooth(
@@ -309,12 +321,18 @@ def features(motion: Motion, v: Floats, x: Floats) -> tuple[Floats, Floats]:
     return phi, by_state
 
 
+def settings_at(estimate: Estimate, data: Data, k: int) -> Floats:
+    """`p x N`: the settings that act at step `k`, nominal where not recorded."""
+    v = data.v[estimate.motions[k].acting(estimate.layout.levers[k])]
+    return np.where(np.isfinite(v), v, 0.0)
+
+
 def usable(estimate: Estimate, data: Data, k: int) -> Floats:
     """`N`: 1 where step `k` was run on the part and its settings are known."""
     use: Bools = data.last >= k
     if (skipped := data.skipped[k]) is not None:
         use = use & ~skipped
-    for j in estimate.layout.levers[k]:
+    for j in estimate.motions[k].acting(estimate.layout.levers[k]):
         use = use & np.isfinite(data.v[j])
     return use.astype(float)
 
@@ -337,7 +355,7 @@ def _one_pass(estimate: Estimate, data: Data) -> Estimate:
             use = usable(estimate, part, k)
             x1, p1 = path.mean[k], path.cov[k]
             levers = list(estimate.layout.levers[k])
-            v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
+            v = settings_at(estimate, part, k)
             _add_step(sums[k], estimate.motions[k], use, v, x0, p0, x1, p1, path.cross[k])
             for place in levers:
                 if place in habit_sums:

@@ -29,6 +29,7 @@ from process_opt.model import ProcessModel, build_model
 from process_opt.nonlinear import wanted_terms
 from process_opt.process import Process
 from process_opt.refute import refute
+from process_opt.skips import late_effects
 from qc.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -41,6 +42,9 @@ EM_ROWS = 2500
 FEWEST, MOST_ROWS, OPERATIONS = 9_000, 60_000, 4e10
 """Rows of the last passes: each costs weights squared, and beyond these the errors of the model's form are the larger
 ones. Within them a fit of 50 steps takes well under a minute on one core."""
+
+SKIPS = 6
+"""Times at most that effects which skip steps are looked for, each time given those found before."""
 
 HARDLY = 0.01
 """Share of missing readings that is not worth asking about."""
@@ -67,7 +71,7 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     held = rng.random(history.size) < min(0.1, 1000 / history.size)
     train = data.rows(np.flatnonzero(~held))
     estimate, covariance, train = learn_effects(
-        lambda few: start_estimate(process, layout, few), train, rng, seed=seed, say=say
+        lambda few: start_estimate(process, layout, few), train, rng, seed=seed, say=say, skips=True
     )
     say("uncertainty", 0.8)
     means = estimate.flat()
@@ -98,12 +102,19 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
 
 
 def learn_effects(
-    start: Callable[[Data], Estimate], train: Data, rng: np.random.Generator, *, seed: int, say: Progress
+    start: Callable[[Data], Estimate],
+    train: Data,
+    rng: np.random.Generator,
+    *,
+    seed: int,
+    say: Progress,
+    skips: bool = False,
 ) -> tuple[Estimate, Floats, Data]:
     """From where EM begins to the top of the likelihood.
 
     Args:
         start: the first estimate, from the rows of the first passes.
+        skips: look for settings that come to light only steps later (`skips.py`).
 
     Returns:
         The estimate, the covariance of its parameters (weights first, as `climb` gives it), and the rows it used last.
@@ -117,6 +128,11 @@ def learn_effects(
     if train.size > MOST_ROWS:  # from here on the errors of the model's form are the larger ones
         train = train.rows(_preferring_dither(train, MOST_ROWS, rng))
     say("bent and joint effects", 0.4)
+    for _ in range(SKIPS if skips else 0):
+        late = late_effects(estimate, train)
+        if not any(late):
+            break
+        estimate, covariance = climb(estimate.with_late(late, train), few, rounds=2)
     extra = wanted_terms(estimate, train)
     if any(extra):
         estimate, covariance = climb(estimate.with_terms(extra), few, rounds=2)

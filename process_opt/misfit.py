@@ -267,7 +267,7 @@ def _of_chances(estimate: Estimate, looks: list[tuple[int, int]]) -> Floats:
     coordinate, by impulse responses at nominal settings: what the fit does not know of its chances, no check on the
     parts that it has fitted can show."""
     motions, layout = estimate.motions, estimate.layout
-    maps = [m.map(np.zeros((len(places), 1)))[0][:, :, 0] for m, places in zip(motions, layout.levers, strict=True)]
+    maps = [m.map(np.zeros((len(m.unknown), 1)))[0][:, :, 0] for m in motions]
     step_of = [k for k, _ in estimate.process.measurements.values()]
     out = np.zeros((len(motions), layout.d, len(looks)))
     for r, (mark, place) in enumerate(looks):

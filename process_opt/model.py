@@ -234,6 +234,8 @@ class ProcessModel:
             raise
 
     def _words(self) -> dict[str, Any]:
+        names = list(self.process.settings)
+        late = [[names[place] for place in m.late] for m in self.motions]
         return {
             "process": dict(self.process.source),
             "coordinates": list(self.layout.coordinates),
@@ -242,6 +244,7 @@ class ProcessModel:
             "check": dict(self.check),
             "learnt": dict(self.learnt),
             "about": dict(self.about),
+            **({"late": late} if any(late) else {}),
         }
 
     def _arrays(self) -> dict[str, Floats]:
@@ -305,11 +308,15 @@ def load_model(folder: Path) -> ProcessModel:
         process = parse_process(words["process"], where=f"{folder.name}/model.json")
         terms = [tuple((tuple(levers), int(c)) for levers, c in step) for step in words["terms"]]
         layout = _layout(process, words["coordinates"], a)
-        physics = layout.laws(process)
+        physics, settings = layout.laws(process), list(process.settings)
+        late = words.get("late", [[]] * len(terms))
         motions = tuple(
-            Motion(terms[k], a[f"weights_{k}"], a[f"noise_{k}"], a[f"unknown_{k}"], physics[k])
+            Motion(
+                terms[k], a[f"weights_{k}"], a[f"noise_{k}"], a[f"unknown_{k}"], physics[k],
+                tuple(settings.index(name) for name in late[k]),
+            )
             for k in range(len(terms))
-        )
+        )  # fmt: skip
         model = ProcessModel(
             process=process,
             layout=layout,

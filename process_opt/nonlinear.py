@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.estimate import Data, Estimate, features, usable
+from process_opt.estimate import Data, Estimate, features, settings_at, usable
 from process_opt.state_space import Term
 
 Floats = NDArray[np.float64]
@@ -40,7 +40,7 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
         for k, motion in enumerate(estimate.motions):
             levers = list(estimate.layout.levers[k])
             use = usable(estimate, part, k) * (part.pressed[levers] == 0).all(axis=0)
-            v = np.where(np.isfinite(part.v[levers]), part.v[levers], 0.0)
+            v = settings_at(estimate, part, k)
             phi, _ = features(motion, v, x0)
             r = (path.mean[k] - motion.move(v, x0)) * use
             more = _values(candidates[k], v, x0)

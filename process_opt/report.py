@@ -15,28 +15,32 @@ Floats = NDArray[np.float64]
 
 
 def account(model: ProcessModel) -> dict[str, Any]:
-    """The report as JSON; effects in units of the reading for the setting's whole way from nominal to its limit."""
+    """The report as JSON; effects in units of the reading for the setting's whole way from nominal to its limit.
+
+    A step's `late` are what settings of earlier steps do there; its `effects` are its own settings'.
+    """
     d = model.layout.d
     steps = []
     names = list(model.process.settings)
     for k, step in enumerate(model.process.steps):
-        effects = []
+        effects: list[dict[str, Any]] = []
+        late: list[dict[str, Any]] = []
         motion, draws = model.motions[k], model.draws[k]
         known = None
         if motion.law is not None:
             still = np.zeros((d, 1)), np.zeros((motion.law.p, 1))
             known = motion.local(*still, draws, settings=True).by_setting
-        for j, place in enumerate(model.layout.levers[k]):
-            column = 1 + d + j
-            w = draws[:, column]
-            if motion.law is not None and known is not None:
+        own = len(model.layout.levers[k])
+        for j, place in enumerate(motion.acting(model.layout.levers[k])):
+            w = draws[:, motion.terms.index(((j,), -1))]
+            if motion.law is not None and known is not None and j < own:
                 w = w.copy()
                 w[motion.law.rows] += known[:, j]
             strongest = int(np.argmax(np.abs(w.mean(axis=1))))
             setting = model.process.settings[names[place]][1]
             reach = (setting.high - setting.nominal) / model.layout.stretch[place] * model.layout.scale[strongest]
             low, middle, high = _in_units(model, strongest, np.quantile(w[strongest] * reach, [0.05, 0.5, 0.95]))
-            effects.append(
+            (effects if j < own else late).append(
                 {
                     "setting": names[place],
                     "acts_on": model.layout.coordinates[strongest],
@@ -51,6 +55,7 @@ def account(model: ProcessModel) -> dict[str, Any]:
             {
                 "step": step.name,
                 "effects": effects,
+                "late": late,
                 "formula": _formula(model, k),
                 "chance_sd": {c: round(float(s), 6) for c, s in zip(model.layout.coordinates, chance, strict=True)},
             }
@@ -190,10 +195,10 @@ def as_html(report: dict[str, Any]) -> str:
     esc = html.escape
     rows = []
     for step in report["steps"]:
-        for e in step["effects"]:
+        for e in step["effects"] + step["late"]:
             low, high = e["interval90"]
             known = "" if e["identified"] else " (not identified)"
-            bent = "bent" if e["bent"] else "straight"
+            bent = "comes late" if e in step["late"] else "bent" if e["bent"] else "straight"
             rows.append(
                 f"<tr><td>{esc(step['step'])}</td><td>{esc(e['setting'])}{known}</td><td>{esc(e['acts_on'])}</td>"
                 f"<td>{e['to_high']:g}</td><td>{low:g} to {high:g}</td><td>{bent}</td></tr>"
@@ -223,7 +228,8 @@ def as_html(report: dict[str, Any]) -> str:
         f"<h2>Steps that drift, against their average over the history</h2><ul>{drift}</ul>"
         f"<h2>Notes</h2><ul>{notes}</ul>"
         f"{_refutation(report)}"
-        "<h2>What each setting does</h2><p>Moved from nominal to its upper limit, with 90 % intervals.</p>"
+        "<h2>What each setting does</h2><p>Moved from nominal to its upper limit, with 90 % intervals. What comes late "
+        "skips steps: it is due to a setting of an earlier step, by something that nobody measures.</p>"
         "<table><tr><th>step</th><th>setting</th><th>acts on</th><th>effect</th><th>90 %</th><th></th></tr>"
         f"{''.join(rows)}</table>{_formulas(report)}</html>"
     )

@@ -51,11 +51,18 @@ class Motion:
     """`p`: variance of each setting, for parts on which it was not recorded."""
     law: Law | None = None
     """The step's formula; `weights` then hold what it leaves over, and its unknown constants."""
+    late: tuple[int, ...] = ()
+    """Places of settings of earlier steps that come to light here (`skips.py`); to terms they are further settings of
+    this step, after its own, and `p` counts them."""
 
     @cached_property
     def joint(self) -> bool:
         """Does what happens to the state differ from part to part?"""
         return self.law is not None or any(levers and c >= 0 for levers, c in self.terms)
+
+    def acting(self, levers: tuple[int, ...]) -> list[int]:
+        """Places of all `p` settings that act here: the step's own (`Layout.levers`), then those that come late."""
+        return [*levers, *self.late]
 
     @cached_property
     def columns(self) -> list[int]:
@@ -132,7 +139,8 @@ class Motion:
         if self.law is not None:
             slopes = self.local(x, v, settings=True).by_setting
             for j, w in acts.items():
-                w[self.law.rows] += slopes[:, j]
+                if j < slopes.shape[1]:
+                    w[self.law.rows] += slopes[:, j]
         for j, w in acts.items():
             out += w[:, None] * w[None, :] * np.where(known[j], 0.0, self.unknown[j])
         return out
@@ -379,9 +387,8 @@ def smooth(
     maps: list[Floats] = []
     total = np.zeros(n)
     for k, motion in enumerate(motions):
-        places = list(levers[k])
-        raw = v[places] if places else np.zeros((0, n))
-        for j, place in enumerate(places):
+        raw = v[motion.acting(levers[k])]
+        for j, place in enumerate(levers[k]):
             if (habit := habits.get(place)) is None:
                 continue
             use = people & np.isfinite(raw[j])

@@ -60,7 +60,7 @@ class Tables:
     joint: Terms
     """Terms in settings and a coordinate."""
     slopes: Terms
-    """Derivatives of both with respect to each setting; ordered by setting, so by step too."""
+    """Derivatives of both with respect to each setting; ordered by setting, so by the step that it belongs to."""
     root: Floats
     """`T x d x d`: square root of each step's chance."""
     optional: NDArray[np.bool_]
@@ -84,7 +84,7 @@ def tables(model: ProcessModel) -> Tables:
     joint: list[tuple[int, Floats, list[int], int, int]] = []
     slopes: list[tuple[int, Floats, list[int], int, int]] = []
     for k, motion in enumerate(model.motions):
-        mine = model.layout.levers[k]
+        mine = motion.acting(model.layout.levers[k])
         for f, (levers, c) in enumerate(motion.terms):
             if not levers:
                 continue

@@ -43,7 +43,7 @@ class Look:
     steps: tuple[int, ...]
     """Places of the steps after the last look, up to and with this one; optional ones are left out."""
     levers: tuple[int, ...]
-    """Places of the settings that may be moved there."""
+    """Places of the settings that may be moved there, or were before and come to light there."""
     nodes: tuple[str, ...]
     """`d`: name of each characteristic's node here."""
     read: tuple[tuple[int, int], ...]
@@ -115,8 +115,9 @@ class Segment:
         if not self.first:
             by_x[:, :d] = np.eye(d)[:, :n, None]
         for k, motion, ways in zip(self.look.steps, self.motions, self.ways, strict=True):
-            mine = [(j, self.place[p]) for j, p in enumerate(self.model.layout.levers[k]) if p in self.place]
-            v = np.zeros((len(self.model.layout.levers[k]), m))
+            acting = motion.acting(self.model.layout.levers[k])
+            mine = [(j, self.place[p]) for j, p in enumerate(acting) if p in self.place]
+            v = np.zeros((len(acting), m))
             for j, column in mine:
                 v[j] = z[:, column]
             phi, phi_by_x = features(motion, v, x)
@@ -251,7 +252,7 @@ def _looks(model: ProcessModel, free: list[bool]) -> tuple[Look, ...]:
         if step.optional:
             continue
         steps.append(k)
-        levers += [i for i in layout.levers[k] if free[i]]
+        levers += [i for i in model.motions[k].acting(layout.levers[k]) if free[i] and i not in levers]
         if not layout.reads[k] or not (levers or out):
             continue
         names = [f"{step.name}~{c}" for c in layout.coordinates]
