@@ -54,6 +54,17 @@ def new_id() -> str:
     return str(uuid.UUID(int=high << 80 | 0x7 << 76 | middle << 64 | 0x2 << 62 | low))
 
 
+def made_at(id: str) -> datetime | None:
+    """When an identifier of version 7 was made, to the millisecond; None for any other text."""
+    try:
+        number = uuid.UUID(id)
+    except ValueError:
+        return None
+    if number.version != 7 or str(number) != id:
+        return None
+    return datetime.fromtimestamp((number.int >> 80) / 1000, UTC)
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment in UTC, with its zone on the way in and on the way out, on every database."""
 

@@ -28,8 +28,8 @@ from qc.records import new_id
 MANIFEST, DATABASE, FILES = "manifest.json", "qc.sqlite3", "files"
 FORMAT = 1
 
-LEFT_OUT = frozenset({"cache", "logs", "ready", "inbox", "rejected", "server.lock", "qc.sqlite3"})
-"""Names directly under QC_HOME that can be made again, or were never accepted."""
+LEFT_OUT = frozenset({"backups", "cache", "logs", "ready", "inbox", "rejected", "server.lock", "qc.sqlite3"})
+"""Names directly under QC_HOME that can be made again, or were never accepted, and earlier backups."""
 
 SQLITE = b"SQLite format 3\x00"
 """How a SQLite file begins; such files (Label Studio's, a study's) are copied as of one moment, too."""

@@ -23,6 +23,7 @@ from labeling.tasks import open_task
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
 from server import (
+    backup_job,
     checkpoint,
     erasure,
     features_job,
@@ -135,6 +136,7 @@ def kinds(context: Context) -> dict[str, Kind]:
         erasure.KIND: Kind(partial(erasure.job, context), lane="erasure"),
         erasure.STUDIO: Kind(partial(erasure.in_label_studio, context), lane="labels"),
         checkpoint.KIND: Kind(partial(checkpoint.job, context)),
+        backup_job.KIND: Kind(partial(backup_job.job, context), lane="backup"),
         mirror_job.KIND: Kind(partial(mirror_job.job, context), lane="mirror"),
         gate_jobs.KIND: Kind(partial(gate_jobs.job, context), lane="gate"),
         golden_needs.KIND: Kind(partial(golden_look.job, context), lane="gate"),

@@ -114,6 +114,12 @@ class DecisionIn(BaseModel):
 
     verdict: Literal["ok", "ng"]
     reason: str = Field(default="", max_length=500)
+    id: str | None = Field(
+        default=None,
+        max_length=36,
+        description="Whoever may have to send it twice, as its connection broke, makes a UUID of version 7 when it is "
+        "said: it is then recorded once, and where it was said before another word, that one stands.",
+    )
 
 
 Json = dict[str, Any]

@@ -1,13 +1,15 @@
-"""Every knob of an installation, described once, with units. Set by environment variables `QC_…` or a `.env` file."""
+"""Every knob of an installation, described once, with units. Set by variables `QC_…`, or on the settings page."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from qc.errors import InvalidInput
 
@@ -15,6 +17,35 @@ GIB = 1 << 30
 
 ROOT = Path(__file__).resolve().parent.parent
 """The clone, or wherever the packages are installed."""
+
+KEPT_FILE = "settings.json"
+"""Under QC_HOME: what was set on the settings page (`server.settings_form`)."""
+
+
+def kept_settings(home: Path) -> dict[str, Any]:
+    """What was set on the settings page; raises InvalidInput where somebody spoilt the file."""
+    file = home.resolve() / KEPT_FILE
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}; correct it or remove it") from error
+    if not isinstance(found, dict):
+        raise InvalidInput(f'{file} must hold an object such as {{"keep_ok_days": 30}}; correct it or remove it')
+    return found
+
+
+class _Kept(PydanticBaseSettingsSource):
+    """`QC_HOME/settings.json`, after arguments and environment, which say where QC_HOME is."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Not asked: all of it is given at once."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """What is kept."""
+        return kept_settings(Path(self.current_state.get("home", "var")))
 
 
 class Settings(BaseSettings):
@@ -225,6 +256,22 @@ class Settings(BaseSettings):
     )
 
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    backups: Path | None = Field(
+        default=None, description="Folder in which backups are made; default: QC_HOME/backups. Better on another disk."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then what was set on the page."""
+        return init_settings, env_settings, _Kept(settings_cls)
 
     @property
     def threads(self) -> int:

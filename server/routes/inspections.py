@@ -120,7 +120,7 @@ def decide_inspection(
     inspection_id: str, word: DecisionIn, session: SessionDep, who: IdentityDep, context: ContextDep
 ) -> InspectionOut:
     """The operator's word; it becomes a labelling task where it disagrees with the verdict."""
-    decide(context, session, inspection_id, Verdict(word.verdict), word.reason, by=who.name)
+    decide(context, session, inspection_id, Verdict(word.verdict), word.reason, by=who.name, id=word.id)
     session.commit()
     shown = inspections.show_one(context, session, inspection_id)
     return inspections.for_the_line(shown) if who.role == Role.MACHINE else shown

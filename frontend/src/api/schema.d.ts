@@ -4,6 +4,110 @@
  */
 
 export interface paths {
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trail
+         * @description Entries, the newest first; `words` must occur in what an entry is about or says.
+         */
+        get: operations["trail_api_v1_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trail As Table
+         * @description The same entries as a table, all of them.
+         */
+        get: operations["trail_as_table_api_v1_audit_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify
+         * @description Recompute the whole chain and compare it with what it tells of, as `qc audit verify` does.
+         */
+        post: operations["verify_api_v1_audit_verify_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Backups
+         * @description Which backups there are, and where.
+         */
+        get: operations["list_backups_api_v1_backups_get"];
+        put?: never;
+        /**
+         * Make Backup
+         * @description Make one beside the running server; joins one under way.
+         */
+        post: operations["make_backup_api_v1_backups_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/backups/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Backup
+         * @description Remove one for good.
+         */
+        delete: operations["remove_backup_api_v1_backups__name__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/label-book": {
         parameters: {
             query?: never;
@@ -108,6 +212,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/connections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Connections
+         * @description Every other system, by name.
+         */
+        get: operations["list_connections_api_v1_connections_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/connections/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try Connection
+         * @description Ask it now, with what is configured.
+         */
+        post: operations["try_connection_api_v1_connections__name__test_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/label-disputes": {
         parameters: {
             query?: never;
@@ -183,9 +327,29 @@ export interface paths {
         put?: never;
         /**
          * Erase
-         * @description Erase everything that is known of a part: pictures, crops, masks, tasks in Label Studio, rows, traces in logs.
+         * @description Erase all that is known of one part or of many: pictures, crops, masks, tasks in Label Studio, rows, logs.
          */
         post: operations["erase_api_v1_erasures_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/erasures/person": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erase Person
+         * @description Put a word in place of a person's name, the same everywhere but in the audit trail, and remove the account.
+         */
+        post: operations["erase_person_api_v1_erasures_person_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1189,6 +1353,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List People
+         * @description Who may log in, and as what.
+         */
+        get: operations["list_people_api_v1_people_get"];
+        put?: never;
+        /**
+         * Add Person
+         * @description A new account.
+         */
+        post: operations["add_person_api_v1_people_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Person
+         * @description Remove an account; what the person said stays under the name.
+         */
+        delete: operations["remove_person_api_v1_people__name__delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Person
+         * @description Another role, or another password; either ends the account's log-ins.
+         */
+        patch: operations["change_person_api_v1_people__name__patch"];
+        trace?: never;
+    };
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Keys
+         * @description Every key there ever was.
+         */
+        get: operations["list_keys_api_v1_keys_get"];
+        put?: never;
+        /**
+         * Add Key
+         * @description A new key; it is shown once.
+         */
+        post: operations["add_key_api_v1_keys_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke Key
+         * @description End a key.
+         */
+        delete: operations["revoke_key_api_v1_keys__id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/processes/{name}/recommendations/{id}/approval": {
         parameters: {
             query?: never;
@@ -1455,6 +1711,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/products": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Products
+         * @description Every product that is known.
+         */
+        get: operations["list_products_api_v1_products_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/products/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One Product
+         * @description Its file, what the model can find on it, and the newest picture of each view.
+         */
+        get: operations["one_product_api_v1_products__name__get"];
+        /**
+         * Change Product
+         * @description Write its file; the next part is judged by it. 409 where somebody else changed it meanwhile.
+         */
+        put: operations["change_product_api_v1_products__name__put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calibrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Scale By Target
+         * @description Millimetres per pixel from the picture of a chessboard; nothing is stored.
+         */
+        post: operations["scale_by_target_api_v1_calibrations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -1501,6 +1821,30 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Settings
+         * @description Every setting, once described, with what holds now and after the next start.
+         */
+        get: operations["list_settings_api_v1_settings_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Settings
+         * @description Keep other values in QC_HOME/settings.json; they hold from the next start on.
+         */
+        patch: operations["change_settings_api_v1_settings_patch"];
         trace?: never;
     };
     "/api/v1/models/shadow": {
@@ -2176,6 +2520,48 @@ export interface components {
             items: components["schemas"]["AssignmentJson"][];
         };
         /**
+         * BackupJson
+         * @description A whole backup.
+         */
+        BackupJson: {
+            /** Name */
+            name: string;
+            /**
+             * Made At
+             * Format: date-time
+             */
+            made_at: string;
+            /** Files */
+            files: number;
+            /**
+             * Megabytes
+             * @description 10^6 bytes.
+             */
+            megabytes: number;
+            /** Inspections */
+            inspections: number;
+            /**
+             * Entries
+             * @description Of the audit trail.
+             */
+            entries: number;
+        };
+        /**
+         * BackupPage
+         * @description Every backup in the folder, the newest first.
+         */
+        BackupPage: {
+            /** Folder */
+            folder: string;
+            /**
+             * Same Disk
+             * @description The folder lies on the disk of QC_HOME: one failure takes both.
+             */
+            same_disk: boolean;
+            /** Items */
+            items: components["schemas"]["BackupJson"][];
+        };
+        /**
          * BeforeAndAfter
          * @description The parts of the history that the model was fitted on, beside those that followed a recommendation since.
          */
@@ -2433,6 +2819,32 @@ export interface components {
             expected_value: number;
         };
         /**
+         * ConnectionJson
+         * @description Another system.
+         */
+        ConnectionJson: {
+            /** Name */
+            name: string;
+            /**
+             * Kind
+             * @description database, pictures, label-studio, identity, engine, mlflow, webhook or mqtt.
+             */
+            kind: string;
+            /**
+             * To
+             * @description Where it is, without secrets.
+             */
+            to: string;
+        };
+        /**
+         * ConnectionPage
+         * @description Those that are configured.
+         */
+        ConnectionPage: {
+            /** Items */
+            items: components["schemas"]["ConnectionJson"][];
+        };
+        /**
          * Credentials
          * @description A name and its password.
          */
@@ -2457,6 +2869,11 @@ export interface components {
              * @default
              */
             reason: string;
+            /**
+             * Id
+             * @description Whoever may have to send it twice, as its connection broke, makes a UUID of version 7 when it is said: it is then recorded once, and where it was said before another word, that one stands.
+             */
+            id?: string | null;
         };
         /**
          * DecisionOut
@@ -2599,12 +3016,42 @@ export interface components {
             settled: components["schemas"]["RulingJson"][];
         };
         /**
+         * EntryJson
+         * @description One entry. `body` is its canonical JSON, as it was sealed.
+         */
+        EntryJson: {
+            /** N */
+            n: number;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Kind */
+            kind: string;
+            /** Subject */
+            subject: string;
+            /** By */
+            by: string;
+            /** Body */
+            body: string;
+            /** Seal */
+            seal: string;
+        };
+        /**
          * ErasureIn
-         * @description Which part shall go, and why.
+         * @description Which part, or the parts of which batch or customer, shall go, and why.
          */
         ErasureIn: {
             /** Part */
-            part: string;
+            part?: string | null;
+            /** Batch */
+            batch?: string | null;
+            /**
+             * Customer
+             * @description As the file of a product names it.
+             */
+            customer?: string | null;
             /**
              * Reason
              * @description Kept in the audit trail: do not name the part here.
@@ -3308,6 +3755,38 @@ export interface components {
          */
         JobState: "waiting" | "running" | "done" | "failed" | "cancelled";
         /**
+         * KeyJson
+         * @description A key, without the key itself: that is told once, when it is made.
+         */
+        KeyJson: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Role */
+            role: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * @description null: until revoked.
+             */
+            expires_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+        };
+        /**
+         * KeyPage
+         * @description Every key, the newest first.
+         */
+        KeyPage: {
+            /** Items */
+            items: components["schemas"]["KeyJson"][];
+        };
+        /**
          * LabelTaskJson
          * @description A crop of an inspection that a person should label.
          */
@@ -3492,6 +3971,14 @@ export interface components {
             high?: number | null;
         };
         /**
+         * MadeKey
+         * @description A new key, told only now.
+         */
+        MadeKey: {
+            /** Key */
+            key: string;
+        };
+        /**
          * ModeJson
          * @description A station's mode. Without limits nothing steps down by itself.
          */
@@ -3672,6 +4159,23 @@ export interface components {
             saved_high: number | null;
         };
         /**
+         * NewKey
+         * @description A key to be made.
+         */
+        NewKey: {
+            /**
+             * Name
+             * @description What it is for; shown where it acted.
+             */
+            name: string;
+            role: components["schemas"]["Role"];
+            /**
+             * Days
+             * @description It ends after so many days; null: never.
+             */
+            days?: number | null;
+        };
+        /**
          * NewPassword
          * @description The password so far, and the new one.
          */
@@ -3680,6 +4184,21 @@ export interface components {
             old: string;
             /** New */
             new: string;
+        };
+        /**
+         * NewPerson
+         * @description An account to be made.
+         */
+        NewPerson: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "operator" | "labeller" | "engineer" | "admin";
+            /** Password */
+            password: string;
         };
         /**
          * OfChance
@@ -3983,6 +4502,88 @@ export interface components {
             said: components["schemas"]["Said"][];
         };
         /**
+         * PersonChange
+         * @description What shall be different; what is left out stays.
+         */
+        PersonChange: {
+            /** Role */
+            role?: ("operator" | "labeller" | "engineer" | "admin") | null;
+            /** Password */
+            password?: string | null;
+        };
+        /**
+         * PersonIn
+         * @description Whose name shall go, and why.
+         */
+        PersonIn: {
+            /**
+             * Name
+             * @description As it stands beside what the person did.
+             */
+            name: string;
+            /**
+             * Reason
+             * @description Kept in the audit trail: do not name the person.
+             */
+            reason: string;
+        };
+        /**
+         * PersonJson
+         * @description A person's account.
+         */
+        PersonJson: {
+            /** Name */
+            name: string;
+            /** Role */
+            role: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Badge
+             * @description Logs in by a station badge, too.
+             */
+            badge: boolean;
+            /**
+             * Company
+             * @description An identity provider vouches for it: it has no password here.
+             */
+            company: boolean;
+        };
+        /**
+         * PersonOut
+         * @description What was done about a person's name.
+         */
+        PersonOut: {
+            /** Pseudonym */
+            pseudonym: string;
+            /**
+             * Rows
+             * @description Where it took the name's place.
+             */
+            rows: number;
+            /**
+             * Account
+             * @description Whether there was an account; its badges and log-ins went with it.
+             */
+            account: boolean;
+            /**
+             * Entries That Still Name It
+             * @description Of the audit trail, which keeps who did what.
+             */
+            entries_that_still_name_it: number;
+        };
+        /**
+         * PersonPage
+         * @description Every account, by name.
+         */
+        PersonPage: {
+            /** Items */
+            items: components["schemas"]["PersonJson"][];
+        };
+        /**
          * Place
          * @description Where a model serves.
          */
@@ -4047,6 +4648,65 @@ export interface components {
             report: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * ProductChange
+         * @description What the file shall say.
+         */
+        ProductChange: {
+            /** Read */
+            read: string;
+            /** Content */
+            content: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * ProductJson
+         * @description A product's file.
+         */
+        ProductJson: {
+            /** Name */
+            name: string;
+            /**
+             * Read
+             * @description Names this state of the file; goes along when it is changed.
+             */
+            read: string;
+            /**
+             * Content
+             * @description null: it is no YAML, and only an editor can mend it.
+             */
+            content: {
+                [key: string]: unknown;
+            } | null;
+            /** Text */
+            text: string;
+            /**
+             * Problem
+             * @description Why the file does not hold; the last good content does.
+             */
+            problem: string | null;
+            /**
+             * Own
+             * @description false: it has no file yet, and the default's holds.
+             */
+            own: boolean;
+            /**
+             * Classes
+             * @description Names of the classes that the serving model finds.
+             */
+            classes: string[];
+            /** Views */
+            views: components["schemas"]["ViewJson"][];
+        };
+        /**
+         * ProductNames
+         * @description Every product with a file, and those of which parts came.
+         */
+        ProductNames: {
+            /** Items */
+            items: string[];
         };
         /**
          * PromisesJson
@@ -4158,6 +4818,12 @@ export interface components {
             }[];
         };
         /**
+         * Role
+         * @description What an account or a key is for.
+         * @enum {string}
+         */
+        Role: "operator" | "labeller" | "engineer" | "admin" | "machine";
+        /**
          * RulingJson
          * @description A dispute that was settled.
          */
@@ -4196,6 +4862,104 @@ export interface components {
              * Format: date-time
              */
             at: string;
+        };
+        /**
+         * ScaleJson
+         * @description What the target says.
+         */
+        ScaleJson: {
+            /** Station */
+            station: string;
+            /** View */
+            view: string;
+            /** Mm Per Px */
+            mm_per_px: number;
+            /**
+             * Spread
+             * @description Largest deviation of a row or column, as a share; 0: it looks straight down.
+             */
+            spread: number;
+            /** Corners */
+            corners: [
+                number,
+                number
+            ][];
+        };
+        /**
+         * SettingJson
+         * @description A setting as a form needs it.
+         */
+        SettingJson: {
+            /** Name */
+            name: string;
+            /**
+             * Variable
+             * @description The environment variable that sets it.
+             */
+            variable: string;
+            /**
+             * Group
+             * @description `deployment` where no page may change it.
+             */
+            group: string;
+            /** Description */
+            description: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "yes_no" | "whole" | "number" | "choice" | "cron" | "text";
+            /** Choices */
+            choices: string[];
+            /** Least */
+            least: number | null;
+            /** Most */
+            most: number | null;
+            /**
+             * Above
+             * @description It must be larger than this.
+             */
+            above: number | null;
+            /** Default */
+            default: boolean | number | string | null;
+            /**
+             * Value
+             * @description What holds now; null for a secret.
+             */
+            value: boolean | number | string | null;
+            /**
+             * Next
+             * @description What holds after the next start.
+             */
+            next: boolean | number | string | null;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "default" | "page" | "environment";
+        };
+        /**
+         * SettingPage
+         * @description Every setting, those that a page may change first.
+         */
+        SettingPage: {
+            /** Items */
+            items: components["schemas"]["SettingJson"][];
+            /**
+             * Restart
+             * @description Something that was changed holds only after the next start.
+             */
+            restart: boolean;
+        };
+        /**
+         * SettingsChange
+         * @description Other values, by name; null brings the default back.
+         */
+        SettingsChange: {
+            /** Values */
+            values: {
+                [key: string]: boolean | number | string | null;
+            };
         };
         /**
          * SettleIn
@@ -4452,6 +5216,31 @@ export interface components {
             worth?: string | null;
         };
         /**
+         * TargetIn
+         * @description Which picture shows the target, and what the target is.
+         */
+        TargetIn: {
+            /** Inspection Id */
+            inspection_id: string;
+            /** N */
+            n: number;
+            /**
+             * Columns
+             * @description Inner corners from left to right.
+             */
+            columns: number;
+            /**
+             * Rows
+             * @description Inner corners from top to bottom.
+             */
+            rows: number;
+            /**
+             * Square Mm
+             * @description Side of a square.
+             */
+            square_mm: number;
+        };
+        /**
          * TaskState
          * @description How far a request for labels has come.
          * @enum {string}
@@ -4529,6 +5318,39 @@ export interface components {
             items: components["schemas"]["Tombstone"][];
         };
         /**
+         * TrailPage
+         * @description Entries, the newest first.
+         */
+        TrailPage: {
+            /** Items */
+            items: components["schemas"]["EntryJson"][];
+            /**
+             * Next Before
+             * @description `before` of the page that follows; null: this is the last.
+             */
+            next_before: number | null;
+            /**
+             * Kinds
+             * @description Every kind of entry there is.
+             */
+            kinds: string[];
+        };
+        /**
+         * TriedJson
+         * @description How a trial ended.
+         */
+        TriedJson: {
+            /** Ok */
+            ok: boolean;
+            /**
+             * Problem
+             * @description Empty where it answered.
+             */
+            problem: string;
+            /** Elapsed Ms */
+            elapsed_ms: number;
+        };
+        /**
          * Up
          * @description The model can be asked.
          */
@@ -4577,6 +5399,26 @@ export interface components {
          */
         Verdict: "ok" | "review" | "ng";
         /**
+         * Verified
+         * @description What checking the whole trail found.
+         */
+        Verified: {
+            /** Whole */
+            whole: boolean;
+            /** Entries */
+            entries: number | null;
+            /**
+             * Seal
+             * @description Of the last entry; keep it elsewhere.
+             */
+            seal: string | null;
+            /**
+             * Problem
+             * @description The first entry that was altered.
+             */
+            problem: string | null;
+        };
+        /**
          * Version
          * @description Which model answers now.
          */
@@ -4593,6 +5435,29 @@ export interface components {
             versions: string[];
             /** Model Version */
             model_version: string;
+        };
+        /**
+         * ViewJson
+         * @description The newest picture of a station's view.
+         */
+        ViewJson: {
+            /** Station */
+            station: string;
+            /** View */
+            view: string;
+            /** Inspection Id */
+            inspection_id: string;
+            /** N */
+            n: number;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /**
+             * Mm Per Px
+             * @description By the file as it is now; null: not calibrated.
+             */
+            mm_per_px: number | null;
         };
         /**
          * VoiceJson
@@ -4799,6 +5664,163 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    trail_api_v1_audit_get: {
+        parameters: {
+            query?: {
+                kind?: string;
+                by?: string;
+                words?: string;
+                since?: string | null;
+                before?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrailPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trail_as_table_api_v1_audit_csv_get: {
+        parameters: {
+            query?: {
+                kind?: string;
+                by?: string;
+                words?: string;
+                since?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    verify_api_v1_audit_verify_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verified"];
+                };
+            };
+        };
+    };
+    list_backups_api_v1_backups_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupPage"];
+                };
+            };
+        };
+    };
+    make_backup_api_v1_backups_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobJson"];
+                };
+            };
+        };
+    };
+    remove_backup_api_v1_backups__name__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     label_book_api_v1_label_book_get: {
         parameters: {
             query?: never;
@@ -4992,6 +6014,57 @@ export interface operations {
             };
         };
     };
+    list_connections_api_v1_connections_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionPage"];
+                };
+            };
+        };
+    };
+    try_connection_api_v1_connections__name__test_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TriedJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     label_disputes_api_v1_label_disputes_get: {
         parameters: {
             query?: never;
@@ -5127,6 +6200,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    erase_person_api_v1_erasures_person_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonOut"];
                 };
             };
             /** @description Validation Error */
@@ -6734,6 +7840,207 @@ export interface operations {
             };
         };
     };
+    list_people_api_v1_people_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonPage"];
+                };
+            };
+        };
+    };
+    add_person_api_v1_people_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPerson"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    remove_person_api_v1_people__name__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_person_api_v1_people__name__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_keys_api_v1_keys_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyPage"];
+                };
+            };
+        };
+    };
+    add_key_api_v1_keys_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewKey"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeKey"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    revoke_key_api_v1_keys__id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     decide_api_v1_processes__name__recommendations__id__approval_post: {
         parameters: {
             query?: never;
@@ -7179,6 +8486,125 @@ export interface operations {
             };
         };
     };
+    list_products_api_v1_products_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductNames"];
+                };
+            };
+        };
+    };
+    one_product_api_v1_products__name__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_product_api_v1_products__name__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProductChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    scale_by_target_api_v1_calibrations_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TargetIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScaleJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     who_am_i_api_v1_session_get: {
         parameters: {
             query?: never;
@@ -7269,6 +8695,59 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_settings_api_v1_settings_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingPage"];
+                };
+            };
+        };
+    };
+    change_settings_api_v1_settings_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SettingsChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingPage"];
+                };
             };
             /** @description Validation Error */
             422: {
