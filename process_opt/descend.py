@@ -23,6 +23,7 @@ def descend(
     inverse: Floats,
     *,
     iterations: int,
+    enough: float = 0.0,
 ) -> Floats:
     """Projected quasi-Newton steps (BFGS, Nocedal and Wright 2006, eq. 6.17) on `C` problems side by side.
 
@@ -32,6 +33,7 @@ def descend(
         low, high: `Q` or `C x Q`, bounds.
         use: `C x Q`, variables that may move.
         inverse: `C x Q x Q`, first guess of the inverse curvature, positive definite.
+        enough: a problem whose next step promises to gain less than this has come to its end.
 
     Returns:
         The best `x` found for each.
@@ -47,9 +49,11 @@ def descend(
         way = np.where((fall < 0)[:, None], way, -1e-2 * steep)
         way *= np.minimum(1.0, LONGEST / np.maximum(np.abs(way).max(axis=1, initial=1e-12), 1e-12))[:, None]
         fall = (way * steep).sum(axis=1)
+        accepted = -fall <= enough
+        if accepted.all():
+            break
         length: Floats = np.ones(len(x))
         new, new_value, new_slope = x, value, slope
-        accepted = np.zeros(len(x), dtype=bool)
         for _ in range(4):
             tried = np.clip(x + length[:, None] * way, low, high)
             tried_value, tried_slope = loss(tried)

@@ -23,6 +23,8 @@ TELLING = 0.15
 """A reading that is expected to move the end by less than this share of its spread cannot turn a decision."""
 LOOKED_AT = 2
 """Readings worked out: those that are expected to move the end most. The rest could only add less."""
+ROUGHLY, HOPEFUL = 4, 0.5
+"""Every fourth draw first; only if these see half of what a reading must add, or more, are all asked."""
 OFTENEST = 3
 """A reading is taken so often at most: by then the gauge's error is nearly halved, and people wait."""
 
@@ -68,7 +70,10 @@ def readings_worth_taking(
     found: list[Reading] = []
     for _, name, c, again, noise in sorted(telling, reverse=True)[:LOOKED_AT]:
         cost = model.process.steps[model.process.measurements[name][0]].cost
-        found.append(Reading(name, cost, _gain(model, belief, c, noise, plans, outlooks) - cost, again))
+        rough = _gain(model, belief, c, noise, plans, outlooks, np.arange(0, model.size, ROUGHLY))
+        if rough - cost > HOPEFUL * least:
+            every = np.arange(model.size)
+            found.append(Reading(name, cost, _gain(model, belief, c, noise, plans, outlooks, every) - cost, again))
     top = max(found, key=lambda r: r.gain, default=None)
     return top if top is not None and top.gain >= least else None
 
@@ -117,26 +122,29 @@ def _gain(
     noise: float,
     plans: list[Plan],
     outlooks: list[Outlook],
+    draws: NDArray[np.int64],
 ) -> float:
-    now = max([model.process.scrap] + [p.value for p in plans])
-    variance = belief.cov[c, c] + noise
+    costs = [cost_of(model, p.v, belief.at, p.run) for p in plans]
+    values = [worth(model, float(p.chances[draws].mean()), cost) for p, cost in zip(plans, costs, strict=True)]
+    now = max(model.process.scrap, *values)
+    variance = belief.cov[c, c, draws] + noise
     spread = np.sqrt(variance)
-    pull = belief.cov[:, c] / variance  # d x D
+    pull = belief.cov[:, c, draws] / variance  # d x D
+    middle = belief.mean[c, draws]
     # the same result seen in every draw
-    results = belief.mean[c].mean() + ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES) * spread.mean()
+    results = middle.mean() + ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES) * spread.mean()
     options: list[Floats] = [np.full(OUTCOMES, model.process.scrap)]
     open_ = [model.process.measurements[name][0] >= belief.at for name in model.process.conformance]
-    widen = model.within[open_]  # what is widened as a whole is widened in all its parts
-    for plan, ahead in zip(plans, outlooks, strict=True):
-        moved = np.einsum("rin,in->rn", ahead.response, pull)
-        shifts = moved * (results[:, None, None] - belief.mean[c])  # OUTCOMES x m x D
+    widen = model.within[open_][:, draws]  # what is widened as a whole is widened in all its parts
+    for plan, ahead, cost in zip(plans, outlooks, costs, strict=True):
+        moved = np.einsum("rin,in->rn", ahead.response[:, :, draws], pull)
+        shifts = moved * (results[:, None, None] - middle)  # OUTCOMES x m x D
         if plan.v.any():
             shifts = shifts - AIMED * shifts.mean(axis=2, keepdims=True)
         # Every result in every draw is one more draw, so that one call judges them all.
-        means = (ahead.mean + shifts).transpose(1, 0, 2).reshape(len(moved), -1)
+        means = (ahead.mean[:, draws] + shifts).transpose(1, 0, 2).reshape(len(moved), -1)
         wide = moved * widen
-        cov = np.tile(ahead.cov - wide[:, None] * wide[None, :] * variance, OUTCOMES)
+        cov = np.tile(ahead.cov[:, :, draws] - wide[:, None] * wide[None, :] * variance, OUTCOMES)
         chances = probabilities(replace(ahead, cov=cov), means).reshape(OUTCOMES, -1).mean(axis=1)
-        cost = cost_of(model, plan.v, belief.at, plan.run)
         options.append(np.array([worth(model, float(chance), cost) for chance in chances]))
     return float(np.max(options, axis=0).mean() - now)

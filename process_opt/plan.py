@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 EFFORTS = (1, 2, 3, 4, 5, 6, 8, 11)
 """How many steps the plans touch that are compared: more is more than people carry out, and gains little."""
+ENOUGH = 1e-5
+"""Share of what is at stake that one more step of the search must promise: a thousandth of what is worth a change."""
 JUDGED = 3
 """Of these plans, how many are judged by all draws and all readings jointly: those that the search likes best."""
 
@@ -119,15 +121,25 @@ def make_plan(
     for _ in range(rounds):
         top = max(range(len(plans)), key=lambda i: plans[i].value)
         best = plans[top]
-        touched = np.flatnonzero(np.abs(best.v[outlook.places]) > 1e-9)
-        if not touched.size:
+        refined = _aimed_anew(model, outlooks[top], best.v)
+        if refined is None:
             break
-        refined = _refine(model, outlooks[top], [touched], best.v, trust=0.7)[0]
         outlooks.append(look_ahead(model, belief, refined, run))
         plans.append(_judge(model, belief, outlooks[-1], refined, run))
         if plans[-1].value <= best.value + 1e-3:
             break
     return sorted(plans, key=lambda p: -p.value)
+
+
+def aim_anew(model: ProcessModel, belief: Belief, plan: Plan) -> Plan:
+    """The same settings moved, no others, to where they bring most; the plan itself if that is nowhere else."""
+    refined = _aimed_anew(model, look_ahead(model, belief, plan.v, plan.run), plan.v)
+    return plan if refined is None else max(plan, settle(model, belief, refined, plan.run), key=lambda p: p.value)
+
+
+def _aimed_anew(model: ProcessModel, outlook: Outlook, v: Floats) -> Floats | None:
+    touched = np.flatnonzero(np.abs(v[outlook.places]) > 1e-9)
+    return _refine(model, outlook, [touched], v, trust=0.7)[0] if touched.size else None
 
 
 def _judge(model: ProcessModel, belief: Belief, outlook: Outlook, v: Floats, run: frozenset[int]) -> Plan:
@@ -253,8 +265,9 @@ def _refine(
     inverse = np.linalg.inv(curve)
     if trust is None:
         x0 = np.where(use, (inverse @ np.where(use, right[columns], 0.0)[:, :, None])[:, :, 0], 0.0)
-    x = descend(lambda x: loss(x, 2.0), x0, low, high, use, inverse / stake, iterations=7)
-    x = descend(lambda x: loss(x, 1.0), x, low, high, use, inverse / stake, iterations=10)
+    enough = ENOUGH * stake
+    x = descend(lambda x: loss(x, 2.0), x0, low, high, use, inverse / stake, iterations=7, enough=enough)
+    x = descend(lambda x: loss(x, 1.0), x, low, high, use, inverse / stake, iterations=10, enough=enough)
     x = np.where(use & (np.abs(x) >= 0.02), x, 0.0)
     setups = np.zeros((len(sets), len(t.setup)))
     for c, p in np.argwhere(x != 0.0):

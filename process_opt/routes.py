@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 
 from process_opt.belief import Belief
 from process_opt.model import ProcessModel
-from process_opt.plan import Plan, make_plan, settle, settle_each
+from process_opt.plan import Plan, aim_anew, make_plan, settle, settle_each
 
 FEW = 6
 """Up to here every single rework step is tried, and the best two together; beyond, Optuna searches the combinations."""
 TRIALS = 12
 NEAR = 0.02
 """Share of what is at stake by which a route may fall short under the plan's settings and still be planned for anew."""
+NEARER = 0.005
+"""Likewise, once the plan's settings were aimed anew on the route: choosing other ones gains little more."""
 GOOD_ENOUGH = 0.97
 """With a chance this high no rework step earns its cost; looking for one would only take time."""
 
@@ -21,7 +23,8 @@ GOOD_ENOUGH = 0.97
 def best_route(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray[np.bool_]) -> Plan:
     """The plan, or a better one with optional steps run.
 
-    Routes are compared under the plan's settings, which is quick; the best one is then planned for anew.
+    Routes are compared under the plan's settings, which is quick; then the best one is aimed with them, and planned for
+    anew if it comes near.
     """
     optional = [k for k in range(belief.at, len(model.process.steps)) if model.process.steps[k].optional]
     if not optional or plan.chance > GOOD_ENOUGH:
@@ -31,7 +34,9 @@ def best_route(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray
     )
     if not routes:
         return plan
-    top = max(routes, key=lambda p: p.value)
+    top = aim_anew(model, belief, max(routes, key=lambda p: p.value))
+    if plan.v.any() and top.value < plan.value - NEARER * (model.process.value - model.process.escape):
+        return plan
     again = make_plan(model, belief, run=top.run, allowed=allowed)
     return max([plan, top, *again], key=lambda p: p.value)
 

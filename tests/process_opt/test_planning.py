@@ -11,7 +11,8 @@ from process_opt.descend import descend
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.model import ProcessModel
-from process_opt.outlook import look_ahead, look_ahead_each
+from process_opt.outlook import AT_ONCE, look_ahead, look_ahead_each
+from process_opt.plan import aim_anew, settle
 from process_opt.plant import bar_line
 
 
@@ -90,3 +91,23 @@ def test_renewal_takes_uncertainty_off_but_never_all_of_it(model: ProcessModel, 
     for n in range(0, written.shape[2], 8):
         assert np.linalg.eigvalsh(renewed[:, :, n]).min() > 0
     assert (np.einsum("iin->i", renewed) < np.einsum("iin->i", written)).all()
+
+
+def test_more_plans_than_are_looked_at_at_once_come_back_in_their_order(model: ProcessModel, belief: Belief) -> None:
+    rng = np.random.default_rng(4)
+    vs = [0.3 * rng.standard_normal(len(model.layout.nominal)) for _ in range(2 * AT_ONCE + 1)]
+    together = look_ahead_each(model, belief, vs, [frozenset[int]()] * len(vs))
+    for v, ahead in zip(vs, together, strict=True):
+        assert ahead.mean == pytest.approx(look_ahead(model, belief, v, frozenset()).mean)
+
+
+def test_aiming_a_plan_anew_moves_its_own_settings_and_never_loses(model: ProcessModel, belief: Belief) -> None:
+    rework = frozenset(k for k, s in enumerate(model.process.steps) if s.optional and k >= belief.at)
+    later = [j for j, (k, _) in enumerate(model.process.settings.values()) if k >= belief.at and k not in rework]
+    v = np.zeros(len(model.layout.nominal))
+    v[later[:3]] = 0.5
+    plan = settle(model, belief, v, rework)
+    aimed = aim_anew(model, belief, plan)
+    assert aimed.value > plan.value
+    assert aimed.run == plan.run
+    assert set(np.flatnonzero(aimed.v)) <= set(later[:3])
