@@ -17,6 +17,8 @@
         user: qc
         password: …
         tls: true
+    sparkplug:                                # the same, for hosts that speak Sparkplug B
+      scada: {host: broker.plant.local, group: ulm, node: line-3}
 
 Without the file nothing is told and nothing is kept. Secrets of it never leave it: they are in no log and no message.
 """
@@ -26,6 +28,7 @@ from __future__ import annotations
 import base64
 import binascii
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -102,8 +105,8 @@ class WebhookConfig(AddressConfig):
         return f"{parts.scheme}://{parts.netloc}"
 
 
-class BrokerConfig(AddressConfig):
-    """An MQTT broker."""
+class MqttConfig(AddressConfig):
+    """How a broker is reached."""
 
     host: Annotated[str, Field(min_length=1, max_length=253)]
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
@@ -113,11 +116,8 @@ class BrokerConfig(AddressConfig):
     password: SecretStr | None = None
     client_id: Annotated[str, Field(min_length=1, max_length=128)] = "qc-line"
     """The broker's name for this installation; two that share one throw each other out."""
-    topic: Annotated[str, Field(pattern=r"^[^/+#$\x00][^+#\x00]*[^/+#\x00]$", max_length=200)]
-    """ISA-95 names from the enterprise down to the line."""
     cells: dict[str, Annotated[str, Field(pattern=r"^[^+#$/\x00]+$", max_length=64)]] = {}
-    hear: bool = True
-    """Take outcomes and requests of the line from `…/in/…` too."""
+    """Station or step -> its name in topics; left out: its own."""
 
     @property
     def at(self) -> int:
@@ -130,7 +130,26 @@ class BrokerConfig(AddressConfig):
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.at}"
 
 
-Address = WebhookConfig | BrokerConfig
+class BrokerConfig(MqttConfig):
+    """An MQTT broker that is told JSON."""
+
+    topic: Annotated[str, Field(pattern=r"^[^/+#$\x00][^+#\x00]*[^/+#\x00]$", max_length=200)]
+    """ISA-95 names from the enterprise down to the line."""
+    hear: bool = True
+    """Take outcomes and requests of the line from `…/in/…` too."""
+
+
+class SparkplugConfig(MqttConfig):
+    """An MQTT broker that is told Sparkplug B."""
+
+    client_id: Annotated[str, Field(min_length=1, max_length=128)] = "qc-line-sparkplug"
+    group: Annotated[str, Field(pattern=r"^[^+#/\x00]+$", max_length=128)]
+    """Sparkplug's group: a site, or an area."""
+    node: Annotated[str, Field(pattern=r"^[^+#/\x00]+$", max_length=128)]
+    """Sparkplug's edge node: this server."""
+
+
+Address = WebhookConfig | BrokerConfig | SparkplugConfig
 
 
 class OutboundConfig(_Strict):
@@ -139,6 +158,7 @@ class OutboundConfig(_Strict):
     allow: tuple[str, ...] = ()
     webhooks: dict[Name, WebhookConfig] = {}
     mqtt: dict[Name, BrokerConfig] = {}
+    sparkplug: dict[Name, SparkplugConfig] = {}
 
     @cached_property
     def allowed(self) -> Allowed:
@@ -148,12 +168,13 @@ class OutboundConfig(_Strict):
     @property
     def addresses(self) -> dict[str, Address]:
         """Everybody who is told something, by name."""
-        return {**self.webhooks, **self.mqtt}
+        return {**self.webhooks, **self.mqtt, **self.sparkplug}
 
     @model_validator(mode="after")
     def _fits(self) -> OutboundConfig:
-        if both := sorted(self.webhooks.keys() & self.mqtt.keys()):
-            raise ValueError(f"{both[0]} is named twice, as a webhook and as a broker; give each its own name")
+        names = sorted([*self.webhooks, *self.mqtt, *self.sparkplug])
+        if twice := [name for name, next_one in pairwise(names) if name == next_one]:
+            raise ValueError(f"{twice[0]} is named twice, as a webhook and as a broker; give each its own name")
         try:
             allowed = allowed_hosts(self.allow)
         except InvalidInput as error:

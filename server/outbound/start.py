@@ -11,7 +11,7 @@ from qc.errors import Unavailable
 from server.context import Context
 from server.events import Event
 from server.outbound import outbox
-from server.outbound.config import FILE, KINDS, Address, OutboundConfig, WebhookConfig, read_config
+from server.outbound.config import FILE, KINDS, Address, OutboundConfig, SparkplugConfig, WebhookConfig, read_config
 from server.outbound.messages import message_of
 from server.outbound.sender import Carrier, Sender
 from server.outbound.webhook import WebhookCarrier
@@ -61,8 +61,12 @@ class Outbound:
             return WebhookCarrier(address, self.config.allowed)
         try:
             from server.outbound.mqtt import MqttCarrier
+            from server.outbound.sparkplug import SparkplugCarrier
         except ModuleNotFoundError as error:
             raise Unavailable(f"{name} needs MQTT, which is not installed: pip install 'qc-line[plant]'") from error
+        if isinstance(address, SparkplugConfig):
+            memory = self._context.settings.folder("outbound") / f"{name}.bdseq"
+            return SparkplugCarrier(address, self._context, memory=memory, connected=lambda: self._connected(name))
         return MqttCarrier(name, address, self._context, connected=lambda: self._connected(name))
 
     def _connected(self, name: str) -> None:

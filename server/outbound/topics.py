@@ -27,8 +27,12 @@ _UNFIT = re.compile(r"[/+#$\x00-\x1f\x7f]")
 
 def topic(line: str, cell: str, *what: str, cells: Mapping[str, str]) -> str:
     """The topic of something in a cell; of the whole line where the cell is empty."""
-    named = [_UNFIT.sub("_", cells.get(cell, cell))] if cell else []
-    return "/".join([line, *named, OURS, *what])
+    return "/".join([line, *([named(cell, cells)] if cell else []), OURS, *what])
+
+
+def named(cell: str, cells: Mapping[str, str]) -> str:
+    """What a station or step is called in topics."""
+    return _UNFIT.sub("_", cells.get(cell, cell))
 
 
 def heard(line: str) -> str:
