@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
 from qc.frame import FORMATS, Pixels, decode
+from qc.mixing import BLOCK
 
 IGNORE = 255
 """In a mask: nobody knows what this pixel is; it is neither trained on nor counted."""
@@ -28,6 +29,9 @@ SPLITS = ("train", "val", "test")
 WEIGHTS = "weights"
 """A folder beside `masks`, optional: pictures of the same name and size, one channel of 8 bit, that say how far each
 pixel's label is trusted, from 0 to 255. No file: all labels of the image in full."""
+
+SOURCE = "source"
+"""A column of split.csv: the source an image was gathered from (`qc data gather`), one of those in `Mixing`."""
 
 FALSE_ALARMS = "false_alarms"
 """A column of split.csv: boxes `x y width height`, parted by `;`, where a model saw a defect and people saw none."""
@@ -89,6 +93,17 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Mixing:
+    """How often each source's images are learnt from: `mix` in dataset.yaml."""
+
+    id: str
+    """`sha256:…` of sources, weights, seed, and every sample with its hash (`mix.json`)."""
+    seed: int
+    per_thousand: Mapping[str, int]
+    """Of each source's name; they sum to 1000."""
+
+
+@dataclass(frozen=True, slots=True)
 class DataSet:
     """Images, masks and their split."""
 
@@ -99,6 +114,8 @@ class DataSet:
     mm_per_px: float | None = None
     licence: str | None = None
     source: str | None = None
+    mixing: Mixing | None = None
+    """None: images are learnt from wherever they came from, alike."""
 
     def split(self, name: str, *, labelled: bool = True) -> list[Sample]:
         """The samples of one split, in the order of split.csv; only the labelled ones unless asked otherwise."""
@@ -174,7 +191,25 @@ def open_dataset(root: Path) -> DataSet:
         mm_per_px=None if scale is None else float(scale),
         licence=about.get("licence"),
         source=about.get("source"),
+        mixing=_mixing(about.get("mix"), samples),
     )
+
+
+def _mixing(told: Any, samples: Iterable[Sample]) -> Mixing | None:
+    if told is None:
+        return None
+    try:
+        shares = {str(name): int(share) for name, share in told["per_thousand"].items()}
+        found = Mixing(str(told["id"]), int(told["seed"]), shares)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise InvalidInput(
+            "mix in dataset.yaml must hold id, seed and per_thousand, as qc data gather writes it"
+        ) from error
+    if min(shares.values(), default=0) < 1 or sum(shares.values()) != BLOCK:
+        raise InvalidInput(f"mix in dataset.yaml: the shares must be at least 1 and sum to {BLOCK}, not {shares}")
+    if unknown := {sample.columns.get(SOURCE, "") for sample in samples} - set(shares):
+        raise InvalidInput(f"mix in dataset.yaml names no share of the source {sorted(unknown)[0]!r} of split.csv")
+    return found
 
 
 def _about(path: Path) -> dict[str, Any]:

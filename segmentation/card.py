@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -22,11 +23,12 @@ _PACKAGES = (
 
 
 def about_data(data: DataSet, plan: Plan) -> dict[str, Any]:
-    """Name, licence, counts, and the SHA-256 of every image and mask that had a part in the model."""
+    """Name, licence, mix, counts, and the SHA-256 of every image and mask that had a part in the model."""
     return {
         "name": data.name,
         "licence": data.licence,
         "source": data.source,
+        **({"mix": asdict(data.mixing)} if data.mixing else {}),
         "train_images": len(plan.train),
         "val_images": len(plan.val),
         "val_held_back_from_train": plan.held_back,

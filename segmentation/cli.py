@@ -147,7 +147,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _train(args: argparse.Namespace) -> int:
     from segmentation.train import train
 
-    config, network = _settings(args.config) if args.config else (None, None)
+    config, network = settings_of(args.config) if args.config else (None, None)
     if args.network:
         network = _chosen_network(args.network, settled=args.start_from or (args.config if network else None))
     with bar("train") as progress, _warnings_as_lines():
@@ -179,7 +179,7 @@ def _chosen_network(name: str, *, settled: Path | None) -> NetworkConfig | None:
     return None if name == "pretrained" else NETWORKS[name]
 
 
-def _settings(path: Path) -> tuple[TrainConfig | None, NetworkConfig | None]:
+def settings_of(path: Path) -> tuple[TrainConfig | None, NetworkConfig | None]:
     """`{"train": {...}, "network": {...}}`, either optional."""
     from qc.errors import InvalidInput
     from segmentation.config import network_config, train_config

@@ -52,7 +52,10 @@ class TrainConfig:
     crop_px: int = 256
     """Side of a training crop, in native pixels; a multiple of 32."""
     batch: int = 8
-    """Crops a step."""
+    """Crops of a batch."""
+    batches_a_step: int = 1
+    """Batches whose mean gradient makes one step. Several processes (`segmentation.together`) share them, one process
+    computes them one after the other; the result is the same."""
     defect_share: float = 0.6
     """Share of crops that are placed on a defect; the others fall anywhere, half of them on clean frames."""
     hard_share: float = 0.3
@@ -89,6 +92,8 @@ class TrainConfig:
             raise InvalidInput(f"crop_px must be a positive multiple of 32, not {self.crop_px}")
         if self.batch < 2:
             raise InvalidInput(f"batch must be at least 2, not {self.batch}")
+        if self.batches_a_step < 1:
+            raise InvalidInput(f"batches_a_step must be at least 1, not {self.batches_a_step}")
         if not 0 <= self.defect_share <= 1:
             raise InvalidInput(f"defect_share must lie in [0, 1], not {self.defect_share}")
         if not 0 <= self.hard_share <= 1:

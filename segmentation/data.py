@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.dataset import IGNORE, Sample
+from qc.dataset import IGNORE, SOURCE, Mixing, Sample
 from qc.errors import InvalidInput
 from qc.frame import to_8bit
 from qc.geometry import Box
+from qc.mixing import BLOCK, turns
 from segmentation.augment import augment, augment_with, augmenter
 from segmentation.columns import false_alarms, label_quality
 from segmentation.tile_reader import Pictures, Readable
@@ -85,6 +86,23 @@ def rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
     return np.repeat(small[..., None], 3, axis=2) if small.ndim == 2 else small
 
 
+class _Pool:
+    """The images of one source, and what is drawn among them."""
+
+    def __init__(self, name: str, members: Sequence[int], classes: Mapping[int, str], found: Index) -> None:
+        if not members:
+            raise InvalidInput(f"the source {name} has no labelled image to learn from; gather without it")
+        own = set(members)
+        blemishes = [b for b in found.blemishes if b.sample in own]
+        self.members = members
+        self.clean = [n for n in found.clean if n in own]
+        self.false_alarms = [(n, box) for n, box in found.false_alarms if n in own]
+        self.by_class = {c: bs for c in classes if (bs := [b for b in blemishes if b.class_id == c])}
+        self.weight = {c: _normalised([min(1.0, b.area_px / SPECK_PX) for b in bs]) for c, bs in self.by_class.items()}
+        # Rare classes are drawn more often than they occur, though not as often as the frequent ones.
+        self.class_weight = _normalised([len(bs) ** 0.5 for bs in self.by_class.values()])
+
+
 class Crops:
     """Batches of crops. Batch number `n` of a seed is always the same, whoever asks for it and when."""
 
@@ -100,23 +118,26 @@ class Crops:
         seed: int,
         hard_share: float = 0.0,
         beside: Path | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
-        """`beside`: where decoded copies lie while they are needed (`tile_reader.Pictures`)."""
+        """`beside`: where decoded copies lie while they are needed (`tile_reader.Pictures`).
+
+        With `mixing` the source of each crop follows from its place in the stream of all batches: in every thousand
+        crops each source has exactly its share. Within a source crops are drawn as they are without.
+        """
         if not samples:
             raise InvalidInput("there is no labelled image to learn from")
-        self._samples, self._classes, self._index = samples, classes, found
+        self._samples, self._classes = samples, classes
         self._crop, self._batch, self._share, self._seed = crop_px, batch, defect_share, seed
-        self._hard_share = hard_share if found.false_alarms else 0.0
+        self._hard_share, self._mixing = hard_share, mixing
         self._quality = [label_quality(s) for s in samples]
         self._trust = Trust(samples)
         self._pictures = Pictures(samples, classes, memory_bytes=CACHE_BYTES, beside=beside)
         self._change = augmenter()
-        self._by_class = {c: [b for b in found.blemishes if b.class_id == c] for c in classes if found.pixels[c]}
-        self._weight = {
-            c: _normalised([min(1.0, b.area_px / SPECK_PX) for b in bs]) for c, bs in self._by_class.items()
-        }
-        # Rare classes are drawn more often than they occur, though not as often as the frequent ones.
-        self._class_weight = _normalised([len(bs) ** 0.5 for bs in self._by_class.values()])
+        of_source: dict[str, list[int]] = {name: [] for name in (mixing.per_thousand if mixing else [""])}
+        for number, sample in enumerate(samples):
+            of_source[sample.columns[SOURCE] if mixing else ""].append(number)
+        self._pools = [_Pool(name, members, classes, found) for name, members in of_source.items()]
 
     def draw(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
         """Batch `number`: `B x C x C x 3` pixels, `B x C x C` class ids (IGNORE outside of the image), and trust.
@@ -128,7 +149,8 @@ class Crops:
         pixels, masks = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
         quality = np.empty(shape[:1] if self._trust.is_full else shape, np.float32)
         for place in range(self._batch):
-            crop, mask, trust, sample = self._one(random, on_defect=(place + 0.5) / self._batch < self._share)
+            pool = self._pools[self._turn(number * self._batch + place)]
+            crop, mask, trust, sample = self._one(random, pool, on_defect=(place + 0.5) / self._batch < self._share)
             seed = int(random.integers(1 << 31))
             if trust is None:
                 pixels[place], masks[place] = augment(self._change, crop, mask, seed)
@@ -138,26 +160,32 @@ class Crops:
                 quality[place] = self._quality[sample] * (weight / np.float32(255))
         return pixels, masks, quality
 
+    def _turn(self, position: int) -> int:
+        """Whose turn it is at a position of the stream of crops."""
+        if self._mixing is None:
+            return 0
+        block, place = divmod(position, BLOCK)
+        return int(turns(self._mixing.seed, [*self._mixing.per_thousand.values()], block)[place])
+
     def _one(
-        self, random: np.random.Generator, *, on_defect: bool
+        self, random: np.random.Generator, pool: _Pool, *, on_defect: bool
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8] | None, int]:
         """A crop, its class ids, the trust in them where pixels are weighed, and the index of its image."""
-        if on_defect and self._by_class:
-            class_id = int(random.choice(list(self._by_class), p=self._class_weight))
-            blemish = self._by_class[class_id][
-                int(random.choice(len(self._weight[class_id]), p=self._weight[class_id]))
-            ]
+        if on_defect and pool.by_class:
+            class_id = int(random.choice(list(pool.by_class), p=pool.class_weight))
+            weight = pool.weight[class_id]
+            blemish = pool.by_class[class_id][int(random.choice(len(weight), p=weight))]
             sample = blemish.sample
             x, y = self._around(random, blemish.box)
-        elif self._hard_share and random.random() < self._hard_share:
-            sample, box = self._index.false_alarms[int(random.integers(len(self._index.false_alarms)))]
+        elif pool.false_alarms and self._hard_share and random.random() < self._hard_share:
+            sample, box = pool.false_alarms[int(random.integers(len(pool.false_alarms)))]
             x, y = self._around(random, box)
         else:
-            clean = self._index.clean
+            clean = pool.clean
             if clean and random.random() < 0.5:
                 sample = clean[int(random.integers(len(clean)))]
             else:
-                sample = int(random.integers(len(self._samples)))
+                sample = pool.members[int(random.integers(len(pool.members)))]
             height, width = self._pictures.open(sample)[1].shape
             x = int(random.integers(min(0, width - self._crop), max(1, width - self._crop + 1)))
             y = int(random.integers(min(0, height - self._crop), max(1, height - self._crop + 1)))

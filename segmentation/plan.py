@@ -91,8 +91,7 @@ def make_plan(
     if start_from is not None:
         start = read_start(start_from)
         network = network_config(read_card(start_from)["network"])
-        config = config or replace(TrainConfig(), learning_rate=TrainConfig().learning_rate / 2)
-    config, network = config or TrainConfig(), network or fitting_network(found)
+    config, network = config or default_config(start_from), network or fitting_network(found)
     begins = start is None and config.begin == "starter"
     starter = LIGHT_STARTER if network.encoder == LIGHT else STARTER
     return Plan(
@@ -107,6 +106,12 @@ def make_plan(
         beginning=read_start(starter) if begins else None,
         warnings=tuple(warnings),
     )
+
+
+def default_config(start_from: Path | None) -> TrainConfig:
+    """Where nobody chose: what has learnt already learns on at half the rate."""
+    usual = TrainConfig()
+    return usual if start_from is None else replace(usual, learning_rate=usual.learning_rate / 2)
 
 
 def read_start(folder: Path) -> Start:

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qc.dataset import FALSE_ALARMS, QUALITY, open_dataset
+from qc.dataset import FALSE_ALARMS, QUALITY, Mixing, open_dataset
 from qc.errors import InvalidInput
 from segmentation import checkpoint
 from segmentation.card import about_data, about_versions
@@ -35,6 +35,7 @@ from segmentation.networks import Network, aligned, build, reach
 from segmentation.plan import Plan, Start, make_plan
 from segmentation.schedule import Budget, Clock
 from segmentation.teacher import Teacher, lesson
+from segmentation.together import ALONE, Crew, mean_of_batches, own_batches
 from segmentation.validation import Validator
 
 Progress = Callable[[float, str], None]
@@ -42,6 +43,9 @@ Progress = Callable[[float, str], None]
 
 CHECKPOINT_SECONDS = 30.0
 """How much work a power cut may cost."""
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
+"""As `Crops.draw` gives it."""
 
 LOOK_EVERY = 150
 """Runs without a given end look at the validation parts after this many steps."""
@@ -60,6 +64,7 @@ def train(
     network: NetworkConfig | None = None,
     teacher: Path | None = None,
     half: bool = False,
+    crew: Crew = ALONE,
     progress: Progress | None = None,
     clock: Clock = time.monotonic,
 ) -> dict[str, Any]:
@@ -78,14 +83,15 @@ def train(
         config, network: choices that replace the defaults (the network's depth follows the size of the defects).
         teacher: a model folder whose answers are learnt from too; it must know the data set's classes, by name.
         half: store the weights as float16. The stored weights are those that are validated.
+        crew: with whom; all of them begin from the same checkpoint in their `out.partial`, or from none.
         progress: told how far it is.
         clock: what `minutes` are measured by. Those of `time.process_time` compare trainings on a busy machine fairly.
 
     Returns:
-        The model's card (`model.json`).
+        The model's card (`model.json`); nothing for whoever is not rank 0, who writes nothing either.
 
     Raises:
-        InvalidInput: the data set has an error, or nothing to learn from.
+        InvalidInput: the data set has an error, or nothing to learn from; the crew is larger than `batches_a_step`.
     """
     began = clock()
     _check_limits(minutes, steps)
@@ -114,7 +120,7 @@ def train(
     average = {n: w.clone() for n, w in net.state_dict().items() if w.is_floating_point()}
     optimiser = _optimiser(net, plan.config)
     folder = checkpoint.partial_folder(out)
-    fingerprint = _fingerprint(plan, steps, seed, device, tutor)
+    fingerprint = _fingerprint(plan, steps, seed, device, tutor, data.mixing)
     state = checkpoint.read(folder, net, average, optimiser, fingerprint=fingerprint) or {
         "fingerprint": fingerprint,
         "step": 0,
@@ -134,8 +140,11 @@ def train(
         defect_share=plan.config.defect_share,
         seed=seed,
         hard_share=plan.config.hard_share,
+        mixing=data.mixing,
     )
-    step = _loop(net, average, optimiser, crops, budget, plan, validator, state, folder, device, tutor, progress)
+    step = _loop(net, average, optimiser, crops, budget, plan, validator, state, folder, device, tutor, crew, progress)
+    if crew.rank:
+        return {}
 
     final = {**net.state_dict(), **average} if step else net.state_dict()
     served = as_served(final, half=half)
@@ -196,33 +205,47 @@ def _loop(
     folder: Path,
     device: str,
     tutor: Teacher | None,
+    crew: Crew,
     progress: Progress | None,
 ) -> int:
     """Step until the budget is used up; `average` then holds the averaged weights. Returns the steps made."""
     step, looks, kept_at = int(state["step"]), list(state["looks"]), time.monotonic()
-    loss_seen, longest = 0.0, 0.0
-    with ThreadPoolExecutor(1) as ahead:  # the next batch is cut and changed while this one is learnt
-        batch = ahead.submit(crops.draw, step)
-        while budget.share(step) < 1.0 and not budget.too_late(longest):
+    loss_seen, longest, several = 0.0, 0.0, plan.config.batches_a_step
+    own = own_batches(crew, several)
+    keep_every_s = CHECKPOINT_SECONDS if crew.keep_every_s is None else crew.keep_every_s
+
+    def draw(step: int) -> list[Batch]:
+        return [crops.draw(step * several + number) for number in own]
+
+    with ThreadPoolExecutor(1) as ahead:  # the next batches are cut and changed while these are learnt
+        drawn = ahead.submit(draw, step)
+        while True:
+            ended = budget.share(step) >= 1.0 or budget.too_late(longest)
+            over, rate = crew.agreed([float(ended), 0.0 if ended else budget.rate(step)])
+            if over:
+                break
             began = budget.clock()
-            pixels, target, quality = batch.result()
-            batch = ahead.submit(crops.draw, step + 1)
-            loss = _step(net, optimiser, pixels, target, quality, budget.rate(step), plan.config, device, tutor)
+            batches = drawn.result()
+            drawn = ahead.submit(draw, step + 1)
+            loss = _step(net, optimiser, batches, rate, plan.config, device, tutor, crew)
             step += 1
             longest = max(0.9 * longest, budget.clock() - began)
             _follow(average, net, plan.config.ema_steps, step)
             loss_seen = loss if step == 1 else 0.95 * loss_seen + 0.05 * loss
+            if crew.rank:
+                continue
             if budget.open_ended and step % LOOK_EVERY == 0:
                 looks.append(validator.look(net, average))
                 budget.judge(step, looks)
-            if time.monotonic() - kept_at > CHECKPOINT_SECONDS:
+            if time.monotonic() - kept_at > keep_every_s:
                 now = {"step": step, "used": budget.used(), "looks": looks, "falling_from": budget.falling_from}
                 checkpoint.write(folder, net, average, optimiser, {**state, **now})
+                crew.kept(folder)
                 kept_at = time.monotonic()
             if progress:
                 best = f", IoU {max(looks):.2f}" if looks else ""
                 progress(min(budget.share(step), 1.0) * 0.95, f"step {step}, loss {loss_seen:.4f}{best}")
-        batch.cancel()
+        drawn.cancel()
     if not step:
         raise InvalidInput("the time is too short for a single step; give more --minutes")
     return step
@@ -231,20 +254,36 @@ def _loop(
 def _step(
     net: Network,
     optimiser: torch.optim.Optimizer,
-    pixels: NDArray[np.uint8],
-    target: NDArray[np.uint8],
-    quality: NDArray[np.float32],
+    batches: Sequence[Batch],
     rate: float,
     config: TrainConfig,
     device: str,
     tutor: Teacher | None,
+    crew: Crew,
 ) -> float:
-    """One step of AdamW on one batch; returns the loss."""
+    """One step of AdamW on this process's batches and those of the others; returns the loss."""
     net.train()
     for stage in net.first_stages(config.frozen_stages):
         stage.eval()
     for group in optimiser.param_groups:
         group["lr"] = rate * group["highest"]
+
+    def backward(number: int) -> float:
+        loss = _loss(net, batches[number], config, device, tutor)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    optimiser.zero_grad(set_to_none=True)
+    several = config.batches_a_step
+    told = backward(0) if several == 1 else mean_of_batches(net, crew, several, backward)
+    torch.nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
+    optimiser.step()
+    return told
+
+
+def _loss(net: Network, batch: Batch, config: TrainConfig, device: str, tutor: Teacher | None) -> Tensor:
+    """The loss of one batch."""
+    pixels, target, quality = batch
     x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)  # B x 3 x C x C, channels last without a copy
     wanted = torch.from_numpy(target).to(device).long()
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
@@ -254,13 +293,7 @@ def _step(
     logits = logits.float()
     trusted = None if (quality == 1).all() else torch.from_numpy(quality).to(device)
     loss = training_loss(logits, wanted, config, trusted)
-    if taught is not None:
-        loss = loss + lesson(logits, taught)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
-    optimiser.step()
-    return float(loss.detach())
+    return loss if taught is None else loss + lesson(logits, taught)
 
 
 LARGEST_GRADIENT = 5.0
@@ -314,7 +347,9 @@ def _moved_head(start: Start, classes: Mapping[int, str], own: Mapping[str, Tens
     return moved
 
 
-def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str, tutor: Teacher | None) -> str:
+def _fingerprint(
+    plan: Plan, steps: int | None, seed: int, device: str, tutor: Teacher | None, mixing: Mixing | None
+) -> str:
     """Two runs with the same one may continue each other."""
     deciding = {
         "config": as_json(plan.config),
@@ -328,5 +363,6 @@ def _fingerprint(plan: Plan, steps: int | None, seed: int, device: str, tutor: T
         "seed": seed,
         "device": device,
         **({"teacher": tutor.id} if tutor else {}),
+        **({"mix": mixing.id} if mixing else {}),
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

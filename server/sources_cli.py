@@ -1,4 +1,4 @@
-"""`qc data sources` and `qc data pack`: the catalogue of training data, and shards. Openings go into the trail."""
+"""`qc data sources`, `gather` and `pack`: the catalogue of training data, mixes, shards. Openings go into the trail."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ def register(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     sources.add_argument("--role", default="engineer", help="in which you ask; default engineer")
     sources.add_argument("--purpose", default="looked at", help="what for, in words; for the audit trail")
     sources.set_defaults(run=run_sources)
+    gathered = below.add_parser(
+        "gather", help="a mix of sources as a data set for qc train; each opening is in the audit trail",
+        description=run_gather.__doc__,
+    )  # fmt: skip
+    gathered.add_argument("catalogue", type=Path, metavar="CATALOGUE.yaml")
+    gathered.add_argument("shares", nargs="+", metavar="NAME=WEIGHT", help="sources and how often each is learnt from")
+    gathered.add_argument("--out", type=Path, required=True, metavar="DATASET", help="a new folder")
+    gathered.add_argument("--seed", type=int, default=0, help="of the mix")
+    gathered.add_argument("--role", default="engineer", help="in which you ask; default engineer")
+    gathered.add_argument("--purpose", default="to learn from", help="what for, in words; for the audit trail")
+    gathered.set_defaults(run=run_gather)
     pack = below.add_parser(
         "pack", help="write a data set as shards, which are read faster over a network", description=run_pack.__doc__
     )
@@ -61,6 +72,42 @@ def run_sources(arguments: argparse.Namespace) -> int:
             end = f"until {source.until}" if source.until else "no end"
             print(f"{name}: {len(entries)} images, {labelled} labelled; {source.owner}, {source.licence}, {end}")
     return 1 if refused else 0
+
+
+def run_gather(arguments: argparse.Namespace) -> int:
+    """Fetch the labelled samples of sources, compare each with its hash, and write a data set with a manifest of all.
+
+    Training on it learns from each source in its share, and the model's card names the mix and every file's hash.
+    """
+    from labeling.sources.catalogue import read_catalogue
+    from labeling.sources.gather import gather
+    from qc.errors import InvalidInput
+    from server import clock
+    from server.schema import opened
+    from server.settings import read_settings
+
+    wanted: dict[str, float] = {}
+    for text in arguments.shares:
+        name, _, weight = text.rpartition("=")
+        try:
+            wanted[name] = float(weight)
+        except ValueError as error:
+            raise InvalidInput(f"a source and its weight are written as line-1=5, not {text}") from error
+    catalogue, by = read_catalogue(arguments.catalogue), f"qc data gather ({getpass.getuser()})"
+    with opened(read_settings()) as database:
+
+        def record(opening: Opening) -> None:
+            write_down(database, opening)
+
+        found = [
+            catalogue.open(name, by=by, role=arguments.role, purpose=arguments.purpose, at=clock.now(), record=record)
+            for name in wanted
+        ]
+        mix = gather(found, list(wanted.values()), arguments.out, seed=arguments.seed)
+    for part, share in zip(mix.parts, mix.shares, strict=True):
+        print(f"{part.name}: {len(part.entries)} images to learn from, {share} of 1000 crops")
+    print(f"{mix.manifest()['id']} in {arguments.out}; qc train {arguments.out} --out MODEL")
+    return 0
 
 
 def run_pack(arguments: argparse.Namespace) -> int:

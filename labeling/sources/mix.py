@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from labeling.sources.items import Entry
 from labeling.sources.reading import Ranges
 from qc.errors import InvalidInput
+from qc.mixing import BLOCK, hashes, shares, turns
 
-BLOCK = 1000
-"""Positions in which each source has exactly its share: weights are kept to a thousandth, and soon, not on average."""
 WINDOW = 16
 """Shards that are mixed with each other: at 64 MiB each a gigabyte, of which neighbours are asked for together."""
 
@@ -61,7 +60,6 @@ class Mix:
         if 0 in self.shares:
             low = self.parts[self.shares.index(0)].name
             raise InvalidInput(f"the weight of {low} is below a thousandth of all; leave it out or raise it")
-        self._block = np.repeat(np.arange(len(parts)), self.shares)
         self._order = lru_cache(maxsize=2 * len(parts))(self._find_order)
         self._of_block = lru_cache(maxsize=8)(self._find_block)
 
@@ -105,8 +103,7 @@ class Mix:
 
     def _find_block(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Part and number of its draw (0 for its first of all) at each position of a block."""
-        order = np.argsort(hashes(f"block {self.seed} {block}", BLOCK), kind="stable")
-        part = self._block[order]
+        part = turns(self.seed, self.shares, block)
         draw = np.empty(BLOCK, np.int64)
         for s, share in enumerate(self.shares):
             draw[part == s] = block * share + np.arange(share)
@@ -130,29 +127,3 @@ class Mix:
 
 def _again(parts: Sequence[Part], seed: int) -> Mix:
     return Mix(parts, seed=seed)
-
-
-def shares(weights: Sequence[float]) -> list[int]:
-    """Positions of `BLOCK` for each weight, by largest remainders (Hamilton), the first of equals first."""
-    exact = [BLOCK * weight / sum(weights) for weight in weights]
-    found = [int(one) for one in exact]
-    rest = sorted(range(len(exact)), key=lambda s: (found[s] - exact[s], s))
-    for s in rest[: BLOCK - sum(found)]:
-        found[s] += 1
-    return found
-
-
-def hashes(what_for: str, count: int) -> NDArray[np.uint64]:
-    """`count` numbers of 64 bits, each a hash of what it is for and its place.
-
-    Source:
-        SplitMix64's finisher over a counter: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators",
-        fig. 17 with the constants of Stafford's variant 13. Not NumPy's generators: their streams may change (NEP 19).
-    """
-    begin = int.from_bytes(hashlib.sha256(what_for.encode()).digest()[:8], "big")
-    with np.errstate(over="ignore"):
-        z = np.uint64(begin) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        found: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
-    return found

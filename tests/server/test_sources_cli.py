@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from sqlmodel import select
 
+from qc.dataset import open_dataset
 from server import audit_check
 from server.audit import AuditEntry
 from server.cli import main
@@ -39,12 +40,19 @@ def test_a_set_is_packed_and_opened_and_the_trail_says_who_did_and_who_might_not
     assert main(["data", "sources", str(tmp_path / "sources.yaml"), "bars", "--role", "operator"]) == 1
     assert "bars is for engineer and not for operator; ask its owner, Ada" in capsys.readouterr().out
 
+    gathered = ["data", "gather", str(tmp_path / "sources.yaml"), "bars=2", "--out", str(tmp_path / "set")]
+    assert main(gathered) == 0
+    assert "bars: 1 images to learn from, 1000 of 1000 crops\nsha256:" in capsys.readouterr().out
+    assert open_dataset(tmp_path / "set").mixing.per_thousand == {"bars": 1000}
+    assert main([*gathered[:3], "bars", "--out", str(tmp_path / "other")]) == 1
+    assert "written as line-1=5" in capsys.readouterr().err
+
     database = Database(Settings(home=tmp_path / "home").db_url)
     with database.read() as session:
         told = session.exec(select(AuditEntry).where(AuditEntry.kind == "source").order_by(AuditEntry.n)).all()
         bodies = [json.loads(entry.body) for entry in told]
-        assert [(body["allowed"], body["samples"]) for body in bodies] == [(True, 3), (False, 0)]
+        assert [(body["allowed"], body["samples"]) for body in bodies] == [(True, 3), (False, 0), (True, 3)]
         assert bodies[0]["why"] == "train bars"
-        assert all(entry.subject == "bars" and entry.by.startswith("qc data sources") for entry in told)
+        assert all(entry.subject == "bars" and entry.by.startswith("qc data ") for entry in told)
         audit_check.verify(session)
     database.close()
