@@ -180,8 +180,10 @@ class Decoders:
         with self._lock:
             alive = list(self._alive)
         shown = {"workers": len(alive), "died": self._died}
-        if len(alive) < self._count:
-            return {"state": "degraded" if self._warm else "starting", "message": self._problem, **shown}
+        if not alive and not self._warm:
+            return {"state": "starting", "message": self._problem, **shown}
+        if len(alive) < self._count and self._warm:
+            return {"state": "degraded", "message": self._problem, **shown}
         if not all(worker.limited for worker in alive):
             why = "this machine cannot limit system calls: what unpacks pictures may open files and connections"
             return {"state": "degraded", "message": why, **shown}
