@@ -108,8 +108,8 @@ class Plant:
                 break
         self.drain = threading.Thread(target=self.server.stdout.read, daemon=True)
         self.drain.start()
-        until = time.monotonic() + 60
-        while httpx.get(f"{self.address}/api/v1/health").status_code != 200:
+        until = time.monotonic() + 120
+        while httpx.get(f"{self.address}/api/v1/health", timeout=60).status_code != 200:
             assert time.monotonic() < until, "the server never became able to inspect"
             time.sleep(0.2)
 

@@ -169,3 +169,19 @@ def test_a_server_that_goes_away_is_said_and_its_return_is_noticed(page, plant):
     page.locator(".connection[data-state=live]").wait_for()
     late = plant.inspects_a_bad_part()
     page.get_by_role("heading", name=late["part"], exact=True).wait_for()
+
+
+def test_a_part_is_found_by_its_name_and_all_of_them_come_back(page, plant):
+    wanted, other = plant.inspects(defects=(), seed=90), plant.inspects(defects=(), seed=91)
+    page.goto(f"{plant.address}/inspect")
+    page.get_by_role("button", name=other["part"]).wait_for()
+    search = page.get_by_role("searchbox", name="Find a part by its name")
+    search.fill(wanted["part"])
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name=wanted["part"], exact=True).wait_for()
+    assert page.locator(".row").count() == 1
+    search.fill("NOBODY-1")
+    page.keyboard.press("Enter")
+    page.get_by_text("No part matches this choice.").wait_for()
+    search.fill("")
+    page.get_by_role("button", name=other["part"]).wait_for()

@@ -1,6 +1,7 @@
 import createClient from "openapi-fetch";
 import { connection } from "./connection";
 import { text } from "../text";
+import { served } from "../text/said";
 import type { paths } from "./schema";
 
 /** What the server said instead of an answer; status 0: it said nothing. */
@@ -17,6 +18,7 @@ export class ApiError extends Error {
 async function watched(request: Request): Promise<Response> {
   try {
     const response = await fetch(request);
+    connection.toldTime(response.headers.get("date"));
     connection.answered(![502, 503, 504].includes(response.status));
     return response;
   } catch (error) {
@@ -36,5 +38,5 @@ export async function told<T>(call: Promise<Answer<T>>): Promise<T> {
   const { data, error, response } = await call;
   if (response.ok) return data as T;
   const sentence = (error as { error?: { message?: unknown } } | undefined)?.error?.message;
-  throw new ApiError(response.status, typeof sentence === "string" ? sentence : text.everywhere.answered({ status: String(response.status) }));
+  throw new ApiError(response.status, typeof sentence === "string" ? served(sentence).text : text.everywhere.answered({ status: String(response.status) }));
 }

@@ -5,6 +5,7 @@ export type Connection = "live" | "polling" | "away";
 
 let streaming = false;
 let reachable = true;
+let aheadMs = 0;
 const watchers = new Set<() => void>();
 
 function set(next: { streaming?: boolean; reachable?: boolean }): void {
@@ -14,7 +15,17 @@ function set(next: { streaming?: boolean; reachable?: boolean }): void {
   if (connection.state() !== before) for (const tell of watchers) tell();
 }
 
+/** Clocks that differ by less, in ms, agree: an answer bears its time in whole seconds, and takes its own to come. */
+const AGREE_MS = 5_000;
+
 export const connection = {
+  /** The server's clock less this computer's, in ms; 0 where they agree. */
+  ahead: (): number => aheadMs,
+  /** An answer bore the server's time. */
+  toldTime(date: string | null): void {
+    const ahead = Date.parse(date ?? "") - Date.now();
+    if (Number.isFinite(ahead)) aheadMs = Math.abs(ahead) < AGREE_MS ? 0 : ahead;
+  },
   state: (): Connection => (streaming ? "live" : reachable ? "polling" : "away"),
   answered: (yes: boolean) => set(yes ? { reachable: true } : { reachable: false, streaming: false }),
   streams: (yes: boolean) => set(yes ? { streaming: true, reachable: true } : { streaming: false }),

@@ -1,7 +1,10 @@
-import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { api, told } from "./client";
+import { keepPreviousData, type QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { api, ApiError, told } from "./client";
 import { refreshEvery } from "./connection";
-import type { Inspection, Verdict } from "./words";
+import { keepSending, newId, outbox, type Sent, type Word } from "./outbox";
+import { useSession } from "./session";
+import type { Verdict } from "./words";
 
 export type Filter = { station?: string; verdict?: Verdict; part?: string };
 
@@ -45,19 +48,47 @@ export function usePrefetch(): (ids: readonly string[]) => void {
   };
 }
 
-export type Word = { id: string; verdict: "ok" | "ng"; reason: string };
+/** A server that takes longer than so many ms to take a word is as good as away. */
+const WORD_MS = 8_000;
 
-/** The operator's word. What the server answers is what the page shows. */
+/** Sends one word; what the server answers is what the page shows from then on. */
+const sender = (queries: QueryClient) => async (word: Word): Promise<Sent> => {
+  const { id, inspection, verdict, reason } = word;
+  try {
+    const call = api.POST("/api/v1/inspections/{inspection_id}/decision", {
+      params: { path: { inspection_id: inspection } }, body: { id, verdict, reason }, signal: AbortSignal.timeout(WORD_MS),
+    });
+    const after = await told(call);
+    queries.setQueryData(["inspection", after.id], after);
+    void queries.invalidateQueries({ queryKey: ["inspections"] });
+    return { taken: true };
+  } catch (error) {
+    const final = error instanceof ApiError && error.status >= 400 && error.status < 500 && ![401, 408, 429].includes(error.status);
+    return final ? { refused: error.message } : "later"; // a log-in that ended is opened again
+  }
+};
+
+/** The operator's word: kept on this computer first, then sent until the server has it. */
 export function useDecide() {
   const queries = useQueryClient();
+  const by = useSession().data?.name ?? "";
   return useMutation({
-    mutationFn: ({ id, ...body }: Word) =>
-      told(api.POST("/api/v1/inspections/{inspection_id}/decision", { params: { path: { inspection_id: id } }, body })),
-    onSuccess: (after: Inspection) => {
-      queries.setQueryData(["inspection", after.id], after);
-      void queries.invalidateQueries({ queryKey: ["inspections"] });
+    mutationFn: async (said: Pick<Word, "inspection" | "part" | "verdict" | "reason">) => {
+      const id = newId();
+      outbox.keep({ ...said, id, by });
+      await outbox.send(by, sender(queries));
+      const refused = outbox.all().find((word) => word.id === id)?.refused;
+      if (refused === undefined) return;
+      outbox.drop(id); // said here and now
+      throw new ApiError(409, refused);
     },
   });
+}
+
+/** While somebody is logged in, what waits is sent whenever the server answers. */
+export function useSending(by: string): void {
+  const queries = useQueryClient();
+  useEffect(() => keepSending(by, sender(queries)), [queries, by]);
 }
 
 export const useStations = () =>

@@ -1,30 +1,40 @@
 import { Suspense, useEffect } from "react";
 import { Redirect, Route, Switch, useLocation } from "wouter";
+import { useSending } from "../api/inspections";
 import { useLiveEvents } from "../api/live";
 import { useSession } from "../api/session";
 import type { Who } from "../api/words";
 import { InspectPage } from "../features/inspect/InspectPage";
-import { LoginPage } from "../features/login/LoginPage";
 import { text } from "../text";
-import { useLanguage } from "../text/language";
+import { toldMore, useLanguage } from "../text/language";
+import { fetchSaid } from "../text/said";
 import { Empty, Loading, waiting } from "../ui/States";
 import { Guard } from "./Guard";
 import { LanguageMenu } from "./LanguageMenu";
-import { EngineerPage, fetchBefore, LabelPage, ModelsPage, MoneyPage, ProcessPage } from "./later";
+import { AdminPage, EngineerPage, fetchBefore, LabelPage, LoginPage, ModelsPage, MoneyPage, ProcessPage } from "./later";
 import { pagesFor } from "./pages";
 import { Shell } from "./Shell";
 
 /** The operator's page comes first; the others of a role follow while nothing else is to do. */
 export function App() {
-  useLanguage(); // who speaks another language from now on sees all of this anew
+  const spoken = useLanguage(); // who speaks another language from now on sees all of this anew
+  useEffect(() => toldMore(fetchSaid(spoken)), [spoken]);
   const session = useSession();
   const state = waiting(session);
   if (state) return <main className="login">{state}</main>;
-  return session.data ? <Inside who={session.data} /> : <LoginPage menu={<LanguageMenu />} />;
+  if (session.data) return <Inside who={session.data} />;
+  return (
+    <Guard>
+      <Suspense fallback={<Loading />}>
+        <LoginPage menu={<LanguageMenu />} />
+      </Suspense>
+    </Guard>
+  );
 }
 
 function Inside({ who }: { who: Who }) {
   useLiveEvents();
+  useSending(who.name);
   useEffect(() => fetchBefore(who.role), [who.role]);
   const [, page] = useLocation()[0].split("/");
   const may = (path: string) => pagesFor(who.role).some((page) => page.path === path);
@@ -40,6 +50,7 @@ function Inside({ who }: { who: Who }) {
             <Route path="/labels/:tab?">{({ tab }) => only("/labels", <LabelPage at={tab} />)}</Route>
             <Route path="/models">{only("/models", <ModelsPage />)}</Route>
             <Route path="/money">{only("/money", <MoneyPage />)}</Route>
+            <Route path="/admin/:tab?">{({ tab }) => only("/admin", <AdminPage at={tab} />)}</Route>
             <Route path="/">
               <Redirect to="/inspect" replace />
             </Route>

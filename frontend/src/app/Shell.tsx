@@ -5,6 +5,7 @@ import { useConnection } from "../api/connection";
 import { useLogOut } from "../api/session";
 import type { Who } from "../api/words";
 import { AlarmBar } from "../features/watch/AlarmBar";
+import { OutboxBar } from "../features/watch/OutboxBar";
 import { text } from "../text";
 import { LanguageMenu } from "./LanguageMenu";
 import { pagesFor } from "./pages";
@@ -37,6 +38,7 @@ export function Shell({ who, children }: { who: Who; children: ReactNode }) {
           {text.login.out}
         </Button>
       </header>
+      <OutboxBar />
       <AlarmBar />
       <main>{children}</main>
     </div>

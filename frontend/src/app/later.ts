@@ -19,6 +19,13 @@ const LATER = {
   "/labels": () => loaded(import("../features/label/LabelPage")),
   "/money": () => loaded(import("../features/money/MoneyPage")),
   "/models": () => loaded(import("../features/train/ModelsPage")),
+  "/admin": () =>
+    loaded(
+      import("../features/admin/AdminPage").then(async (page) => {
+        await page.ready;
+        return page;
+      }),
+    ),
 };
 
 export const EngineerPage = lazy(async () => ({ default: (await LATER["/engineer"]())[0].EngineerPage }));
@@ -26,6 +33,8 @@ export const ProcessPage = lazy(async () => ({ default: (await LATER["/engineer"
 export const LabelPage = lazy(async () => ({ default: (await LATER["/labels"]()).LabelPage }));
 export const MoneyPage = lazy(async () => ({ default: (await LATER["/money"]()).MoneyPage }));
 export const ModelsPage = lazy(async () => ({ default: (await LATER["/models"]()).ModelsPage }));
+export const AdminPage = lazy(async () => ({ default: (await LATER["/admin"]()).AdminPage }));
+export const LoginPage = lazy(async () => ({ default: (await loaded(import("../features/login/LoginPage"))).LoginPage }));
 
 /** So long after the first page, in ms, the others of a role are fetched: its pictures come first. */
 const QUIET_MS = 1_500;

@@ -9,6 +9,7 @@ const PAGES: readonly Page[] = [
   { path: "/labels", name: () => text.pages.label, roles: ["labeller", "engineer", "admin"] },
   { path: "/money", name: () => text.pages.money, roles: ["engineer", "admin"] },
   { path: "/models", name: () => text.pages.train, roles: ["engineer", "admin"] },
+  { path: "/admin", name: () => text.pages.admin, roles: ["engineer", "admin"] },
 ];
 
 export const pagesFor = (role: string): Page[] => PAGES.filter((page) => page.roles.includes(role));

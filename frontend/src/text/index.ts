@@ -7,7 +7,7 @@ import "./language"; // sets i18next up
 const FORM = /_(one|other)$/;
 
 /** An object that answers in the language spoken at the moment: `text.inspect.follow`, `text.alarms.more({ count })`. */
-function told(leaves: { readonly [name: string]: Leaves }, path: string): object {
+export function told(leaves: { readonly [name: string]: Leaves }, path: string): object {
   const found = {};
   for (const [name, leaf] of Object.entries(leaves)) {
     const base = name.replace(FORM, "");

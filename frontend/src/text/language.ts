@@ -1,6 +1,6 @@
 import i18next, { type FormatterModule } from "i18next";
 import { useSyncExternalStore } from "react";
-import type { Dictionary } from "./dictionary";
+import type { Dictionary, Leaves } from "./dictionary";
 import { en } from "./en";
 
 /** Languages by their own names, so that everybody finds the own one. */
@@ -17,9 +17,28 @@ const LOAD: Record<Exclude<Language, "en">, () => Promise<Dictionary>> = {
   zh: async () => (await import("./zh")).zh,
 };
 
+/** Words of pages that few people open: they come with the page, not before. */
+type Chapter = { name: string; load: Record<Exclude<Language, "en">, () => Promise<{ readonly [name: string]: Leaves }>>; come: Set<Language> };
+const chapters: Chapter[] = [];
+
+async function fetchChapter(chapter: Chapter, spoken: Language): Promise<void> {
+  if (spoken === "en" || chapter.come.has(spoken)) return;
+  i18next.addResourceBundle(spoken, "translation", { [chapter.name]: await chapter.load[spoken]() }, true);
+  chapter.come.add(spoken);
+}
+
+/** Have a chapter's words in the language spoken, and in each that is spoken from now on. */
+export async function open(name: string, english: { readonly [name: string]: Leaves }, load: Chapter["load"]): Promise<void> {
+  const chapter: Chapter = { name, load, come: new Set() };
+  i18next.addResourceBundle("en", "translation", { [name]: english }, true);
+  chapters.push(chapter);
+  await fetchChapter(chapter, language());
+}
+
 const KEPT_AS = "language";
 const listeners = new Set<() => void>();
 let region = "en-GB";
+let drawn = 0;
 
 /** Every number in a sentence is written as the reader's country writes it. */
 const figures: FormatterModule = {
@@ -58,14 +77,23 @@ export const localeFor = (chosen: Language, asked: readonly string[]): string =>
 /** Speak a language from now on. Where its words cannot be fetched, the pages keep the one they have. */
 export async function speak(chosen: Language): Promise<void> {
   if (chosen !== "en" && !i18next.hasResourceBundle(chosen, "translation")) i18next.addResourceBundle(chosen, "translation", await LOAD[chosen]());
+  await Promise.all(chapters.map((chapter) => fetchChapter(chapter, chosen)));
   region = localeFor(chosen, typeof navigator === "undefined" ? [] : navigator.languages);
   await i18next.changeLanguage(chosen);
   if (typeof document !== "undefined") {
     document.documentElement.lang = TAG[chosen];
     document.title = i18next.t("product");
   }
+  drawAnew();
+}
+
+function drawAnew(): void {
+  drawn += 1;
   for (const listener of listeners) listener();
 }
+
+/** What is said has become more, as the server's own sentences come after the pages': draw it. */
+export const toldMore = (coming: Promise<void>): void => void coming.then(drawAnew, () => undefined);
 
 /** Choose a language for this browser. */
 export async function choose(chosen: Language): Promise<void> {
@@ -78,10 +106,13 @@ export async function begin(): Promise<void> {
   await speak(wanted(localStorage.getItem(KEPT_AS), navigator.languages)).catch(() => speak("en"));
 }
 
+const watch = (tell: () => void) => {
+  listeners.add(tell);
+  return () => listeners.delete(tell);
+};
+
 /** The language spoken. Whoever uses it at the top is drawn anew when it changes, with all below. */
 export function useLanguage(): Language {
-  return useSyncExternalStore((tell) => {
-    listeners.add(tell);
-    return () => listeners.delete(tell);
-  }, language);
+  useSyncExternalStore(watch, () => drawn);
+  return language();
 }

@@ -10,6 +10,7 @@ import { PlanTable } from "./PlanTable";
 import { Probability } from "./Probability";
 import { fate } from "./readings";
 import { WhatIf } from "./WhatIf";
+import { Served } from "../../ui/Served";
 
 type Props = {
   recommendation: Recommendation;
@@ -70,7 +71,9 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
           ))}
         </nav>
       )}
-      <p className="why" lang="en">{advice.reason}</p>
+      <p className="why">
+        <Served text={advice.reason} />
+      </p>
       <div className="detail-columns">
         <div>
           <section>

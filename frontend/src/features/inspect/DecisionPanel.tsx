@@ -1,18 +1,21 @@
 import { Button, TextInput } from "@mantine/core";
 import { useEffect, useState } from "react";
+import type { Word } from "../../api/outbox";
 import type { Inspection } from "../../api/words";
 import { text } from "../../text";
 import { clock } from "../../ui/format";
 import { VerdictMark } from "../../ui/VerdictMark";
 
-type Word = "ok" | "ng";
+type Answer = "ok" | "ng";
 
 /** What one key means for a verdict: agreeing repeats it; in the review band A is "it is OK" and O "it is not good". */
-export const meaning = (verdict: Inspection["verdict"]): { agree: Word; overrule: Word } =>
+export const meaning = (verdict: Inspection["verdict"]): { agree: Answer; overrule: Answer } =>
   verdict === "ng" ? { agree: "ng", overrule: "ok" } : { agree: "ok", overrule: "ng" };
 
 type Props = {
   inspection: Inspection;
+  /** What was said of it and waits on this computer. */
+  kept: Word | undefined;
   asking: boolean;
   setAsking: (yes: boolean) => void;
   agree: () => void;
@@ -21,9 +24,9 @@ type Props = {
   problem: string | null;
 };
 
-export function DecisionPanel({ inspection, asking, setAsking, agree, overrule, sending, problem }: Props) {
+export function DecisionPanel({ inspection, kept, asking, setAsking, agree, overrule, sending, problem }: Props) {
   const [again, setAgain] = useState(false);
-  useEffect(() => setAgain(false), [inspection.id, inspection.decision?.at]);
+  useEffect(() => setAgain(false), [inspection.id, inspection.decision?.at, kept?.id]);
   const words = text.inspect;
   const { decision, label_task: task } = inspection;
   const means = meaning(inspection.verdict);
@@ -35,7 +38,18 @@ export function DecisionPanel({ inspection, asking, setAsking, agree, overrule, 
           <strong>{words.notStored}</strong> {problem}
         </p>
       )}
-      {decision && !again && !asking ? (
+      {kept && !again && !asking ? (
+        <div className="decided" role="status" data-kept="true">
+          <VerdictMark verdict={kept.verdict} size={26} />
+          <div>
+            <strong>{words.kept({ word: text.verdict[kept.verdict] })}</strong>
+            <span className="quiet">{kept.reason}</span>
+          </div>
+          <Button variant="subtle" color="gray" size="xs" onClick={() => setAgain(true)}>
+            {words.again}
+          </Button>
+        </div>
+      ) : decision && !again && !asking ? (
         <div className="decided" role="status">
           <VerdictMark verdict={decision.verdict} size={26} />
           <div>
@@ -78,7 +92,7 @@ export function DecisionPanel({ inspection, asking, setAsking, agree, overrule, 
   );
 }
 
-function Reason(props: { word: Word; send: (reason: string) => void; cancel: () => void; sending: boolean }) {
+function Reason(props: { word: Answer; send: (reason: string) => void; cancel: () => void; sending: boolean }) {
   const [own, setOwn] = useState("");
   const choices = text.inspect.reasons[props.word];
   return (

@@ -4,6 +4,7 @@ import { useAlarmAction } from "../../api/watching";
 import type { Inspection } from "../../api/words";
 import { text } from "../../text";
 import { type Faulty, mayBeMeant } from "./faults";
+import { Served } from "../../ui/Served";
 
 /** In place of the verdict: a camera with a stroke through it, and the words. */
 export function FaultMark() {
@@ -35,7 +36,9 @@ export function FaultNotice({ inspection, faults }: { inspection: Inspection; fa
   return (
     <section className="fault" role="alert" aria-label={words.title}>
       <p className="fault-said">{words.said}</p>
-      <p lang="en">{(inspection.problem ?? "").replace(/^camera fault: /, "")}</p>
+      <p>
+        <Served text={(inspection.problem ?? "").replace(/^camera fault: /, "")} />
+      </p>
       {may && meant.length > 0 && (
         <div className="fault-accept">
           {action.isSuccess ? (

@@ -1,6 +1,7 @@
-import { Button, NativeSelect } from "@mantine/core";
-import { useEffect, useRef } from "react";
+import { Button, NativeSelect, TextInput } from "@mantine/core";
+import { useEffect, useRef, useState } from "react";
 import { type Filter, pictures, useStations } from "../../api/inspections";
+import { useOutbox, type Word } from "../../api/outbox";
 import type { Inspection, Verdict } from "../../api/words";
 import { text } from "../../text";
 import { clock } from "../../ui/format";
@@ -24,6 +25,9 @@ type Props = {
 export function InspectionList(props: Props) {
   const { items, chosen, filter, setFilter, following } = props;
   const stations = useStations();
+  const kept = useOutbox();
+  const [typed, setTyped] = useState(filter.part ?? "");
+  const find = (part: string) => setFilter(without({ ...filter, part: part.trim() }));
   const row = useRef<HTMLLIElement>(null);
   useEffect(() => {
     row.current?.scrollIntoView({ block: "nearest" }); // newer browsers answer with a promise, which is no clean-up
@@ -49,13 +53,20 @@ export function InspectionList(props: Props) {
             ...(["ok", "review", "ng"] as const).map((value) => ({ value, label: text.verdict[value] })),
           ]}
         />
+        <form className="find" role="search" onSubmit={(event) => (event.preventDefault(), find(typed))}>
+          <TextInput size="xs" type="search" aria-label={words.find} placeholder={words.find} value={typed} maxLength={128}
+            onChange={(event) => {
+              setTyped(event.currentTarget.value);
+              if (event.currentTarget.value === "") find("");
+            }} />
+        </form>
         <button type="button" className="follow" aria-pressed={following} onClick={() => props.follow(!following)}>
           <span aria-hidden="true">{following ? "▶" : "❚❚"}</span>
           {following ? words.following : `${words.paused}${props.newer ? ` · ${words.newer({ count: props.newer })}` : ""}`}
           <kbd>L</kbd>
         </button>
       </div>
-      {items.length === 0 && <p className="list-empty">{filter.station || filter.verdict ? words.emptyFilter : words.empty}</p>}
+      {items.length === 0 && <p className="list-empty">{filter.station || filter.verdict || filter.part ? words.emptyFilter : words.empty}</p>}
       <ul>
         {items.map((item) => (
           <li key={item.id} ref={item.id === chosen ? row : null}>
@@ -69,7 +80,7 @@ export function InspectionList(props: Props) {
               </span>
               <span className="row-verdict" data-verdict={item.verdict ?? "none"}>
                 <Said item={item} />
-                {item.decision && <span className="row-decision">→ {text.verdict[item.decision.verdict]}</span>}
+                <Decided item={item} kept={kept.find((word) => word.inspection === item.id)} />
               </span>
             </button>
           </li>
@@ -82,6 +93,12 @@ export function InspectionList(props: Props) {
       )}
     </section>
   );
+}
+
+/** A person's word, which may still wait on this computer. */
+function Decided({ item, kept }: { item: Inspection; kept: Word | undefined }) {
+  const verdict = kept?.verdict ?? item.decision?.verdict;
+  return verdict && <span className="row-decision">→ {text.verdict[verdict]}{kept && " …"}</span>;
 }
 
 /** What is said of a part: its verdict, or that its camera is at fault. */

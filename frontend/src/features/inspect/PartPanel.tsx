@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { useDecide } from "../../api/inspections";
+import { useOutbox } from "../../api/outbox";
 import type { Inspection } from "../../api/words";
 import { boxOf } from "../../geometry/frame";
 import { text } from "../../text";
@@ -16,6 +17,7 @@ import { placeOf } from "./around";
 import { Similar } from "./Similar";
 import { PartViews } from "./PartViews";
 import { Views } from "./Views";
+import { Served } from "../../ui/Served";
 
 /** A key within so many ms of a part's appearance was meant for the part before it. */
 const TOO_FAST_MS = 400;
@@ -35,6 +37,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
   const [note, setNote] = useState<string | null>(null);
   const shown = defects.find((one) => one.number === chosen);
   const decide = useDecide();
+  const kept = useOutbox().find((word) => word.inspection === id && !word.refused);
   const appeared = useRef(0);
 
   useEffect(() => {
@@ -53,7 +56,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
   };
   const send = (word: "ok" | "ng", reason: string) => {
     busy();
-    decide.mutate({ id, verdict: word, reason }, { onSuccess: () => setAsking(false) });
+    decide.mutate({ inspection: id, part: inspection.part, verdict: word, reason }, { onSuccess: () => setAsking(false) });
   };
   const ready = inspection.progress === "done" && !decide.isPending;
   const agree = () => ready && meant() && send(meaning(verdict).agree, "");
@@ -112,7 +115,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
       {faults.length > 0 && <FaultNotice key={id} inspection={inspection} faults={faults} />}
       {inspection.progress === "failed" && faults.length === 0 && (
         <p role="alert" className="problem">
-          <strong>{text.inspect.failed}.</strong> {inspection.problem}
+          <strong>{text.inspect.failed}.</strong> <Served text={inspection.problem ?? ""} />
         </p>
       )}
       <div className="part-body" data-plain={!answerable}>
@@ -124,6 +127,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
         {answerable && <aside className="side">
           <DecisionPanel
             inspection={inspection}
+            kept={decide.isPending ? undefined : kept}
             asking={asking}
             setAsking={(yes) => (yes ? ask() : setAsking(false))}
             agree={() => void agree()}

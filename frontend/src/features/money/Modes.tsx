@@ -1,6 +1,7 @@
 import { useMode } from "../../api/money";
 import { text } from "../../text";
 import { money } from "../../ui/format";
+import { Served } from "../../ui/Served";
 
 /** What each station's verdicts may do, what they cost today, and how far the proof for the next step is. */
 export function Modes({ stations }: { stations: readonly string[] }) {
@@ -29,7 +30,7 @@ function Mode({ station }: { station: string }) {
         <span className="badge">{words.mode[found.mode]}</span>
         <span className="quiet">{cost}</span>
       </header>
-      {found.evidence && <p className="sentence" lang="en">{found.evidence.words}</p>}
+      {found.evidence && <p className="sentence"><Served text={found.evidence.words} /></p>}
       {found.reason && <p className="quiet">{words.because({ by: found.by, reason: found.reason })}</p>}
     </article>
   );

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { useApproval } from "../../api/money";
 import type { Standing } from "../../api/words";
 import { text } from "../../text";
+import { Served } from "../../ui/Served";
 
 /** What is asked of a challenger besides the wagers, and a named person's word where the product's file asks for one. */
 export function Bounds({ standing }: { standing: Standing }) {
@@ -12,7 +13,7 @@ export function Bounds({ standing }: { standing: Standing }) {
       <ul className="bounds" aria-label={words.title}>
         {standing.bounds.map((bound) => (
           <li key={bound.name}>
-            <strong>{bound.holds === null ? words.unknown : bound.holds ? words.holds : words.broken}</strong> <span lang="en">{bound.name}: {bound.words}</span>
+            <strong>{bound.holds === null ? words.unknown : bound.holds ? words.holds : words.broken}</strong> {bound.name}: <Served text={bound.words} />
           </li>
         ))}
       </ul>

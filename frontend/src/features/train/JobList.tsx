@@ -4,6 +4,7 @@ import { text } from "../../text";
 import { ago, percent } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { endOf, gathered, type Told } from "./gathered";
+import { Served } from "../../ui/Served";
 
 /** What is being done in the background, then what ended lately, newest first; what is older than a day is folded. */
 export function JobList() {
@@ -44,7 +45,7 @@ function List({ jobs }: { jobs: readonly Told[] }) {
                 aria-label={`${named(job.kind)}: ${job.progress === null ? text.train.jobState.running : percent(job.progress)}`} />
             </Progress.Root>
           )}
-          {(job.problem ?? job.message) && <div className={job.problem ? "problem" : "quiet"} lang="en">{job.problem ?? job.message}</div>}
+          {(job.problem ?? job.message) && <div className={job.problem ? "problem" : "quiet"}><Served text={job.problem ?? job.message} /></div>}
         </li>
       ))}
     </ul>

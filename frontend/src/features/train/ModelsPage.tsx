@@ -12,6 +12,7 @@ import { sideBySide } from "./figures";
 import { JobList } from "./JobList";
 import { ModelCard } from "./ModelCard";
 import { Shadow } from "./Shadow";
+import { Served } from "../../ui/Served";
 
 type Wish = { kind: "promote"; id: string } | { kind: "rollback" };
 
@@ -112,7 +113,7 @@ function ModelFacts({ model, promote, challenge, extra }: Facts) {
       </header>
       {compared?.reason && (
         <p>
-          <strong>{compared.promote ? text.train.promoted : text.train.notPromoted}:</strong> <span lang="en">{compared.reason}</span>
+          <strong>{compared.promote ? text.train.promoted : text.train.notPromoted}:</strong> <Served text={compared.reason} />
         </p>
       )}
       <p className="quiet">{text.train.classes({ names: Object.values(model.classes).join(", ") || text.train.noClasses })}</p>

@@ -4,6 +4,7 @@ import { text } from "../../text";
 import { ago, dayAndTime } from "../../ui/format";
 import { AlarmDialog } from "./AlarmDialog";
 import { viewOf } from "./around";
+import { Served } from "../../ui/Served";
 
 /** Alarms shown before the rest is asked for: the bar must not push the part off a small screen. */
 const AT_FIRST = 2;
@@ -28,13 +29,15 @@ export function AlarmBar() {
                 {alarm.station}
                 {view && ` · ${view}`}
               </strong>
-              <span className="alarm-what" lang="en">{alarm.message}</span>
+              <span className="alarm-what">
+                <Served text={alarm.message} />
+              </span>
               <span className="alarm-since" title={dayAndTime(alarm.since)}>
                 {words.since({ when: dayAndTime(alarm.since), ago: ago(alarm.since, Date.now()) })}
               </span>
               <button type="button" className="link" onClick={() => setChosen(alarm.id)}>
                 {words.look}
-                <span className="unseen" lang="en">: {alarm.message}</span>
+                <span className="unseen">: <Served text={alarm.message} /></span>
               </button>
             </li>
           );

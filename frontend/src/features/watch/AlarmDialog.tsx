@@ -8,6 +8,7 @@ import { clock, dayAndTime } from "../../ui/format";
 import { VerdictMark } from "../../ui/VerdictMark";
 import { AlarmAnswer } from "./AlarmAnswer";
 import { imageFor } from "./around";
+import { Served } from "../../ui/Served";
 
 /** One alarm: the pictures before it began over those since, and a person's answer. Closes itself when it is answered. */
 export function AlarmDialog({ alarm, close }: { alarm: Alarm | null; close: () => void }) {
@@ -18,7 +19,9 @@ export function AlarmDialog({ alarm, close }: { alarm: Alarm | null; close: () =
       closeButtonProps={{ "aria-label": text.everywhere.close }}>
       {alarm && (
         <div className="alarm-dialog">
-          <p lang="en">{alarm.message}</p>
+          <p>
+            <Served text={alarm.message} />
+          </p>
           <p className="quiet">{words.began({ since: dayAndTime(alarm.since), raised: dayAndTime(alarm.raised_at) })}</p>
           <Strip title={words.before} ids={alarm.before} alarm={alarm} leave={close} />
           <Strip title={words.after} ids={alarm.after} alarm={alarm} leave={close} />

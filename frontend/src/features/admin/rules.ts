@@ -1,0 +1,62 @@
+/** A product's file as the form holds it (qc/verdict.py says what each word means). Pure. */
+
+export const SIZES = ["score", "length_px", "width_px", "area_px", "length_mm", "width_mm", "area_mm2"] as const;
+export type Size = (typeof SIZES)[number];
+
+/** Never, or from these sizes on; no size: any defect that was found. */
+export type Rule = "never" | Partial<Record<Size, number>>;
+export type ClassRule = { ng?: Rule; review?: Rule };
+export type Box = [x: number, y: number, width: number, height: number];
+export type Zone = { name?: string; view?: string | null; box?: Box; polygon?: [number, number][]; classes?: Record<string, ClassRule> };
+export type Scales = number | Record<string, Record<string, number>> | null;
+export type Costs = { currency?: string; escape?: number; false_reject?: number; review?: number };
+export type Content = {
+  default?: ClassRule;
+  classes?: Record<string, ClassRule> | null;
+  zones?: Zone[] | null;
+  mm_per_px?: Scales;
+  money?: Costs | null;
+  [more: string]: unknown;
+};
+
+/** How a rule is told apart in a list of choices. */
+export const kindOf = (rule: Rule | undefined): "never" | "any" | "limits" => (rule === "never" ? "never" : rule && Object.keys(rule).length > 0 ? "limits" : "any");
+
+/** The sizes that are not limited yet. */
+export const freeSizes = (rule: Partial<Record<Size, number>>): Size[] => SIZES.filter((size) => !(size in rule));
+
+/** The box between two points, whole pixels, inside its picture; null for a click that drew nothing. */
+export function boxBetween(a: readonly [number, number], b: readonly [number, number], width: number, height: number): Box | null {
+  const [left, right] = [Math.min(a[0], b[0]), Math.max(a[0], b[0])].map((x) => Math.round(Math.min(Math.max(x, 0), width)));
+  const [top, bottom] = [Math.min(a[1], b[1]), Math.max(a[1], b[1])].map((y) => Math.round(Math.min(Math.max(y, 0), height)));
+  const box: Box = [left ?? 0, top ?? 0, (right ?? 0) - (left ?? 0), (bottom ?? 0) - (top ?? 0)];
+  return box[2] >= 4 && box[3] >= 4 ? box : null;
+}
+
+/** The corners of a zone, whichever way it is told. */
+export function corners(zone: Zone): [number, number][] {
+  if (zone.polygon) return zone.polygon;
+  const [x, y, w, h] = zone.box ?? [0, 0, 0, 0];
+  return [[x, y], [x + w, y], [x + w, y + h], [x, y + h]];
+}
+
+/** With one view's scale set (null: taken away); one number for all views becomes one for each view that is known. */
+export function withScale(scales: Scales | undefined, station: string, view: string, mm: number | null, known: readonly { station: string; view: string }[]): Scales {
+  const all: Record<string, Record<string, number>> = {};
+  if (typeof scales === "number") for (const one of known) (all[one.station] ??= {})[one.view] = scales;
+  else for (const [name, views] of Object.entries(scales ?? {})) all[name] = { ...views };
+  if (mm === null) delete all[station]?.[view];
+  else (all[station] ??= {})[view] = mm;
+  for (const name of Object.keys(all)) if (Object.keys(all[name] ?? {}).length === 0) delete all[name];
+  return Object.keys(all).length === 0 ? null : all;
+}
+
+export const scaleAt = (scales: Scales | undefined, station: string, view: string): number | null =>
+  typeof scales === "number" ? scales : (scales?.[station]?.[view] ?? null);
+
+/** What is sent: without what is empty, so that the file says no more than was meant. */
+export function tidy(content: Content): Content {
+  return Object.fromEntries(
+    Object.entries(content).filter(([, value]) => value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0) && !(typeof value === "object" && !Array.isArray(value) && Object.keys(value).length === 0)),
+  );
+}

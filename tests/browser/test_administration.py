@@ -1,0 +1,160 @@
+"""An administrator sets the plant up on a page: people, keys, rules, zones, millimetres, settings; and can prove it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import yaml
+
+pytestmark = pytest.mark.browser
+
+
+def open_tab(page, plant, tab: str) -> None:
+    page.goto(f"{plant.address}/admin/{tab}")
+    page.get_by_role("heading", name="Administration").wait_for()
+
+
+def saves(page) -> None:
+    page.get_by_role("button", name="Save", exact=True).last.click()
+
+
+def test_a_person_gets_an_account_by_key_alone_and_logs_in_with_it(page, plant, browser):
+    open_tab(page, plant, "people")
+    accounts = page.get_by_role("region", name="Accounts")
+    accounts.get_by_label("Name", exact=False).last.focus()
+    page.keyboard.type("mia")
+    page.keyboard.press("Tab")
+    page.keyboard.press("l")  # labeller
+    page.keyboard.press("Tab")
+    page.keyboard.type("a long password")
+    page.keyboard.press("Enter")
+    accounts.get_by_text("mia can log in.").wait_for()
+    assert accounts.get_by_label("Role of mia").input_value() == "labeller"
+    assert accounts.get_by_label("Role of admin").is_disabled(), "nobody takes the own account away"
+
+    other = browser.new_context().new_page()
+    other.goto(plant.address)
+    other.get_by_label("Name").fill("mia")
+    other.locator("input[type=password]").fill("a long password")
+    other.keyboard.press("Enter")
+    other.get_by_role("navigation", name="Pages").get_by_text("Labels").wait_for()
+    assert other.get_by_text("Administration").count() == 0
+    other.goto(f"{plant.address}/admin/people")
+    other.get_by_text("Your role does not show this page.").wait_for()
+    other.context.close()
+
+    accounts.get_by_role("button", name="Remove: mia").click()
+    accounts.get_by_role("group", name="Really remove mia?").get_by_role("button", name="Remove").click()
+    accounts.get_by_label("Role of mia").wait_for(state="detached")
+
+
+def test_a_key_is_shown_once_works_and_is_ended(page, plant):
+    open_tab(page, plant, "people")
+    keys = page.get_by_role("region", name="Keys of machines")
+    keys.get_by_label("What it is for").fill("camera 7")
+    keys.get_by_role("button", name="Add").click()
+    key = keys.locator("code").inner_text()
+    before = plant.keys["machine"]
+    plant.keys["machine"] = key
+    plant.call("GET", "/stations", "machine")
+    plant.keys["machine"] = before
+    page.reload()
+    keys.get_by_text("camera 7").wait_for()
+    assert key not in page.content()
+    keys.get_by_role("button", name="End it: camera 7").click()
+    keys.get_by_role("group").get_by_role("button", name="End it").click()
+    keys.get_by_text("ended").first.wait_for()
+
+
+def test_a_rule_and_a_zone_drawn_on_the_picture_stand_in_the_products_file(page, plant):
+    part = plant.inspects(defects=(), seed=61)
+    open_tab(page, plant, "products")
+    drawing = page.get_by_role("img", name=re.compile("^Newest picture of"))
+    drawing.scroll_into_view_if_needed()
+    place = drawing.bounding_box()
+    for x, y, act in ((0.25, 0.25, page.mouse.down), (0.5, 0.75, page.mouse.up)):
+        page.mouse.move(place["x"] + x * place["width"], place["y"] + y * place["height"])
+        act()
+    zone = page.get_by_role("group", name="Zone zone-1")
+    zone.get_by_label("Name").fill("clamp")
+    page.get_by_role("button", name="Own rules for scratch").first.click()
+    rule = page.get_by_role("group", name="Not good: scratch", exact=True)
+    rule.get_by_label("Not good").select_option("limits")
+    rule.get_by_label(re.compile("^At least")).fill("30")
+    page.get_by_label("Currency").fill("eur")
+    saves(page)
+    page.wait_for_function("() => document.querySelectorAll('.zones polygon:not(.halo)').length === 1")
+    file = plant.home / "var/products/default.yaml"
+    found = {}
+    for _ in range(100):
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if found.get("zones"):
+            break
+        page.wait_for_timeout(100)
+    width, height = (part["images"][0][side] for side in ("width", "height"))
+    assert found["zones"][0]["name"] == "clamp"
+    assert found["zones"][0]["box"] == pytest.approx([width / 4, height / 4, width / 4, height / 2], abs=3)
+    assert found["classes"]["scratch"]["ng"] == {"length_px": 30}
+    assert found["money"]["currency"] == "EUR"
+    empty = {"content": {"default": {"ng": {}, "review": {}}}}
+    plant.call("PUT", "/products/default", json={**empty, "read": plant.call("GET", "/products/default")["read"]})
+
+
+def test_a_view_is_calibrated_by_a_target(page, plant):
+    board = np.kron(np.indices((7, 10)).sum(0) % 2, np.ones((40, 40))).astype(np.uint8) * 200 + 20
+    sheet = np.full((480, 640), 235, np.uint8)
+    sheet[60 : 60 + 280, 80 : 80 + 400] = board
+    plant.inspects_pictures([sheet], ["target"], station="calibrated")
+    open_tab(page, plant, "products")
+    view = page.get_by_role("group", name="calibrated: target")
+    view.get_by_role("button", name="Measure on the newest picture").click()
+    view.get_by_text("0.12500 mm per px").wait_for()
+    view.get_by_role("button", name="Take it").click()
+    assert float(view.get_by_label("mm per px").input_value()) == pytest.approx(0.125, rel=1e-3)
+
+
+def test_settings_come_from_the_servers_own_descriptions_in_the_readers_language(page, plant):
+    open_tab(page, plant, "settings")
+    group = page.get_by_role("form", name="Keeping and forgetting")
+    days = group.get_by_label("Pictures of ok parts are kept for so many days; 0: for ever.")
+    days.fill("-3")
+    assert group.get_by_role("button", name="Save").is_disabled()
+    days.fill("90")
+    group.get_by_role("button", name="Save").click()
+    page.get_by_text("Some of it holds only after the server was started again.").wait_for()
+    assert '"keep_ok_days": 90' in (plant.home / "var/settings.json").read_text(encoding="utf-8")
+    page.get_by_label("Language").select_option("de")
+    page.get_by_label("Bilder von Gutteilen so viele Tage aufbewahren; 0: für immer.").fill("0")
+    page.get_by_role("form", name="Aufbewahren und vergessen").get_by_role("button", name="Speichern").click()
+    page.get_by_text("Gespeichert.").wait_for()
+    page.get_by_label("Sprache").select_option("en")
+
+
+def test_connections_answer_the_trail_is_whole_and_a_backup_is_made(page, plant):
+    open_tab(page, plant, "connections")
+    page.get_by_role("button", name="Test Database").click()
+    page.get_by_text(re.compile("^Answers, ")).wait_for()
+    open_tab(page, plant, "trail")
+    page.get_by_role("button", name="Check the whole trail").click()
+    page.get_by_text(re.compile(r"Whole: [\d,]+ entries, none altered")).wait_for()
+    page.get_by_label("Kind").select_option("key.revoked")
+    page.get_by_role("cell", name="camera 7").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as CSV").click()
+    assert "key.revoked" in download.value.path().read_text(encoding="utf-8")
+    open_tab(page, plant, "backup")
+    page.get_by_text("This folder is on the same disk as the data").wait_for()
+    page.get_by_role("button", name="Back up now").click()
+    page.get_by_role("button", name=re.compile("^Remove")).wait_for(timeout=60_000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_on_the_page_keeps_anybody_out(page, plant, no_barrier, scheme):
+    page.emulate_media(color_scheme=scheme)
+    plant.inspects(defects=(), seed=62)
+    for tab in ("products", "stations", "people", "settings", "connections", "trail", "backup"):
+        open_tab(page, plant, tab)
+        page.wait_for_timeout(700)
+        no_barrier(page)
