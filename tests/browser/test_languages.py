@@ -45,3 +45,21 @@ def test_a_language_is_the_browsers_until_another_one_is_chosen_by_key_and_then_
     assert page.title() == "QC 产线"
     assert page.evaluate(WIDER) == []
     no_barrier(page)
+
+
+def test_what_the_server_says_is_said_in_the_readers_language_too(german, plant):
+    page = german
+    page.get_by_label("Name").fill("nobody")
+    page.locator("input[type=password]").fill("wrong")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").get_by_text("Name oder Passwort ist falsch").wait_for()
+    name, password = (plant.home / "var/first-login.txt").read_text().split()[:2]
+    page.get_by_label("Name").fill(name)
+    page.locator("input[type=password]").fill(password)
+    page.keyboard.press("Enter")
+    page.get_by_role("navigation").first.wait_for()
+    dark = plant.inspects_in_the_dark()
+    page.goto(f"{plant.address}/inspect/{dark['id']}")
+    page.get_by_text("Lampe, Objektivdeckel und Kabel prüfen").wait_for()
+    page.get_by_label("Sprache").select_option("en")
+    page.get_by_text("check lamp, lens cap and cable").wait_for()
