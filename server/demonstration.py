@@ -30,7 +30,7 @@ class Demonstration:
         environment = {
             **os.environ,
             "QC_HOME": str(settings.home.resolve()),
-            "QC_DEMO_URL": f"http://127.0.0.1:{settings.port}" if settings.host == "0.0.0.0" else settings.url,
+            "QC_DEMO_URL": settings.model_copy(update={"public_url": ""}).url,
             "QC_DEMO_KEY": _key(context),
             "QC_DEMO_STUDIO_URL": settings.studio_url if settings.label_studio else "",
             "QC_DEMO_STUDIO_TOKEN": _studio_token(context),

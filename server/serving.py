@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from types import FrameType
 import uvicorn
 
 from labeling.studio_process import account
-from qc.errors import Conflict, Unavailable
+from qc.errors import Conflict, InvalidInput, Unavailable
 from server import first_login, logs
 from server.app import create_app
 from server.context import Context
@@ -44,14 +45,22 @@ def serve(settings: Settings, *, demonstration: bool = False) -> int:
 
     Raises:
         Conflict: another server uses the same data folder.
+        InvalidInput: the certificate or its key makes no sense.
         Unavailable: the port is taken.
     """
+    _check_certificate(settings)
     with _alone(settings), _listening(settings) as listening:
         settings = settings.model_copy(update={"port": listening.getsockname()[1]})
         logs.configure(settings)
         app = create_app(settings, demonstration=demonstration)
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=PATIENCE_S
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=PATIENCE_S,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
         )
         server = _Server(config, app.state.context)
         try:
@@ -77,6 +86,25 @@ def greeting(context: Context) -> str:
     if "demonstration" in context.parts:
         lines.append("  The demonstration line starts as soon as the model is loaded.")
     return "\n".join([*lines, "  Ctrl-C ends it.", ""])
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Say what is wrong with it before anything is started; raises InvalidInput."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None:
+        if key is not None:
+            raise InvalidInput("QC_TLS_KEY is set without QC_TLS_CERTIFICATE; set both, or neither")
+        return
+    for name, file in (("QC_TLS_CERTIFICATE", certificate), ("QC_TLS_KEY", key)):
+        if file is not None and not file.is_file():
+            raise InvalidInput(f"{name}: there is no file {file}")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password=lambda: b"")
+    except (ssl.SSLError, OSError) as error:
+        raise InvalidInput(
+            f"the certificate {certificate} cannot be used with {key or 'the key in it'} ({error}): both must be PEM, "
+            "belong together, and the key must have no password"
+        ) from error
 
 
 @contextmanager

@@ -66,6 +66,13 @@ class Settings(BaseSettings):
         default="",
         description="Address under which people and Label Studio reach this server; default http://host:port.",
     )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file with this server's certificate and those that vouch for it: then it speaks HTTPS only.",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="PEM file with the certificate's private key; default: it is in the same file."
+    )
     database_url: str = Field(
         default="", description="Default: SQLite at QC_HOME/qc.sqlite3. postgresql+psycopg://… for PostgreSQL."
     )
@@ -291,7 +298,8 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """Address of this server, without a slash at the end."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
-        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+        scheme = "https" if self.tls_certificate else "http"
+        return (self.public_url or f"{scheme}://{host}:{self.port}").rstrip("/")
 
     @property
     def studio_url(self) -> str:
