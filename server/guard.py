@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qc.errors import NotFound, QcError
 from qc.records import new_id
-from server import access, auth
+from server import access, auth, tracing
 from server.errors import DATABASE_AWAY, NotAllowed, NotLoggedIn, TooLarge, answer_to, database_away
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ class Guard:
         except DATABASE_AWAY as error:
             await database_away(error, path=path)(scope, receive, sending)
         else:
-            await self.app(scope, _counting(receive, limit), sending)
+            with tracing.request(method, rule or "other", Headers(scope=scope)):
+                await self.app(scope, _counting(receive, limit), sending)
+                tracing.note(status=status, request=request_id)
         finally:
             seconds = time.perf_counter() - started
             self.metrics.request(method, rule or "other", status, seconds)

@@ -32,6 +32,7 @@ from server.deadlines import Deadlines, Late
 from server.inspections import exposures_of
 from server.policies import check_product
 from server.thumbnails import keep_thumbnail
+from server.tracing import carried, note, traced
 from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
@@ -112,6 +113,7 @@ class Inspector:
         self.wait(taken.inspection_id)
         return taken
 
+    @traced("part.take")
     def take(self, order: Order, *, started: float | None = None) -> Taken:
         """Check, store and queue an order; on return it is safe. Raises as `inspect`.
 
@@ -126,7 +128,7 @@ class Inspector:
         if (known := self._known(order)) is not None:
             return Taken(known, new=False)
         self._champion.serving()
-        with self._place():
+        with _Place(self):
             frames = _frames(order.pictures, self._context.decode)
             if codes is not None:
                 order = replace(order, part=codes.name_of(order.station, frames))
@@ -218,9 +220,7 @@ class Inspector:
         with self._context.database.read() as session:
             return session.exec(wanted).first()
 
-    def _place(self) -> _Place:
-        return _Place(self)
-
+    @traced("pictures.store")
     def _store(self, order: Order, product: str, frames: list[Frame]) -> tuple[Inspection, list[Exposure]]:
         inspection = Inspection(
             part=order.part,
@@ -267,7 +267,7 @@ class Inspector:
             if self._stop.is_set():
                 raise Unavailable("the server stops; send it again when it is back")
             future = self._waiting[inspection_id] = self._workers.submit(
-                self._judge, inspection_id, frames, started, go
+                carried(self._judge), inspection_id, frames, started, go
             )
             self._metrics.waiting.set(len(self._waiting))
         future.add_done_callback(lambda _: self._done(inspection_id))
@@ -290,12 +290,14 @@ class Inspector:
         self._began.pop(inspection_id, None)
         self._objections.pop(inspection_id, None)
 
+    @traced("part.judge")
     def _judge_now(self, inspection_id: str, frames: list[Frame] | None, started: float | None) -> None:
         with self._context.database.read() as session:
             inspection = session.get(Inspection, inspection_id)
             exposures = exposures_of(session, inspection_id)
         if inspection is None or inspection.progress != Progress.RECEIVED:
             return  # its commit failed, or somebody else has judged it
+        note(inspection=inspection_id, station=inspection.station, images=len(exposures))
 
         def elapsed_ms() -> float:
             if started is not None:
@@ -438,6 +440,7 @@ def _check_order(order: Order, max_images: int) -> None:
             raise InvalidInput("a file name has at most 255 characters")
 
 
+@traced("pictures.decode")
 def _frames(pictures: Sequence[Picture], decode: Decode) -> list[Frame]:
     frames = []
     for n, picture in enumerate(pictures):

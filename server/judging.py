@@ -29,6 +29,7 @@ from server.features_records import Suggestion
 from server.inspections import exposures_of, get_inspection, in_short
 from server.modes import Mode
 from server.policies import Rules
+from server.tracing import traced
 from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
@@ -104,6 +105,7 @@ def _version(package: str) -> str:
     return version(package)
 
 
+@traced("model.look")
 def judge(frames: list[Frame], segmenter: Segmenter, policy: Policy, *, station: str) -> Judgement:
     """Look at every image of a part; the part's verdict is the worst of its views'."""
     findings = tuple(inspect(frame, segmenter, policy, station=station) for frame in frames)
@@ -148,6 +150,7 @@ def defect_json(defect: Defect) -> dict[str, Any]:
     return {**defect.as_json(), "counts": defect.counts, "outline": [list(map(list, r)) for r in defect.outline]}
 
 
+@traced("verdict.record")
 def record_judgement(
     context: Context,
     inspection_id: str,

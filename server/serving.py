@@ -14,7 +14,7 @@ import uvicorn
 
 from labeling.studio_process import account
 from qc.errors import Conflict, InvalidInput, Unavailable
-from server import first_login, logs
+from server import first_login, logs, tracing
 from server.app import create_app
 from server.context import Context
 from server.settings import Settings
@@ -45,11 +45,11 @@ def serve(settings: Settings, *, demonstration: bool = False) -> int:
 
     Raises:
         Conflict: another server uses the same data folder.
-        InvalidInput: the certificate or its key makes no sense.
+        InvalidInput: the certificate or its key makes no sense, or what traces need is not installed.
         Unavailable: the port is taken.
     """
     _check_certificate(settings)
-    with _alone(settings), _listening(settings) as listening:
+    with _alone(settings), _listening(settings) as listening, tracing.exporting(settings):
         settings = settings.model_copy(update={"port": listening.getsockname()[1]})
         logs.configure(settings)
         app = create_app(settings, demonstration=demonstration)

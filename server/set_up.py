@@ -207,7 +207,7 @@ def make_python(log: Path) -> None:
             "-c",
             str(constraints(log)),
             "-e",
-            ".[dev,plant,postgres,ray,mlflow,stores,deploy,docs,faiss]",
+            ".[dev,plant,postgres,ray,mlflow,stores,deploy,docs,faiss,traces]",
         ],
         log,
     )

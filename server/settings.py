@@ -263,6 +263,11 @@ class Settings(BaseSettings):
     )
 
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    traces_url: str = Field(
+        default="",
+        description="Collector of OpenTelemetry traces, such as http://collector:4318/v1/traces (OTLP over HTTP); "
+        "empty: none.",
+    )
 
     backups: Path | None = Field(
         default=None, description="Folder in which backups are made; default: QC_HOME/backups. Better on another disk."
