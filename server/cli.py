@@ -23,6 +23,7 @@ COMMANDS = (
     "server.golden_cli",
     "server.features_cli",
     "server.backup_cli",
+    "server.database_cli",
     "server.packages_cli",
     "server.outbound_cli",
     "server.deploy_cli",

@@ -49,7 +49,7 @@ def serve(settings: Settings, *, demonstration: bool = False) -> int:
         Unavailable: the port is taken.
     """
     _check_certificate(settings)
-    with _alone(settings), _listening(settings) as listening, tracing.exporting(settings):
+    with alone(settings), _listening(settings) as listening, tracing.exporting(settings):
         settings = settings.model_copy(update={"port": listening.getsockname()[1]})
         logs.configure(settings)
         app = create_app(settings, demonstration=demonstration)
@@ -108,7 +108,7 @@ def _check_certificate(settings: Settings) -> None:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def alone(settings: Settings) -> Iterator[None]:
     """Hold the data folder; a second server on it would judge parts twice."""
     with (settings.folder(".") / "server.lock").open("w") as lock:
         try:
