@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from qc.dataset import IGNORE
 from qc.defects import logit
 from qc.ports import Segmentation
+from segmentation.matching import ImageFacts, confusion, facts
+from segmentation.metrics import intersection_over_union
 
-if TYPE_CHECKING:
-    from segmentation.matching import ImageFacts
+EDGES = (0.06, 0.08, 0.1, 0.13, 0.17, 0.22, 0.28, 0.36, 0.45, 0.55, 0.65, 0.75, 0.85)
+"""Where defects may end; just above the doubtful (`qc.defects.DOUBT`) at the lowest."""
 
 THRESHOLDS = np.round(np.arange(0.1, 0.951, 0.01), 2)
 """Where we look: below 0.1 it would meet the doubtful, above 0.95 a network is not trusted that far."""
@@ -61,6 +63,63 @@ class Tally:
         best = float(iou.max())
         good = np.flatnonzero(iou >= 0.99 * best)
         return float(THRESHOLDS[good[len(good) // 2]]), best
+
+
+def settle(
+    answers: Sequence[tuple[Segmentation, NDArray[np.uint8]]], classes: Mapping[int, str]
+) -> tuple[float, float]:
+    """How sure one must be of a defect, and where it ends: `(threshold, edge)`.
+
+    Args:
+        answers: to validation images, calibrated, each with its truth, `H x W`.
+        classes: of the data set.
+    """
+    tally = Tally(classes)
+    for seen, truth in answers:
+        tally.add(seen, truth)
+    everywhere, _ = tally.best()
+    images = [facts(seen, truth, classes, threshold=everywhere, edge=everywhere) for seen, truth in answers]
+    threshold = surest(images, everywhere)
+    return threshold, where_it_ends(answers, classes, threshold=threshold)
+
+
+def where_it_ends(
+    answers: Sequence[tuple[Segmentation, NDArray[np.uint8]]], classes: Mapping[int, str], *, threshold: float
+) -> float:
+    """The edge at which what counts has the highest IoU, averaged over the classes drawn; at most `threshold`.
+
+    `Tally.best` asks every pixel. But what no sure pixel belongs to is no defect, wherever edges lie, so that faint
+    texture elsewhere does not speak against a low edge. Where several are equally good (to 1 %), the middle one.
+    """
+    edges = [edge for edge in EDGES if edge < threshold] or [threshold]
+    found = np.zeros((len(edges), len(classes) + 1, len(classes) + 1), np.int64)
+    for seen, truth in answers:
+        known = truth != IGNORE
+        sure = seen.log_odds >= np.float16(logit(threshold))
+        for place, edge in enumerate(edges):
+            answer = _counting(seen, sure, edge) if sure.any() else np.zeros(truth.shape, np.uint8)
+            found[place] += confusion(truth[known], answer[known], classes)
+    drawn = found[0, 1:].sum(axis=1) > 0
+    if not drawn.any():
+        return min(DEFAULT, threshold)
+    mean = np.array([np.nanmean(intersection_over_union(counts)[1:][drawn]) for counts in found])
+    good = np.flatnonzero(mean >= 0.99 * mean.max())
+    return edges[int(good[len(good) // 2])]
+
+
+def _counting(seen: Segmentation, sure: NDArray[np.bool_], edge: float) -> NDArray[np.uint8]:
+    """The classes of the regions above `edge` that hold a sure pixel, each region of its most frequent class."""
+    inside = (seen.log_odds >= np.float16(logit(edge))).astype(np.uint8)
+    number, labels = cv2.connectedComponents(inside, connectivity=8)
+    counts = np.zeros(number, np.bool_)
+    counts[labels[sure]] = True
+    counts[0] = False
+    rows, columns = np.nonzero(counts[labels])
+    label = labels[rows, columns].astype(np.int64)
+    votes = np.bincount(256 * label + seen.class_id[rows, columns], minlength=256 * number).reshape(number, 256)
+    answer = np.zeros(labels.shape, np.uint8)
+    answer[rows, columns] = votes.argmax(axis=1)[label]
+    return answer
 
 
 def surest(images: Sequence[ImageFacts], edge: float) -> float:

@@ -18,7 +18,7 @@ from segmentation.image_score import ImageScore, choose, counts, summary
 from segmentation.matching import ImageFacts, facts
 from segmentation.metrics import report
 from segmentation.networks import Network
-from segmentation.operating_point import Calibration, Tally, calibrated, surest
+from segmentation.operating_point import Calibration, Tally, calibrated, settle
 from segmentation.plan import Plan
 from segmentation.samples import crops
 from segmentation.schedule import Clock
@@ -111,12 +111,9 @@ class Validator:
             answers.append((sample, seen, truth))
             seen_px += truth.size
             longest = max(longest, self._clock() - began)
-        calibration, tally = fit.fit(), Tally(self._plan.classes)
+        calibration = fit.fit()
         answers = [(s, Segmentation(calibrated(a.log_odds, *calibration), a.class_id), t) for s, a, t in answers]
-        for _, seen, truth in answers:
-            tally.add(seen, truth)
-        edge, _ = tally.best()
-        threshold = surest(self._compared(answers, edge, edge), edge)
+        threshold, edge = settle([(seen, truth) for _, seen, truth in answers], self._plan.classes)
         trial = choose(
             np.array([summary(seen, edge=edge) for _, seen, _ in answers]),
             np.array([counts(seen, threshold=threshold) for _, seen, _ in answers]),

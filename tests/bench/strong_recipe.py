@@ -35,7 +35,7 @@ from segmentation.evaluate import evaluate
 from segmentation.losses import dice_loss, focal_loss
 from segmentation.model import load_segmenter
 from segmentation.networks import imagenet_weights
-from segmentation.operating_point import Tally
+from segmentation.operating_point import settle
 from segmentation.train import train
 
 CROP, BATCH = 256, 8
@@ -110,13 +110,13 @@ def train_recipe(
         if progress:
             progress(share, f"step {step}")
     net.eval()
-    tally = Tally(dataset.classes)
+    answers = []
     order = np.random.default_rng(0).permutation(len(val))
     for number in order:
         if clock() > began + 60 * minutes:
             break
-        tally.add(recipe.segment(val[number].pixels()), val[number].labels(dataset.classes))
-    recipe.threshold = recipe.edge = tally.best()[0]
+        answers.append((recipe.segment(val[number].pixels()), val[number].labels(dataset.classes)))
+    recipe.threshold, recipe.edge = settle(answers, dataset.classes)
     print(f"strong recipe: {step} steps, threshold {recipe.threshold}, {clock() - began:.0f} s")
     return recipe
 
