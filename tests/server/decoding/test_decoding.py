@@ -165,11 +165,19 @@ def test_a_picture_that_its_process_dies_of_is_refused_and_not_tried_again(how):
         assert some.state()["died"] == 1
 
 
-def test_two_killed_in_a_row_are_the_machines_fault_and_the_sender_may_repeat():
+class Frozen(pool.Worker):
+    """One that never answers, however slowly the test itself gets on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+
+def test_two_killed_in_a_row_are_the_machines_fault_and_the_sender_may_repeat(monkeypatch):
+    monkeypatch.setattr(pool, "Worker", Frozen)
     with decoders() as some, ThreadPoolExecutor(1) as other:
-        seen = set()
-        os.kill(process(some), signal.SIGSTOP)
         asked = other.submit(some.decode, HONEST["jpeg"])
+        seen = set()
         while not asked.done():
             for worker in list(some._alive):
                 if worker.process.pid not in seen:
