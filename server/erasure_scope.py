@@ -23,6 +23,7 @@ from qc.records import Inspection, new_id
 from server import audit, schema
 from server.access import Role
 from server.audit import AuditEntry
+from server.jobs.records import Job
 from server.oidc_records import Badge, OutsideAccount
 from server.policies import Policies
 from server.records import BrowserSession, User
@@ -83,6 +84,10 @@ def forget_person(session: Session, name: str, reason: str, *, by: str, now: dat
         for kind in (BrowserSession, Badge, OutsideAccount):
             session.execute(delete(kind).where(col(kind.user) == name))
         session.delete(account)
+    for job in session.scalars(select(Job)):
+        if job.arguments.get("by") == name:
+            job.arguments = {**job.arguments, "by": pseudonym}
+            rows += 1
     if account is None and not rows:
         raise NotFound("nothing bears this name")
     quoted = audit.canonical({"": name})[4:-1]

@@ -96,15 +96,18 @@ def test_of_a_person_the_account_goes_and_a_word_stands_for_the_name(line):
         session.add(User(name=eva, role=Role.OPERATOR, password_hash="x", created_at=now))
         session.flush()
         session.add(BrowserSession(token_hash="t", user=eva, created_at=now, expires_at=now))
+        session.add(Job(kind="backup", state="done", arguments={"by": eva}, not_before=now, created_at=now))
         session.commit()
     answer = line.post("/erasures/person", Role.ADMIN, json={"name": eva, "reason": "left"})
     assert answer.status_code == 200, answer.text
     told = answer.json()
-    assert (told["rows"], told["account"]) == (2, True)
+    assert (told["rows"], told["account"]) == (3, True)
     assert told["entries_that_still_name_it"] >= 2, "the trail keeps who decided"
     with line.context.database.read() as session:
         assert sorted(row.by for row in session.exec(select(Decision))) == [other, *[told["pseudonym"]] * 2]
         assert session.get(User, eva) is None
+        (job,) = session.exec(select(Job).where(Job.kind == "backup")).all()
+        assert job.arguments == {"by": told["pseudonym"]}
         assert session.exec(select(BrowserSession).where(BrowserSession.user == eva)).all() == []
         audit_check.verify(session)
         (entry,) = session.exec(select(AuditEntry).where(AuditEntry.kind == erasure_scope.PERSON)).all()
