@@ -8,5 +8,5 @@ export default defineConfig({
   plugins: [react()],
   build: { target: "es2023", chunkSizeWarningLimit: 1000, modulePreload: { polyfill: false } },
   server: { proxy: { "/api": { target: server, changeOrigin: true } } },
-  test: { environment: "node", include: ["src/**/*.test.ts"] },
+  test: { setupFiles: ["src/text/office.ts"], environment: "node", include: ["src/**/*.test.ts"] },
 });

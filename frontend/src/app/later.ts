@@ -13,12 +13,19 @@ async function loaded<T>(script: Promise<T>): Promise<T> {
   }
 }
 
+/** Pages of the office, with their words. */
+async function office<T>(scripts: Promise<T>): Promise<T> {
+  const [pages, words] = await loaded(Promise.all([scripts, import("../text/office")]));
+  await words.ready;
+  return pages;
+}
+
 /** What the operator's station does not need, by the address under which it is found. */
 const LATER = {
-  "/engineer": () => loaded(Promise.all([import("../features/engineer/EngineerPage"), import("../features/engineer/ProcessPage")])),
-  "/labels": () => loaded(import("../features/label/LabelPage")),
-  "/money": () => loaded(import("../features/money/MoneyPage")),
-  "/models": () => loaded(import("../features/train/ModelsPage")),
+  "/engineer": () => office(Promise.all([import("../features/engineer/EngineerPage"), import("../features/engineer/ProcessPage")])),
+  "/labels": () => office(import("../features/label/LabelPage")),
+  "/money": () => office(import("../features/money/MoneyPage")),
+  "/models": () => office(import("../features/train/ModelsPage")),
   "/admin": () =>
     loaded(
       import("../features/admin/AdminPage").then(async (page) => {

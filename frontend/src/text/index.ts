@@ -1,6 +1,6 @@
 import i18next from "i18next";
 import type { English, Leaves, Text } from "./dictionary";
-import { en } from "./en";
+import { station } from "./en/station";
 import "./language"; // sets i18next up
 
 /** What a language has one form for, another has three: to its user it is one sentence. */
@@ -26,5 +26,5 @@ export function told(leaves: { readonly [name: string]: Leaves }, path: string):
   return found;
 }
 
-/** Every sentence the pages say, in the reader's language. */
-export const text = told(en, "") as Text<English>;
+/** Every sentence the pages say, in the reader's language; those of the office are there once `office.ts` is. */
+export const text = told(station, "") as Text<English>;

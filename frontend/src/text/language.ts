@@ -1,7 +1,7 @@
 import i18next, { type FormatterModule } from "i18next";
 import { useSyncExternalStore } from "react";
-import type { Dictionary, Leaves } from "./dictionary";
-import { en } from "./en";
+import type { Leaves, Part } from "./dictionary";
+import { station } from "./en/station";
 
 /** Languages by their own names, so that everybody finds the own one. */
 export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español", zh: "简体中文" } as const;
@@ -11,26 +11,28 @@ export type Language = keyof typeof LANGUAGES;
 const TAG: Record<Language, string> = { en: "en", de: "de", es: "es", zh: "zh-Hans" };
 
 /** English is always there: what another language lacks is said in it. The others come when they are chosen. */
-const LOAD: Record<Exclude<Language, "en">, () => Promise<Dictionary>> = {
-  de: async () => (await import("./de")).de,
-  es: async () => (await import("./es")).es,
-  zh: async () => (await import("./zh")).zh,
+const LOAD: Record<Exclude<Language, "en">, () => Promise<Part<typeof station>>> = {
+  de: async () => (await import("./de/station")).station,
+  es: async () => (await import("./es/station")).station,
+  zh: async () => (await import("./zh/station")).station,
 };
 
-/** Words of pages that few people open: they come with the page, not before. */
+/** Words of pages that not everybody opens: they come with the page, not before. */
 type Chapter = { name: string; load: Record<Exclude<Language, "en">, () => Promise<{ readonly [name: string]: Leaves }>>; come: Set<Language> };
 const chapters: Chapter[] = [];
 
 async function fetchChapter(chapter: Chapter, spoken: Language): Promise<void> {
   if (spoken === "en" || chapter.come.has(spoken)) return;
-  i18next.addResourceBundle(spoken, "translation", { [chapter.name]: await chapter.load[spoken]() }, true);
+  i18next.addResourceBundle(spoken, "translation", under(chapter.name, await chapter.load[spoken]()), true);
   chapter.come.add(spoken);
 }
 
-/** Have a chapter's words in the language spoken, and in each that is spoken from now on. */
+const under = (name: string, words: object): object => (name ? { [name]: words } : words);
+
+/** Have a chapter's words in the language spoken, and in each that is spoken from now on; without a name they stand beside the first ones. */
 export async function open(name: string, english: { readonly [name: string]: Leaves }, load: Chapter["load"]): Promise<void> {
   const chapter: Chapter = { name, load, come: new Set() };
-  i18next.addResourceBundle("en", "translation", { [name]: english }, true);
+  i18next.addResourceBundle("en", "translation", under(name, english), true);
   chapters.push(chapter);
   await fetchChapter(chapter, language());
 }
@@ -52,7 +54,7 @@ const figures: FormatterModule = {
 void i18next.use(figures).init({
   lng: "en",
   fallbackLng: "en",
-  resources: { en: { translation: en } },
+  resources: { en: { translation: station } },
   initAsync: false,
   nsSeparator: false,
   interpolation: { escapeValue: false, alwaysFormat: true }, // React escapes

@@ -77,7 +77,7 @@ export function DecisionPanel({ inspection, kept, asking, setAsking, agree, over
       )}
       {task && (
         <p className="task">
-          {words.task}: {text.label.state[task.state as keyof typeof text.label.state] ?? task.state}
+          {words.task}: {text.taskState[task.state as keyof typeof text.taskState] ?? task.state}
           {task.url && (
             <>
               {" · "}

@@ -1,5 +1,6 @@
 import type { Part } from "../dictionary";
 import type { office as en } from "../en/office";
+import { station } from "./station";
 
 /** Was die Seiten der Labeler und Ingenieure sagen. */
 export const office: Part<typeof en> = {
@@ -216,7 +217,7 @@ export const office: Part<typeof en> = {
     makeGoldenHelp: "Was hier gezeichnet ist, gilt als wahr: Alle werden gebeten, es zu labeln, und damit verglichen.",
     goldenSaid: "Alle werden gebeten, es zu labeln.",
     goldenLater: "Gespeichert; Label Studio antwortet gerade nicht und erfährt es später.",
-    state: { open: "wartet auf das Senden", pushed: "in Label Studio", done: "gelabelt", cancelled: "abgebrochen" },
+    state: station.taskState,
   },
   book: {
     notBegun: "Noch steht nichts darin. Was ein Ingenieur hier schreibt, erscheint bei den Labels in Label Studio.",

@@ -18,6 +18,7 @@ export const station: Part<typeof en> = {
     role: { operator: "Bediener", labeller: "Labeler", engineer: "Ingenieur", admin: "Administrator" },
   },
   verdict: { ok: "i. O.", review: "Prüfen", ng: "n. i. O." },
+  taskState: { open: "wartet auf das Senden", pushed: "in Label Studio", done: "gelabelt", cancelled: "abgebrochen" },
   verdictIs: "Urteil: {{verdict}}",
   connection: {
     live: "Live",

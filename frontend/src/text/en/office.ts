@@ -1,3 +1,5 @@
+import { station } from "./station";
+
 /** What the pages of labellers and engineers say. */
 export const office = {
   engineer: {
@@ -219,7 +221,7 @@ export const office = {
     makeGoldenHelp: "What is drawn here is the truth: everybody is asked to label it, and is compared with it.",
     goldenSaid: "Everybody is asked to label it.",
     goldenLater: "Stored; Label Studio does not answer now and is told later.",
-    state: { open: "waiting to be sent", pushed: "in Label Studio", done: "labelled", cancelled: "cancelled" },
+    state: station.taskState,
   },
   book: {
     notBegun: "Nothing is written yet. What an engineer writes here shows on the labels in Label Studio.",

@@ -15,6 +15,7 @@ export const station = {
     role: { operator: "operator", labeller: "labeller", engineer: "engineer", admin: "administrator" },
   },
   verdict: { ok: "OK", review: "Review", ng: "Not good" },
+  taskState: { open: "waiting to be sent", pushed: "in Label Studio", done: "labelled", cancelled: "cancelled" },
   verdictIs: "Verdict: {{verdict}}",
   connection: {
     live: "Live",

@@ -1,5 +1,6 @@
 import type { Part } from "../dictionary";
 import type { office as en } from "../en/office";
+import { station } from "./station";
 
 /** Lo que dicen las páginas de etiquetadores e ingenieros. */
 export const office: Part<typeof en> = {
@@ -215,7 +216,7 @@ export const office: Part<typeof en> = {
     makeGoldenHelp: "Lo dibujado aquí es la verdad: se pide a todos que lo etiqueten y se les compara con ello.",
     goldenSaid: "Se pide a todos que la etiqueten.",
     goldenLater: "Guardado; Label Studio no responde ahora y se le dirá después.",
-    state: { open: "en espera de envío", pushed: "en Label Studio", done: "etiquetada", cancelled: "cancelada" },
+    state: station.taskState,
   },
   book: {
     notBegun: "Aún no hay nada escrito. Lo que un ingeniero escriba aquí se ve en las etiquetas de Label Studio.",

@@ -18,6 +18,7 @@ export const station: Part<typeof en> = {
     role: { operator: "operador", labeller: "etiquetador", engineer: "ingeniero", admin: "administrador" },
   },
   verdict: { ok: "OK", review: "Revisar", ng: "No OK" },
+  taskState: { open: "en espera de envío", pushed: "en Label Studio", done: "etiquetada", cancelled: "cancelada" },
   verdictIs: "Veredicto: {{verdict}}",
   connection: {
     live: "En vivo",

@@ -1,5 +1,6 @@
 import type { Part } from "../dictionary";
 import type { office as en } from "../en/office";
+import { station } from "./station";
 
 /** 标注员和工程师页面的文字。 */
 export const office: Part<typeof en> = {
@@ -209,7 +210,7 @@ export const office: Part<typeof en> = {
     makeGoldenHelp: "此处所画即为真值：请所有人标注并与之比较。",
     goldenSaid: "将请所有人标注。",
     goldenLater: "已保存；Label Studio 现在无应答，稍后通知。",
-    state: { open: "等待发送", pushed: "已在 Label Studio", done: "已标注", cancelled: "已取消" },
+    state: station.taskState,
   },
   book: {
     notBegun: "尚无内容。工程师在此所写会显示在 Label Studio 的标签上。",

@@ -18,6 +18,7 @@ export const station: Part<typeof en> = {
     role: { operator: "操作员", labeller: "标注员", engineer: "工程师", admin: "管理员" },
   },
   verdict: { ok: "合格", review: "复核", ng: "不合格" },
+  taskState: { open: "等待发送", pushed: "已在 Label Studio", done: "已标注", cancelled: "已取消" },
   verdictIs: "判定：{{verdict}}",
   connection: {
     live: "实时",
