@@ -8,28 +8,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
-from qc.errors import Conflict, InvalidInput, QcError, Unavailable
+from qc.errors import Conflict, QcError, Unavailable
 from qc.frame import Frame, picture_format
 from qc.object_stores import StoreAway
 from qc.records import Exposure, Inspection, Progress
 from server import camera_health, judging
 from server.codes_config import codes_at
-from server.context import Context, Decode
+from server.context import Context
 from server.deadlines import Deadlines, Late
 from server.inspections import exposures_of
+from server.orders import ENDINGS, Order, Taken, check_order, frames_of_order, stands
 from server.policies import check_product
 from server.thumbnails import keep_thumbnail
 from server.tracing import carried, note, traced
@@ -39,47 +39,6 @@ log = structlog.get_logger(__name__)
 
 AGAIN_S = 2.0
 """Seconds between two attempts at parts whose verdict could not be recorded (a full disk, a database that was away)."""
-
-ENDINGS = {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "TIFF": "tif"}
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What a camera sent."""
-
-    data: bytes
-    name: str = ""
-    """File name, if it had one."""
-    view: str = ""
-
-
-def _stands() -> str:
-    """Nothing speaks against the verdict."""
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A wish to have a part inspected."""
-
-    part: str
-    """Empty: the code on the part says it, at a station that reads codes."""
-    station: str
-    pictures: Sequence[Picture]
-    trigger_id: str | None = None
-    product: str = ""
-    """Empty: the installation's default."""
-    process_values: Mapping[str, float] = field(default_factory=dict)
-    objection: Callable[[], str] = _stands
-    """Asked in the transaction that records the verdict: why there must be none, so that it has failed; empty: none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The answer to an order: its inspection, and whether it was new."""
-
-    inspection_id: str
-    new: bool
 
 
 class Inspector:
@@ -124,12 +83,12 @@ class Inspector:
         started = time.perf_counter() if started is None else started
         product = check_product(order.product or self._context.settings.default_product)
         codes = None if order.part else codes_at(self._context, order.station)
-        _check_order(order if codes is None else replace(order, part="?"), self._context.settings.max_images)
+        check_order(order if codes is None else replace(order, part="?"), self._context.settings.max_images)
         if (known := self._known(order)) is not None:
             return Taken(known, new=False)
         self._champion.serving()
         with _Place(self):
-            frames = _frames(order.pictures, self._context.decode)
+            frames = frames_of_order(order.pictures, self._context.decode)
             if codes is not None:
                 order = replace(order, part=codes.name_of(order.station, frames))
             inspection, exposures = self._store(order, product, frames)
@@ -307,7 +266,7 @@ class Inspector:
         def in_time_ms() -> float:
             elapsed = elapsed_ms()
             self._check_time(inspection, elapsed)
-            if why_not := self._objections.get(inspection_id, _stands)():
+            if why_not := self._objections.get(inspection_id, stands)():
                 raise Conflict(why_not)
             return elapsed
 
@@ -423,30 +382,3 @@ def _now() -> threading.Event:
     go = threading.Event()
     go.set()
     return go
-
-
-def _check_order(order: Order, max_images: int) -> None:
-    for what, text, limit in (("part", order.part, 128), ("station", order.station, 64)):
-        if not text.strip() or len(text) > limit or not text.isprintable():
-            raise InvalidInput(f"{what} must be 1 to {limit} printable characters, not {text[:80]!r}")
-    if order.trigger_id is not None and not (0 < len(order.trigger_id) <= 200 and order.trigger_id.isprintable()):
-        raise InvalidInput("trigger_id must be 1 to 200 printable characters, or left out")
-    if not 1 <= len(order.pictures) <= max_images:
-        raise InvalidInput(f"an inspection has 1 to {max_images} images, not {len(order.pictures)}")
-    for picture in order.pictures:
-        if len(picture.view) > 64 or (picture.view and not picture.view.isprintable()):
-            raise InvalidInput(f"a view's name has at most 64 printable characters, not {picture.view[:80]!r}")
-        if len(picture.name) > 255:
-            raise InvalidInput("a file name has at most 255 characters")
-
-
-@traced("pictures.decode")
-def _frames(pictures: Sequence[Picture], decode: Decode) -> list[Frame]:
-    frames = []
-    for n, picture in enumerate(pictures):
-        try:
-            pixels = decode(picture.data, name=picture.name)
-        except InvalidInput as error:
-            raise InvalidInput(f"image {n} ({picture.name or 'without a name'}): {error.message}", image=n) from error
-        frames.append(Frame(pixels, picture.view, hashlib.sha256(picture.data).hexdigest()))
-    return frames

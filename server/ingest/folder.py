@@ -31,7 +31,7 @@ from qc.frame import MAX_BYTES
 from server.codes_config import codes_at
 from server.context import Context
 from server.ingest import claims, files
-from server.inspecting import Order, Picture
+from server.orders import Order, Picture
 
 log = structlog.get_logger(__name__)
 

@@ -23,7 +23,7 @@ import numpy as np
 import structlog
 
 from qc.errors import InvalidInput, Unavailable
-from server.inspecting import Picture
+from server.orders import Picture
 from server.plant.aravis_library import SUCCESS, AravisError, Frame, Library, library
 from server.plant.config import AravisConfig, Trigger
 from server.plant.pixels import Pixels, as_tiff, pixels_of

@@ -31,7 +31,7 @@ from harvesters.core import Callback, Harvester, ImageAcquirer
 from harvesters.core import TimeoutException as TookTooLong
 
 from qc.errors import InvalidInput, Unavailable
-from server.inspecting import Picture
+from server.orders import Picture
 from server.plant.config import GenICamConfig, Trigger
 from server.plant.pixels import Pixels, as_tiff, pixels_of
 from server.plant.sources import NoPicture, Wanted, always

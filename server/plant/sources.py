@@ -12,7 +12,7 @@ import httpx
 
 from qc.errors import Unavailable
 from server.ingest import files
-from server.inspecting import Picture
+from server.orders import Picture
 from server.plant.config import CameraConfig
 
 LOOK_S = 0.005

@@ -24,8 +24,8 @@ from server import audit
 from server.codes import Unreadable
 from server.codes_config import codes_at
 from server.context import Context
-from server.inspecting import Order, Picture
 from server.inspections import exposures_of, get_inspection
+from server.orders import Order, Picture
 from server.plant import handshake
 from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs, Job, Phase, Reply, Rules, Signals, State

@@ -30,7 +30,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from server.inspecting import Picture
+from server.orders import Picture
 from server.pictures import png
 from server.plant.config import CameraConfig
 from server.plant.sources import NoPicture, Repetitions, Wanted, always

@@ -19,7 +19,7 @@ from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
 from server.deciding import decide
-from server.inspecting import Order, Picture
+from server.orders import Order, Picture
 from server.schemas import DecisionIn, InspectionOut, InspectionPage
 
 router = APIRouter(tags=["inspections"])

@@ -14,7 +14,7 @@ from qc.ports import Segmentation
 from qc.records import Inspection, Progress
 from server.audit import AuditEntry
 from server.audit_check import verify
-from server.inspecting import Order, Picture
+from server.orders import Order, Picture
 from server.settings import Settings, read_settings
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from qc.errors import InvalidInput, QcError
 from qc.records import Inspection
 from server.context import Context
-from server.inspecting import Order, Picture
+from server.orders import Order, Picture
 from server.plant.handshake import Inputs
 from server.plant.station import Shown, Station
 
