@@ -27,6 +27,8 @@ SMALLEST_PX = 512
 LARGEST_PX = 1024
 """About 1 Mpx: the size up to which Label Studio's brush stays fluent."""
 
+TAKEN_BACK = "the word that asked for it was taken back"
+"""Why a task was cancelled that is open again when the same is wanted again."""
 SEARCH_PX = 2048
 """Largest crop where a person has to search for what the model missed; four of them cover a 12 Mpx frame."""
 
@@ -204,8 +206,31 @@ def _one(
         setattr(task, name, max(getattr(task, name), wish[name]))
     if wish["reason"] is Reason.OVERRULED:
         task.reason = Reason.OVERRULED
+    if task.state is TaskState.CANCELLED and task.problem == TAKEN_BACK:
+        task.state, task.closed_at, task.problem, task.opened_at = TaskState.OPEN, None, None, now
     session.add(task)
     return task
+
+
+def take_back(session: Session, inspection_id: str, *, since: datetime, now: datetime) -> list[LabelTask]:
+    """Cancel the tasks that a word opened which was not meant, while they are known here only.
+
+    Those in Label Studio stay, as somebody may be drawing. The same crop, wanted again, is open again.
+
+    Args:
+        since: when the word was said.
+    """
+    wanted = select(LabelTask).where(
+        LabelTask.inspection_id == inspection_id,
+        LabelTask.reason == Reason.OVERRULED,
+        LabelTask.state == TaskState.OPEN,
+        col(LabelTask.opened_at) >= since,
+    )
+    found = list(session.exec(wanted))
+    for task in found:
+        task.state, task.closed_at, task.problem = TaskState.CANCELLED, now, TAKEN_BACK
+        session.add(task)
+    return found
 
 
 def next_task(session: Session) -> LabelTask | None:

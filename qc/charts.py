@@ -112,6 +112,11 @@ class Proportion:
         centre = min(max(self.centre, 0.5 / self.size), 1.0 - 0.5 / self.size)  # a rate of exactly 0 has no spread
         return (bad / self.size - centre) / math.sqrt(centre * (1.0 - centre) / self.size)
 
+    def share(self, deviation: float) -> float:
+        """The share that lies so many standard deviations from the usual one, in [0, 1]: the inverse of `deviation`."""
+        centre = min(max(self.centre, 0.5 / self.size), 1.0 - 0.5 / self.size)
+        return min(max(centre + deviation * math.sqrt(centre * (1.0 - centre) / self.size), 0.0), 1.0)
+
 
 def runs(deviations: Sequence[float]) -> str:
     """The first Western Electric rule that the newest value breaks, in words; empty when none is.

@@ -25,6 +25,8 @@ LEARN = 200
 """Parts from which the usual is learnt: a rate of 5 % is then known to within 1.5 %, for which the charts allow."""
 GROUP = 50
 """Parts of one group of the p-chart, by which an alarm is described."""
+SHOWN = 24
+"""Groups that a wall screen shows: 1200 parts, a shift of a line with a part every 25 s."""
 LIMIT = 11.0
 """Of the rate's charts: a false alarm once in more than exp(11) = 60,000 parts each."""
 FACTOR = 2.0
@@ -70,7 +72,7 @@ class Charts:
     """Bad parts of the group that is being filled, of `filled`."""
     filled: int = 0
     deviations: tuple[float, ...] = ()
-    """Of the last eight groups."""
+    """Of the last `SHOWN` groups, oldest first."""
     recent: tuple[bool, ...] = ()
     """The last `GROUP` parts: True where bad."""
 
@@ -101,7 +103,7 @@ class Charts:
         if moved.filled < GROUP:
             return moved
         deviation = Proportion(self.usual, GROUP).deviation(moved.group)
-        return replace(moved, group=0, filled=0, deviations=(*self.deviations, deviation)[-8:])
+        return replace(moved, group=0, filled=0, deviations=(*self.deviations, deviation)[-SHOWN:])
 
     def begun(self) -> Charts:
         """The same usual, with charts that begin anew: somebody has seen to it."""

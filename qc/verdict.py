@@ -174,8 +174,8 @@ def read_policy(path: Path) -> Policy:
 
 def parse_policy(content: Any, *, where: str = "policy") -> Policy:
     """A policy from what YAML or JSON gave; raises InvalidInput with the place of the mistake."""
-    # `customer`, `gate` and `money` are for the server alone (`server.policies`)
-    top = _mapping(content, where, {"product", "customer", "mm_per_px", "default", "classes", "zones", "gate", "money"})
+    servers = {"customer", "gate", "money", "doubt"}  # for the server alone (`server.policies`)
+    top = _mapping(content, where, {"product", "mm_per_px", "default", "classes", "zones"} | servers)
     return Policy(
         product=str(top.get("product", "")),
         mm_per_px=_scale(top.get("mm_per_px"), f"{where}: mm_per_px"),

@@ -16,6 +16,8 @@ class Role(StrEnum):
 
     OPERATOR = "operator"
     """Judges parts at a station."""
+    LEADER = "leader"
+    """Leads a shift: judges parts, and answers those who are unsure of one."""
     LABELLER = "labeller"
     """Outlines defects."""
     ENGINEER = "engineer"
@@ -31,7 +33,10 @@ PUBLIC: frozenset[Role] | None = None
 ANYBODY = frozenset(Role)
 """Anybody who is logged in, and every key."""
 PEOPLE = ANYBODY - {Role.MACHINE}
-DECIDES = frozenset({Role.OPERATOR, Role.ENGINEER, Role.ADMIN, Role.MACHINE})
+LEADS = frozenset({Role.LEADER, Role.ENGINEER, Role.ADMIN})
+STANDS = LEADS | {Role.OPERATOR}
+"""Stands at a station and says a word of their own."""
+DECIDES = STANDS | {Role.MACHINE}
 ENGINEERS = frozenset({Role.ENGINEER, Role.ADMIN})
 LABELS = frozenset({Role.LABELLER, Role.ENGINEER, Role.ADMIN})
 SENDS = frozenset({Role.MACHINE, Role.ENGINEER, Role.ADMIN})
@@ -73,10 +78,17 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/inspections"): ANYBODY,
     ("GET", "/inspections/{id}"): ANYBODY,
     ("POST", "/inspections/{id}/decision"): DECIDES,
+    ("POST", "/inspections/{id}/undo"): STANDS,
+    ("POST", "/inspections/{id}/call"): STANDS,
+    ("GET", "/calls"): PEOPLE,
+    ("POST", "/calls/{id}/answer"): LEADS,
+    ("POST", "/calls/{id}/withdraw"): STANDS,
     ("GET", "/inspections/{id}/images/{n}/original"): ANYBODY,
     ("GET", "/inspections/{id}/images/{n}/overlay.png"): ANYBODY,
     ("GET", "/inspections/{id}/images/{n}/mask.png"): ANYBODY,
     ("GET", "/inspections/{id}/images/{n}/thumbnail.jpg"): ANYBODY,
+    ("GET", "/inspections/{id}/images/{n}/good"): ANYBODY,
+    ("GET", "/inspections/{id}/images/{n}/difference.png"): ANYBODY,
     ("GET", "/inspections/{id}/images/{n}/tiles/{level}/{column}_{row}.jpg"): ANYBODY,
     ("GET", "/inspections/{id}/defects/{number}/similar"): ANYBODY,
     ("GET", "/heads"): ANYBODY,
@@ -87,6 +99,7 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/stations"): ANYBODY,
     ("GET", "/stations/{station}/mode"): ANYBODY,
     ("POST", "/stations/{station}/mode"): ENGINEERS,
+    ("GET", "/wall"): ANYBODY,
     ("GET", "/alarms"): ANYBODY,
     ("POST", "/alarms/{id}/close"): ENGINEERS,
     ("GET", "/cameras"): ANYBODY,

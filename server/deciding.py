@@ -1,4 +1,4 @@
-"""A person's word on an inspection. The newest stands; the older ones stay."""
+"""A person's word on an inspection. The newest that was not taken back stands; all stay where they are."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def decide(
         return known
     now = context.now()
     if id is not None:
-        _check_id(id, inspection, now)
+        check_id(id, inspection, now)
     last = newest_decision(session, inspection_id)
     if last is not None and (last.verdict, last.reason, last.by) == (verdict, reason, by):
         return last
@@ -76,8 +76,8 @@ def decide(
     return decision
 
 
-def _check_id(id: str, inspection: Inspection, now: datetime) -> None:
-    """Raises InvalidInput unless it was made while somebody could see the part."""
+def check_id(id: str, inspection: Inspection, now: datetime) -> None:
+    """The id that a sender made for a word; raises InvalidInput unless that was while somebody could see the part."""
     said = made_at(id)
     if said is None:
         raise InvalidInput("the id of a word must be a UUID of version 7, in small letters")

@@ -87,6 +87,12 @@ class Drift:
             for view in [view for view in self._views if view[0] == alarm.station]:
                 self._views[view] = Appearance() if alarm.figures.get("relearn") else self._views[view].begun()
 
+    def charts(self, session: Session, key: Key) -> Charts:
+        """The charts of a station, product and model as they are now; rebuilt where nothing came since the start."""
+        with self._lock:
+            known = self._charts.get(key)
+        return known if known is not None else rebuilt(session, key)
+
     def state(self) -> dict[str, Any]:
         """For /health."""
         with self._lock:

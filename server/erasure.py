@@ -36,6 +36,7 @@ from server.jobs.records import Job
 from server.jobs.runner import JobRun
 from server.outbound import outbox
 from server.watch_records import Alarm, CameraLook, ShadowVerdict
+from server.word_records import OperatorCall, Undo
 
 KIND = "erase"
 STUDIO = "erase_in_label_studio"
@@ -52,6 +53,8 @@ class Found:
     inspections: list[str]
     exposures: list[Exposure]
     decisions: list[str]
+    calls: list[str]
+    undone: list[str]
     tasks: list[LabelTask]
     annotations: list[Annotation]
     examples: list[BookExample]
@@ -89,6 +92,8 @@ def find(session: Session, part: str) -> Found:
         inspections=ids,
         exposures=list(session.exec(select(Exposure).where(col(Exposure.inspection_id).in_(ids)))),
         decisions=list(session.exec(select(Decision.id).where(col(Decision.inspection_id).in_(ids)))),
+        calls=list(session.exec(select(OperatorCall.id).where(col(OperatorCall.inspection_id).in_(ids)))),
+        undone=list(session.exec(select(Undo.id).where(col(Undo.inspection_id).in_(ids)))),
         tasks=tasks,
         annotations=list(session.exec(drawn)),
         examples=list(session.exec(select(BookExample).where(col(BookExample.inspection_id).in_(ids)))),
@@ -204,7 +209,8 @@ def _erase_rows(
 ) -> dict[str, Any]:
     """Rows and trail of one part; the caller commits."""
     now = context.now()
-    subjects = {*found.inspections, *found.decisions, *found.recommendations, *(row.id for row in found.outcomes)}
+    words = {*found.decisions, *found.calls, *found.undone}
+    subjects = {*found.inspections, *words, *found.recommendations, *(row.id for row in found.outcomes)}
     entries = audit.naming(session, part, subjects)
     redacted = [entry.n for entry in entries if audit.redact(session, entry)]
     golden.forget(session, found.inspections, by="server", now=now)
@@ -213,6 +219,8 @@ def _erase_rows(
         (Ruling, Ruling.part, [part]),
         (Annotation, Annotation.id, [row.id for row in found.annotations]),
         (LabelTask, LabelTask.id, [row.id for row in found.tasks]),
+        (Undo, Undo.inspection_id, found.inspections),
+        (OperatorCall, OperatorCall.inspection_id, found.inspections),
         (Decision, Decision.id, found.decisions),
         (CameraLook, CameraLook.inspection_id, found.inspections),
         (ShadowVerdict, ShadowVerdict.inspection_id, found.inspections),

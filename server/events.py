@@ -17,6 +17,7 @@ from sqlmodel import Session
 KINDS = (
     "inspection",
     "decision",
+    "call",
     "part",
     "label_task",
     "model",

@@ -8,12 +8,13 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from qc.errors import NotFound
-from qc.records import Decision, Exposure, Inspection
+from qc.records import Exposure, Inspection
 from qc.verdict import Verdict
 from server import features
 from server.features import Key
 from server.features_index import FeatureIndex, Near
 from server.features_records import Feature, Suggestion
+from server.inspections import newest_decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,7 @@ def _shown(session: Session, near: Near) -> Similar | None:
     feature = session.get(Feature, near.key)
     if inspection is None or exposure is None or feature is None or defect >= len(exposure.defects):
         return None
-    wanted = select(Decision).where(Decision.inspection_id == inspection_id).order_by(col(Decision.id).desc())
-    decision = session.exec(wanted.limit(1)).first()
+    decision = newest_decision(session, inspection_id)
     return Similar(
         inspection_id=inspection_id,
         n=n,

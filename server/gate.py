@@ -26,6 +26,7 @@ from server.gate_bounds import Bound
 from server.gate_records import GateApproval
 from server.gate_rules import GateRules
 from server.watch_records import ShadowVerdict
+from server.word_records import counts
 
 UNANSWERED = 0.1
 """Share of disagreements that may lack a person's word."""
@@ -150,7 +151,7 @@ def disagreements(
         .where(ShadowVerdict.model == challenger.id, champion_passes != (col(ShadowVerdict.verdict) == Verdict.OK))
         .order_by(col(ShadowVerdict.inspection_id).desc())
     )
-    decided = select(Decision.inspection_id)
+    decided = select(Decision.inspection_id).where(counts())
     if unanswered:
         wanted = wanted.where(col(ShadowVerdict.inspection_id).not_in(decided))
     rows = list(session.exec(wanted.limit(limit)))
@@ -158,7 +159,7 @@ def disagreements(
         word.inspection_id: word
         for word in session.exec(
             select(Decision)
-            .where(col(Decision.inspection_id).in_([row.inspection_id for row, _ in rows]))
+            .where(col(Decision.inspection_id).in_([row.inspection_id for row, _ in rows]), counts())
             .order_by(col(Decision.id))
         )
     }
@@ -294,7 +295,7 @@ def _approval(session: Session, now: Standing) -> GateApproval | None:
 def _telling(session: Session, champion: str, challenger: str) -> list[ShadowVerdict]:
     """What both said of the parts that can tell something: they disagree on them, or a person decided them."""
     apart = (col(ShadowVerdict.champion_verdict) == Verdict.OK) != (col(ShadowVerdict.verdict) == Verdict.OK)
-    decided = col(ShadowVerdict.inspection_id).in_(select(Decision.inspection_id))
+    decided = col(ShadowVerdict.inspection_id).in_(select(Decision.inspection_id).where(counts()))
     both = select(ShadowVerdict).where(ShadowVerdict.model == challenger, ShadowVerdict.champion == champion)
     return list(session.exec(both.where(or_(apart, decided)).order_by(col(ShadowVerdict.inspection_id))))
 
@@ -309,5 +310,5 @@ def _words(session: Session, champion: str, challenger: str) -> dict[str, Decisi
     both = select(ShadowVerdict.inspection_id).where(
         ShadowVerdict.model == challenger, ShadowVerdict.champion == champion
     )
-    wanted = select(Decision).where(col(Decision.inspection_id).in_(both)).order_by(col(Decision.id))
+    wanted = select(Decision).where(col(Decision.inspection_id).in_(both), counts()).order_by(col(Decision.id))
     return {word.inspection_id: word for word in session.exec(wanted)}

@@ -13,13 +13,23 @@ from sqlmodel import Session, col, select
 
 from labeling.records import LabelTask, TaskState
 from qc.errors import InvalidInput, NotFound
-from qc.records import Decision, Exposure, Inspection
+from qc.records import Decision, Exposure, Inspection, made_at
 from qc.verdict import Verdict
 from server.context import Context
 from server.gate_records import StationMode
-from server.schemas import DecisionOut, DefectOut, ImageOut, InspectionOut, InspectionPage, LabelTaskRef, StationOut
+from server.schemas import (
+    CallOut,
+    DecisionOut,
+    DefectOut,
+    ImageOut,
+    InspectionOut,
+    InspectionPage,
+    LabelTaskRef,
+    StationOut,
+)
 from server.studio_service import task_url
 from server.watch_records import CameraLook
+from server.word_records import UNDO_WITHIN, CallState, OperatorCall, counts
 
 
 def get_inspection(session: Session, inspection_id: str) -> Inspection:
@@ -45,15 +55,15 @@ def exposures_of(session: Session, inspection_id: str) -> list[Exposure]:
 
 
 def newest_decision(session: Session, inspection_id: str) -> Decision | None:
-    """The decision that stands."""
-    wanted = select(Decision).where(Decision.inspection_id == inspection_id).order_by(col(Decision.id).desc())
-    return session.exec(wanted.limit(1)).first()
+    """The decision that stands: the newest that nobody took back."""
+    wanted = select(Decision).where(Decision.inspection_id == inspection_id, counts())
+    return session.exec(wanted.order_by(col(Decision.id).desc()).limit(1)).first()
 
 
 def show(
     context: Context, session: Session, inspections: Iterable[Inspection], *, outlines: bool
 ) -> list[InspectionOut]:
-    """Inspections as they leave the server, with three look-ups for all of them together."""
+    """Inspections as they leave the server, with a few look-ups for all of them together."""
     rows = list(inspections)
     ids = [row.id for row in rows]
     images: dict[str, list[Exposure]] = defaultdict(list)
@@ -64,7 +74,13 @@ def show(
     decisions = {
         decision.inspection_id: decision
         for decision in session.exec(
-            select(Decision).where(col(Decision.inspection_id).in_(ids)).order_by(col(Decision.id))
+            select(Decision).where(col(Decision.inspection_id).in_(ids), counts()).order_by(col(Decision.id))
+        )
+    }
+    calls = {
+        call.inspection_id: call
+        for call in session.exec(
+            select(OperatorCall).where(col(OperatorCall.inspection_id).in_(ids)).order_by(col(OperatorCall.id))
         )
     }
     tasks = _label_tasks(context, session, ids)
@@ -77,6 +93,7 @@ def show(
                 _image(exposure, at_fault.get((row.id, exposure.n)), outlines=outlines) for exposure in images[row.id]
             ],
             decision=_decision(decisions.get(row.id)),
+            call=_call(calls.get(row.id)),
             label_task=tasks.get(row.id),
         )
         for row in rows
@@ -197,7 +214,21 @@ def _image(exposure: Exposure, camera_fault: str | None, *, outlines: bool) -> I
 def _decision(decision: Decision | None) -> DecisionOut | None:
     if decision is None:
         return None
-    return DecisionOut(verdict=decision.verdict.value, reason=decision.reason, by=decision.by, at=decision.at)  # type: ignore[arg-type]
+    return DecisionOut(
+        id=decision.id,
+        verdict=decision.verdict.value,  # type: ignore[arg-type]
+        reason=decision.reason,
+        by=decision.by,
+        at=decision.at,
+        undo_until=(made_at(decision.id) or decision.at) + UNDO_WITHIN,
+    )
+
+
+def _call(call: OperatorCall | None) -> CallOut | None:
+    """The newest call; one that was taken back is as if it had not been."""
+    if call is None or call.state == CallState.WITHDRAWN:
+        return None
+    return CallOut(**call.model_dump(include=set(CallOut.model_fields)))
 
 
 def _label_tasks(context: Context, session: Session, inspection_ids: list[str]) -> dict[str, LabelTaskRef]:

@@ -20,6 +20,7 @@ from segmentation.eprocess import Wager
 from server.context import Context
 from server.gate_records import StationMode
 from server.gate_rules import Costs
+from server.word_records import counts
 
 UNANSWERED = 0.1
 """Share of the parts that may lack a person's word, as at the gate (`server.gate.UNANSWERED`)."""
@@ -163,7 +164,7 @@ def _words(session: Session, station: str, *, since: datetime) -> dict[str, Deci
     wanted = (
         select(Decision)
         .join(Inspection, col(Inspection.id) == col(Decision.inspection_id))
-        .where(Inspection.station == station, col(Inspection.received_at) >= since)
+        .where(Inspection.station == station, col(Inspection.received_at) >= since, counts())
         .order_by(col(Decision.id))
     )
     return {word.inspection_id: word for word in session.exec(wanted)}

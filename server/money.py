@@ -22,6 +22,7 @@ from server import process_money, process_service
 from server.context import Context
 from server.gate_rules import Costs
 from server.process_service import Models
+from server.word_records import counts
 
 LEVEL = 0.95
 """Of the intervals."""
@@ -129,7 +130,7 @@ def report(context: Context, session: Session, models: Models, *, product: str, 
     words = {
         word.inspection_id: word.verdict == Verdict.NG
         for word in session.exec(
-            select(Decision).where(col(Decision.inspection_id).in_(ids)).order_by(col(Decision.id))
+            select(Decision).where(col(Decision.inspection_id).in_(ids), counts()).order_by(col(Decision.id))
         )
     }
     drawn = sampled(session, ids)

@@ -41,7 +41,7 @@ KNOWN_S = 3600.0
 """So long its addresses and keys are believed, in seconds."""
 ASK_AGAIN_S = 10.0
 """An unknown key is looked up no more often than this, in seconds."""
-STRONGEST_FIRST = (Role.ADMIN, Role.ENGINEER, Role.LABELLER, Role.OPERATOR)
+STRONGEST_FIRST = (Role.ADMIN, Role.ENGINEER, Role.LEADER, Role.LABELLER, Role.OPERATOR)
 """Whoever has several roles gets the first of these; `machine` is for keys alone."""
 
 

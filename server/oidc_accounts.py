@@ -26,7 +26,7 @@ NO_PASSWORD = ""
 PIN_DIGITS = (4, 12)
 MAX_WRONG_PINS = 10
 """Wrong PINs one after the other by which a badge is blocked: a thief guesses one of a thousand PINs of four digits."""
-BADGE_ROLES = (Role.OPERATOR, Role.LABELLER)
+BADGE_ROLES = (Role.OPERATOR, Role.LEADER, Role.LABELLER)
 """Who may have a badge: four digits shall open neither models nor accounts."""
 
 _hasher = PasswordHasher()

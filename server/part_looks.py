@@ -24,6 +24,7 @@ from server.context import Context
 from server.inspections import camera_faults
 from server.models_in_use import STARTER
 from server.retention import GONE
+from server.word_records import counts
 
 MOST_INSPECTIONS = 100
 """Of a part that was inspected more often, the newest count."""
@@ -86,7 +87,7 @@ def gather(session: Session, part: str, *, threshold: float) -> Gathered:
             kept.pop(place, None)  # so that the newest also stands last
             kept[place] = _look(exposure, fault, moment, threshold), exposure
             seen += 1
-    said = select(Decision).where(col(Decision.inspection_id).in_(ids)).order_by(col(Decision.id).desc())
+    said = select(Decision).where(col(Decision.inspection_id).in_(ids), counts()).order_by(col(Decision.id).desc())
     return Gathered(
         part=part,
         product=rows[-1].product,

@@ -113,6 +113,13 @@ def start_drift(context: Context) -> Part:
     return drift.start(context)
 
 
+def start_calls(context: Context) -> Part:
+    """Watches over the time of calls to the team leader."""
+    from server import call_watch
+
+    return call_watch.start(context)
+
+
 def start_features(context: Context) -> Part | None:
     """Searches what the encoder saw."""
     from server import features_service
@@ -188,6 +195,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("jobs", start_loop),
     ("cameras", start_cameras),
     ("drift", start_drift),
+    ("calls", start_calls),
     ("features", start_features),
     ("codes", start_codes),  # before whoever takes parts in
     ("plant", start_plant),  # sets decide-by times, which the inspector asks for from its first part on

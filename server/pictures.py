@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from qc.errors import NotFound, Unavailable
 from qc.frame import Pixels, to_8bit
+from qc.geometry import Box
 from server.cache import Cache
 
 TILE = 512
@@ -60,12 +61,39 @@ def tile(
     across, down = level_size(width, height, level)
     if not (0 <= column * TILE < across and 0 <= row * TILE < down):
         raise NotFound(f"level {level} has no tile {column}_{row}; it is {across} x {down} px")
-    picture = _level(cache, sha256, size, level, decode)
+    picture = _at(cache, sha256, size, level, decode)
     window = picture[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
     return jpeg(np.ascontiguousarray(window))
 
 
-def _level(
+def window(
+    cache: Cache, sha256: str, size: tuple[int, int], box: Box, side: int, *, decode: Callable[[], Pixels]
+) -> tuple[NDArray[np.uint8], int]:
+    """A part of a picture from the largest level on which its longer side is at most `side` pixels.
+
+    Args:
+        cache, sha256, size, decode: as in `tile`.
+        box: the part, in pixels of the full picture; what lies beyond its edge is left out.
+
+    Returns:
+        The pixels, of which one is so many (a power of two) of the full picture; its corner is that of the box divided
+        by as many, rounded down.
+    """
+    steps = max(0, math.ceil(math.log2(max(box.width, box.height, 1) / side)))
+    picture = level(cache, sha256, size, 1 << steps, decode=decode)
+    left, top = max(box.x, 0) >> steps, max(box.y, 0) >> steps
+    right, bottom = -((-box.right) >> steps), -((-box.bottom) >> steps)
+    return np.ascontiguousarray(picture[top:bottom, left:right]), 1 << steps
+
+
+def level(
+    cache: Cache, sha256: str, size: tuple[int, int], factor: int, *, decode: Callable[[], Pixels]
+) -> NDArray[np.uint8]:
+    """The whole picture, `factor` times smaller (a power of two, at most its longer side); grey or RGB, on disk."""
+    return _at(cache, sha256, size, top_level(*size) - (factor.bit_length() - 1), decode)
+
+
+def _at(
     cache: Cache, sha256: str, size: tuple[int, int], level: int, decode: Callable[[], Pixels]
 ) -> NDArray[np.uint8]:
     file = cache.folder(sha256) / f"level-{level}.npy"

@@ -16,6 +16,7 @@ import yaml
 
 from qc.errors import InvalidInput
 from qc.verdict import Policy, parse_policy
+from server.call_rules import CallRules, parse_calls
 from server.gate_rules import Costs, GateRules, parse_costs, parse_gate
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
@@ -44,6 +45,9 @@ default:
 # Regions with rules of their own, in pixels [x, y, width, height]; the first that a defect touches decides.
 # zones:
 #   - {name: clamp, view: top, box: [0, 0, 400, 120], classes: {scratch: {ng: never, review: {}}}}
+
+# Somebody is unsure and calls the team leader (server/call_rules.py): so many seconds there are, and then?
+# doubt: {seconds: 300, stations: {brush-1: 60}, then: ng}     # or review: it stays set aside; never ok
 
 # What a new model must keep to before it serves this product (server/gate_rules.py says what each means):
 # gate:
@@ -81,6 +85,8 @@ class Rules:
     """None: nobody has said what a wrong verdict costs."""
     customer: str
     """Whose parts these are; empty where nobody said."""
+    calls: CallRules
+    """How long a team leader has who is called, and how the part stands when nobody comes."""
     text: str
     """The file itself: what a verdict was judged by can be shown later."""
 
@@ -106,7 +112,9 @@ def parse_rules(content: object, text: str, *, where: str) -> Rules:
     told = content if isinstance(content, dict) else {}
     gate = parse_gate(told["gate"], where=f"{where}: gate") if told.get("gate") is not None else GateRules()
     costs = parse_costs(told["money"], where=f"{where}: money") if told.get("money") is not None else None
-    return Rules(policy, gate, costs, parse_customer(told.get("customer"), where=where), text)
+    doubt = told.get("doubt")
+    calls = parse_calls(doubt, where=f"{where}: doubt") if doubt is not None else CallRules()
+    return Rules(policy, gate, costs, parse_customer(told.get("customer"), where=where), calls, text)
 
 
 def parse_customer(name: object, *, where: str) -> str:
@@ -160,7 +168,7 @@ class Policies:
             if read.rules is None:
                 raise InvalidInput(f"the policy of product {name} makes no sense: {read.problem}; correct {name}.yaml")
             return read.rules
-        return Rules(Policy(product), GateRules(), None, "", "")
+        return Rules(Policy(product), GateRules(), None, "", CallRules(), "")
 
     def products(self) -> list[str]:
         """Products that have a file of their own, and the default."""

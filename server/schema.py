@@ -29,6 +29,7 @@ RECORDS = (
     "server.records",
     "server.oidc_records",
     "server.watch_records",
+    "server.word_records",
     "server.golden_records",
     "server.gate_records",
     "server.features_records",

@@ -47,10 +47,26 @@ class ImageOut(BaseModel):
 class DecisionOut(BaseModel):
     """A person's word."""
 
+    id: str
     verdict: Literal["ok", "ng"]
     reason: str
     by: str
     at: datetime
+    undo_until: datetime = Field(description="Until then whoever said it can take it back.")
+
+
+class CallOut(BaseModel):
+    """The team leader was called to a part, as somebody was unsure."""
+
+    id: str
+    question: str
+    by: str
+    at: datetime
+    due_at: datetime = Field(description="Then the part stands as its product's file says for doubt, never as ok.")
+    state: Literal["open", "answered", "expired"]
+    verdict: Literal["ok", "ng", "review"] | None = Field(description="How the part stands by it; null while open.")
+    answered_by: str
+    reason: str
 
 
 class LabelTaskRef(BaseModel):
@@ -86,6 +102,7 @@ class InspectionOut(BaseModel):
         default=None, description="What the model said, in shadow (to people) and advise; null where that is `verdict`."
     )
     decision: DecisionOut | None
+    call: CallOut | None = Field(default=None, description="The newest call to it that was not taken back.")
     label_task: LabelTaskRef | None
 
 

@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         default=True,
         description="Send parts to a person whose pictures are black, white, frozen, blurred, mis-exposed or shifted.",
     )
+    lines: dict[str, list[str]] = Field(
+        default={},
+        description="The plant's lines and their stations in order, as a wall screen shows them: "
+        '{"line 1": ["brush-1", "end-of-line"]}; stations that are not named stand below.',
+    )
     default_product: str = Field(default="default", description="Product whose policy holds where none is named.")
 
     features: bool = Field(

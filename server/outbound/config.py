@@ -41,8 +41,8 @@ from server.outbound.reach import Allowed, allowed_hosts
 
 FILE = "outbound.yaml"
 
-Kind = Literal["inspection", "decision", "part", "alarm", "recommendation"]
-KINDS: tuple[Kind, ...] = ("inspection", "decision", "part", "alarm", "recommendation")
+Kind = Literal["inspection", "decision", "call", "part", "alarm", "recommendation"]
+KINDS: tuple[Kind, ...] = ("inspection", "decision", "call", "part", "alarm", "recommendation")
 
 PREFIX = "whsec_"
 

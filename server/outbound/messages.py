@@ -60,7 +60,9 @@ def _inspection(context: Context, session: Session, data: Mapping[str, Any]) -> 
     """The contract's inspection. What a station in shadow saw is held back."""
     row = inspections.get_inspection(session, str(data["id"]))
     shown = inspections.show(context, session, [row], outlines=False)[0]
-    body = inspections.for_the_line(shown).model_dump(mode="json", by_alias=True, exclude={"decision", "label_task"})
+    body = inspections.for_the_line(shown).model_dump(
+        mode="json", by_alias=True, exclude={"decision", "call", "label_task"}
+    )
     for image in body["images"]:
         for defect in image["defects"]:
             defect.pop("outline", None)
@@ -70,7 +72,14 @@ def _inspection(context: Context, session: Session, data: Mapping[str, Any]) -> 
 def _decision(context: Context, session: Session, data: Mapping[str, Any]) -> Told:
     row = session.get(Inspection, data["inspection_id"])
     part = row.part if row else ""
-    return Told("decision.made", {**data, "part": part}, str(data["station"]), part)
+    type = "decision.undone" if "undoes" in data else "decision.made"
+    return Told(type, {**data, "part": part}, str(data["station"]), part)
+
+
+def _call(context: Context, session: Session, data: Mapping[str, Any]) -> Told:
+    """A team leader was called; and what came of it: `verdict` is how the part stands."""
+    type = "call.opened" if data["state"] == "open" else f"call.{data['state']}"
+    return Told(type, data, str(data["station"]), str(data["part"]))
 
 
 def _part(context: Context, session: Session, data: Mapping[str, Any]) -> Told:
@@ -99,6 +108,7 @@ def _recommendation(context: Context, session: Session, data: Mapping[str, Any])
 _WORDS = {
     "inspection": _inspection,
     "decision": _decision,
+    "call": _call,
     "part": _part,
     "alarm": _alarm,
     "recommendation": _recommendation,

@@ -56,6 +56,7 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "ElapsedMs": ("Double", "elapsed_ms"),
     },
     "decision": {"Part": ("String", "part"), "Verdict": ("String", "verdict")},
+    "call": {"Part": ("String", "part"), "State": ("String", "state"), "Verdict": ("String", "verdict")},
     "part": {"Part": ("String", "part"), "Verdict": ("String", "verdict")},
     "alarm": {"Kind": ("String", "kind"), "Text": ("String", "message"), "Closed": ("Boolean", "closed_at")},
     "recommendation": {

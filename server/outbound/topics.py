@@ -4,6 +4,7 @@
 `<line>/qc/state`                                retained: is the server there? (birth, last will)
 `<line>/<cell>/qc/state`                         retained: the station's mode
 `<line>/<cell>/qc/inspection`, `…/decision`      an inspection was judged; a person decided
+`<line>/<cell>/qc/call`                          a team leader was called, or what came of it
 `<line>/qc/part`                                 a part was judged from all of its views
 `<line>/<cell>/qc/alarm`                         an alarm was raised or closed
 `<line>/<cell>/qc/andon`                         retained: what is open there now, for a lamp

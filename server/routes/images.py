@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from qc.errors import NotFound
 from qc.frame import Pixels
+from qc.geometry import Box
 from qc.ports import BlobStore
 from qc.records import Exposure
-from server import judging, pictures, thumbnails
+from server import comparing, judging, pictures, thumbnails
 from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.inspections import get_exposure, get_inspection
@@ -23,6 +26,10 @@ FOREVER = "private, max-age=31536000, immutable"
 """For what is a function of stored bytes alone."""
 
 MEDIA = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "TIFF": "image/tiff"}
+
+
+_comparer = comparing.Comparer()
+"""Of this process: a picture never changes, so how two lie on each other does not either."""
 
 
 def _decoder(exposure: Exposure, context: Context) -> Callable[[], Pixels]:
@@ -96,6 +103,55 @@ def thumbnail(
         return thumbnails.thumbnail(context.cache, exposure.sha256, size, _decoder(exposure, context))
 
     return _answer(request, "image/jpeg", f"{exposure.sha256}-{size}", make)
+
+
+class GoodJson(BaseModel):
+    """The last good part that was seen like this one."""
+
+    inspection_id: str
+    n: int
+    part: str
+    received_at: datetime
+    confirmed_by: str = Field(description="Who said that it is ok; empty: the model alone.")
+
+
+@router.get("/good")
+def good(inspection_id: str, n: int, session: SessionDep) -> GoodJson | None:
+    """The last good part of this station, product and view, best one that a person confirmed; null: there is none."""
+    found = comparing.last_good(session, inspection_id, n)
+    if found is None:
+        return None
+    return GoodJson(
+        inspection_id=found.inspection.id,
+        n=found.exposure.n,
+        part=found.inspection.part,
+        received_at=found.inspection.received_at,
+        confirmed_by=found.confirmed_by,
+    )
+
+
+@router.get("/difference.png", response_class=Response)
+def difference(
+    inspection_id: str,
+    n: int,
+    good: Annotated[str, Query(description="Inspection of the good part.", max_length=64)],
+    good_n: Annotated[int, Query(ge=0, description="Its image.")],
+    session: SessionDep,
+    context: ContextDep,
+    x: Annotated[int, Query(ge=0)] = 0,
+    y: Annotated[int, Query(ge=0)] = 0,
+    width: Annotated[int | None, Query(ge=1, description="Of the part of the picture that is compared.")] = None,
+    height: Annotated[int | None, Query(ge=1)] = None,
+) -> Response:
+    """Where a part differs from a good one, in brightness, four times; black where they are equal.
+
+    `QC-Laid` says how they were laid on each other: `registered`, or `as it lay` in the fixture.
+    """
+    this, other = get_exposure(session, inspection_id, n), get_exposure(session, good, good_n)
+    box = Box(x, y, width or this.width, height or this.height)
+    mine, theirs = (comparing.Taken(one, _decoder(one, context)) for one in (this, other))
+    found, laid = _comparer.difference(context.cache, mine, theirs, box)
+    return Response(pictures.png(found), media_type="image/png", headers={"QC-Laid": laid, "Cache-Control": FOREVER})
 
 
 @router.get("/tiles/{level}/{column}_{row}.jpg", response_class=Response)

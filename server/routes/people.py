@@ -18,7 +18,7 @@ from server.records import ApiKey, User
 
 router = APIRouter(tags=["people"])
 
-PersonRole = Literal["operator", "labeller", "engineer", "admin"]
+PersonRole = Literal["operator", "leader", "labeller", "engineer", "admin"]
 
 
 class PersonJson(BaseModel):
