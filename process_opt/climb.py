@@ -24,7 +24,9 @@ from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotri
 
 from process_opt import habits as people
-from process_opt.estimate import Data, Estimate, em, features, settings_at, usable
+from process_opt.em import em
+from process_opt.estimate import Data, Estimate, features, settings_at, usable
+from process_opt.hands import HERE, Hands
 from process_opt.state_space import Motion, Seen
 
 Floats = NDArray[np.float64]
@@ -96,7 +98,12 @@ def inverse(matrix: Floats) -> Floats:
 
 
 def climb(
-    estimate: Estimate, data: Data, *, rounds: int, progress: Callable[[float], None] | None = None
+    estimate: Estimate,
+    data: Data,
+    *,
+    rounds: int,
+    hands: Hands = HERE,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[Estimate, Floats]:
     """At most `rounds` of a damped scoring step (weights, chances, responses) and an EM pass (gauges and the rest).
 
@@ -107,7 +114,7 @@ def climb(
     """
     damping = DAMPING
     before: tuple[Estimate, Hill, float] | None = None
-    here = hill(estimate, data)
+    here = hill(estimate, data, hands)
     for i in range(rounds):
         if before is not None:
             gained, foretold = here.height - before[1].height, before[2]
@@ -121,8 +128,8 @@ def climb(
         before = (estimate, here, rise)
         weights, chances, responses = np.split(step, [here.weights, here.weights + here.chances])
         moved = estimate.with_weights(estimate.flat() + weights).with_chance(np.clip(chances, -LONGEST, LONGEST))
-        estimate = em(people.moved(moved, people.habits_of(moved), responses), data, passes=1)
-        here = hill(estimate, data)
+        estimate = em(people.moved(moved, people.habits_of(moved), responses), data, passes=1, hands=hands)
+        here = hill(estimate, data, hands)
         if progress is not None:
             progress((i + 1) / rounds)
         if here.height >= before[1].height and 2 * rise < NEAR * len(step):
@@ -132,11 +139,57 @@ def climb(
     return estimate, here.covariance()
 
 
-def hill(estimate: Estimate, data: Data) -> Hill:
+def hill(estimate: Estimate, data: Data, hands: Hands = HERE) -> Hill:
     """The likelihood around an estimate."""
-    d, weights = estimate.layout.d, estimate.flat().size
-    chances, habits = d * len(estimate.motions), people.habits_of(estimate)
-    size = weights + chances + habits.size
+    weights = estimate.flat().size
+    habits = people.habits_of(estimate)
+    shares = hands.each(slope_sums, estimate, data)
+    sums = next(shares)
+    for one in shares:
+        sums.add(one)
+    complete, chances = sums.complete, sums.complete.chances.size
+    outer = sums.outer + np.triu(sums.outer, 1).T
+    off = estimate.flat() - np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
+    chance_height, chance_slope = estimate.chance_prior()
+    habit_height, habit_slope, habit_prior = people.prior(estimate, habits)
+    penalty = np.concatenate([*(p.ravel() for p in estimate.penalty), np.full(chances, 1 / UNSURE**2), habit_prior])
+    slope = sums.slope + np.concatenate([-penalty[:weights] * off, chance_slope, habit_slope])
+    blocks = [np.kron(np.linalg.inv(m.noise), s) for m, s in zip(estimate.motions, complete.squares, strict=True)]
+    return Hill(
+        height=sums.height + chance_height + habit_height - 0.5 * float((penalty[:weights] * off * off).sum()),
+        slope=slope,
+        outer=outer,
+        complete=(*blocks, np.diag(complete.chances), *complete.responses),
+        penalty=penalty,
+        parts=data.size,
+        weights=weights,
+        chances=chances,
+    )
+
+
+@dataclass
+class SlopeSums:
+    """What the likelihood around an estimate sums over the parts."""
+
+    height: float
+    slope: Floats
+    outer: Floats
+    """Its upper half."""
+    complete: _Complete
+
+    def add(self, other: SlopeSums) -> None:
+        """Those of further parts."""
+        self.height += other.height
+        self.slope += other.slope
+        self.outer += other.outer
+        self.complete.add(other.complete)
+
+
+def slope_sums(estimate: Estimate, data: Data) -> SlopeSums:
+    """The sums over some parts."""
+    d, habits = estimate.layout.d, people.habits_of(estimate)
+    chances = d * len(estimate.motions)
+    size = estimate.flat().size + chances + habits.size
     outer: Floats = np.zeros((size, size), order="F")
     slope: Floats = np.zeros(size)
     complete = _Complete(
@@ -147,26 +200,10 @@ def hill(estimate: Estimate, data: Data) -> Hill:
     height = 0.0
     for part in data.chunks():
         scores, likelihood = _scores(estimate, part, complete)
-        outer = dsyrk(1.0, scores.T, trans=1, beta=1.0, c=outer, overwrite_c=1)  # its upper half
+        outer = dsyrk(1.0, scores.T, trans=1, beta=1.0, c=outer, overwrite_c=1)
         slope += scores.sum(axis=1)
         height += likelihood
-    outer += np.triu(outer, 1).T
-    off = estimate.flat() - np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
-    chance_height, chance_slope = estimate.chance_prior()
-    habit_height, habit_slope, habit_prior = people.prior(estimate, habits)
-    penalty = np.concatenate([*(p.ravel() for p in estimate.penalty), np.full(chances, 1 / UNSURE**2), habit_prior])
-    slope += np.concatenate([-penalty[:weights] * off, chance_slope, habit_slope])
-    blocks = [np.kron(np.linalg.inv(m.noise), s) for m, s in zip(estimate.motions, complete.squares, strict=True)]
-    return Hill(
-        height=height + chance_height + habit_height - 0.5 * float((penalty[:weights] * off * off).sum()),
-        slope=slope,
-        outer=outer,
-        complete=(*blocks, np.diag(complete.chances), *complete.responses),
-        penalty=penalty,
-        parts=data.size,
-        weights=weights,
-        chances=chances,
-    )
+    return SlopeSums(height, slope, outer, complete)
 
 
 @dataclass
@@ -179,6 +216,12 @@ class _Complete:
     """Of every `s`."""
     responses: list[Floats]
     """`d x d` for each setting that people chose."""
+
+    def add(self, other: _Complete) -> None:
+        """That of further parts."""
+        self.chances += other.chances
+        for mine, theirs in zip((*self.squares, *self.responses), (*other.squares, *other.responses), strict=True):
+            mine += theirs
 
 
 def slope_of_each(estimate: Estimate, data: Data) -> tuple[Floats, Floats]:

@@ -1,25 +1,26 @@
-"""Penalised maximum likelihood of the state space by EM; `climb.py` goes on from where EM crawls."""
+"""The state space's parameters, and a history in their units; `em.py` and `climb.py` fit the one to the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.counted import gauge_error
-from process_opt.habit_sums import FEWEST_VALUES, add_habit, first_habits, fitted_habit
+from process_opt.habit_sums import FEWEST_VALUES, first_habits
 from process_opt.history import History
 from process_opt.layout import Layout
 from process_opt.process import Process, Setting
-from process_opt.state_space import Habit, Motion, Path, Seen, Term, smooth
+from process_opt.state_space import Habit, Motion, Path, Term, smooth
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 CHUNK = 1000
 """Parts smoothed at once: few enough for the arrays to stay in the processor's cache."""
+SHARES = 16
+"""At most so many shares has a history: their sums, of weights squared numbers each, travel between machines."""
 LEFT_OVER = 0.15
 """Standard deviation, at first, of a weight that a formula leaves over; the hierarchy learns it anew."""
 UNREAD = 0.05
@@ -73,8 +74,15 @@ class Data:
 
     def chunks(self) -> Iterator[Data]:
         """A few at a time."""
-        for first in range(0, self.size, CHUNK):
-            yield self.rows(np.arange(first, min(first + CHUNK, self.size)))
+        return self._pieces(CHUNK)
+
+    def shares(self) -> Iterator[Data]:
+        """Some chunks at a time: as they are summed by themselves, wherever that is (`hands.py`)."""
+        return self._pieces(CHUNK * max(1, -(-self.size // (CHUNK * SHARES))))
+
+    def _pieces(self, most: int) -> Iterator[Data]:
+        for first in range(0, self.size, most):
+            yield self.rows(np.arange(first, min(first + most, self.size)))
 
 
 def prepare(process: Process, history: History, layout: Layout) -> Data:
@@ -280,25 +288,6 @@ def start_estimate(process: Process, layout: Layout, data: Data) -> Estimate:
     )
 
 
-class _Sums:
-    """Expected sufficient statistics of one step."""
-
-    def __init__(self, d: int, f: int) -> None:
-        self.n = 0.0
-        self.phi = np.zeros((f, f))
-        self.cross = np.zeros((d, f))
-        self.square = np.zeros((d, d))
-
-
-def em(estimate: Estimate, data: Data, *, passes: int, progress: Callable[[float], None] | None = None) -> Estimate:
-    """`passes` rounds of expectation and (penalised) maximisation."""
-    for i in range(passes):
-        estimate = _one_pass(estimate, data)
-        if progress is not None:
-            progress((i + 1) / passes)
-    return estimate
-
-
 def log_likelihood(estimate: Estimate, data: Data) -> float:
     """Of readings and settings that people chose, in nats."""
     return sum(estimate.path(part).log_likelihood for part in data.chunks())
@@ -335,97 +324,3 @@ def usable(estimate: Estimate, data: Data, k: int) -> Floats:
     for j in estimate.motions[k].acting(estimate.layout.levers[k]):
         use = use & np.isfinite(data.v[j])
     return use.astype(float)
-
-
-def _one_pass(estimate: Estimate, data: Data) -> Estimate:
-    d, steps = estimate.layout.d, len(estimate.motions)
-    sums = [_Sums(d, len(m.terms)) for m in estimate.motions]
-    start_mean, start_square, count = np.zeros(d), np.zeros((d, d)), 0
-    gauge_sum, gauge_n = np.zeros(len(estimate.gauge)), np.zeros(len(estimate.gauge))
-    habit_sums = {place: [np.zeros((1 + 2 * d, 1 + 2 * d)), np.zeros(1 + 2 * d), 0.0, 0.0] for place in estimate.habits}
-    for part in data.chunks():
-        path = estimate.path(part)
-        n = part.size
-        start_mean += path.start.sum(axis=1)
-        start_square += path.start @ path.start.T + path.start_cov.sum(axis=2)
-        count += n
-        x0, p0 = path.start, path.start_cov
-        seen = Seen.nothing(d, n)
-        for k in range(steps):
-            use = usable(estimate, part, k)
-            x1, p1 = path.mean[k], path.cov[k]
-            levers = list(estimate.layout.levers[k])
-            v = settings_at(estimate, part, k)
-            _add_step(sums[k], estimate.motions[k], use, v, x0, p0, x1, p1, path.cross[k])
-            for place in levers:
-                if place in habit_sums:
-                    add_habit(habit_sums[place], estimate.habits[place], part, place, x0, p0, seen, part.last >= k)
-            for place, c in estimate.layout.reads[k]:
-                known = np.isfinite(part.y[place])
-                if place in path.sites:
-                    ends = path.bounds[place]
-                    squares = gauge_error(x1[c], p1[c, c], path.sites[place], ends, estimate.gauge[place], known)
-                    gauge_sum[place] += float(squares.sum())
-                else:
-                    r = np.where(known, part.y[place] - x1[c], 0.0)
-                    gauge_sum[place] += float((r * r + np.where(known, p1[c, c], 0.0)).sum())
-                gauge_n[place] += float(known.sum())
-                seen.read(c, part.y[place], float(estimate.gauge[place]), part.skipped[k], estimate.unlogged)
-            x0, p0 = x1, p1
-    mean = start_mean / count
-    cov = start_square / count - np.outer(mean, mean) + 1e-4 * np.eye(d)
-    learnt = (gauge_sum + GAUGE_PARTS * USUAL_GAUGE) / (gauge_n + GAUGE_PARTS)
-    motions = tuple(
-        _maximise(m, s, estimate.prior_mean(k), estimate.penalty[k])
-        for k, (m, s) in enumerate(zip(estimate.motions, sums, strict=True))
-    )
-    return replace(
-        estimate,
-        motions=motions,
-        gauge=np.where(estimate.gauge_known, estimate.gauge, learnt),
-        start=(mean, cov),
-        habits={place: fitted_habit(estimate.habits[place], s, d) for place, s in habit_sums.items()},
-    )
-
-
-def _add_step(
-    s: _Sums, motion: Motion, use: Floats, v: Floats, x0: Floats, p0: Floats, x1: Floats, p1: Floats, cross: Floats
-) -> None:
-    phi, by_state = features(motion, v, x0)
-    if motion.law is not None:  # what the formula says, for the constants as they are, is taken off
-        a, _ = motion.map(v, at=x0)
-        given = a - np.einsum("if,fjn->ijn", motion.weights, by_state)
-        x1 = x1 - (motion.move(v, x0) - motion.weights @ phi)
-        tie = np.einsum("ijn,kjn->ikn", cross, given)
-        p1 = p1 - tie - tie.transpose(1, 0, 2) + np.einsum("ijn,jln,kln->ikn", given, p0, given, optimize=True)
-        cross = cross - np.einsum("ijn,jkn->ikn", given, p0)
-    weighted = phi * use
-    s.n += float(use.sum())
-    s.phi += weighted @ phi.T
-    s.cross += x1 @ weighted.T
-    s.square += (x1 * use) @ x1.T + p1 @ use
-    if motion.columns:
-        s.phi += np.einsum("fin,ijn,gjn->fg", by_state * use, p0, by_state, optimize=True)
-        s.cross += np.einsum("ijn,fjn->if", cross * use, by_state, optimize=True)
-        return
-    state = [f for f, (_, c) in enumerate(motion.terms) if c >= 0]
-    cs = [motion.terms[f][1] for f in state]
-    if all(not motion.terms[f][0] for f in state):
-        s.phi[np.ix_(state, state)] += (p0 @ use)[np.ix_(cs, cs)]
-        s.cross[:, state] += (cross @ use)[:, cs]
-    else:
-        gs = by_state[state, cs]
-        s.phi[np.ix_(state, state)] += np.einsum("fn,gn,fgn->fg", gs * use, gs, p0[np.ix_(cs, cs)], optimize=True)
-        s.cross[:, state] += np.einsum("ifn,fn->if", cross[:, cs], gs * use)
-
-
-def _maximise(motion: Motion, s: _Sums, prior: Floats, penalty: Floats) -> Motion:
-    d = motion.weights.shape[0]
-    weights = np.empty_like(motion.weights)
-    for i in range(d):
-        q = max(motion.noise[i, i], SMALLEST_NOISE)
-        left = s.phi / q + np.diag(penalty[i])
-        weights[i] = np.linalg.solve(left, s.cross[i] / q + penalty[i] * prior[i])
-    rest = s.square - weights @ s.cross.T - s.cross @ weights.T + weights @ s.phi @ weights.T
-    noise = (rest + CHANCE_PARTS * USUAL_CHANCE * np.eye(d)) / (s.n + CHANCE_PARTS) + SMALLEST_NOISE * np.eye(d)
-    return replace(motion, weights=weights, noise=(noise + noise.T) / 2)

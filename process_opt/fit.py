@@ -18,7 +18,9 @@ from process_opt.batches import batch_shifts
 from process_opt.calibration import held_out_check
 from process_opt.climb import climb, inverse
 from process_opt.drift import follow
-from process_opt.estimate import PINNED, Data, Estimate, em, log_likelihood, prepare, start_estimate
+from process_opt.em import em
+from process_opt.estimate import PINNED, Data, Estimate, log_likelihood, prepare, start_estimate
+from process_opt.hands import HERE, Hands
 from process_opt.hierarchy import scales
 from process_opt.history import History
 from process_opt.identify import identified_levers, looks, not_random
@@ -52,10 +54,13 @@ HARDLY = 0.01
 Progress = Callable[[str, float], None]
 
 
-def fit(process: Process, history: History, *, seed: int = 0, progress: Progress | None = None) -> ProcessModel:
+def fit(
+    process: Process, history: History, *, seed: int = 0, hands: Hands = HERE, progress: Progress | None = None
+) -> ProcessModel:
     """Fit a process model; all or nothing.
 
     Args:
+        hands: who sums over the parts; the model does not depend on it.
         seed: of the held-out choice and the draws; the same seed and history give the same model.
         progress: called with what is being done and the share done, in [0, 1].
 
@@ -71,7 +76,7 @@ def fit(process: Process, history: History, *, seed: int = 0, progress: Progress
     held = rng.random(history.size) < min(0.1, 1000 / history.size)
     train = data.rows(np.flatnonzero(~held))
     estimate, covariance, train = learn_effects(
-        lambda few: start_estimate(process, layout, few), train, rng, seed=seed, say=say, skips=True
+        lambda few: start_estimate(process, layout, few), train, rng, seed=seed, say=say, skips=True, hands=hands
     )
     say("uncertainty", 0.8)
     means = estimate.flat()
@@ -109,12 +114,14 @@ def learn_effects(
     seed: int,
     say: Progress,
     skips: bool = False,
+    hands: Hands = HERE,
 ) -> tuple[Estimate, Floats, Data]:
     """From where EM begins to the top of the likelihood.
 
     Args:
         start: the first estimate, from the rows of the first passes.
         skips: look for settings that come to light only steps later (`skips.py`).
+        hands: who sums over the parts.
 
     Returns:
         The estimate, the covariance of its parameters (weights first, as `climb` gives it), and the rows it used last.
@@ -122,9 +129,9 @@ def learn_effects(
     few = train if train.size <= EM_ROWS else train.rows(_preferring_dither(train, EM_ROWS, rng))
     estimate = start(few)
     say("first passes", 0.05)
-    estimate = em(estimate, few, passes=8, progress=lambda s: say("first passes", 0.05 + 0.25 * s))
-    estimate = as_people_saw(estimate, few)
-    estimate, covariance = climb(estimate, few, rounds=8, progress=lambda s: say("effects", 0.3 + 0.1 * s))
+    estimate = em(estimate, few, passes=8, hands=hands, progress=lambda s: say("first passes", 0.05 + 0.25 * s))
+    estimate = as_people_saw(estimate, few, hands)
+    estimate, covariance = climb(estimate, few, rounds=8, hands=hands, progress=lambda s: say("effects", 0.3 + 0.1 * s))
     if train.size > MOST_ROWS:  # from here on the errors of the model's form are the larger ones
         train = train.rows(_preferring_dither(train, MOST_ROWS, rng))
     say("bent and joint effects", 0.4)
@@ -132,10 +139,10 @@ def learn_effects(
         late = late_effects(estimate, train)
         if not any(late):
             break
-        estimate, covariance = climb(estimate.with_late(late, train), few, rounds=2)
+        estimate, covariance = climb(estimate.with_late(late, train), few, rounds=2, hands=hands)
     extra = wanted_terms(estimate, train)
     if any(extra):
-        estimate, covariance = climb(estimate.with_terms(extra), few, rounds=2)
+        estimate, covariance = climb(estimate.with_terms(extra), few, rounds=2, hands=hands)
     say("how large effects usually are", 0.5)
     learnt = scales(estimate, estimate.flat(), covariance, seed=seed)
     kept = tuple(np.where(old >= PINNED, old, new) for old, new in zip(estimate.penalty, learnt, strict=True))
@@ -143,20 +150,22 @@ def learn_effects(
     most = int(min(MOST_ROWS, max(FEWEST, OPERATIONS / estimate.flat().size ** 2)))
     train = train if train.size <= most else train.rows(_preferring_dither(train, most, rng))
     say("all parts", 0.55)
-    estimate, covariance = climb(estimate, train, rounds=3, progress=lambda s: say("all parts", 0.55 + 0.25 * s))
+    estimate, covariance = climb(
+        estimate, train, rounds=3, hands=hands, progress=lambda s: say("all parts", 0.55 + 0.25 * s)
+    )
     freedom = degrees_of_freedom(estimate, covariance)
     readings = int(np.isfinite(train.y).sum())
     return estimate.with_spread(readings / max(readings - freedom, 0.2 * readings)), covariance, train
 
 
-def as_people_saw(estimate: Estimate, data: Data) -> Estimate:
+def as_people_saw(estimate: Estimate, data: Data, hands: Hands = HERE) -> Estimate:
     """Where readings are missing that people may have answered to: did they see them, or were none taken? As the
     settings say, by their likelihood."""
     due = sum(int((data.last >= k).sum()) for k, _ in estimate.process.measurements.values())
     if not estimate.habits or np.isfinite(data.y).sum() > (1 - HARDLY) * due:
         return estimate
-    other = em(replace(estimate, unlogged=not estimate.unlogged), data, passes=4)
-    return max((em(estimate, data, passes=4), other), key=lambda e: log_likelihood(e, data))
+    other = em(replace(estimate, unlogged=not estimate.unlogged), data, passes=4, hands=hands)
+    return max((em(estimate, data, passes=4, hands=hands), other), key=lambda e: log_likelihood(e, data))
 
 
 def degrees_of_freedom(estimate: Estimate, covariance: Floats) -> float:

@@ -1,4 +1,4 @@
-"""`qc cluster`: the work of `qc predict` and `qc tune`, features of an archive, and inference, on many machines."""
+"""`qc cluster`: looking at archives, learning, searching for settings and inference, on many machines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
+
+from server.cluster import learning_cli
 
 ADDRESS_VARIABLE = "QC_RAY"
 
@@ -43,6 +45,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             looked.add_argument("--policy", type=Path, metavar="FILE", help="the product's rules")
             looked.add_argument("--mm-per-px", type=float, help="calibration, where the policy has none")
 
+    learning_cli.register(below)
     tune = below.add_parser("tune", help="search for better settings, several trials at once, as qc tune")
     tune.add_argument("dataset", type=Path, metavar="DATASET")
     tune.add_argument("--out", type=Path, required=True, metavar="STUDY")

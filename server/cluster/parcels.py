@@ -39,6 +39,11 @@ class Parcel:
         """By which it is known again."""
         return sha256(self.data).hexdigest()
 
+    def unpack(self, folder: Path) -> None:
+        """Put the files into `folder`, which is made where it is not there."""
+        with zipfile.ZipFile(io.BytesIO(self.data)) as archive:
+            archive.extractall(folder)
+
 
 def pack(folder: Path) -> Parcel:
     """The regular files below a folder; raises InvalidInput where there are none."""
@@ -67,8 +72,7 @@ def unpacked(parcel: Parcel) -> Path:
             _forget_old(base)
             working = Path(tempfile.mkdtemp(dir=base))
             try:
-                with zipfile.ZipFile(io.BytesIO(parcel.data)) as archive:
-                    archive.extractall(working / parcel.name)
+                parcel.unpack(working / parcel.name)
                 os.rename(working, there.parent)
             finally:
                 shutil.rmtree(working, ignore_errors=True)

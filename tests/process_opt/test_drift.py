@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from process_opt.estimate import em, prepare, start_estimate
+from process_opt.em import em
+from process_opt.estimate import prepare, start_estimate
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.layout import lay_out

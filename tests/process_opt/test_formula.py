@@ -10,7 +10,8 @@ import pytest
 
 from process_opt.belief import believe
 from process_opt.climb import hill
-from process_opt.estimate import em, prepare, start_estimate
+from process_opt.em import em
+from process_opt.estimate import prepare, start_estimate
 from process_opt.fit import fit
 from process_opt.formula import derivative, evaluate, parse
 from process_opt.history import parse_history

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from process_opt.climb import climb, slope_of_each
-from process_opt.estimate import Data, Estimate, em, prepare, start_estimate
+from process_opt.em import em
+from process_opt.estimate import Data, Estimate, prepare, start_estimate
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.identify import not_random

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from process_opt.climb import climb
-from process_opt.estimate import em, prepare, start_estimate
+from process_opt.em import em
+from process_opt.estimate import prepare, start_estimate
 from process_opt.history import parse_history
 from process_opt.layout import lay_out
 from process_opt.outlook import Outlook, probabilities

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from server.app import create_app
 from server.context import Context
 from server.decoding.pool import Decoders
 from server.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ray_machines import Machines
 
 
 class DarkSpots:
@@ -112,3 +116,21 @@ def line(tmp_path: Path) -> Iterator[Line]:
 def run_line():
     """Starts servers: `with run_line(home, segmenter, setting=…) as line`; the same home again is a restart."""
     return contextmanager(start)
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    """A Ray cluster of the module's own with one machine at work; skips where Ray is not installed."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -c constraints-cpu.txt -e '.[ray]'")
+    found = Machines(workers=1)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def ray(machines: Machines) -> Iterator[object]:
+    """The module `ray`, connected to that cluster."""
+    from server.cluster.connect import connected
+
+    with connected(machines.address) as module:
+        yield module

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,14 +21,7 @@ from segmentation.render import render_part
 from segmentation.render.write import new_dataset, write_png, write_table
 from segmentation.train import train
 from segmentation.tune import Budget, worth
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of Ray's own dependencies
-    pytest.importorskip("ray", reason="Ray is not installed: pip install -c constraints-cpu.txt -e '.[ray]'")
-    from ray.cluster_utils import Cluster
-
 from server.cluster.archive import addresses_of, embed_over, predict_over
-from server.cluster.connect import connected
 from server.cluster.looking import read
 from server.cluster.parcels import pack, unpacked
 from server.cluster.searching import tune_over
@@ -62,38 +54,30 @@ def pictures(dataset) -> Path:
     return dataset / "images"
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """A head that does no work, and one machine with a core."""
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80_000_000})
-    found.add_node(num_cpus=1, object_store_memory=80_000_000)
-    yield found
-    found.shutdown()
+    yield
+    torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def ray(cluster):
-    with connected(cluster.address) as module:
-        yield module
-
-
-def test_a_machine_that_is_killed_in_the_middle_changes_nothing(cluster, ray, pictures, tmp_path):
+def test_a_machine_that_is_killed_in_the_middle_changes_nothing(machines, ray, pictures, tmp_path):
     predict(load_segmenter(STARTER, threads=1), [pictures], tmp_path / "here", scores=True)
-    (first,) = cluster.worker_nodes
+    (first,) = machines.workers
     (pictures / "damaged.png").write_bytes((pictures / "part0.png").read_bytes()[:400])
 
     def after_the_first(share: float, _: str) -> None:
-        if first in cluster.worker_nodes:
-            cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-            cluster.remove_node(first, allow_graceful=False)
+        if first in machines.workers:
+            machines.add()
+            machines.kill(first)
 
     done, problems = predict_over(
         ray, STARTER, [str(pictures)], tmp_path / "there", scores=True, progress=after_the_first
     )
     (pictures / "damaged.png").unlink()
     assert done == PICTURES
-    assert first not in cluster.worker_nodes
+    assert first not in machines.workers
     assert len(problems) == 1
     assert "damaged.png" in problems[0]
     here, there = ({p.name: p.read_bytes() for p in (tmp_path / side).iterdir()} for side in ("here", "there"))
