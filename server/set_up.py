@@ -29,6 +29,7 @@ STAMPS = ROOT / ".setup"
 VENV = ROOT / ".venv"
 STUDIO_VENV = ROOT / ".venv-label-studio"
 MLFLOW_VENV = ROOT / ".venv-mlflow"
+FLYTE_VENV = ROOT / ".venv-flyte"
 FRONTEND = ROOT / "frontend"
 
 OLDEST_PYTHON = (3, 11)
@@ -57,13 +58,13 @@ def main() -> int:
     arguments.add_argument(
         "--without-tests",
         action="store_true",
-        help="skip what only the tests need (a browser, cameras, an MQTT broker, an MLflow server)",
+        help="skip what only the tests need (a browser, cameras, an MQTT broker, an MLflow server, Flyte)",
     )
     wanted = arguments.parse_args()
     STAMPS.mkdir(exist_ok=True)
     try:
         need_python()
-        side_by_side([PYTHON, STUDIO] if wanted.without_tests else [PYTHON, STUDIO, MLFLOW])
+        side_by_side([PYTHON, STUDIO] if wanted.without_tests else [PYTHON, STUDIO, MLFLOW, FLYTE])
         if not wanted.without_tests:
             do(DEPLOY_CHECKS)
         do(INTERFACE)
@@ -230,6 +231,15 @@ def make_mlflow(log: Path) -> None:
     run([str(MLFLOW_VENV / "bin/pip"), "install", "-q", "-c", str(pins), "mlflow"], log)
 
 
+def make_flyte(log: Path) -> None:
+    """Flyte's SDK does not go with our pins; what else a workflow imports it finds in our own environment."""
+    run([sys.executable, "-m", "venv", str(FLYTE_VENV)], log)
+    pins = ROOT / "tests/flyte-constraints.txt"
+    run([str(FLYTE_VENV / "bin/pip"), "install", "-q", "-c", str(pins), "flytekit"], log)
+    packages = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    (FLYTE_VENV / packages / "qc-line.pth").write_text(f"{ROOT}\n{VENV / packages}\n")
+
+
 def make_interface(log: Path) -> None:
     """Node comes from a Python package, so that the system needs none.
 
@@ -283,6 +293,7 @@ STUDIO = Step(
     "label-studio", (ROOT / "labeling/label-studio-constraints.txt",), STUDIO_VENV / "bin/label-studio", make_studio
 )
 MLFLOW = Step("mlflow", (ROOT / "tests/mlflow-constraints.txt",), MLFLOW_VENV / "bin/mlflow", make_mlflow)
+FLYTE = Step("flyte", (ROOT / "tests/flyte-constraints.txt",), FLYTE_VENV / "bin/pyflyte", make_flyte)
 INTERFACE = Step("interface", _SOURCES, FRONTEND / "dist/index.html", make_interface)
 BROWSER = Step("browser", (), STAMPS, make_browser)
 CAMERAS = Step("cameras", (), STAMPS, make_cameras)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
-TRIES = 4
-"""Ray gives each node 30 s to start, whatever else the computer does; on a busy one the next try succeeds."""
+PATIENCE_S = 200.0
+"""Ray gives a node 30 s to make itself known, whatever else the computer does, and leaves its processes behind."""
 
 STORE = 80_000_000
 """Bytes of each machine's object store, Ray's least."""
@@ -17,11 +19,11 @@ class Machines:
     """The cluster; each machine is a Ray node process of one core."""
 
     def __init__(self, *, workers: int) -> None:
-        os.environ["RAY_worker_niceness"] = "0"  # else 15: beside other tests they would hardly come to work
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's name; else 15: beside other tests none works
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Ray's own dependencies
             from ray.cluster_utils import Cluster
-        self.cluster: Any = self._tried(
+        self.cluster: Any = patiently(
             lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
         )
         for _ in range(workers):
@@ -39,7 +41,7 @@ class Machines:
 
     def add(self) -> Any:
         """One machine more."""
-        return self._tried(lambda: self.cluster.add_node(num_cpus=1, object_store_memory=STORE))
+        return patiently(lambda: self.cluster.add_node(num_cpus=1, object_store_memory=STORE))
 
     def kill(self, machine: Any) -> None:
         """As by a power cut."""
@@ -49,11 +51,25 @@ class Machines:
         """End all of it."""
         self.cluster.shutdown()
 
-    @staticmethod
-    def _tried(start: Any) -> Any:
-        for _ in range(TRIES - 1):
+
+def patiently(start: Callable[[], Any]) -> Any:
+    """Start a node of Ray, and wait as long for it as a busy computer takes."""
+    from ray._private import services
+
+    once = services.get_node
+
+    def waiting(*where: Any) -> Any:
+        until = time.monotonic() + PATIENCE_S
+        while True:
             try:
-                return start()
-            except Exception as error:  # Ray raises no narrower one; anything else comes again with the next try
-                print(f"a Ray node did not start in Ray's time, again: {error}")
+                return once(*where)
+            except RuntimeError:  # not known yet
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    services.get_node = waiting
+    try:
         return start()
+    finally:
+        services.get_node = once
