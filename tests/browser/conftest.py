@@ -30,7 +30,8 @@ from process_opt.simulate import Line as Process
 from process_opt.simulate import linear_line
 from segmentation.model import identity
 from segmentation.render import render_part
-from server import alarms
+from server import alarms, auth
+from server.access import Role
 from server.blobs.local import LocalBlobs
 from server.db import Database, sqlite_url
 from server.events import EventBus
@@ -39,6 +40,7 @@ from server.watch_records import ShadowVerdict
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "frontend/node_modules/axe-core/axe.min.js"
+PASSWORD = "long enough, and no secret"
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -112,6 +114,12 @@ class Plant:
         while httpx.get(f"{self.address}/api/v1/health", timeout=60).status_code != 200:
             assert time.monotonic() < until, "the server never became able to inspect"
             time.sleep(0.2)
+
+    def was_set_up_before(self) -> None:
+        """Nobody is led through the first run."""
+        (self.home / "var").mkdir()
+        told = {"begun": True, "left": True, "seen": ""}
+        (self.home / "var/first-run.json").write_text(json.dumps(told), encoding="utf-8")
 
     def stop(self) -> None:
         if self.server and self.server.poll() is None:
@@ -266,6 +274,22 @@ class Plant:
         database.close()
         return made.id
 
+    def has_an_account(self, name: str, role: str) -> None:
+        """A person with an account; the password is `PASSWORD`."""
+        database = self.database()
+        with database.write() as session:
+            auth.add_user(session, name, Role(role), PASSWORD, now=datetime.now(UTC))
+            session.commit()
+        database.close()
+
+    def logs_in(self, page, name: str, password: str = PASSWORD) -> None:
+        """On a page of a browser."""
+        page.goto(self.address)
+        page.get_by_label("Name").fill(name)
+        page.locator("input[type=password]").fill(password)
+        page.keyboard.press("Enter")
+        page.get_by_role("navigation", name="Pages").wait_for()
+
     def inspects_a_bad_part(self) -> dict:
         """The first of some rendered parts with defects that the model finds not good."""
         for seed in range(12):
@@ -274,12 +298,12 @@ class Plant:
                 return found
         raise AssertionError("the model finds nothing wrong with twelve dented, pitted and scratched parts")
 
-    def asks_what_to_do(self, part: str, seed: int) -> dict:
+    def asks_what_to_do(self, part: str, seed: int, batch: str | None = None) -> dict:
         """A part half way through the process, and what the server advises."""
         made = self.process.start(seed)
         for _ in range(3):
             made.run_step(made.at or "")
-        wish = {"part": part, "at": made.at, "observed": made.observed}
+        wish = {"part": part, "at": made.at, "observed": made.observed} | ({"batch": batch} if batch else {})
         return self.call("POST", "/processes/bar/recommendations", "machine", json=wish)
 
     def what_comes_of(self, advice: dict, seed: int) -> dict:
@@ -294,9 +318,9 @@ class Plant:
             made.run_step(made.at, mine)
         return {**told, "observed": dict(made.observed)}
 
-    def proposes_rework(self, part: str, seed: int) -> str:
+    def proposes_rework(self, part: str, seed: int, batch: str | None = None) -> str:
         """As a process with a rework step that needs permission would: the step's name. The plant's own has none."""
-        told, step = self.asks_what_to_do(part, seed), self.process.process.steps[4].name
+        told, step = self.asks_what_to_do(part, seed, batch), self.process.process.steps[4].name
         database = self.database()
         with database.write() as session:
             row = session.get(Recommendation, told["id"])
@@ -314,6 +338,7 @@ def plant(tmp_path_factory) -> Iterator[Plant]:
         pytest.skip(why)
     home = tmp_path_factory.mktemp("plant")
     made = Plant(home, linear_line(6, 3, hardness=0.8))
+    made.was_set_up_before()
     try:
         made.start()
         for role in ("machine", "engineer"):
@@ -352,11 +377,7 @@ def page(browser, plant):
     opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.on("console", lambda said: problems.append(said.text) if is_fault(said) else None)
     name, password = (plant.home / "var/first-login.txt").read_text().split()[:2]
-    opened.goto(plant.address)
-    opened.get_by_label("Name").fill(name)
-    opened.locator("input[type=password]").fill(password)
-    opened.keyboard.press("Enter")
-    opened.get_by_role("navigation", name="Pages").wait_for()
+    plant.logs_in(opened, name, password)
     yield opened
     context.close()
     assert problems == []

@@ -2,9 +2,9 @@ import { keepPreviousData, type QueryClient, useInfiniteQuery, useMutation, useQ
 import { useEffect } from "react";
 import { api, ApiError, told } from "./client";
 import { refreshEvery } from "./connection";
-import { keepSending, newId, outbox, type Sent, type Word } from "./outbox";
+import { keepSending, newId, outbox, type Saying, type Sent, type Word } from "./outbox";
 import { useSession } from "./session";
-import type { Verdict } from "./words";
+import type { Inspection, Verdict } from "./words";
 
 export type Filter = { station?: string; verdict?: Verdict; part?: string };
 
@@ -40,25 +40,41 @@ export const useInspection = (id: string | undefined) =>
     refetchInterval: (query) => (query.state.data?.progress === "received" ? 500 : false),
   });
 
-/** Have the neighbours ready before they are asked for. */
+/** Longer side of the pictures that are there before the tiles, px. */
+export const FIRST_PX = 320;
+
+/** Have the neighbours ready before they are asked for, with their first pictures. */
 export function usePrefetch(): (ids: readonly string[]) => void {
   const queries = useQueryClient();
   return (ids) => {
-    for (const id of ids) void queries.prefetchQuery({ ...one(id), staleTime: 30_000 });
+    for (const id of ids) {
+      void queries.fetchQuery({ ...one(id), staleTime: 30_000 }).then(
+        ({ images }) => images.forEach(({ n }) => (new Image().src = pictures.thumbnail(id, n, FIRST_PX))),
+        () => undefined, // asked for again once it is looked at
+      );
+    }
   };
 }
 
 /** A server that takes longer than so many ms to take a word is as good as away. */
 const WORD_MS = 8_000;
 
+/** The call that brings a word to the server. */
+function deliver(word: Word): Promise<Inspection> {
+  const { id, inspection, reason } = word;
+  const options = { params: { path: { inspection_id: inspection } }, signal: AbortSignal.timeout(WORD_MS) };
+  if (word.kind === "call") return told(api.POST("/api/v1/inspections/{inspection_id}/call", { ...options, body: { id, question: reason } }));
+  if (!("verdict" in word)) {
+    if (word.kind === "undo") return told(api.POST("/api/v1/inspections/{inspection_id}/undo", { ...options, body: { id, decision: word.of } }));
+    return told(api.POST("/api/v1/calls/{id}/withdraw", { params: { path: { id: word.of } }, signal: options.signal }));
+  }
+  return told(api.POST("/api/v1/inspections/{inspection_id}/decision", { ...options, body: { id, verdict: word.verdict, reason } }));
+}
+
 /** Sends one word; what the server answers is what the page shows from then on. */
 const sender = (queries: QueryClient) => async (word: Word): Promise<Sent> => {
-  const { id, inspection, verdict, reason } = word;
   try {
-    const call = api.POST("/api/v1/inspections/{inspection_id}/decision", {
-      params: { path: { inspection_id: inspection } }, body: { id, verdict, reason }, signal: AbortSignal.timeout(WORD_MS),
-    });
-    const after = await told(call);
+    const after = await deliver(word);
     queries.setQueryData(["inspection", after.id], after);
     void queries.invalidateQueries({ queryKey: ["inspections"] });
     return { taken: true };
@@ -68,13 +84,18 @@ const sender = (queries: QueryClient) => async (word: Word): Promise<Sent> => {
   }
 };
 
-/** The operator's word: kept on this computer first, then sent until the server has it. */
-export function useDecide() {
+/** The part on which something was said last on this page, for whoever wants to take it back. */
+let lastSaid: string | null = null;
+export const saidLast = (): string | null => lastSaid;
+
+/** A person's word: kept on this computer first, then sent until the server has it. */
+export function useSay() {
   const queries = useQueryClient();
   const by = useSession().data?.name ?? "";
   return useMutation({
-    mutationFn: async (said: Pick<Word, "inspection" | "part" | "verdict" | "reason">) => {
+    mutationFn: async (said: { inspection: string; part: string } & Saying) => {
       const id = newId();
+      lastSaid = said.inspection;
       outbox.keep({ ...said, id, by });
       await outbox.send(by, sender(queries));
       const refused = outbox.all().find((word) => word.id === id)?.refused;

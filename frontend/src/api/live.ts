@@ -6,17 +6,18 @@ import { connection } from "./connection";
 const TOUCHES: Record<string, readonly string[]> = {
   inspection: ["inspections", "stations", "shadow"],
   decision: ["inspections", "inspection", "shadow"],
+  call: ["calls", "inspections", "inspection", "wall"],
   label_task: ["label-tasks", "inspection"],
   label_book: ["label-book"],
   model: ["models", "health", "shadow"],
   job: ["jobs"],
   recommendation: ["recommendations", "processes"],
   outcome: ["recommendations", "summary", "known"],
-  alarm: ["alarms"],
+  alarm: ["alarms", "wall"],
   erasure: ["inspections", "inspection", "alarms", "label-tasks"],
 };
 
-/** Events of so many ms are answered together: a burst asks for a list once. */
+/** The first event is answered at once, those of so many ms after it together: a burst asks for a list twice. */
 const GATHER_MS = 150;
 
 /** After a refused stream, ask for a new one so much later (a broken one is reopened by the browser itself). */
@@ -26,17 +27,20 @@ const REOPEN_MS = 3_000;
 export function listen(queries: QueryClient): () => void {
   const old = new Set<string>();
   let gathering: ReturnType<typeof setTimeout> | undefined;
+  let asked = -Infinity;
   let reopening: ReturnType<typeof setTimeout> | undefined;
   let source: EventSource;
   let wasOpen = false;
 
   const touch = (keys: readonly string[]) => {
     for (const key of keys) old.add(key);
+    const wait = Math.max(0, asked + GATHER_MS - performance.now());
     gathering ??= setTimeout(() => {
       gathering = undefined;
+      asked = performance.now();
       for (const key of old) void queries.invalidateQueries({ queryKey: [key] });
       old.clear();
-    }, GATHER_MS);
+    }, wait);
   };
 
   const open = () => {

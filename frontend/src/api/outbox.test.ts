@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { Outbox, type Sent, type Word } from "./outbox";
 import { uuid7 } from "./uuid7";
 
-const word = (id: string, inspection = id, more: Partial<Word> = {}): Word => ({ id, inspection, part: "P", verdict: "ok", reason: "", by: "mia", ...more });
+const word = (id: string, inspection = id, more: Partial<Word> = {}): Word => ({ id, inspection, part: "P", verdict: "ok", reason: "", by: "mia", ...more }) as Word;
 
 function computer() {
   const kept = new Map<string, string>();
@@ -38,6 +38,16 @@ it("a newer word takes the place of one that waits; what is refused stays for a 
   await box.send("mia", async () => ({ refused: "erased" }));
   await box.send("mia", async () => ({ taken: true }));
   expect(box.all().map(({ id, refused }) => [id, refused])).toEqual([["2", "erased"], ["3", undefined]]);
+});
+
+it("a word that is taken back is sent before the word that takes it back, and a new one takes the place of both", async () => {
+  const box = new Outbox(computer());
+  box.keep(word("1", "part"));
+  box.keep(word("2", "part", { kind: "undo", of: "1" }));
+  box.keep(word("3", "other"));
+  expect(box.all().map(({ id }) => id)).toEqual(["1", "2", "3"]);
+  box.keep(word("4", "part", { kind: "call" }));
+  expect(box.all().map(({ id }) => id)).toEqual(["3", "4"]);
 });
 
 it("ids sort by their moment and have the version and the variant of RFC 9562", () => {

@@ -2,8 +2,17 @@ import { useSyncExternalStore } from "react";
 import { connection } from "./connection";
 import { UUID7_BYTES, uuid7 } from "./uuid7";
 
+/** What a person says of a part: a verdict (words kept by earlier pages have no kind), a call to the team leader, or that one of these was not meant. */
+export type Saying =
+  | { kind?: "decision"; verdict: "ok" | "ng"; reason: string }
+  | { kind: "call"; reason: string }
+  | { kind: "undo" | "withdraw"; /** Id of the decision, or of the call, that is taken back. */ of: string; reason: string };
+
 /** A word that is kept on this computer until the server has said that it has it. */
-export type Word = { id: string; inspection: string; part: string; verdict: "ok" | "ng"; reason: string; by: string; /** Why the server does not take it: a person must see that. */ refused?: string };
+export type Word = { id: string; inspection: string; part: string; by: string; /** Why the server does not take it: a person must see that. */ refused?: string } & Saying;
+
+/** The verdict that a word says, if it says one. */
+export const verdictOf = (word: Word): "ok" | "ng" | undefined => ("verdict" in word ? word.verdict : undefined);
 
 /** What came of sending: taken; refused for good, and why; or nobody answered, and it stays. */
 export type Sent = { taken: true } | { refused: string } | "later";
@@ -35,9 +44,13 @@ export class Outbox {
   /** Another page of this browser changed what is kept. */
   reread = (): void => this.set(read(this.store));
 
-  /** Keep a word before it is sent; one of the same person on the same part that still waits is not meant any more. */
+  /**
+   * Keep a word before it is sent; one of the same person on the same part that still waits is not meant any more. One that is
+   * taken back stays all the same: the server may have it already, and takes both.
+   */
   keep(word: Word): void {
-    this.write([...read(this.store).filter((one) => one.by !== word.by || one.inspection !== word.inspection), word]);
+    const follows = word.kind === "undo" || word.kind === "withdraw";
+    this.write([...read(this.store).filter((one) => follows || one.by !== word.by || one.inspection !== word.inspection), word]);
   }
 
   drop(id: string): void {

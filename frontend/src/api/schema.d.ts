@@ -212,6 +212,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/calls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Calls
+         * @description Calls to the team leader.
+         */
+        get: operations["list_calls_api_v1_calls_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Call Leader
+         * @description Unsure: call the team leader. The part's product says how long they have, and what holds when nobody comes.
+         */
+        post: operations["call_leader_api_v1_inspections__inspection_id__call_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer Call
+         * @description The team leader decides the part, with a reason; it is their decision on its inspection.
+         */
+        post: operations["answer_call_api_v1_calls__id__answer_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calls/{id}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw Call
+         * @description Whoever called needs nobody any more.
+         */
+        post: operations["withdraw_call_api_v1_calls__id__withdraw_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo Decision
+         * @description Take one's word back, within two minutes: it stays in the trail and counts no more.
+         */
+        post: operations["undo_decision_api_v1_inspections__inspection_id__undo_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/connections": {
         parameters: {
             query?: never;
@@ -617,6 +717,48 @@ export interface paths {
          * @description The picture made small.
          */
         get: operations["thumbnail_api_v1_inspections__inspection_id__images__n__thumbnail_jpg_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/images/{n}/good": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Good
+         * @description The last good part of this station, product and view, best one that a person confirmed; null: there is none.
+         */
+        get: operations["good_api_v1_inspections__inspection_id__images__n__good_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inspections/{inspection_id}/images/{n}/difference.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Difference
+         * @description Where a part differs from a good one, in brightness, four times; black where they are equal.
+         *
+         *     `QC-Laid` says how they were laid on each other: `registered`, or `as it lay` in the fixture.
+         */
+        get: operations["difference_api_v1_inspections__inspection_id__images__n__difference_png_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1947,6 +2089,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/wall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Wall Screen
+         * @description Lines and stations at a glance: rates, what is not as usual, the trend against its limits, open calls.
+         */
+        get: operations["wall_screen_api_v1_wall_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/alarms": {
         parameters: {
             query?: never;
@@ -2428,14 +2590,6 @@ export interface components {
          */
         Answer: "approved" | "declined";
         /**
-         * AnswerIn
-         * @description Does an example belong into the book?
-         */
-        AnswerIn: {
-            /** Accept */
-            accept: boolean;
-        };
-        /**
          * ApprovalWord
          * @description A named person's word on the challenger that has proved itself.
          */
@@ -2647,6 +2801,125 @@ export interface components {
             words: string;
         };
         /**
+         * CallIn
+         * @description Somebody is unsure.
+         */
+        CallIn: {
+            /**
+             * Question
+             * @description What they are unsure of.
+             * @default
+             */
+            question: string;
+            /**
+             * Id
+             * @description A UUID of version 7, made when it was said: whoever sends it twice, as an answer was lost, said it once.
+             */
+            id?: string | null;
+        };
+        /**
+         * CallJson
+         * @description A call to the team leader.
+         */
+        CallJson: {
+            /** Id */
+            id: string;
+            /** Inspection Id */
+            inspection_id: string;
+            /** Part */
+            part: string;
+            /** Station */
+            station: string;
+            /** Product */
+            product: string;
+            /**
+             * Said
+             * @description The part's verdict before anybody was unsure.
+             */
+            said: ("ok" | "review" | "ng") | null;
+            /** Question */
+            question: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Due At
+             * Format: date-time
+             */
+            due_at: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "answered" | "withdrawn" | "expired";
+            /** Closed At */
+            closed_at: string | null;
+            /**
+             * Verdict
+             * @description How the part stands by it; null while open.
+             */
+            verdict: ("ok" | "review" | "ng") | null;
+            /** Answered By */
+            answered_by: string;
+            /** Reason */
+            reason: string;
+            /**
+             * Then
+             * @description How the part stands when nobody comes.
+             * @enum {string}
+             */
+            then: "ng" | "review";
+        };
+        /**
+         * CallOut
+         * @description The team leader was called to a part, as somebody was unsure.
+         */
+        CallOut: {
+            /** Id */
+            id: string;
+            /** Question */
+            question: string;
+            /** By */
+            by: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Due At
+             * Format: date-time
+             * @description Then the part stands as its product's file says for doubt, never as ok.
+             */
+            due_at: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "answered" | "expired";
+            /**
+             * Verdict
+             * @description How the part stands by it; null while open.
+             */
+            verdict: ("ok" | "review" | "ng") | null;
+            /** Answered By */
+            answered_by: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * CallPage
+         * @description Open calls, those due soonest on top; then the others, newest first.
+         */
+        CallPage: {
+            /** Items */
+            items: components["schemas"]["CallJson"][];
+        };
+        /**
          * CameOf
          * @description What was done with a part and what came of it.
          */
@@ -2715,6 +2988,18 @@ export interface components {
         CameraPage: {
             /** Items */
             items: components["schemas"]["CameraJson"][];
+        };
+        /**
+         * CameraTrouble
+         * @description A camera whose newest picture cannot be trusted.
+         */
+        CameraTrouble: {
+            /** View */
+            view: string;
+            /** Fault */
+            fault: string;
+            /** Inspection Id */
+            inspection_id: string;
         };
         /**
          * Capability
@@ -2880,6 +3165,8 @@ export interface components {
          * @description A person's word.
          */
         DecisionOut: {
+            /** Id */
+            id: string;
             /**
              * Verdict
              * @enum {string}
@@ -2894,6 +3181,12 @@ export interface components {
              * Format: date-time
              */
             at: string;
+            /**
+             * Undo Until
+             * Format: date-time
+             * @description Until then whoever said it can take it back.
+             */
+            undo_until: string;
         };
         /**
          * DefectOut
@@ -3438,6 +3731,28 @@ export interface components {
             /** Reason */
             reason: string;
         };
+        /**
+         * GoodJson
+         * @description The last good part that was seen like this one.
+         */
+        GoodJson: {
+            /** Inspection Id */
+            inspection_id: string;
+            /** N */
+            n: number;
+            /** Part */
+            part: string;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            received_at: string;
+            /**
+             * Confirmed By
+             * @description Who said that it is ok; empty: the model alone.
+             */
+            confirmed_by: string;
+        };
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
@@ -3693,6 +4008,8 @@ export interface components {
              */
             model_verdict?: ("ok" | "review" | "ng") | null;
             decision: components["schemas"]["DecisionOut"] | null;
+            /** @description The newest call to it that was not taken back. */
+            call?: components["schemas"]["CallOut"] | null;
             label_task: components["schemas"]["LabelTaskRef"] | null;
         };
         /**
@@ -4196,7 +4513,7 @@ export interface components {
              * Role
              * @enum {string}
              */
-            role: "operator" | "labeller" | "engineer" | "admin";
+            role: "operator" | "leader" | "labeller" | "engineer" | "admin";
             /** Password */
             password: string;
         };
@@ -4507,7 +4824,7 @@ export interface components {
          */
         PersonChange: {
             /** Role */
-            role?: ("operator" | "labeller" | "engineer" | "admin") | null;
+            role?: ("operator" | "leader" | "labeller" | "engineer" | "admin") | null;
             /** Password */
             password?: string | null;
         };
@@ -4822,7 +5139,7 @@ export interface components {
          * @description What an account or a key is for.
          * @enum {string}
          */
-        Role: "operator" | "labeller" | "engineer" | "admin" | "machine";
+        Role: "operator" | "leader" | "labeller" | "engineer" | "admin" | "machine";
         /**
          * RulingJson
          * @description A dispute that was settled.
@@ -5336,6 +5653,46 @@ export interface components {
             kinds: string[];
         };
         /**
+         * Trend
+         * @description The share of parts that the model does not call ok, group by group, against its control limits (a p-chart).
+         */
+        Trend: {
+            /**
+             * Learnt
+             * @description Parts from which the usual share is known so far.
+             */
+            learnt: number;
+            /**
+             * Learn
+             * @description Parts that it takes; until then there are no limits.
+             */
+            learn: number;
+            /**
+             * Group
+             * @description Parts of one point.
+             */
+            group: number;
+            /** Usual */
+            usual: number;
+            /**
+             * Lower
+             * @description Three standard deviations below the usual, at least 0.
+             */
+            lower: number;
+            /** Upper */
+            upper: number;
+            /**
+             * Points
+             * @description Oldest first.
+             */
+            points: number[];
+            /**
+             * Rule
+             * @description Which rule for control charts the newest point breaks; empty: none.
+             */
+            rule: string;
+        };
+        /**
          * TriedJson
          * @description How a trial ended.
          */
@@ -5349,6 +5706,22 @@ export interface components {
             problem: string;
             /** Elapsed Ms */
             elapsed_ms: number;
+        };
+        /**
+         * UndoIn
+         * @description A word was not meant.
+         */
+        UndoIn: {
+            /**
+             * Decision
+             * @description Id of the decision that is taken back.
+             */
+            decision: string;
+            /**
+             * Id
+             * @description A UUID of version 7, made when it was said: whoever sends it twice, as an answer was lost, said it once.
+             */
+            id?: string | null;
         };
         /**
          * Up
@@ -5498,6 +5871,117 @@ export interface components {
             picture: string;
         };
         /**
+         * Wall
+         * @description All of it.
+         */
+        Wall: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Lines */
+            lines: components["schemas"]["WallLine"][];
+            /**
+             * Calls
+             * @description Those due soonest first.
+             */
+            calls: components["schemas"]["WallCall"][];
+        };
+        /**
+         * WallAlarm
+         * @description An open alarm.
+         */
+        WallAlarm: {
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /** Message */
+            message: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+        };
+        /**
+         * WallCall
+         * @description Somebody waits for the team leader.
+         */
+        WallCall: {
+            /** Id */
+            id: string;
+            /** Inspection Id */
+            inspection_id: string;
+            /** Part */
+            part: string;
+            /** Station */
+            station: string;
+            /** Question */
+            question: string;
+            /** By */
+            by: string;
+            /**
+             * Due At
+             * Format: date-time
+             */
+            due_at: string;
+        };
+        /**
+         * WallLine
+         * @description A line; its name is empty for stations that belong to none.
+         */
+        WallLine: {
+            /** Name */
+            name: string;
+            /** Stations */
+            stations: components["schemas"]["WallStation"][];
+        };
+        /**
+         * WallStation
+         * @description One station at a glance.
+         */
+        WallStation: {
+            /** Name */
+            name: string;
+            /**
+             * State
+             * @description The worst of what holds: fault of a camera, call, alarm; else running or quiet.
+             * @enum {string}
+             */
+            state: "fault" | "call" | "alarm" | "running" | "quiet" | "never";
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "shadow" | "advise" | "decide";
+            /** Product */
+            product: string;
+            /** Last At */
+            last_at: string | null;
+            /**
+             * Hour
+             * @description Parts in the last hour.
+             */
+            hour: number;
+            /**
+             * Ng
+             * @description Of these not good.
+             */
+            ng: number;
+            /** Review */
+            review: number;
+            /** @description Null before the first verdict of a model. */
+            trend: components["schemas"]["Trend"] | null;
+            /** Cameras */
+            cameras: components["schemas"]["CameraTrouble"][];
+            /** Alarms */
+            alarms: components["schemas"]["WallAlarm"][];
+            /** Calls */
+            calls: number;
+        };
+        /**
          * Ways
          * @description How one may log in.
          */
@@ -5634,6 +6118,32 @@ export interface components {
             low: number;
             /** High */
             high: number;
+        };
+        /**
+         * AnswerIn
+         * @description Does an example belong into the book?
+         */
+        server__routes__book__AnswerIn: {
+            /** Accept */
+            accept: boolean;
+        };
+        /**
+         * AnswerIn
+         * @description The team leader's word.
+         */
+        server__routes__calls__AnswerIn: {
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            verdict: "ok" | "ng";
+            /** Reason */
+            reason: string;
+            /**
+             * Id
+             * @description A UUID of version 7, made when it was said: whoever sends it twice, as an answer was lost, said it once.
+             */
+            id?: string | null;
         };
         /**
          * Accepted
@@ -5959,7 +6469,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["AnswerIn"];
+                "application/json": components["schemas"]["server__routes__book__AnswerIn"];
             };
         };
         responses: {
@@ -6002,6 +6512,174 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_calls_api_v1_calls_get: {
+        parameters: {
+            query?: {
+                only_open?: boolean;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    call_leader_api_v1_inspections__inspection_id__call_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inspection_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CallIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InspectionOut"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    answer_call_api_v1_calls__id__answer_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["server__routes__calls__AnswerIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    withdraw_call_api_v1_calls__id__withdraw_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InspectionOut"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    undo_decision_api_v1_inspections__inspection_id__undo_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inspection_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UndoIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InspectionOut"];
+                };
             };
             /** @description Validation Error */
             422: {
@@ -6645,6 +7323,78 @@ export interface operations {
             query?: {
                 /** @description Longer side in pixels. */
                 size?: number;
+            };
+            header?: never;
+            path: {
+                inspection_id: string;
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    good_api_v1_inspections__inspection_id__images__n__good_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inspection_id: string;
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoodJson"] | null;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    difference_api_v1_inspections__inspection_id__images__n__difference_png_get: {
+        parameters: {
+            query: {
+                /** @description Inspection of the good part. */
+                good: string;
+                /** @description Its image. */
+                good_n: number;
+                x?: number;
+                y?: number;
+                /** @description Of the part of the picture that is compared. */
+                width?: number | null;
+                height?: number | null;
             };
             header?: never;
             path: {
@@ -8892,6 +9642,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StationOut"][];
+                };
+            };
+        };
+    };
+    wall_screen_api_v1_wall_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Wall"];
                 };
             };
         };

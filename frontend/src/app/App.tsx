@@ -11,7 +11,7 @@ import { fetchSaid } from "../text/said";
 import { Empty, Loading, waiting } from "../ui/States";
 import { Guard } from "./Guard";
 import { LanguageMenu } from "./LanguageMenu";
-import { AdminPage, EngineerPage, fetchBefore, LabelPage, LoginPage, ModelsPage, MoneyPage, ProcessPage } from "./later";
+import { AdminPage, CallsPage, EngineerPage, fetchBefore, LabelPage, LoginPage, ModelsPage, MoneyPage, ProcessPage, WallPage } from "./later";
 import { pagesFor } from "./pages";
 import { Shell } from "./Shell";
 
@@ -39,12 +39,22 @@ function Inside({ who }: { who: Who }) {
   const [, page] = useLocation()[0].split("/");
   const may = (path: string) => pagesFor(who.role).some((page) => page.path === path);
   const only = (path: string, page: React.ReactNode) => (may(path) ? page : <Empty title={text.states.forbidden} />);
+  if (page === "wall") {
+    return (
+      <Guard>
+        <Suspense fallback={<Loading />}>
+          <WallPage />
+        </Suspense>
+      </Guard>
+    );
+  }
   return (
     <Shell who={who}>
       <Guard key={page}>
         <Suspense fallback={<Loading />}>
           <Switch>
             <Route path="/inspect/:id?">{({ id }) => <InspectPage id={id} />}</Route>
+            <Route path="/calls">{only("/calls", <CallsPage />)}</Route>
             <Route path="/engineer/process/:name?">{({ name }) => only("/engineer", <ProcessPage name={name} />)}</Route>
             <Route path="/engineer/:id?">{({ id }) => only("/engineer", <EngineerPage id={id} />)}</Route>
             <Route path="/labels/:tab?">{({ tab }) => only("/labels", <LabelPage at={tab} />)}</Route>

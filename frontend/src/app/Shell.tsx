@@ -1,5 +1,5 @@
 import { Button } from "@mantine/core";
-import type { ReactNode } from "react";
+import { type ReactNode, Suspense } from "react";
 import { Link, useLocation } from "wouter";
 import { useConnection } from "../api/connection";
 import { useLogOut } from "../api/session";
@@ -8,6 +8,7 @@ import { AlarmBar } from "../features/watch/AlarmBar";
 import { OutboxBar } from "../features/watch/OutboxBar";
 import { text } from "../text";
 import { LanguageMenu } from "./LanguageMenu";
+import { CallBar } from "./later";
 import { pagesFor } from "./pages";
 
 /** The frame around every page: where one is, whether what one sees is live, who one is, and what is not as usual. */
@@ -40,6 +41,11 @@ export function Shell({ who, children }: { who: Who; children: ReactNode }) {
       </header>
       <OutboxBar />
       <AlarmBar />
+      {pagesFor(who.role).some(({ path }) => path === "/calls") && (
+        <Suspense>
+          <CallBar />
+        </Suspense>
+      )}
       <main>{children}</main>
     </div>
   );

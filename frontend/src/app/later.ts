@@ -20,8 +20,17 @@ async function office<T>(scripts: Promise<T>): Promise<T> {
   return pages;
 }
 
+/** The wall screen, the team leader's page, and what stands on top of theirs. */
+async function floor<T>(scripts: Promise<T>): Promise<T> {
+  const [pages, words] = await loaded(Promise.all([scripts, import("../text/floor")]));
+  await words.ready;
+  return pages;
+}
+
 /** What the operator's station does not need, by the address under which it is found. */
 const LATER = {
+  "/calls": () => floor(Promise.all([import("../features/floor/CallsPage"), import("../features/floor/CallBar")])),
+  "/wall": () => floor(import("../features/floor/WallPage")),
   "/engineer": () => office(Promise.all([import("../features/engineer/EngineerPage"), import("../features/engineer/ProcessPage")])),
   "/labels": () => office(import("../features/label/LabelPage")),
   "/money": () => office(import("../features/money/MoneyPage")),
@@ -35,6 +44,9 @@ const LATER = {
     ),
 };
 
+export const CallsPage = lazy(async () => ({ default: (await LATER["/calls"]())[0].CallsPage }));
+export const CallBar = lazy(async () => ({ default: (await LATER["/calls"]())[1].CallBar }));
+export const WallPage = lazy(async () => ({ default: (await LATER["/wall"]()).WallPage }));
 export const EngineerPage = lazy(async () => ({ default: (await LATER["/engineer"]())[0].EngineerPage }));
 export const ProcessPage = lazy(async () => ({ default: (await LATER["/engineer"]())[1].ProcessPage }));
 export const LabelPage = lazy(async () => ({ default: (await LATER["/labels"]()).LabelPage }));

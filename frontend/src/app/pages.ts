@@ -4,7 +4,9 @@ export type Page = { path: string; /** As the menu says it, in the language spok
 
 /** Who works where. The server decides what a role may do; this decides what it is shown. */
 const PAGES: readonly Page[] = [
-  { path: "/inspect", name: () => text.pages.inspect, roles: ["operator", "labeller", "engineer", "admin"] },
+  { path: "/inspect", name: () => text.pages.inspect, roles: ["operator", "leader", "labeller", "engineer", "admin"] },
+  { path: "/calls", name: () => text.pages.calls, roles: ["leader", "engineer", "admin"] },
+  { path: "/wall", name: () => text.pages.wall, roles: ["operator", "leader", "labeller", "engineer", "admin"] },
   { path: "/engineer", name: () => text.pages.engineer, roles: ["engineer", "admin"] },
   { path: "/labels", name: () => text.pages.label, roles: ["labeller", "engineer", "admin"] },
   { path: "/money", name: () => text.pages.money, roles: ["engineer", "admin"] },

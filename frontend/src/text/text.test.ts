@@ -10,13 +10,17 @@ import { admin as adminDe } from "./de/admin";
 import { admin as adminEn } from "./en/admin";
 import { admin as adminEs } from "./es/admin";
 import { admin as adminZh } from "./zh/admin";
+import { floor as floorDe } from "./de/floor";
+import { floor as floorEn } from "./en/floor";
+import { floor as floorEs } from "./es/floor";
+import { floor as floorZh } from "./zh/floor";
 import { zh } from "./zh";
 
 /** Without the settings' descriptions, which in English are the server's. */
 const told = (admin: object): object => Object.fromEntries(Object.entries(admin).filter(([name]) => name !== "setting"));
 
-const OTHERS = { de: { ...de, admin: told(adminDe) }, es: { ...es, admin: told(adminEs) }, zh: { ...zh, admin: told(adminZh) } };
-const ENGLISH = { ...en, admin: adminEn };
+const OTHERS = { de: { ...de, admin: told(adminDe), floor: floorDe }, es: { ...es, admin: told(adminEs), floor: floorEs }, zh: { ...zh, admin: told(adminZh), floor: floorZh } };
+const ENGLISH = { ...en, admin: adminEn, floor: floorEn };
 const FORM = /_(zero|one|two|few|many|other)$/;
 
 afterAll(() => speak("en"));
@@ -60,7 +64,7 @@ const said = async (language: Language) => {
   vi.stubGlobal("navigator", { languages: [] }); // a browser that names no country; Node names that of its machine
   await speak(language);
   vi.unstubAllGlobals();
-  const words = [text.verdict.ng, text.process.partCount({ count: 1 }), text.process.partCount({ count: 12345 }), text.inspect.reasons.ok[0], text.inspect.keys[4][0]];
+  const words = [text.verdict.ng, text.process.partCount({ count: 1 }), text.process.partCount({ count: 12345 }), text.inspect.reasons.ok[0], text.inspect.keys[6][0]];
   const figures = [percent(0.994), money(12400.4, "EUR"), money(-3.5, "EUR"), showMm(mm(1.5)), ago("2026-11-21T11:48:00Z", NOW)];
   return [...words, ...figures].map(spaces);
 };

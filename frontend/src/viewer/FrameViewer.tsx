@@ -3,6 +3,7 @@ import { useEffect, useRef } from "react";
 import type { Defect } from "../api/words";
 import { apart, type FrameBox, lookAt } from "../geometry/frame";
 import { framePx, screenPx } from "../geometry/units";
+import { Loupe, placeOf } from "./Loupe";
 import { Overlay } from "./Overlay";
 
 /** The server's tiles (see its route): 512 px, no overlap. */
@@ -26,6 +27,8 @@ type Props = {
   look: Look;
   filled: boolean;
   hidden: boolean;
+  /** A magnifier lies under the pointer; without one, on the chosen defect or the middle, and arrow keys move it. */
+  loupe: boolean;
   onTouched: () => void;
 };
 
@@ -34,6 +37,7 @@ export function FrameViewer(props: Props) {
   const place = useRef<HTMLDivElement>(null);
   const moved = useRef<SVGGElement>(null);
   const viewer = useRef<OpenSeadragon.Viewer | null>(null);
+  const pointer = useRef<readonly [number, number] | null>(null);
   const latest = useRef(props);
   latest.current = props;
 
@@ -103,10 +107,20 @@ export function FrameViewer(props: Props) {
   useEffect(() => show.current(true), [props.look]);
   useEffect(() => follow.current());
 
+  const item = () => viewer.current?.world.getItemAt(0);
+  const toFrame = (x: number, y: number): readonly [number, number] | null => {
+    const found = item()?.viewerElementToImageCoordinates(new OpenSeadragon.Point(x, y));
+    return found ? [found.x, found.y] : null;
+  };
+  const toScreen = (x: number, y: number): readonly [number, number] | null => {
+    const found = item()?.imageToViewerElementCoordinates(new OpenSeadragon.Point(x, y));
+    return found ? [found.x, found.y] : null;
+  };
   return (
-    <div className="viewer" role="img" aria-label={props.label}>
+    <div className="viewer" role="img" aria-label={props.label} onPointerMove={(event) => (pointer.current = placeOf(event))} onPointerLeave={() => (pointer.current = null)}>
       <div className="viewer-picture" ref={place} />
       <Overlay defects={props.defects} chosen={props.chosen} filled={props.filled} hidden={props.hidden} moved={moved} />
+      {props.loupe && <Loupe picture={props} pointer={pointer.current} toFrame={toFrame} toScreen={toScreen} />}
     </div>
   );
 }

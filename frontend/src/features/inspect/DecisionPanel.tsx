@@ -1,10 +1,14 @@
-import { Button, TextInput } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
-import type { Word } from "../../api/outbox";
+import { type Word, verdictOf } from "../../api/outbox";
 import type { Inspection } from "../../api/words";
 import { text } from "../../text";
 import { clock } from "../../ui/format";
+import { Reason } from "../../ui/Reason";
+import { left, useServerTime } from "../../ui/time";
 import { VerdictMark } from "../../ui/VerdictMark";
+import { CallNote } from "./CallNote";
+import { undoable } from "./undoable";
 
 type Answer = "ok" | "ng";
 
@@ -14,23 +18,40 @@ export const meaning = (verdict: Inspection["verdict"]): { agree: Answer; overru
 
 type Props = {
   inspection: Inspection;
-  /** What was said of it and waits on this computer. */
-  kept: Word | undefined;
+  /** What was said of it and waits on this computer, oldest first. */
+  kept: readonly Word[];
+  /** Who is logged in. */
+  by: string;
   asking: boolean;
   setAsking: (yes: boolean) => void;
   agree: () => void;
   overrule: (reason: string) => void;
+  call: () => void;
+  undo: () => void;
   sending: boolean;
   problem: string | null;
 };
 
-export function DecisionPanel({ inspection, kept, asking, setAsking, agree, overrule, sending, problem }: Props) {
+export function DecisionPanel({ inspection, kept, by, asking, setAsking, agree, overrule, call, undo, sending, problem }: Props) {
   const [again, setAgain] = useState(false);
-  useEffect(() => setAgain(false), [inspection.id, inspection.decision?.at, kept?.id]);
+  const waits = kept.at(-1);
+  useEffect(() => setAgain(false), [inspection.id, inspection.decision?.at, waits?.id]);
   const words = text.inspect;
-  const { decision, label_task: task } = inspection;
+  const { label_task: task } = inspection;
+  const takenBack = waits?.kind === "undo" || waits?.kind === "withdraw";
+  const said = waits && verdictOf(waits);
+  const decision = takenBack || waits?.kind === "call" ? null : inspection.decision;
+  const now = useServerTime(decision?.by === by);
+  const back = undoable(inspection, kept, by, now);
+  const takeBack = back && (
+    <Button variant="subtle" color="gray" size="xs" disabled={sending} onClick={undo}>
+      {words.undo} <kbd>U</kbd>
+      {back.until && <span className="quiet"> {left(back.until, now)}</span>}
+    </Button>
+  );
   const means = meaning(inspection.verdict);
   const doubtful = inspection.verdict === "review";
+  const decided = (said ?? decision) && !again && !asking;
   return (
     <section className="decide" aria-label={words.decide}>
       {problem && (
@@ -38,18 +59,20 @@ export function DecisionPanel({ inspection, kept, asking, setAsking, agree, over
           <strong>{words.notStored}</strong> {problem}
         </p>
       )}
-      {kept && !again && !asking ? (
+      {takenBack && <p role="status">{words.takenBack}</p>}
+      {!decided && <CallNote inspection={inspection} kept={waits?.kind === "call"} withdrawn={takenBack} />}
+      {decided && said ? (
         <div className="decided" role="status" data-kept="true">
-          <VerdictMark verdict={kept.verdict} size={26} />
+          <VerdictMark verdict={said} size={26} />
           <div>
-            <strong>{words.kept({ word: text.verdict[kept.verdict] })}</strong>
-            <span className="quiet">{kept.reason}</span>
+            <strong>{words.kept({ word: text.verdict[said] })}</strong>
+            <span className="quiet">{waits?.reason}</span>
           </div>
           <Button variant="subtle" color="gray" size="xs" onClick={() => setAgain(true)}>
             {words.again}
           </Button>
         </div>
-      ) : decision && !again && !asking ? (
+      ) : decided && decision ? (
         <div className="decided" role="status">
           <VerdictMark verdict={decision.verdict} size={26} />
           <div>
@@ -73,8 +96,14 @@ export function DecisionPanel({ inspection, kept, asking, setAsking, agree, over
           <Button size="lg" variant="default" disabled={sending} onClick={() => setAsking(true)}>
             {doubtful ? words.refuse : words.overrule({ word: text.verdict[means.overrule] })} <kbd>O</kbd>
           </Button>
+          {!decision && !said && inspection.call?.state !== "open" && waits?.kind !== "call" && (
+            <Button size="md" variant="default" disabled={sending} onClick={call}>
+              {words.call} <kbd>C</kbd>
+            </Button>
+          )}
         </div>
       )}
+      {takeBack}
       {task && (
         <p className="task">
           {words.task}: {text.taskState[task.state as keyof typeof text.taskState] ?? task.state}
@@ -89,45 +118,5 @@ export function DecisionPanel({ inspection, kept, asking, setAsking, agree, over
         </p>
       )}
     </section>
-  );
-}
-
-function Reason(props: { word: Answer; send: (reason: string) => void; cancel: () => void; sending: boolean }) {
-  const [own, setOwn] = useState("");
-  const choices = text.inspect.reasons[props.word];
-  return (
-    <form
-      className="reason"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (own.trim()) props.send(own.trim());
-      }}
-      onKeyDown={(event) => {
-        if (event.key === "Escape") props.cancel();
-        const choice = choices[Number(event.key) - 1];
-        if (choice && !own) {
-          event.preventDefault();
-          props.send(choice);
-        }
-      }}
-    >
-      <h3>{text.inspect.reasonTitle[props.word]}</h3>
-      {choices.map((choice, place) => (
-        <Button key={choice} variant="default" size="sm" px="xs" justify="space-between" disabled={props.sending}
-          rightSection={<kbd>{place + 1}</kbd>} onClick={() => props.send(choice)}>
-          {choice}
-        </Button>
-      ))}
-      <TextInput aria-label={text.inspect.reasonOther} placeholder={text.inspect.reasonOther} value={own} maxLength={500}
-        onChange={(event) => setOwn(event.currentTarget.value)} data-autofocus autoFocus />
-      <div className="reason-buttons">
-        <Button type="submit" size="sm" color="dark" disabled={!own.trim() || props.sending}>
-          {props.sending ? text.inspect.sending : text.inspect.send}
-        </Button>
-        <Button size="sm" variant="subtle" color="gray" onClick={props.cancel}>
-          {text.inspect.cancel}
-        </Button>
-      </div>
-    </form>
   );
 }

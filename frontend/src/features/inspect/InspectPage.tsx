@@ -54,7 +54,7 @@ export function InspectPage({ id }: { id?: string | undefined }) {
       {chosen === undefined ? (
         <Empty title={text.inspect.emptyTitle}>{text.inspect.empty}</Empty>
       ) : (
-        (waiting(shown) ?? (shown.data && <PartPanel inspection={shown.data} busy={() => following && choose(chosen)} />))
+        (waiting(shown) ?? (shown.data && <PartPanel inspection={shown.data} busy={() => following && choose(chosen)} look={choose} />))
       )}
       <button type="button" className="help" onClick={() => setHelp(true)} aria-label={text.everywhere.keys}>
         ?

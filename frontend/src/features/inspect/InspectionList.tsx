@@ -1,7 +1,7 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useEffect, useRef, useState } from "react";
 import { type Filter, pictures, useStations } from "../../api/inspections";
-import { useOutbox, type Word } from "../../api/outbox";
+import { useOutbox, verdictOf, type Word } from "../../api/outbox";
 import type { Inspection, Verdict } from "../../api/words";
 import { text } from "../../text";
 import { clock } from "../../ui/format";
@@ -80,7 +80,7 @@ export function InspectionList(props: Props) {
               </span>
               <span className="row-verdict" data-verdict={item.verdict ?? "none"}>
                 <Said item={item} />
-                <Decided item={item} kept={kept.find((word) => word.inspection === item.id)} />
+                <Decided item={item} kept={kept.findLast((word) => word.inspection === item.id && !word.refused)} />
               </span>
             </button>
           </li>
@@ -95,10 +95,13 @@ export function InspectionList(props: Props) {
   );
 }
 
-/** A person's word, which may still wait on this computer. */
+/** A person's word or call, which may still wait on this computer; or what holds where nobody answered a call. */
 function Decided({ item, kept }: { item: Inspection; kept: Word | undefined }) {
-  const verdict = kept?.verdict ?? item.decision?.verdict;
-  return verdict && <span className="row-decision">→ {text.verdict[verdict]}{kept && " …"}</span>;
+  const takenBack = kept?.kind === "undo" || kept?.kind === "withdraw";
+  const verdict = takenBack ? undefined : kept ? verdictOf(kept) : (item.decision?.verdict ?? item.call?.verdict);
+  if (verdict) return <span className="row-decision">→ {text.verdict[verdict]}{kept && " …"}</span>;
+  const called = !takenBack && (kept?.kind === "call" || item.call?.state === "open");
+  return called && <span className="row-decision">{text.call.short}{kept && " …"}</span>;
 }
 
 /** What is said of a part: its verdict, or that its camera is at fault. */

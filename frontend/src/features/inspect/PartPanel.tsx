@@ -1,6 +1,8 @@
 import { useEffect, useRef, useState } from "react";
-import { useDecide } from "../../api/inspections";
-import { useOutbox } from "../../api/outbox";
+import { saidLast, useSay } from "../../api/inspections";
+import { connection } from "../../api/connection";
+import { type Saying, useOutbox, verdictOf } from "../../api/outbox";
+import { useSession } from "../../api/session";
 import type { Inspection } from "../../api/words";
 import { boxOf } from "../../geometry/frame";
 import { text } from "../../text";
@@ -15,15 +17,18 @@ import { faultsOf } from "./faults";
 import { nextNumber, numbered } from "./numbering";
 import { placeOf } from "./around";
 import { Similar } from "./Similar";
+import { LastGood } from "./LastGood";
+import { worstImage } from "../../ui/worst";
 import { PartViews } from "./PartViews";
+import { undoable } from "./undoable";
 import { Views } from "./Views";
 import { Served } from "../../ui/Served";
 
 /** A key within so many ms of a part's appearance was meant for the part before it. */
 const TOO_FAST_MS = 400;
 
-/** The part on screen: verdict, views, defects, and the operator's word. `busy` stops the line from moving on. */
-export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: () => void }) {
+/** The part on screen: verdict, views, defects, and the operator's word. `busy` stops the line from moving on; `look` shows another part. */
+export function PartPanel({ inspection, busy, look }: { inspection: Inspection; busy: () => void; look: (id: string) => void }) {
   const { id, verdict } = inspection;
   const defects = numbered(inspection);
   const faults = faultsOf(inspection);
@@ -33,11 +38,14 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
   const [wish, setWish] = useState({ box: null as ReturnType<typeof boxOf> | null, wish: 0 });
   const [filled, setFilled] = useState(false);
   const [hidden, setHidden] = useState(false);
+  const [loupe, setLoupe] = useState(false);
   const [asking, setAsking] = useState(false);
   const [note, setNote] = useState<string | null>(null);
   const shown = defects.find((one) => one.number === chosen);
-  const decide = useDecide();
-  const kept = useOutbox().find((word) => word.inspection === id && !word.refused);
+  const say = useSay();
+  const by = useSession().data?.name ?? "";
+  const waits = useOutbox().filter((word) => word.inspection === id && !word.refused);
+  const kept = say.isPending ? waits.slice(0, -1) : waits; // what is being sent right now does not wait yet
   const appeared = useRef(0);
 
   useEffect(() => {
@@ -46,7 +54,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
     setAsking(false);
     setNote(null);
     setWish((before) => ({ box: null, wish: before.wish + 1 }));
-    decide.reset();
+    say.reset();
   }, [id]);
 
   const meant = (): boolean => {
@@ -54,16 +62,30 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
     setNote(sure ? null : text.inspect.tooFast);
     return sure;
   };
-  const send = (word: "ok" | "ng", reason: string) => {
+  const tell = (saying: Saying) => {
     busy();
-    decide.mutate({ inspection: id, part: inspection.part, verdict: word, reason }, { onSuccess: () => setAsking(false) });
+    say.mutate({ inspection: id, part: inspection.part, ...saying }, { onSuccess: () => setAsking(false) });
   };
-  const ready = inspection.progress === "done" && !decide.isPending;
+  const send = (verdict: "ok" | "ng", reason: string) => tell({ verdict, reason });
+  const ready = inspection.progress === "done" && !say.isPending;
   const agree = () => ready && meant() && send(meaning(verdict).agree, "");
   const ask = () => {
     if (!ready || !meant()) return;
     busy();
     setAsking(true);
+  };
+  const call = () => {
+    if (!ready || !meant()) return;
+    const last = kept.at(-1);
+    if (last ? verdictOf(last) : inspection.decision) return setNote(text.call.decided);
+    if (inspection.call?.state !== "open" && last?.kind !== "call") tell({ kind: "call", reason: shown ? `${shown.number} ${shown.defect.class}` : "" });
+  };
+  const undo = () => {
+    if (say.isPending) return;
+    const found = undoable(inspection, kept, by, Date.now() + connection.ahead());
+    if (found) tell(found.saying);
+    else if (saidLast() === null || saidLast() === id) setNote(text.inspect.nothingToUndo);
+    else look(saidLast() ?? id); // first it is brought on screen: nobody takes back what they do not see
   };
   const zoomTo = (number: number | null) => {
     const found = defects.find((one) => one.number === number);
@@ -74,6 +96,7 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
     setWish((before) => ({ box: boxOf(found.defect.bbox), wish: before.wish + 1 }));
   };
   const whole = () => {
+    setLoupe(false);
     setChosen(null);
     setLarge(null);
     setWish((before) => ({ box: null, wish: before.wish + 1 }));
@@ -87,15 +110,18 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
     {
       a: () => void agree(),
       o: ask,
+      c: call,
+      u: undo,
       n: () => zoomTo(nextNumber(chosen, defects.length, 1)),
       "Shift+n": () => zoomTo(nextNumber(chosen, defects.length, -1)),
       f: () => setFilled(true),
       h: () => setHidden(true),
+      m: () => setLoupe(true),
       "0": whole,
       Escape: whole,
       ...Object.fromEntries(Array.from({ length: 9 }, (_, n) => [String(n + 1), () => one(n)])),
     },
-    { f: () => setFilled(false), h: () => setHidden(false) },
+    { f: () => setFilled(false), h: () => setHidden(false), m: () => setLoupe(false) },
   );
 
   return (
@@ -122,18 +148,21 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
         {inspection.images.length === 0 ? (
           <Empty title={text.inspect.working} />
         ) : (
-          <Views {...{ inspection, defects, chosen, large, filled, hidden }} look={wish} setLarge={(n) => (n === null ? whole() : one(n))} onTouched={busy} />
+          <Views {...{ inspection, defects, chosen, large, filled, hidden, loupe }} look={wish} setLarge={(n) => (n === null ? whole() : one(n))} onTouched={busy} />
         )}
         {answerable && <aside className="side">
           <DecisionPanel
             inspection={inspection}
-            kept={decide.isPending ? undefined : kept}
+            kept={kept}
+            by={by}
             asking={asking}
             setAsking={(yes) => (yes ? ask() : setAsking(false))}
             agree={() => void agree()}
             overrule={(reason) => send(meaning(verdict).overrule, reason)}
-            sending={decide.isPending}
-            problem={decide.error ? decide.error.message : note}
+            call={call}
+            undo={undo}
+            sending={say.isPending}
+            problem={say.error ? say.error.message : note}
           />
           {inspection.progress === "done" && (
             <>
@@ -144,9 +173,13 @@ export function PartPanel({ inspection, busy }: { inspection: Inspection; busy: 
                 <button type="button" className="link" aria-pressed={hidden} onClick={() => setHidden(!hidden)}>
                   {text.inspect.hide} <kbd>H</kbd>
                 </button>
+                <button type="button" className="link" aria-pressed={loupe} onClick={() => setLoupe(!loupe)}>
+                  {text.inspect.loupe} <kbd>M</kbd>
+                </button>
               </div>
               <DefectList defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />
               <PartViews inspection={inspection} />
+              <LastGood inspection={inspection} n={shown?.n ?? large ?? worstImage(inspection.images)} defect={shown?.defect.bbox ?? null} />
               {shown && <Similar id={id} number={placeOf(inspection, shown.defect)} />}
             </>
           )}

@@ -1,4 +1,5 @@
-import { pictures } from "../../api/inspections";
+import { useState } from "react";
+import { FIRST_PX, pictures } from "../../api/inspections";
 import type { CameraFault, Inspection } from "../../api/words";
 import { text } from "../../text";
 import { VerdictMark } from "../../ui/VerdictMark";
@@ -15,6 +16,8 @@ type Props = {
   look: Look;
   filled: boolean;
   hidden: boolean;
+  /** A magnifier lies on the view under the pointer; without a pointer, on the one with the chosen defect. */
+  loupe: boolean;
   onTouched: () => void;
 };
 
@@ -25,12 +28,14 @@ const columns = (count: number): number => (count <= 1 ? 1 : count <= 4 ? 2 : 3)
 const looked = (inspection: Inspection, image: Inspection["images"][number]): string =>
   image.camera_fault ? text.fault.title : inspection.progress === "done" ? text.inspect.outlined({ count: image.defects.length }) : text.parts.unjudged;
 
-export function Views({ inspection, defects, chosen, large, setLarge, look, filled, hidden, onTouched }: Props) {
+export function Views({ inspection, defects, chosen, large, setLarge, look, filled, hidden, loupe, onTouched }: Props) {
+  const [over, setOver] = useState<number | null>(null);
   const shown = inspection.images.filter((image) => large === null || image.n === large);
+  const magnified = [over, defects.find((found) => found.number === chosen)?.n].find((n) => shown.some((image) => image.n === n)) ?? shown[0]?.n;
   return (
     <div className="views" style={{ gridTemplateColumns: `repeat(${columns(shown.length)}, minmax(0, 1fr))` }}>
       {shown.map((image) => (
-        <figure key={image.n} className="view" data-fault={Boolean(image.camera_fault)} data-wide={large === null && shown.length === 3 && image.n === shown[0]?.n}>
+        <figure key={image.n} className="view" onPointerEnter={() => setOver(image.n)} onPointerLeave={() => setOver(null)} data-fault={Boolean(image.camera_fault)} data-wide={large === null && shown.length === 3 && image.n === shown[0]?.n}>
           <figcaption>
             {image.verdict && <VerdictMark verdict={image.verdict} size={16} />}
             <strong>{image.view || text.everywhere.view({ n: image.n + 1 })}</strong>
@@ -51,7 +56,7 @@ export function Views({ inspection, defects, chosen, large, setLarge, look, fill
             source={`${inspection.id}/${image.n}`}
             width={image.width}
             height={image.height}
-            thumbnail={pictures.thumbnail(inspection.id, image.n, 320)}
+            thumbnail={pictures.thumbnail(inspection.id, image.n, FIRST_PX)}
             tile={(level, column, row) => pictures.tile(inspection.id, image.n, level, column, row)}
             label={`${inspection.part}, ${image.view || text.everywhere.view({ n: image.n + 1 })}, ${looked(inspection, image)}`}
             defects={defects.filter((found) => found.n === image.n)}
@@ -59,6 +64,7 @@ export function Views({ inspection, defects, chosen, large, setLarge, look, fill
             look={look}
             filled={filled}
             hidden={hidden}
+            loupe={loupe && image.n === magnified}
             onTouched={onTouched}
           />
         </figure>

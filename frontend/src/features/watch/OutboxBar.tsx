@@ -1,5 +1,5 @@
 import { Link } from "wouter";
-import { outbox, useOutbox } from "../../api/outbox";
+import { outbox, useOutbox, type Word, verdictOf } from "../../api/outbox";
 import { text } from "../../text";
 
 /** What was said and is not stored yet, on top of every page; and what the server did not take, until a person has seen it. */
@@ -14,7 +14,7 @@ export function OutboxBar() {
       <ul>
         {refused.map((word) => (
           <li key={word.id} role="alert">
-            <strong>{text.outbox.refused({ word: text.verdict[word.verdict], part: word.part })}</strong>
+            <strong>{text.outbox.refused({ word: named(word), part: word.part })}</strong>
             <span className="alarm-what">{word.refused}</span>
             <Link className="link" href={`/inspect/${word.inspection}`}>
               {text.outbox.look}
@@ -27,4 +27,11 @@ export function OutboxBar() {
       </ul>
     </section>
   );
+}
+
+/** What was said, in a word. */
+function named(word: Word): string {
+  const verdict = verdictOf(word);
+  if (verdict) return text.verdict[verdict];
+  return word.kind === "call" ? text.call.word : text.inspect.undo;
 }
