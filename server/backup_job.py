@@ -1,6 +1,7 @@
 """Backups that are asked for on a page: a durable job, and the list of those that there are.
 
-They lie in `QC_BACKUPS`, else in QC_HOME/backups, one folder each, named by when they were begun (UTC).
+They lie in `QC_BACKUPS`, else in QC_HOME/backups, one folder each, named by when they were begun (UTC). With
+`QC_BACKUP_KEYS` each is encrypted (`server.encrypted_backup`), and what an erasure has made unreadable is removed.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import Any
 
 from sqlmodel import Session
 
-from qc.errors import NotFound
+from qc.errors import InvalidInput, NotFound
+from qc.records import new_id
 from server import audit
 from server.backup import MANIFEST, backup
 from server.blobs.opening import keys_elsewhere
 from server.context import Context
+from server.encrypted_backup import ABOUT, Say, encrypt, is_encrypted
 from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun
@@ -62,9 +65,8 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
         run.report(message=text)
 
     out = folder(settings) / name
-    if not (out / MANIFEST).is_file():
-        elsewhere = partial(keys_elsewhere, settings)
-        backup(settings.home.resolve(), settings.db_url, out, now=run.clock(), say=say, elsewhere=elsewhere)
+    if not _whole(out):
+        _make(settings, out, now=run.clock(), say=say)
     made = _read(out)
     result = {"name": name, "files": made.files, "megabytes": made.megabytes, "inspections": made.inspections}
     with context.database.write() as session:
@@ -72,6 +74,27 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
         run.finish(session, result)
         session.commit()
     return result
+
+
+def _make(settings: Settings, out: Path, *, now: datetime, say: Say) -> None:
+    home, keys = settings.home.resolve(), settings.backup_keys
+    if keys is not None and keys.resolve().is_relative_to(home):
+        raise InvalidInput(f"QC_BACKUP_KEYS is {keys}, within QC_HOME: it would be copied; keep keys on another disk")
+    elsewhere = partial(keys_elsewhere, settings)
+    if keys is None:
+        backup(home, settings.db_url, out, now=now, say=say, elsewhere=elsewhere)
+        return
+    plain = home / f".backup.{new_id()}"  # not where it would have to be erased again
+    try:
+        backup(home, settings.db_url, plain, now=now, say=say, elsewhere=elsewhere)
+        told = _told(plain)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        gone = encrypt(plain, out, keys, made_at=now, told=told, say=say)
+    finally:
+        shutil.rmtree(plain, ignore_errors=True)
+    for place in folder(settings).iterdir():
+        if is_encrypted(place) and json.loads((place / ABOUT).read_text(encoding="utf-8"))["id"] in gone:
+            shutil.rmtree(place)
 
 
 def kept(settings: Settings) -> list[Kept]:
@@ -90,18 +113,30 @@ def remove(session: Session, settings: Settings, name: str, *, by: str, now: dat
 def _each(where: Path) -> Iterator[Kept]:
     if where.is_dir():
         for place in where.iterdir():
-            if not place.name.startswith(".") and (place / MANIFEST).is_file():
+            if not place.name.startswith(".") and _whole(place):
                 yield _read(place)
 
 
+def _whole(place: Path) -> bool:
+    return (place / MANIFEST).is_file() or is_encrypted(place)
+
+
+def _told(plain: Path) -> dict[str, Any]:
+    """How much there is in a plain backup."""
+    told = json.loads((plain / MANIFEST).read_text(encoding="utf-8"))
+    counts = {"files": len(told["files"]), "inspections": told["inspections"], "entries": told["audit"]["entries"]}
+    return {"made_at": told["made_at"], **counts}
+
+
 def _read(place: Path) -> Kept:
-    told = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+    plain = (place / MANIFEST).is_file()
+    told = _told(place) if plain else json.loads((place / ABOUT).read_text(encoding="utf-8"))
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     return Kept(
         name=place.name,
         made_at=datetime.fromisoformat(told["made_at"]),
-        files=len(told["files"]),
+        files=told.get("files", 0),  # of one that `qc backup --keys` made only its key's holder knows
         megabytes=round(size / 1e6, 1),
-        inspections=told["inspections"],
-        entries=told["audit"]["entries"],
+        inspections=told.get("inspections", 0),
+        entries=told.get("entries", 0),
     )

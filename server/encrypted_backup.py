@@ -3,7 +3,7 @@
 Whatever is erased lives on in backups made before. So each backup can have a key of its own, in a folder that is
 neither part of the installation nor of a backup::
 
-    OUT/about.json         id, when
+    OUT/about.json         id, when, and how much
     OUT/backup.encrypted   a plain backup (`server.backup`) as a tar stream in AES-256-GCM, chunk by chunk
     KEYS/<id>.json         the key: as long as it is there, the backup can be read
 
@@ -23,7 +23,7 @@ import secrets
 import shutil
 import sqlite3
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -46,7 +46,15 @@ TAG = 16
 Say = Callable[[str], None]
 
 
-def encrypt(plain: Path, out: Path, keys: Path, *, made_at: datetime, say: Say = lambda text: None) -> list[str]:
+def encrypt(
+    plain: Path,
+    out: Path,
+    keys: Path,
+    *,
+    made_at: datetime,
+    told: Mapping[str, Any] | None = None,
+    say: Say = lambda text: None,
+) -> list[str]:
     """Encrypt a plain backup, read it back, then destroy the keys of backups that hold what was erased meanwhile.
 
     Args:
@@ -54,6 +62,7 @@ def encrypt(plain: Path, out: Path, keys: Path, *, made_at: datetime, say: Say =
         out: a folder that does not exist.
         keys: the folder of the keys; it is made if need be.
         made_at: when the plain backup was begun.
+        told: what else `about.json` says, for whoever has no key.
         say: told how far it is.
 
     Returns:
@@ -78,7 +87,7 @@ def encrypt(plain: Path, out: Path, keys: Path, *, made_at: datetime, say: Say =
         ):
             archive.add(plain, arcname=".")
         about = {"id": name, "made_at": made_at.astimezone(UTC).isoformat()}
-        _write(working / ABOUT, json.dumps(about).encode())
+        _write(working / ABOUT, json.dumps({**(told or {}), **about}).encode())
         say("reading it back")
         _read_through(working / CONTENT, key)
         _write(_key_file(keys, name), json.dumps({**about, "key": base64.b64encode(key).decode()}).encode())

@@ -277,6 +277,11 @@ class Settings(BaseSettings):
     backups: Path | None = Field(
         default=None, description="Folder in which backups are made; default: QC_HOME/backups. Better on another disk."
     )
+    backup_keys: Path | None = Field(
+        default=None,
+        description="Folder of keys, neither in QC_HOME nor on the backups' disk: with it a backup asked for on a page "
+        "is encrypted with a key of its own, which goes when something is erased later. Empty: plain.",
+    )
 
     @classmethod
     def settings_customise_sources(

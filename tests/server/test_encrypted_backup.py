@@ -103,3 +103,48 @@ def test_keys_are_not_kept_beside_what_they_lock(run_line, tmp_path, home, capsy
     assert main(["backup", str(tmp_path / "out"), "--keys", str(home / "keys")]) == 1
     assert "another disk" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def on_the_page(line) -> list[dict]:
+    """Asks for a backup and waits for it; all that there are then."""
+    job = line.post("/backups", Role.ADMIN).json()["id"]
+    until = time.monotonic() + 60
+    while line.get(f"/jobs/{job}").json()["state"] in ("waiting", "running"):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+    done = line.get(f"/jobs/{job}").json()
+    assert done["state"] == "done", done["problem"]
+    return line.get("/backups", Role.ADMIN).json()["items"]
+
+
+def test_a_backup_that_is_asked_for_on_the_page_is_encrypted_too(run_line, tmp_path, home, keys):
+    with run_line(home, backups=tmp_path / "disk", backup_keys=keys) as line:
+        line.send(line.picture(dark=9), part="Smith-4711", trigger_id="1")
+        line.send(line.picture(), part="P-2", trigger_id="2")
+        (first,) = on_the_page(line)
+        assert (first["inspections"], first["files"] > 0, first["entries"] > 0) == (2, True, True)
+        assert b"Smith-4711" not in everything(tmp_path / "disk")
+        assert not list(home.glob(".backup*")), "no plain copy is left"
+        erased = line.post("/erasures", Role.ADMIN, json={"part": "Smith-4711", "reason": "asked for"}).json()["id"]
+        until = time.monotonic() + 60
+        while line.get(f"/jobs/{erased}").json()["state"] != "done":
+            assert time.monotonic() < until, "waited in vain"
+            time.sleep(0.02)
+        time.sleep(max(0.0, 1.0 - time.time() % 1))  # a backup is named by its second
+        (second,) = on_the_page(line)  # the first can be read no more, and is gone
+        assert second["name"] != first["name"]
+    assert len(list(keys.iterdir())) == 1
+    shutil.rmtree(home)
+    assert main(["restore", str(tmp_path / "disk" / second["name"]), "--keys", str(keys)]) == 0
+    with run_line(home) as line:
+        assert {item["part"] for item in line.get("/inspections").json()["items"]} == {"P-2"}
+
+
+def test_keys_within_the_installation_are_refused(run_line, home):
+    with run_line(home, backup_keys=home / "keys") as line:
+        job = line.post("/backups", Role.ADMIN).json()["id"]
+        until = time.monotonic() + 60
+        while (told := line.get(f"/jobs/{job}").json())["state"] not in ("done", "failed"):
+            assert time.monotonic() < until, "waited in vain"
+            time.sleep(0.02)
+    assert "QC_BACKUP_KEYS" in told["problem"]
