@@ -50,7 +50,7 @@ def what_if(
     began = time.perf_counter()
     question = parse_question(request, model.process)
     name = model.id
-    chosen, ran = _chosen(model, question, settings, run)
+    chosen, ran = chosen_plan(model, question, settings, run)
     model = model.of_batch(question.batch)
     belief = believe(model, question.observed, question.at, question.times)
     advised = _advised(model, name, question, belief)
@@ -76,10 +76,10 @@ def what_if(
     return answer | {"elapsed_ms": round((time.perf_counter() - began) * 1000, 2)}
 
 
-def _chosen(
+def chosen_plan(
     model: ProcessModel, question: Question, settings: Mapping[str, Any], run: Sequence[str]
 ) -> tuple[Floats, frozenset[int]]:
-    """`S` settings, standardised, and places of the optional steps that are run."""
+    """`S` settings, standardised, and places of the optional steps that are run; raises InvalidInput as `what_if`."""
     process = model.process
     if not isinstance(settings, Mapping):
         raise InvalidInput(f"settings must map step.setting to numbers, not {type(settings).__name__}")

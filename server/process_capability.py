@@ -75,18 +75,22 @@ def of_outcomes(process: Process, outcomes: list[dict[str, Any]]) -> Capability 
     """Of parts as they were told; None without any."""
     if not outcomes:
         return None
-    size = len(outcomes)
-    history = History(  # not checked again: every outcome was when it was told
+    return Capability(parts=len(outcomes), **capability(process, as_history(process, outcomes)))
+
+
+def as_history(process: Process, outcomes: list[dict[str, Any]]) -> History:
+    """Parts as they were told, as rows of a history; not checked again: every outcome was when it was told."""
+    size, last = len(outcomes), len(process.steps) - 1
+    return History(
         settings=_table(outcomes, list(process.settings)),
         readings=_table(outcomes, list(process.measurements)),
-        last=np.full(size, len(process.steps) - 1, dtype=np.int64),
+        last=np.array([process.place.get(o["scrapped_at"] or "", last) for o in outcomes], dtype=np.int64),
         scrapped=np.array([o["disposition"] == "scrapped" for o in outcomes], dtype=bool),
         dithered=np.zeros(size, dtype=bool),
         batch=np.full(size, -1, dtype=np.int64),
         batches=(),
         parts=tuple(o["part"] for o in outcomes),
     )
-    return Capability(parts=size, **capability(process, history))
 
 
 def _table(outcomes: list[dict[str, Any]], names: list[str]) -> NDArray[np.float64]:

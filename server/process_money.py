@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,8 @@ class Account:
     if_continued: float
 
 
-def summary(session: Session, name: str, process: Process) -> Summary:
-    """What the recommendations of a process brought.
+def summary(session: Session, name: str, process: Process, parts: Collection[str] | None = None) -> Summary:
+    """What the recommendations of a process brought, on all parts or on some.
 
     Over the parts that followed their last recommendation (other than `measure`):
     realised = value | escape | scrap, by what came of the part
@@ -74,10 +74,14 @@ def summary(session: Session, name: str, process: Process) -> Summary:
     if_scrapped and if_continued_expected = the first recommendation's value_if_scrapped and value_if_continued.
     Parts of a process that had other steps under the same name are not in it.
     """
-    known = session.exec(select(Outcome).where(Outcome.process == name))
+    wanted = select(Outcome).where(Outcome.process == name)
+    asked = select(Recommendation).where(Recommendation.process == name).order_by(col(Recommendation.id))
+    if parts is not None:
+        wanted = wanted.where(col(Outcome.part).in_(list(parts)))
+        asked = asked.where(col(Recommendation.part).in_(list(parts)))
+    known = session.exec(wanted)
     outcomes = {o.part: o for o in known if ended_in(process, o.content)}
     advice: dict[str, list[Recommendation]] = {}
-    asked = select(Recommendation).where(Recommendation.process == name).order_by(col(Recommendation.id))
     for row in session.exec(asked):
         if row.part in outcomes and speaks_of(process, row):
             advice.setdefault(row.part, []).append(row)
@@ -125,12 +129,12 @@ def was_followed(process: Process, rows: list[Recommendation], outcome: dict[str
 def account(process: Process, rows: list[Recommendation], outcome: dict[str, Any]) -> Account:
     """One part's books, from its first recommendation on."""
     first = rows[0].answer
-    fate = _fate(process, outcome)
-    worth = {"in": process.value, "out": process.escape, "scrapped": process.scrap}.get(fate)
+    ended = fate(process, outcome)
+    worth = {"in": process.value, "out": process.escape, "scrapped": process.scrap}.get(ended)
     spent = _spent(process, process.place[first["at"]], outcome) + _spent_on_readings(process, rows)
     return Account(
         realised=None if worth is None else worth - spent,
-        fate=fate,
+        fate=ended,
         if_scrapped=float(first["value_if_scrapped"] or 0.0),
         if_continued=float(first["value_if_continued"] or 0.0),
     )
@@ -159,7 +163,8 @@ def _sum(process: Process, recommended: int, followed: list[Account]) -> Summary
     )
 
 
-def _fate(process: Process, outcome: dict[str, Any]) -> str:
+def fate(process: Process, outcome: dict[str, Any]) -> str:
+    """How a part ended: in, out, scrapped or unknown (finished, but a reading that decides is missing)."""
     if outcome["disposition"] == "scrapped":
         return "scrapped"
     readings = [(process.measurements[name][1], outcome["observed"].get(name)) for name in process.conformance]

@@ -64,6 +64,8 @@ def propose(recipe: RecipeNetwork, search: Search, terms: Terms) -> dict[str, An
         **answer,
         "gain": _short(float(gain.mean())),
         "gain_interval": [_short(float(low)), _short(float(high))],
+        "gain_chance": round(float((gain > 0).mean()), 4),
+        "each": _each(recipe, belief, here, settings),
         "improvement": _short(beyond),
         "cost": round(cost, 2),
         "parts": terms.parts,
@@ -73,6 +75,32 @@ def propose(recipe: RecipeNetwork, search: Search, terms: Terms) -> dict[str, An
         "currency": _currency(recipe),
         "model": recipe.model.id,
     }
+
+
+def _each(recipe: RecipeNetwork, belief: Belief, here: Floats, settings: dict[str, float]) -> list[dict[str, Any]]:
+    """Of every setting that is moved, how it is now and what would be lost by leaving it there; the dearest first."""
+    if not settings:
+        return []
+    net, process = recipe.network, recipe.model.process
+    today, places = net.cube(recipe.present), {i.name: k for k, i in enumerate(net.inputs)}
+    without = np.repeat(here[None], len(settings), axis=0)
+    for row, name in enumerate(settings):
+        without[row, places[name]] = today[places[name]]
+    money = _draws(belief, np.vstack([here[None], without]))
+    lost = money[0] - money[1:]
+    ends = np.quantile(lost, [0.05, 0.95], axis=1).T
+    found = [
+        {
+            "setting": name,
+            "unit": process.settings[name][1].unit,
+            "now": process.settings[name][1].nominal,
+            "proposed": value,
+            "worth": _short(float(mine.mean())),
+            "worth_interval": [_short(float(low)), _short(float(high))],
+        }
+        for (name, value), mine, (low, high) in zip(settings.items(), lost, ends, strict=True)
+    ]
+    return sorted(found, key=lambda one: -abs(float(one["worth"])))
 
 
 def best_known(recipe: RecipeNetwork, belief: Belief, tried: Floats, worth: Floats) -> dict[str, Any]:
@@ -91,10 +119,17 @@ def best_known(recipe: RecipeNetwork, belief: Belief, tried: Floats, worth: Floa
     }
 
 
-def take_in(recipe: RecipeNetwork, search: Search, history: History) -> dict[int, int]:
-    """Tell the study what came of its open trials; trial number to parts. Nothing is told unless all fits."""
+def take_in(
+    recipe: RecipeNetwork, search: Search, history: History, chosen: dict[int, list[int]] | None = None
+) -> dict[int, int]:
+    """Tell the study what came of its open trials; trial number to parts. Nothing is told unless all fits.
+
+    Args:
+        chosen: which rows belong to which trial; left out: every row must belong to one (`trials.sort_out`).
+    """
     asked = {t.number: dict(t.params) for t in search.running()}
-    found = {n: outcome(recipe, history, rows) for n, rows in sort_out(recipe, history, asked).items()}
+    rows_of = sort_out(recipe, history, asked) if chosen is None else chosen
+    found = {n: outcome(recipe, history, rows) for n, rows in rows_of.items()}
     for number, one in found.items():
         search.tell(number, one.values, variance=one.variance, inflow=one.inflow)
     return {number: one.parts for number, one in found.items()}

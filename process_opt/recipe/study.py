@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import optuna
@@ -147,6 +148,25 @@ class Search:
     def ask(self) -> optuna.Trial:
         """The next trial, with its inputs in `params`; it counts as running until it is told."""
         return self.study.ask({i.name: FloatDistribution(i.low, i.high, step=i.step) for i in self.network.inputs})
+
+    def start(self, chosen: dict[str, float]) -> int:
+        """Open a trial with inputs that somebody chose, such as those of an earlier proposal; its number.
+
+        Raises:
+            InvalidInput: an input is missing, unknown or out of its range.
+        """
+        ranges = {i.name: FloatDistribution(i.low, i.high, step=i.step) for i in self.network.inputs}
+        if set(chosen) != set(ranges):
+            raise InvalidInput(f"a trial needs a value for each of {', '.join(ranges)}, and for nothing else")
+        for name, value in chosen.items():
+            if not ranges[name].low <= value <= ranges[name].high:
+                raise InvalidInput(f"{name} may not be moved that far; the history has not seen it")
+        mark = {"opened": uuid4().hex}
+        made = optuna.trial.create_trial(
+            state=TrialState.RUNNING, params=chosen, distributions=dict(ranges), user_attrs=mark
+        )
+        self.study.add_trial(made)
+        return next(t.number for t in self.running() if t.user_attrs.get("opened") == mark["opened"])
 
     def tell(
         self,

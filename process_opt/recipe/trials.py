@@ -63,6 +63,26 @@ def sort_out(recipe: RecipeNetwork, history: History, asked: dict[int, dict[str,
     return {n: rows for n, rows in out.items() if rows}
 
 
+def matching(recipe: RecipeNetwork, history: History, asked: dict[int, dict[str, float]]) -> dict[int, list[int]]:
+    """Rows that were surely run with the settings of an open trial; all others are left out.
+
+    A row belongs to a trial if it tells every setting that the trial moves, and none that it tells lies elsewhere.
+    """
+    names = list(recipe.model.process.settings)
+    column = [names.index(i.name) for i in recipe.network.inputs]
+    cube = (recipe.model.layout.settings(history.settings)[:, column] - recipe.network.low) / recipe.network.width
+    today = recipe.network.cube(recipe.present)
+    out: dict[int, list[int]] = {}
+    for number, chosen in asked.items():
+        place = recipe.network.cube(chosen)
+        moved = np.abs(place - today) > SAME
+        told = np.isfinite(cube[:, moved]).all(axis=1) & moved.any()
+        near = (np.abs(np.where(np.isfinite(cube), cube, place) - place) <= SAME).all(axis=1)
+        if rows := np.flatnonzero(told & near).tolist():
+            out[number] = rows
+    return out
+
+
 def outcome(recipe: RecipeNetwork, history: History, rows: list[int]) -> Outcome:
     """The mean part of a trial at each look.
 

@@ -477,6 +477,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/inspections.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Inspections As Table
+         * @description Every inspection that the choice fits, the newest first.
+         */
+        get: operations["inspections_as_table_api_v1_inspections_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-tasks.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Tasks As Table
+         * @description Every label task of one or several states, state by state, the next to do first.
+         */
+        get: operations["label_tasks_as_table_api_v1_label_tasks_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/recommendations.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recommendations As Table
+         * @description Everything that was advised, the newest first, with what came of the part.
+         */
+        get: operations["recommendations_as_table_api_v1_processes__name__recommendations_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/capability.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Capability As Table
+         * @description Before the advice, with it, and beside it: yields, cost of poor quality, and every reading's indices.
+         */
+        get: operations["capability_as_table_api_v1_processes__name__capability_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/levers.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Levers As Table
+         * @description What each setting does, known or not.
+         */
+        get: operations["levers_as_table_api_v1_processes__name__levers_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/inspections/{inspection_id}/defects/{number}/similar": {
         parameters: {
             query?: never;
@@ -539,6 +639,30 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/first-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * First Run State
+         * @description Each step with its state, read from what there is.
+         */
+        get: operations["first_run_state_api_v1_first_run_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change First Run
+         * @description Begin it, leave it, take it up again, or say whose verdict was looked at.
+         */
+        patch: operations["change_first_run_api_v1_first_run_patch"];
         trace?: never;
     };
     "/api/v1/golden": {
@@ -1627,6 +1751,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/processes/{name}/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Batch List
+         * @description The newest batches of which something was asked.
+         */
+        get: operations["batch_list_api_v1_processes__name__batches_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One Batch
+         * @description One decision for all parts of a batch that wait before a step, its money and its chance, and which differ.
+         */
+        get: operations["one_batch_api_v1_processes__name__batch_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/batch/approval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide Rework
+         * @description Approve or decline the rework of every part of a batch that waits for a word; 409 where none does.
+         */
+        post: operations["decide_rework_api_v1_processes__name__batch_approval_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/batch.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Batch As Table
+         * @description The parts of a batch, those that wait with both plans, the others with what came of them.
+         */
+        get: operations["batch_as_table_api_v1_processes__name__batch_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/processes/{name}/capability": {
         parameters: {
             query?: never;
@@ -1911,6 +2115,90 @@ export interface paths {
          * @description Millimetres per pixel from the picture of a chessboard; nothing is stored.
          */
         post: operations["scale_by_target_api_v1_calibrations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/recipe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One Recipe
+         * @description The newest proposals with what they rest on, how far a search is, and the trials.
+         */
+        get: operations["one_recipe_api_v1_processes__name__recipe_get"];
+        put?: never;
+        /**
+         * Look For Better
+         * @description Look for better nominal settings; joins a search that is under way. 422 where no setting may be moved.
+         */
+        post: operations["look_for_better_api_v1_processes__name__recipe_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/recipe/trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open Trial
+         * @description Open a trial: its parts are recognised by these settings when their outcomes are told.
+         */
+        post: operations["open_trial_api_v1_processes__name__recipe_trials_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/recipe/trials/{number}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End Trial
+         * @description Take in what was told of a trial's parts, or call it off; the next search knows.
+         */
+        post: operations["end_trial_api_v1_processes__name__recipe_trials__number__end_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/recipe.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recipe As Table
+         * @description Every setting that the newest proposals move.
+         */
+        get: operations["recipe_as_table_api_v1_processes__name__recipe_csv_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2714,6 +3002,184 @@ export interface components {
             same_disk: boolean;
             /** Items */
             items: components["schemas"]["BackupJson"][];
+        };
+        /**
+         * BatchApproved
+         * @description How many parts a word was about.
+         */
+        BatchApproved: {
+            /** Parts */
+            parts: string[];
+        };
+        /**
+         * BatchDecisionJson
+         * @description One decision for the parts that wait before a step.
+         */
+        BatchDecisionJson: {
+            /** At */
+            at: string;
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "correct" | "continue" | "scrap";
+            /**
+             * Plans
+             * @description The one worth most first.
+             */
+            plans: components["schemas"]["BatchPlanJson"][];
+            /** Parts */
+            parts: components["schemas"]["BatchPartJson"][];
+            /**
+             * Worth Apart
+             * @description Gained in all by treating apart those that are `apart`.
+             */
+            worth_apart: number;
+            /** Currency */
+            currency: string;
+            /** Model */
+            model: string;
+        };
+        /**
+         * BatchJson
+         * @description A batch: the decision for those that wait, and what came of the others.
+         */
+        BatchJson: {
+            /** Batch */
+            batch: string;
+            /** Parts */
+            parts: number;
+            /**
+             * Waiting
+             * @description Parts without an outcome, by the step before which they wait.
+             */
+            waiting: {
+                [key: string]: number;
+            };
+            /**
+             * Ended
+             * @description Parts with an outcome: in, out, scrapped, unknown.
+             */
+            ended: {
+                [key: string]: number;
+            };
+            /**
+             * Permission
+             * @description Parts whose rework waits for a person's word.
+             */
+            permission: number;
+            /** @description null: no part waits. */
+            decision: components["schemas"]["BatchDecisionJson"] | null;
+            /** @description What following the advice brought on this batch's parts. */
+            brought: components["schemas"]["Summary"];
+        };
+        /**
+         * BatchLineJson
+         * @description A batch in the list.
+         */
+        BatchLineJson: {
+            /** Batch */
+            batch: string;
+            /** Parts */
+            parts: number;
+            /**
+             * Waiting
+             * @description Parts of which no outcome was told.
+             */
+            waiting: number;
+            /**
+             * Asked At
+             * Format: date-time
+             */
+            asked_at: string;
+        };
+        /**
+         * BatchList
+         * @description Batches, the newest first.
+         */
+        BatchList: {
+            /** Items */
+            items: components["schemas"]["BatchLineJson"][];
+        };
+        /**
+         * BatchPartJson
+         * @description A part that waits: as it was advised by itself, and under the decision for all.
+         */
+        BatchPartJson: {
+            /**
+             * Id
+             * @description Of its newest recommendation.
+             */
+            id: string;
+            /** Part */
+            part: string;
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "continue" | "correct" | "scrap" | "measure" | "abstain";
+            /**
+             * P Own
+             * @description null: scrapped.
+             */
+            p_own: number | null;
+            /** P Shared */
+            p_shared: number | null;
+            /** Value Own */
+            value_own: number;
+            /** Value Shared */
+            value_shared: number;
+            /**
+             * Gain
+             * @description Of treating it as advised by itself.
+             */
+            gain: number;
+            /**
+             * Apart
+             * @description That gain is worth it, or somebody must look before anything is decided.
+             */
+            apart: boolean;
+            /** Cause */
+            cause: string | null;
+        };
+        /**
+         * BatchPlanJson
+         * @description A plan for all parts that wait, from the step on before which they wait. Intervals hold 90 %.
+         */
+        BatchPlanJson: {
+            /**
+             * Plan
+             * @description each: every part as it was advised.
+             * @enum {string}
+             */
+            plan: "each" | "correct" | "continue" | "scrap";
+            /** Settings */
+            settings: {
+                [key: string]: number;
+            };
+            /** Run */
+            run: string[];
+            /**
+             * Scrapped
+             * @description Parts that the plan scraps.
+             */
+            scrapped: number;
+            /**
+             * Good
+             * @description Parts expected within specification.
+             */
+            good: number;
+            /** Good Interval */
+            good_interval: number[];
+            /**
+             * All Good
+             * @description Chance that every part it does not scrap ends within specification.
+             */
+            all_good: number | null;
+            /** Money */
+            money: number;
+            /** Money Interval */
+            money_interval: number[];
         };
         /**
          * BeforeAndAfter
@@ -3561,6 +4027,67 @@ export interface components {
             high: number | null;
             /** Parts */
             parts: number;
+        };
+        /**
+         * FirstRunChange
+         * @description What happened.
+         */
+        FirstRunChange: {
+            /**
+             * Begun
+             * @description The guide was opened; counts while the system is empty.
+             */
+            begun?: boolean | null;
+            /**
+             * Left
+             * @description true: put away; false: taken up again.
+             */
+            left?: boolean | null;
+            /**
+             * Seen
+             * @description The inspection whose verdict was looked at.
+             */
+            seen?: string | null;
+        };
+        /**
+         * FirstRunJson
+         * @description How far an installation is.
+         */
+        FirstRunJson: {
+            /** Steps */
+            steps: components["schemas"]["StepJson"][];
+            /**
+             * Active
+             * @description An administrator is led through it.
+             */
+            active: boolean;
+            /**
+             * Empty
+             * @description No part was ever inspected.
+             */
+            empty: boolean;
+            /**
+             * Done
+             * @description All but optional steps are.
+             */
+            done: boolean;
+            /** Left */
+            left: boolean;
+            /**
+             * Newest
+             * @description The newest inspection that has a verdict.
+             */
+            newest: string | null;
+            /**
+             * Station
+             * @description Where to send pictures from; empty: none is known.
+             */
+            station: string;
+            /**
+             * Product
+             * @description The one whose costs are known; empty: none.
+             */
+            product: string;
         };
         /**
          * GoldenJson
@@ -4476,6 +5003,27 @@ export interface components {
             saved_high: number | null;
         };
         /**
+         * MovedSetting
+         * @description A setting that a proposal moves. Intervals hold 90 %.
+         */
+        MovedSetting: {
+            /** Setting */
+            setting: string;
+            /** Unit */
+            unit: string;
+            /** Now */
+            now: number;
+            /** Proposed */
+            proposed: number;
+            /**
+             * Worth
+             * @description Money a part that is lost by leaving this one as it is.
+             */
+            worth: number;
+            /** Worth Interval */
+            worth_interval: number[];
+        };
+        /**
          * NewKey
          * @description A key to be made.
          */
@@ -5062,6 +5610,56 @@ export interface components {
             in_spite_of: string;
         };
         /**
+         * ProposalJson
+         * @description A trial that is worth its cost, or none. Money a part, against today's recipe, in the process's currency.
+         */
+        ProposalJson: {
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "try" | "no gain expected";
+            /** Settings */
+            settings: {
+                [key: string]: number;
+            };
+            /** Gain */
+            gain: number;
+            /**
+             * Gain Interval
+             * @description 90 %.
+             */
+            gain_interval: number[];
+            /**
+             * Gain Chance
+             * @description That it is better than today's recipe at all.
+             */
+            gain_chance: number;
+            /** Each */
+            each: components["schemas"]["MovedSetting"][];
+            /**
+             * Cost
+             * @description Of the whole trial: set-ups, changes, and what its parts are expected to lose.
+             */
+            cost: number;
+            /** Parts */
+            parts: number;
+            /**
+             * Left
+             * @description Settings that stay: nobody knows what they do, or there is no room.
+             */
+            left: string[];
+            /** Reason */
+            reason: string;
+            /**
+             * Best
+             * @description The best recipe known: settings, money, gain and its interval.
+             */
+            best: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * QualityJson
          * @description How far labels can be trusted.
          */
@@ -5123,6 +5721,62 @@ export interface components {
             parts: number;
             /** Within */
             within: number | null;
+        };
+        /**
+         * RecipeJson
+         * @description The newest search and all trials.
+         */
+        RecipeJson: {
+            /** Currency */
+            currency: string;
+            /** @description null: nobody has asked yet. */
+            job: components["schemas"]["JobJson"] | null;
+            /**
+             * Proposals
+             * @description Of the newest search, once it is done.
+             */
+            proposals: components["schemas"]["ProposalJson"][];
+            /**
+             * Of This Model
+             * @description They were made from the model that is served now.
+             */
+            of_this_model: boolean;
+            /** Trials */
+            trials: components["schemas"]["TrialJson"][];
+            /**
+             * Problem
+             * @description Why nothing can be proposed for this process; null: it can.
+             */
+            problem: string | null;
+            /**
+             * Movable
+             * @description Settings that may be moved.
+             */
+            movable: number;
+        };
+        /**
+         * RecipeWish
+         * @description What a trial is, and what it is for.
+         */
+        RecipeWish: {
+            /**
+             * Parts
+             * @description Of one trial run.
+             * @default 30
+             */
+            parts: number;
+            /**
+             * Later
+             * @description To be made afterwards: a gain counts so often.
+             * @default 10000
+             */
+            later: number;
+            /**
+             * Count
+             * @description Proposals to be tried side by side.
+             * @default 1
+             */
+            count: number;
         };
         /**
          * Results
@@ -5497,6 +6151,26 @@ export interface components {
             mode: "shadow" | "advise" | "decide";
         };
         /**
+         * StepJson
+         * @description A step, as the installation is now.
+         */
+        StepJson: {
+            /**
+             * Name
+             * @enum {string}
+             */
+            name: "password" | "product" | "station" | "pictures" | "verdict" | "label_studio" | "second_person";
+            /** Done */
+            done: boolean;
+            /** Optional */
+            optional: boolean;
+            /**
+             * Detail
+             * @description What it is done with: a product, a station, a part; empty: nothing to name.
+             */
+            detail: string;
+        };
+        /**
          * SuggestionJson
          * @description What a quick head said of the defect when its part was judged.
          */
@@ -5691,6 +6365,54 @@ export interface components {
              * @description Which rule for control charts the newest point breaks; empty: none.
              */
             rule: string;
+        };
+        /**
+         * TrialEnd
+         * @description How a trial is closed.
+         */
+        TrialEnd: {
+            /**
+             * How
+             * @enum {string}
+             */
+            how: "told" | "called off";
+        };
+        /**
+         * TrialJson
+         * @description A trial that somebody opened.
+         */
+        TrialJson: {
+            /** Trial */
+            trial: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "done";
+            /** Settings */
+            settings: {
+                [key: string]: number;
+            };
+            /**
+             * Money
+             * @description A part, as it came.
+             */
+            money: number | null;
+            /**
+             * Told
+             * @description Outcomes with its settings, told since it was opened.
+             */
+            told: number;
+        };
+        /**
+         * TrialWish
+         * @description What a trial moves; all else stays as it is today.
+         */
+        TrialWish: {
+            /** Settings */
+            settings: {
+                [key: string]: number;
+            };
         };
         /**
          * TriedJson
@@ -6942,6 +7664,167 @@ export interface operations {
             };
         };
     };
+    inspections_as_table_api_v1_inspections_csv_get: {
+        parameters: {
+            query?: {
+                station?: string | null;
+                verdict?: components["schemas"]["Verdict"] | null;
+                part?: string | null;
+                since?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    label_tasks_as_table_api_v1_label_tasks_csv_get: {
+        parameters: {
+            query?: {
+                /** @description None: of all. */
+                state?: components["schemas"]["TaskState"][] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    recommendations_as_table_api_v1_processes__name__recommendations_csv_get: {
+        parameters: {
+            query?: {
+                decision?: ("continue" | "correct" | "scrap" | "measure" | "abstain") | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    capability_as_table_api_v1_processes__name__capability_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    levers_as_table_api_v1_processes__name__levers_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     similar_defects_api_v1_inspections__inspection_id__defects__number__similar_get: {
         parameters: {
             query?: {
@@ -7047,6 +7930,59 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HeadJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    first_run_state_api_v1_first_run_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FirstRunJson"];
+                };
+            };
+        };
+    };
+    change_first_run_api_v1_first_run_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FirstRunChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FirstRunJson"];
                 };
             };
             /** @description Validation Error */
@@ -8859,6 +9795,142 @@ export interface operations {
             };
         };
     };
+    batch_list_api_v1_processes__name__batches_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    one_batch_api_v1_processes__name__batch_get: {
+        parameters: {
+            query: {
+                batch: string;
+                at?: string | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    decide_rework_api_v1_processes__name__batch_approval_post: {
+        parameters: {
+            query: {
+                batch: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Word"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchApproved"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    batch_as_table_api_v1_processes__name__batch_csv_get: {
+        parameters: {
+            query: {
+                batch: string;
+                at?: string | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     process_capability_api_v1_processes__name__capability_get: {
         parameters: {
             query?: never;
@@ -9342,6 +10414,174 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ScaleJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    one_recipe_api_v1_processes__name__recipe_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    look_for_better_api_v1_processes__name__recipe_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipeWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    open_trial_api_v1_processes__name__recipe_trials_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrialWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    end_trial_api_v1_processes__name__recipe_trials__number__end_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrialEnd"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    recipe_as_table_api_v1_processes__name__recipe_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
                 };
             };
             /** @description Validation Error */

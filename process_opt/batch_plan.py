@@ -1,0 +1,211 @@
+"""One decision for the parts of a batch that wait before the same step, and which of them are better treated apart.
+
+Judged are plans that all parts could share: going on as is, scrapping all, and corrections near the middle of those
+that the parts were advised one by one; beside them, each part as it was advised. Draws of the parameters are the same
+for all parts, so what is not known of the steps is not averaged away by looking at many parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from process_opt.belief import believe
+from process_opt.model import ProcessModel
+from process_opt.plan import Plan, settle_each
+from process_opt.recommend import GAIN_WORTH_A_CHANGE, settings_of
+from process_opt.request import parse_question
+from process_opt.what_if import chosen_plan
+from qc.errors import InvalidInput
+
+Floats = NDArray[np.float64]
+
+UNDECIDED = ("measure", "abstain")
+"""Decisions after which somebody must look before anything is done with the part."""
+TRIED = 4
+"""Own plans of parts, those nearest to the middle of all, that are tried on the whole batch beside that middle."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A part of the batch: what was asked about it, and what was answered (contracts, section 6)."""
+
+    request: Mapping[str, Any]
+    answer: Mapping[str, Any]
+
+    @property
+    def decision(self) -> str:
+        """What it was advised by itself."""
+        return str(self.answer["decision"])
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A plan for all parts: `each[i]` is it for part `i`; None: the part is scrapped."""
+
+    name: str
+    """each, correct, continue or scrap."""
+    v: Floats | None
+    run: frozenset[int]
+    each: tuple[Plan | None, ...]
+    further: float = 0.0
+    """Money that readings which some parts need first are worth beyond that."""
+
+
+def decide_batch(model: ProcessModel, members: Sequence[Member]) -> dict[str, Any]:
+    """What to do with parts of a batch that all wait before the same step.
+
+    Args:
+        members: each part once.
+
+    Returns:
+        JSON: `decision`, the shared plan worth most (correct, continue or scrap); `plans`, every plan with its money,
+        its expected number of parts within specification and where both lie with 90 %, best first, the plan `each`
+        among them; `parts`, for every part its chance and money as advised and under the decision, `apart`, whether it
+        is better treated as advised, and the step that made it what it is; `worth_apart`, what that gains in all.
+
+    Raises:
+        InvalidInput: there is no part, the parts wait before different steps, or a request makes no sense.
+    """
+    if not members:
+        raise InvalidInput("a batch without parts that wait cannot be decided on")
+    if len(steps := sorted({str(m.request["at"]) for m in members})) > 1:
+        raise InvalidInput(f"these parts wait before different steps ({', '.join(steps[:3])}); ask for one step's")
+    own = [_own(model, m) for m in members]
+    corrections = [pair for pair, m in zip(own, members, strict=True) if m.decision == "correct"]
+    shared = [(np.zeros(len(model.layout.nominal)), frozenset[int]()), *_between(corrections)]
+    judged = [_judged(model, m, [mine, *shared]) for m, mine in zip(members, own, strict=True)]
+    nothing = tuple(None for _ in members)
+    advised = tuple(_as_advised(model, m, j[0]) for m, j in zip(members, judged, strict=True))
+    further = [_of_a_reading(model, m, plan) for m, plan in zip(members, advised, strict=True)]
+    plans = [Shared("scrap", None, frozenset(), nothing)]
+    for i, (v, run) in enumerate(shared):
+        name = "correct" if v.any() or run else "continue"
+        plans.append(Shared(name, v, run, tuple(j[i + 1] for j in judged)))
+    best = max(plans, key=lambda p: _money(model, p))
+    each = Shared("each", None, frozenset(), advised, sum(further))
+    found = sorted([each, *_one_of_each_kind(model, plans)], key=lambda p: -_money(model, p))
+    parts = [_part(model, members[i], advised[i], best.each[i], further[i]) for i in range(len(members))]
+    return {
+        "at": str(members[0].request["at"]),
+        "decision": best.name,
+        "plans": [_told(model, p) for p in found],
+        "parts": parts,
+        "worth_apart": round(sum(p["gain"] for p in parts if p["apart"]), 4),
+        "currency": model.process.currency,
+        "model": model.id,
+    }
+
+
+def good_parts(chances: Floats) -> Floats:
+    """How likely each number of parts is to end within specification.
+
+    Args:
+        chances: `N x D`, of each part in each draw; parts are independent of each other within a draw.
+
+    Returns:
+        `N + 1`, for 0 to `N` parts, averaged over the draws (Poisson binomial, by adding part after part).
+    """
+    out = np.zeros((len(chances) + 1, chances.shape[1]))
+    out[0] = 1.0
+    for i, p in enumerate(chances):
+        out[1 : i + 2] = out[1 : i + 2] * (1 - p) + out[: i + 1] * p
+        out[0] *= 1 - p
+    return np.asarray(out.mean(axis=1))
+
+
+def _own(model: ProcessModel, member: Member) -> tuple[Floats, frozenset[int]]:
+    """The plan that a part was advised; nothing for what is no plan."""
+    question = parse_question(member.request, model.process)
+    corrects = member.decision == "correct"
+    settings = member.answer["settings"] if corrects else {}
+    return chosen_plan(model, question, settings, member.answer["run"] if corrects else [])
+
+
+def _between(own: list[tuple[Floats, frozenset[int]]]) -> list[tuple[Floats, frozenset[int]]]:
+    """Corrections that all parts could share: the middle of those advised, and the advised ones nearest to it."""
+    if not own:
+        return []
+    every = np.array([v for v, _ in own])
+    middle = np.median(every, axis=0)
+    ran = [k for k in frozenset().union(*(run for _, run in own)) if 2 * sum(k in run for _, run in own) > len(own)]
+    nearest = np.argsort(np.abs(every - middle).sum(axis=1), kind="stable")[:TRIED]
+    found = [(middle, frozenset(ran)), *(own[i] for i in nearest)]
+    return [pair for i, pair in enumerate(found) if not any(_same(pair, other) for other in found[:i])]
+
+
+def _same(one: tuple[Floats, frozenset[int]], other: tuple[Floats, frozenset[int]]) -> bool:
+    return one[1] == other[1] and bool(np.allclose(one[0], other[0]))
+
+
+def _judged(model: ProcessModel, member: Member, plans: list[tuple[Floats, frozenset[int]]]) -> list[Plan]:
+    question = parse_question(member.request, model.process)
+    mine = model.of_batch(question.batch)
+    belief = believe(mine, question.observed, question.at, question.times)
+    return settle_each(mine, belief, [v for v, _ in plans], [run for _, run in plans])
+
+
+def _as_advised(model: ProcessModel, member: Member, plan: Plan) -> Plan | None:
+    """What comes of following a part's own advice; where that decides nothing yet, the better of going on and scrap."""
+    undecided = member.decision in UNDECIDED and plan.value < model.process.scrap
+    return None if member.decision == "scrap" or undecided else plan
+
+
+def _of_a_reading(model: ProcessModel, member: Member, plan: Plan | None) -> float:
+    """What the reading that a part needs first is worth beyond deciding now, as it was advised."""
+    if member.decision != "measure":
+        return 0.0
+    return max(0.0, float(member.answer["expected_value"]) - (model.process.scrap if plan is None else plan.value))
+
+
+def _money(model: ProcessModel, plan: Shared) -> float:
+    return plan.further + float(sum(model.process.scrap if one is None else one.value for one in plan.each))
+
+
+def _one_of_each_kind(model: ProcessModel, plans: list[Shared]) -> list[Shared]:
+    kinds = {plan.name for plan in plans}
+    return [max((p for p in plans if p.name == kind), key=lambda p: _money(model, p)) for kind in kinds]
+
+
+def _told(model: ProcessModel, plan: Shared) -> dict[str, Any]:
+    process = model.process
+    going = [one for one in plan.each if one is not None]
+    money = _money(model, plan)
+    likely = good_parts(np.array([one.chances for one in going]).reshape(len(going), model.size))
+    low, high = (int(n) for n in np.searchsorted(likely.cumsum(), [0.05, 0.95]))
+    expected = float(np.arange(len(likely)) @ likely)
+    stake = process.value - process.escape
+    return {
+        "plan": plan.name,
+        "settings": {} if plan.v is None else settings_of(model, plan.v),
+        "run": [process.steps[k].name for k in sorted(plan.run)],
+        "scrapped": len(plan.each) - len(going),
+        "good": round(expected, 3),
+        "good_interval": [low, high],
+        "all_good": round(float(likely[-1]), 4) if going else None,
+        "money": round(money, 4),
+        "money_interval": [round(money + (n - expected) * stake, 4) for n in (low, high)],
+    }
+
+
+def _part(model: ProcessModel, member: Member, own: Plan | None, shared: Plan | None, further: float) -> dict[str, Any]:
+    scrap = model.process.scrap
+    value, alike = (scrap if plan is None else plan.value for plan in (own, shared))
+    value += further
+    worth_it = value - alike > GAIN_WORTH_A_CHANGE * (model.process.value - model.process.escape)
+    causes = member.answer.get("causes") or []
+    return {
+        "part": str(member.request["part"]),
+        "decision": member.decision,
+        "p_own": None if own is None else round(own.chance, 4),
+        "p_shared": None if shared is None else round(shared.chance, 4),
+        "value_own": round(value, 4),
+        "value_shared": round(alike, 4),
+        "gain": round(value - alike, 4),
+        "apart": member.decision in UNDECIDED or worth_it,
+        "cause": str(causes[0]["step"]) if causes else None,
+    }
