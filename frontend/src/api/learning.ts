@@ -57,3 +57,6 @@ export function useModelAction() {
     },
   });
 }
+
+/** Label tasks of these states, all of them, as a table for a spreadsheet. */
+export const labelTasksCsv = (states: readonly string[]): string => `/api/v1/label-tasks.csv?${new URLSearchParams(states.map((state) => ["state", state]))}`;

@@ -11,8 +11,8 @@ const TOUCHES: Record<string, readonly string[]> = {
   label_book: ["label-book"],
   model: ["models", "health", "shadow"],
   job: ["jobs"],
-  recommendation: ["recommendations", "processes"],
-  outcome: ["recommendations", "summary", "known"],
+  recommendation: ["recommendations", "processes", "batches", "batch"],
+  outcome: ["recommendations", "summary", "known", "batches", "batch", "recipe"],
   alarm: ["alarms", "wall"],
   erasure: ["inspections", "inspection", "alarms", "label-tasks"],
 };

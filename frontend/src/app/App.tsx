@@ -1,5 +1,5 @@
 import { Suspense, useEffect } from "react";
-import { Redirect, Route, Switch, useLocation } from "wouter";
+import { Route, Switch, useLocation } from "wouter";
 import { useSending } from "../api/inspections";
 import { useLiveEvents } from "../api/live";
 import { useSession } from "../api/session";
@@ -11,7 +11,10 @@ import { fetchSaid } from "../text/said";
 import { Empty, Loading, waiting } from "../ui/States";
 import { Guard } from "./Guard";
 import { LanguageMenu } from "./LanguageMenu";
-import { AdminPage, CallsPage, EngineerPage, fetchBefore, LabelPage, LoginPage, ModelsPage, MoneyPage, ProcessPage, WallPage } from "./later";
+import { Home } from "./Home";
+import {
+  AdminPage, BatchPage, CallsPage, EngineerPage, fetchBefore, GuidePage, LabelPage, LoginPage, ModelsPage, MoneyPage, PartReport, ProcessPage, RecipePage, RecordsPage, SavingsPage, WallPage,
+} from "./later";
 import { pagesFor } from "./pages";
 import { Shell } from "./Shell";
 
@@ -56,13 +59,19 @@ function Inside({ who }: { who: Who }) {
             <Route path="/inspect/:id?">{({ id }) => <InspectPage id={id} />}</Route>
             <Route path="/calls">{only("/calls", <CallsPage />)}</Route>
             <Route path="/engineer/process/:name?">{({ name }) => only("/engineer", <ProcessPage name={name} />)}</Route>
+            <Route path="/engineer/batches/:name?/:batch?">{({ name, batch }) => only("/engineer", <BatchPage name={name} batch={batch} />)}</Route>
+            <Route path="/engineer/recipe/:name?">{({ name }) => only("/engineer", <RecipePage name={name} />)}</Route>
+            <Route path="/engineer/savings/:name?">{({ name }) => only("/engineer", <SavingsPage name={name} />)}</Route>
+            <Route path="/records/part/:part">{({ part }) => only("/records", <PartReport key={part} part={part} />)}</Route>
+            <Route path="/records">{only("/records", <RecordsPage />)}</Route>
+            <Route path="/start">{who.role === "admin" ? <GuidePage /> : <Empty title={text.states.forbidden} />}</Route>
             <Route path="/engineer/:id?">{({ id }) => only("/engineer", <EngineerPage id={id} />)}</Route>
             <Route path="/labels/:tab?">{({ tab }) => only("/labels", <LabelPage at={tab} />)}</Route>
             <Route path="/models">{only("/models", <ModelsPage />)}</Route>
             <Route path="/money">{only("/money", <MoneyPage />)}</Route>
             <Route path="/admin/:tab?">{({ tab }) => only("/admin", <AdminPage at={tab} />)}</Route>
             <Route path="/">
-              <Redirect to="/inspect" replace />
+              <Home role={who.role} />
             </Route>
             <Route>
               <Empty title={text.states.notFound} />

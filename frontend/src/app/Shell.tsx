@@ -7,6 +7,7 @@ import type { Who } from "../api/words";
 import { AlarmBar } from "../features/watch/AlarmBar";
 import { OutboxBar } from "../features/watch/OutboxBar";
 import { text } from "../text";
+import { Reminder } from "./Home";
 import { LanguageMenu } from "./LanguageMenu";
 import { CallBar } from "./later";
 import { pagesFor } from "./pages";
@@ -46,6 +47,7 @@ export function Shell({ who, children }: { who: Who; children: ReactNode }) {
           <CallBar />
         </Suspense>
       )}
+      <Reminder role={who.role} />
       <main>{children}</main>
     </div>
   );

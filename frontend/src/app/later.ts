@@ -20,6 +20,13 @@ async function office<T>(scripts: Promise<T>): Promise<T> {
   return pages;
 }
 
+/** Pages of the office that speak of more than its words. */
+async function desk<T>(scripts: Promise<T>): Promise<T> {
+  const [pages, words] = await loaded(Promise.all([scripts, import("../text/desk"), import("../desk.css")]));
+  await words.ready;
+  return pages;
+}
+
 /** The wall screen, the team leader's page, and what stands on top of theirs. */
 async function floor<T>(scripts: Promise<T>): Promise<T> {
   const [pages, words] = await loaded(Promise.all([scripts, import("../text/floor")]));
@@ -31,9 +38,12 @@ async function floor<T>(scripts: Promise<T>): Promise<T> {
 const LATER = {
   "/calls": () => floor(Promise.all([import("../features/floor/CallsPage"), import("../features/floor/CallBar")])),
   "/wall": () => floor(import("../features/floor/WallPage")),
-  "/engineer": () => office(Promise.all([import("../features/engineer/EngineerPage"), import("../features/engineer/ProcessPage")])),
-  "/labels": () => office(import("../features/label/LabelPage")),
-  "/money": () => office(import("../features/money/MoneyPage")),
+  "/engineer": () => desk(Promise.all([import("../features/engineer/EngineerPage"), import("../features/engineer/ProcessPage")])),
+  "/engineer/more": () => desk(Promise.all([import("../features/engineer/BatchPage"), import("../features/engineer/RecipePage"), import("../features/engineer/SavingsPage")])),
+  "/records": () => desk(Promise.all([import("../features/report/RecordsPage"), import("../features/report/PartReport")])),
+  "/start": () => desk(Promise.all([import("../features/guide/GuidePage"), import("../features/guide/GuideBar")])),
+  "/labels": () => desk(import("../features/label/LabelPage")),
+  "/money": () => desk(import("../features/money/MoneyPage")),
   "/models": () => office(import("../features/train/ModelsPage")),
   "/admin": () =>
     loaded(
@@ -49,6 +59,13 @@ export const CallBar = lazy(async () => ({ default: (await LATER["/calls"]())[1]
 export const WallPage = lazy(async () => ({ default: (await LATER["/wall"]()).WallPage }));
 export const EngineerPage = lazy(async () => ({ default: (await LATER["/engineer"]())[0].EngineerPage }));
 export const ProcessPage = lazy(async () => ({ default: (await LATER["/engineer"]())[1].ProcessPage }));
+export const BatchPage = lazy(async () => ({ default: (await LATER["/engineer/more"]())[0].BatchPage }));
+export const RecipePage = lazy(async () => ({ default: (await LATER["/engineer/more"]())[1].RecipePage }));
+export const SavingsPage = lazy(async () => ({ default: (await LATER["/engineer/more"]())[2].SavingsPage }));
+export const RecordsPage = lazy(async () => ({ default: (await LATER["/records"]())[0].RecordsPage }));
+export const PartReport = lazy(async () => ({ default: (await LATER["/records"]())[1].PartReport }));
+export const GuidePage = lazy(async () => ({ default: (await LATER["/start"]())[0].GuidePage }));
+export const GuideBar = lazy(async () => ({ default: (await LATER["/start"]())[1].GuideBar }));
 export const LabelPage = lazy(async () => ({ default: (await LATER["/labels"]()).LabelPage }));
 export const MoneyPage = lazy(async () => ({ default: (await LATER["/money"]()).MoneyPage }));
 export const ModelsPage = lazy(async () => ({ default: (await LATER["/models"]()).ModelsPage }));

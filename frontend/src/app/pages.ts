@@ -8,6 +8,7 @@ const PAGES: readonly Page[] = [
   { path: "/calls", name: () => text.pages.calls, roles: ["leader", "engineer", "admin"] },
   { path: "/wall", name: () => text.pages.wall, roles: ["operator", "leader", "labeller", "engineer", "admin"] },
   { path: "/engineer", name: () => text.pages.engineer, roles: ["engineer", "admin"] },
+  { path: "/records", name: () => text.pages.records, roles: ["engineer", "admin"] },
   { path: "/labels", name: () => text.pages.label, roles: ["labeller", "engineer", "admin"] },
   { path: "/money", name: () => text.pages.money, roles: ["engineer", "admin"] },
   { path: "/models", name: () => text.pages.train, roles: ["engineer", "admin"] },

@@ -10,6 +10,10 @@ import { admin as adminDe } from "./de/admin";
 import { admin as adminEn } from "./en/admin";
 import { admin as adminEs } from "./es/admin";
 import { admin as adminZh } from "./zh/admin";
+import { desk as deskDe } from "./de/desk";
+import { desk as deskEn } from "./en/desk";
+import { desk as deskEs } from "./es/desk";
+import { desk as deskZh } from "./zh/desk";
 import { floor as floorDe } from "./de/floor";
 import { floor as floorEn } from "./en/floor";
 import { floor as floorEs } from "./es/floor";
@@ -19,8 +23,12 @@ import { zh } from "./zh";
 /** Without the settings' descriptions, which in English are the server's. */
 const told = (admin: object): object => Object.fromEntries(Object.entries(admin).filter(([name]) => name !== "setting"));
 
-const OTHERS = { de: { ...de, admin: told(adminDe), floor: floorDe }, es: { ...es, admin: told(adminEs), floor: floorEs }, zh: { ...zh, admin: told(adminZh), floor: floorZh } };
-const ENGLISH = { ...en, admin: adminEn, floor: floorEn };
+const OTHERS = {
+  de: { ...de, admin: told(adminDe), desk: deskDe, floor: floorDe },
+  es: { ...es, admin: told(adminEs), desk: deskEs, floor: floorEs },
+  zh: { ...zh, admin: told(adminZh), desk: deskZh, floor: floorZh },
+};
+const ENGLISH = { ...en, admin: adminEn, desk: deskEn, floor: floorEn };
 const FORM = /_(zero|one|two|few|many|other)$/;
 
 afterAll(() => speak("en"));

@@ -1,3 +1,4 @@
+import { Link } from "wouter";
 import { useIsEngineer } from "../../api/session";
 import type { Process, Recommendation } from "../../api/words";
 import { text } from "../../text";
@@ -52,7 +53,13 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
           <h1>{recommendation.part}</h1>
           <span className="quiet">
             {words.before({ step: recommendation.at })} · {dayAndTime(recommendation.asked_at)}
-            {recommendation.request.batch && ` · ${words.batch({ batch: recommendation.request.batch })}`} · {text.everywhere.model({ id: shortId(advice.model) })}
+            {recommendation.request.batch && (
+              <>
+                {" · "}
+                <Link href={`/engineer/batches/${encodeURIComponent(name)}/${encodeURIComponent(recommendation.request.batch)}`}>{words.batch({ batch: recommendation.request.batch })}</Link>
+              </>
+            )}{" "}
+            · {text.everywhere.model({ id: shortId(advice.model) })}
           </span>
         </div>
         {outcome && came && (

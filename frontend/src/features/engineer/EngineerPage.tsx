@@ -1,11 +1,13 @@
 import { NativeSelect } from "@mantine/core";
 import { useState } from "react";
 import { useLocation } from "wouter";
+import { processCsv } from "../../api/batches";
 import { useProcess, useProcesses, useRecommendations, useSummary } from "../../api/processes";
 import type { Decision, Recommendation } from "../../api/words";
 import { text } from "../../text";
 import { clock, money, percent } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
+import { TakeAway } from "../../ui/TakeAway";
 import { useKeys } from "../../ui/useKeys";
 import { DecisionMark } from "./DecisionMark";
 import { Detail } from "./Detail";
@@ -13,6 +15,7 @@ import { known } from "./known";
 import { KnownPanel } from "./KnownPanel";
 import { NoProcess } from "./NoProcess";
 import { SummaryCards } from "./SummaryCards";
+import { Tabs } from "./Tabs";
 
 const DECISIONS: Decision[] = ["correct", "scrap", "measure", "abstain", "continue"];
 
@@ -47,6 +50,10 @@ export function EngineerPage({ id }: { id?: string | undefined }) {
   const words = text.engineer;
   return (
     <div className="engineer">
+      <div className="engineer-tabs">
+        <Tabs at="parts" name={name} />
+        <TakeAway csv={processCsv(name, "recommendations", decision ? { decision } : {})} />
+      </div>
       {summary.data && <SummaryCards summary={summary.data} />}
       {process.data && <KnownPanel name={process.data.name} report={process.data.report} />}
       <div className="engineer-body">

@@ -1,16 +1,19 @@
 import { NativeSelect } from "@mantine/core";
-import { Link, useLocation } from "wouter";
+import { useLocation } from "wouter";
+import { processCsv } from "../../api/batches";
 import { useCapability, useExploring, useLevers, useProcess, useProcesses, usePromises, useWorth } from "../../api/processes";
 import type { Process } from "../../api/words";
 import { text } from "../../text";
 import { change, shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
+import { TakeAway } from "../../ui/TakeAway";
 import { CapabilityPanel } from "./CapabilityPanel";
 import { type Known, known } from "./known";
 import { LeverForest, UnknownLevers } from "./Levers";
 import { NoProcess } from "./NoProcess";
 import { Panel } from "./Panel";
 import { PromisesPanel } from "./PromisesPanel";
+import { Tabs } from "./Tabs";
 import { ExploringPanel, TrialResult, TrialRule } from "./Trial";
 
 /** A process: what its settings do, whether promises hold, how capable it is, and whether advice is worth its money. */
@@ -26,6 +29,7 @@ export function ProcessPage({ name: wanted }: { name?: string | undefined }) {
   const words = text.process;
   return (
     <div className="page process">
+      <Tabs at="process" name={name} />
       <header>
         <h1>{name}</h1>
         <span className="quiet">{[told.parts !== null && words.fitted({ parts: told.parts }), text.everywhere.model({ id: shortId(process.data.model) })].filter(Boolean).join(", ")}</span>
@@ -33,7 +37,7 @@ export function ProcessPage({ name: wanted }: { name?: string | undefined }) {
           <NativeSelect size="xs" aria-label={words.choose} value={name} data={(processes.data?.items ?? []).map((item) => item.name)}
             onChange={(event) => go(`/engineer/process/${event.currentTarget.value}`)} />
         )}
-        <Link href="/engineer">{words.back}</Link>
+        <TakeAway csv={processCsv(name, "levers")} />
       </header>
       <Panels key={name} name={name} process={process.data.process} told={told} report={process.data.report} />
     </div>

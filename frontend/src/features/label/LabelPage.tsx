@@ -1,12 +1,13 @@
 import { SegmentedControl } from "@mantine/core";
 import { Link, useLocation } from "wouter";
 import { pictures } from "../../api/inspections";
-import { useLabelTasks } from "../../api/learning";
+import { labelTasksCsv, useLabelTasks } from "../../api/learning";
 import { useIsEngineer } from "../../api/session";
 import type { LabelTask } from "../../api/words";
 import { text } from "../../text";
 import { ago, fixed, seconds } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
+import { TakeAway } from "../../ui/TakeAway";
 import { Crop } from "../../viewer/Crop";
 import { Away } from "./Away";
 import { Book } from "./Book";
@@ -37,7 +38,10 @@ export function LabelPage({ at }: { at: string | undefined }) {
   const words = text.label;
   return (
     <div className="page">
-      <h1>{words.title}</h1>
+      <header className="page-head">
+        <h1>{words.title}</h1>
+        {tab !== "book" && tab !== "disputes" && tab !== "quality" && <TakeAway csv={labelTasksCsv(tab === "todo" ? ["pushed", "open"] : [tab])} />}
+      </header>
       <Away />
       <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label={words.which}
         data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), { value: "disputes", label: words.disputes }, { value: "book", label: words.book }, ...(engineer ? [{ value: "quality", label: words.quality }] : [])]} />

@@ -5,6 +5,7 @@ import { csvAddress, useMoney } from "../../api/money";
 import { text } from "../../text";
 import { monthName } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
+import { TakeAway } from "../../ui/TakeAway";
 import { Modes } from "./Modes";
 import { months, rows } from "./rows";
 
@@ -26,7 +27,7 @@ export function MoneyPage() {
         <h1>{words.title}</h1>
         <NativeSelect label={words.product} value={product} data={found.data?.products ?? [product]} onChange={(event) => choose(event.currentTarget.value)} />
         <NativeSelect label={words.month} value={month} data={months(new Date(), SHOWN).map((value) => ({ value, label: monthName(value) }))} onChange={(event) => setMonth(event.currentTarget.value)} />
-        {product && <a href={csvAddress(product, month)} download>{words.csv}</a>}
+        {product && <TakeAway csv={csvAddress(product, month)} />}
       </header>
       {state}
       {found.data && (

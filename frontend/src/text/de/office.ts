@@ -83,7 +83,6 @@ export const office: Part<typeof en> = {
   },
   process: {
     choose: "Prozess",
-    back: "Zu den Teilen",
     fitted: "angepasst an {{parts}} Teile",
     levers: "Was jede Einstellung bewirkt",
     leversHelp: "Auf den entscheidenden Messwert, den sie am meisten bewegt, für den ganzen Weg vom Nennwert zur Grenze: Bei +1 oder −1 bewegt sie ein mittiges Teil an den Rand seiner Toleranz. Punkt und Linie: Schätzung und 90-%-Intervall. Am eigenen Schritt: für den Weg zur oberen Grenze.",
@@ -299,7 +298,6 @@ export const office: Part<typeof en> = {
     title: "Was die Prüfung gebracht hat",
     product: "Produkt",
     month: "Monat",
-    csv: "Als CSV laden",
     none: "Noch wurde kein Teil geprüft.",
     noCosts: "Was ein falsches Urteil kostet, sagt das Werk: Den Abschnitt „money“ in die Datei des Produkts schreiben, dann erscheinen hier Summen.",
     figure: "Kennzahl",

@@ -28,7 +28,7 @@ export const station: Part<typeof en> = {
     pollingHelp: "Der Live-Strom ist unterbrochen; die Seiten fragen alle 3 Sekunden nach.",
     awayHelp: "Niemand antwortet. Was Sie sehen, kann alt sein. Die Seiten fragen weiter nach.",
   },
-  pages: { inspect: "Prüfen", calls: "Rufe", wall: "Wandbild", engineer: "Teile retten", label: "Labels", train: "Modelle", money: "Kosten", admin: "Verwaltung" },
+  pages: { inspect: "Prüfen", calls: "Rufe", wall: "Wandbild", engineer: "Teile retten", records: "Verzeichnis", label: "Labels", train: "Modelle", money: "Kosten", admin: "Verwaltung" },
   login: {
     title: "Anmelden",
     name: "Name",

@@ -87,7 +87,6 @@ export const office = {
   },
   process: {
     choose: "Process",
-    back: "To the parts",
     fitted: "fitted on {{parts}} parts",
     levers: "What each setting does",
     leversHelp: "To the deciding reading that it moves most, for its whole way from nominal to its limit: at +1 or −1 it moves a centred part to the edge of its tolerance. Point and line: estimate and 90% interval. At its own step: for the way to the upper limit.",
@@ -303,7 +302,6 @@ export const office = {
     title: "What the inspection brought",
     product: "Product",
     month: "Month",
-    csv: "Download as CSV",
     none: "No part was inspected yet.",
     noCosts: "What a wrong verdict costs is for the plant to say: add the section “money” to the product's file, and sums appear here.",
     figure: "Figure",

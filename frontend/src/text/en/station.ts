@@ -25,7 +25,7 @@ export const station = {
     pollingHelp: "The live stream is interrupted; the pages ask again every 3 seconds.",
     awayHelp: "Nothing answers. What you see may be old. The pages keep asking.",
   },
-  pages: { inspect: "Inspect", calls: "Calls", wall: "Wall screen", engineer: "Save parts", label: "Labels", train: "Models", money: "Money", admin: "Administration" },
+  pages: { inspect: "Inspect", calls: "Calls", wall: "Wall screen", engineer: "Save parts", records: "Records", label: "Labels", train: "Models", money: "Money", admin: "Administration" },
   login: {
     title: "Log in",
     name: "Name",

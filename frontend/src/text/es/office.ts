@@ -84,7 +84,6 @@ export const office: Part<typeof en> = {
   },
   process: {
     choose: "Proceso",
-    back: "A las piezas",
     fitted: "ajustado con {{parts}} piezas",
     levers: "Qué hace cada ajuste",
     leversHelp: "A la medida decisiva que más mueve, en todo su recorrido del nominal al límite: en +1 o −1 lleva una pieza centrada al borde de su tolerancia. Punto y línea: estimación e intervalo del 90 %. En su propio paso: para el recorrido hasta el límite superior.",
@@ -301,7 +300,6 @@ export const office: Part<typeof en> = {
     title: "Qué ha aportado la inspección",
     product: "Producto",
     month: "Mes",
-    csv: "Descargar CSV",
     none: "Aún no se ha inspeccionado ninguna pieza.",
     noCosts: "Lo que cuesta un veredicto erróneo lo dice la planta: añada la sección «money» al archivo del producto y aquí aparecerán sumas.",
     figure: "Cifra",

@@ -28,7 +28,7 @@ export const station: Part<typeof en> = {
     pollingHelp: "La conexión en vivo se ha cortado; las páginas preguntan cada 3 segundos.",
     awayHelp: "Nadie responde. Lo que ve puede ser antiguo. Las páginas siguen preguntando.",
   },
-  pages: { inspect: "Inspección", calls: "Llamadas", wall: "Pantalla mural", engineer: "Salvar piezas", label: "Etiquetas", train: "Modelos", money: "Costes", admin: "Administración" },
+  pages: { inspect: "Inspección", calls: "Llamadas", wall: "Pantalla mural", engineer: "Salvar piezas", records: "Registros", label: "Etiquetas", train: "Modelos", money: "Costes", admin: "Administración" },
   login: {
     title: "Entrar",
     name: "Nombre",

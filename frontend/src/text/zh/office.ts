@@ -80,7 +80,6 @@ export const office: Part<typeof en> = {
   },
   process: {
     choose: "工艺过程",
-    back: "返回零件",
     fitted: "用 {{parts}} 个零件拟合",
     levers: "每个设定的作用",
     leversHelp: "对其影响最大的关键测量值，从标称值到限值的全程：+1 或 −1 时，居中的零件移到公差边缘。点和线：估计值和 90% 区间。在本工序：到上限的全程。",
@@ -289,7 +288,6 @@ export const office: Part<typeof en> = {
     title: "检测带来的收益",
     product: "产品",
     month: "月份",
-    csv: "下载 CSV",
     none: "还没有检测零件。",
     noCosts: "错误判定的成本由工厂给出：在产品文件中添加“money”一节，金额即显示在此。",
     figure: "指标",

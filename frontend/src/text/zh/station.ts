@@ -28,7 +28,7 @@ export const station: Part<typeof en> = {
     pollingHelp: "实时连接中断；页面每 3 秒重新询问。",
     awayHelp: "没有应答。您看到的可能是旧内容。页面会继续询问。",
   },
-  pages: { inspect: "检测", calls: "呼叫", wall: "大屏", engineer: "挽救零件", label: "标注", train: "模型", money: "成本", admin: "管理" },
+  pages: { inspect: "检测", calls: "呼叫", wall: "大屏", engineer: "挽救零件", records: "记录", label: "标注", train: "模型", money: "成本", admin: "管理" },
   login: {
     title: "登录",
     name: "姓名",
