@@ -360,6 +360,78 @@ def test_every_pod_is_under_a_network_policy_that_denies_the_rest(clusters):
         assert set(pods(objects)) <= set(listed["values"])
 
 
+MORE: dict[str, Any] = {
+    "tls": {"secretName": "own-tls", "issuer": "plant-ca"},
+    "database": {"secretName": "rds", "key": "uri"},
+    "ray": {"enabled": True, "gpus": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def with_more(templates: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The objects of a chart whose values ask for TLS by cert-manager, a managed database's secret, and Ray."""
+    answers = {"database": "url", "blobs": "s3", "labels": "none", "monitoring": True}
+    folder = tmp_path_factory.mktemp("more")
+    files = templates.deployment(r"chart/", shape="kubernetes", **answers)
+    made = helm.Chart.load(str(write(folder, files) / "chart")).render(MORE)
+    return [thing for text in made.values() for thing in parse_yaml(text)]
+
+
+def named_object(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (found,) = (thing for thing in objects if (thing["kind"], thing["metadata"]["name"]) == (kind, name))
+    return found
+
+
+def test_a_chart_with_a_certificate_speaks_https_everywhere(with_more):
+    certificate = named_object(with_more, "Certificate", "qc-server")["spec"]
+    assert certificate["secretName"] == "own-tls"
+    assert certificate["issuerRef"] == {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": "plant-ca"}
+    assert certificate["dnsNames"] == ["qc-server", "qc.plant.example"]
+    (server,) = pods(with_more)["qc-server"]["containers"]
+    env = {one["name"]: one.get("value") for one in server["env"]}
+    assert env["QC_TLS_CERTIFICATE"] == "/tls/tls.crt"
+    assert env["QC_PUBLIC_URL"] == "https://qc.plant.example:8000"
+    assert {f"QC_{name.upper()}" for name in Settings.model_fields} >= set(env)
+    assert {"name": "tls", "mountPath": "/tls", "readOnly": True} in server["volumeMounts"]
+    assert all(server[probe]["httpGet"]["scheme"] == "HTTPS" for probe in ("startupProbe", "readinessProbe"))
+    scraped = yaml.safe_load(named_object(with_more, "ConfigMap", "qc-monitoring")["data"]["prometheus.yml"])
+    assert scraped["scrape_configs"][0]["scheme"] == "https"
+
+
+def test_a_managed_databases_url_comes_from_its_own_secret(with_more):
+    backup = named_object(with_more, "CronJob", "qc-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    wanted = {"secretKeyRef": {"name": "rds", "key": "uri"}}
+    for container in (pods(with_more)["qc-server"]["containers"][0], backup["initContainers"][0]):
+        assert [one["valueFrom"] for one in container["env"] if one["name"] == "QC_DATABASE_URL"] == [wanted]
+
+
+def test_ray_s_pods_are_sound_and_nobody_but_the_server_reaches_them(with_more):
+    cluster = named_object(with_more, "RayCluster", "qc-ray")["spec"]
+    (workers,) = cluster["workerGroupSpecs"]
+    assert workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    for group in (cluster["headGroupSpec"], workers):
+        template = group["template"]
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "qc-ray", **template["metadata"]}}
+        kubernetes_validate.validate({**pod, "spec": template["spec"]}, "1.31", strict=True)
+        assert template["metadata"]["labels"] == {"app": "qc-ray"}
+        (container,) = template["spec"]["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["resources"]["limits"]["memory"]
+    assert workers["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    policy = named_object(with_more, "NetworkPolicy", "qc-ray")["spec"]
+    (allowed,) = policy["ingress"]
+    labels = [one["podSelector"]["matchLabels"]["app"] for one in allowed["from"] if "podSelector" in one]
+    assert labels == ["qc-ray", "qc-server"]
+
+
+def test_what_kubernetes_knows_of_a_chart_with_more_is_as_it_wants_it(with_more):
+    own = ("Certificate", "RayCluster")  # of operators, whose schemas are not at hand
+    for thing in with_more:
+        if thing["kind"] not in own:
+            kubernetes_validate.validate(thing, "1.31", strict=True)
+
+
 def metrics_of_the_server() -> set[str]:
     """Names as Prometheus sees them."""
     metrics = Metrics()
