@@ -7,7 +7,7 @@ import { waiting } from "../../ui/States";
 import { Remove } from "./Remove";
 import { words } from "./words";
 
-type Role = "machine" | "operator" | "labeller" | "engineer" | "admin";
+type Role = "machine" | "operator" | "leader" | "labeller" | "engineer" | "admin";
 
 /** Keys by which machines prove who they are. A key itself is seen once, when it is made. */
 export function MachineKeys({ roles }: { roles: { value: Role; label: string }[] }) {

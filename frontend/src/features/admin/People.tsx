@@ -9,8 +9,8 @@ import { MachineKeys } from "./MachineKeys";
 import { Remove } from "./Remove";
 import { words } from "./words";
 
-type Role = "operator" | "labeller" | "engineer" | "admin";
-const ROLES: readonly Role[] = ["operator", "labeller", "engineer", "admin"];
+type Role = "operator" | "leader" | "labeller" | "engineer" | "admin";
+const ROLES: readonly Role[] = ["operator", "leader", "labeller", "engineer", "admin"];
 const LEAST_PASSWORD = 8;
 
 /** Who may log in, and as what; and the keys of machines. */
