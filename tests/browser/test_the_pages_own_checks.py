@@ -59,8 +59,8 @@ def test_the_operators_page_loads_little_at_first():
         one.name.split("-")[0] for one in first
     }
     assert {"EngineerPage", "ProcessPage", "LabelPage", "MoneyPage", "ModelsPage", "AdminPage"} <= later
-    words = list((dist / "assets").glob("station-*.js"))
-    assert len(words) == 3
+    words = list((dist / "assets").glob("station-*.js"))  # some only lead to another, which lies beside them
+    assert len(words) >= 3
     for own in words:  # English is always among the first; another language comes besides
         assert own not in first
         assert kilobytes([*first, own]) < MOST_KB, f"{kilobytes([*first, own]):.0f} kB with {own.name}"
