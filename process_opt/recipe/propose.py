@@ -64,7 +64,7 @@ def propose(recipe: RecipeNetwork, search: Search, terms: Terms) -> dict[str, An
         **answer,
         "gain": _short(float(gain.mean())),
         "gain_interval": [_short(float(low)), _short(float(high))],
-        "gain_chance": round(float((gain > 0).mean()), 4),
+        "gain_chance": round((int((gain > 0).sum()) + 0.5) / (DRAWS + 1), 4),  # no number of draws makes it certain
         "each": _each(recipe, belief, here, settings),
         "improvement": _short(beyond),
         "cost": round(cost, 2),
