@@ -116,8 +116,9 @@ def test_the_magnifier_shows_the_cameras_pixels_while_a_key_is_held_and_arrows_m
     before = loupe.get_attribute("aria-label")
     page.keyboard.press("ArrowRight")
     page.wait_for_function("was => document.querySelector('.loupe')?.getAttribute('aria-label') !== was", arg=before)
-    page.keyboard.press("+")
     loupe.get_by_text("3 : 1").wait_for()
+    page.keyboard.press("+")
+    loupe.get_by_text("4 : 1").wait_for()
     assert page.url.endswith(part["id"]), "meanwhile arrows choose no other part"
     no_barrier(page)
     page.keyboard.up("m")

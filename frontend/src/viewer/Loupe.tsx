@@ -8,8 +8,10 @@ import { text } from "../text";
 /** Side of the magnifier on the screen, in CSS px. */
 const SIDE = 240;
 /** So many CSS px show one pixel of the camera, to choose from by + and -. */
-const TIMES = [1, 2, 3, 4, 6, 8];
-const AT_FIRST = 2;
+const TIMES = [1, 2, 3, 4, 6, 8, 12, 16];
+/** At first it is so many times larger than the picture around it, and each pixel of the camera at least `LEAST` on the screen. */
+const LARGER = 2;
+const LEAST = 3;
 /** An arrow key moves it by this share of what it shows. */
 const STEP = 0.15;
 
@@ -36,7 +38,7 @@ export const placeOf = ({ currentTarget, clientX, clientY }: PointerEvent): Plac
 
 /** The camera's own pixels under the pointer, without outlines; also by arrow keys, for whoever has no pointer. */
 export function Loupe({ picture, pointer, toFrame, toScreen }: Props) {
-  const [times, setTimes] = useState(AT_FIRST);
+  const [times, setTimes] = useState(() => firstTimes(toScreen));
   const [at, setAt] = useState<Place>(() => beginning(picture, pointer, toFrame));
   const drawn = useRef<HTMLDivElement>(null);
   const shows = SIDE / (TIMES[times] ?? 3);
@@ -89,6 +91,13 @@ function beginning(picture: Props["picture"], pointer: Place | null, toFrame: Pr
   const under = pointer && toFrame(...pointer);
   if (under) return within(under, picture);
   return chosen ? centreOf(boxOf(chosen.defect.bbox)) : [picture.width / 2, picture.height / 2];
+}
+
+/** Which of `TIMES` magnifies what is on screen now. */
+function firstTimes(toScreen: Props["toScreen"]): number {
+  const scale = (toScreen(1, 0)?.[0] ?? 0) - (toScreen(0, 0)?.[0] ?? 0);
+  const found = TIMES.findIndex((times) => times >= Math.max(LARGER * scale, LEAST));
+  return found < 0 ? TIMES.length - 1 : found;
 }
 
 const within = ([x, y]: Place, { width, height }: { width: number; height: number }): Place => [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];

@@ -12,7 +12,7 @@ import { Crop } from "../../viewer/Crop";
 /** Around a defect at least so many frame pixels are compared. */
 const LEAST = framePx(320);
 /** Width of each picture on the screen, in CSS px. */
-const WIDE = 380;
+const WIDE = 336;
 
 /** This part, the last good one, and where they differ; or that there is none to compare with. */
 export function Difference({ inspection, n, defect }: { inspection: Inspection; n: number; defect: readonly number[] | null }) {
