@@ -42,6 +42,19 @@ class Member:
         """What it was advised by itself."""
         return str(self.answer["decision"])
 
+    def plan(self, model: ProcessModel) -> tuple[Floats, frozenset[int]] | None:
+        """The settings and optional steps that it was advised, standardised; nothing is moved by what is no correction.
+
+        None: it was advised when the process was another one, so that it must be asked about again.
+        """
+        corrects = self.decision == "correct"
+        question = parse_question(self.request, model.process)
+        settings, run = (self.answer["settings"], self.answer["run"]) if corrects else ({}, [])
+        try:
+            return chosen_plan(model, question, settings, run)
+        except InvalidInput:
+            return None
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -75,12 +88,14 @@ def decide_batch(model: ProcessModel, members: Sequence[Member]) -> dict[str, An
         raise InvalidInput("a batch without parts that wait cannot be decided on")
     if len(steps := sorted({str(m.request["at"]) for m in members})) > 1:
         raise InvalidInput(f"these parts wait before different steps ({', '.join(steps[:3])}); ask for one step's")
-    own = [_own(model, m) for m in members]
-    corrections = [pair for pair, m in zip(own, members, strict=True) if m.decision == "correct"]
-    shared = [(np.zeros(len(model.layout.nominal)), frozenset[int]()), *_between(corrections)]
-    judged = [_judged(model, m, [mine, *shared]) for m, mine in zip(members, own, strict=True)]
+    own = [m.plan(model) for m in members]
+    corrections = [pair for pair, m in zip(own, members, strict=True) if pair is not None and m.decision == "correct"]
+    as_is = (np.zeros(len(model.layout.nominal)), frozenset[int]())
+    shared = [as_is, *_between(corrections)]
+    judged = [_judged(model, m, [mine or as_is, *shared]) for m, mine in zip(members, own, strict=True)]
     nothing = tuple(None for _ in members)
-    advised = tuple(_as_advised(model, m, j[0]) for m, j in zip(members, judged, strict=True))
+    open_ = [mine is None or m.decision in UNDECIDED for m, mine in zip(members, own, strict=True)]
+    advised = tuple(_as_advised(model, m, j[0], o) for m, j, o in zip(members, judged, open_, strict=True))
     further = [_of_a_reading(model, m, plan) for m, plan in zip(members, advised, strict=True)]
     plans = [Shared("scrap", None, frozenset(), nothing)]
     for i, (v, run) in enumerate(shared):
@@ -89,13 +104,13 @@ def decide_batch(model: ProcessModel, members: Sequence[Member]) -> dict[str, An
     best = max(plans, key=lambda p: _money(model, p))
     each = Shared("each", None, frozenset(), advised, sum(further))
     found = sorted([each, *_one_of_each_kind(model, plans)], key=lambda p: -_money(model, p))
-    parts = [_part(model, members[i], advised[i], best.each[i], further[i]) for i in range(len(members))]
+    parts = [_part(model, members[i], advised[i], best.each[i], further[i], open_[i]) for i in range(len(members))]
     return {
         "at": str(members[0].request["at"]),
         "decision": best.name,
         "plans": [_told(model, p) for p in found],
         "parts": parts,
-        "worth_apart": round(sum(p["gain"] for p in parts if p["apart"]), 4),
+        "worth_apart": round(sum(max(p["gain"], 0.0) for p in parts if p["apart"]), 4),
         "currency": model.process.currency,
         "model": model.id,
     }
@@ -116,14 +131,6 @@ def good_parts(chances: Floats) -> Floats:
         out[1 : i + 2] = out[1 : i + 2] * (1 - p) + out[: i + 1] * p
         out[0] *= 1 - p
     return np.asarray(out.mean(axis=1))
-
-
-def _own(model: ProcessModel, member: Member) -> tuple[Floats, frozenset[int]]:
-    """The plan that a part was advised; nothing for what is no plan."""
-    question = parse_question(member.request, model.process)
-    corrects = member.decision == "correct"
-    settings = member.answer["settings"] if corrects else {}
-    return chosen_plan(model, question, settings, member.answer["run"] if corrects else [])
 
 
 def _between(own: list[tuple[Floats, frozenset[int]]]) -> list[tuple[Floats, frozenset[int]]]:
@@ -149,10 +156,9 @@ def _judged(model: ProcessModel, member: Member, plans: list[tuple[Floats, froze
     return settle_each(mine, belief, [v for v, _ in plans], [run for _, run in plans])
 
 
-def _as_advised(model: ProcessModel, member: Member, plan: Plan) -> Plan | None:
+def _as_advised(model: ProcessModel, member: Member, plan: Plan, undecided: bool) -> Plan | None:
     """What comes of following a part's own advice; where that decides nothing yet, the better of going on and scrap."""
-    undecided = member.decision in UNDECIDED and plan.value < model.process.scrap
-    return None if member.decision == "scrap" or undecided else plan
+    return None if member.decision == "scrap" or (undecided and plan.value < model.process.scrap) else plan
 
 
 def _of_a_reading(model: ProcessModel, member: Member, plan: Plan | None) -> float:
@@ -192,7 +198,9 @@ def _told(model: ProcessModel, plan: Shared) -> dict[str, Any]:
     }
 
 
-def _part(model: ProcessModel, member: Member, own: Plan | None, shared: Plan | None, further: float) -> dict[str, Any]:
+def _part(
+    model: ProcessModel, member: Member, own: Plan | None, shared: Plan | None, further: float, undecided: bool
+) -> dict[str, Any]:
     scrap = model.process.scrap
     value, alike = (scrap if plan is None else plan.value for plan in (own, shared))
     value += further
@@ -206,6 +214,6 @@ def _part(model: ProcessModel, member: Member, own: Plan | None, shared: Plan | 
         "value_own": round(value, 4),
         "value_shared": round(alike, 4),
         "gain": round(value - alike, 4),
-        "apart": member.decision in UNDECIDED or worth_it,
+        "apart": undecided or worth_it,
         "cause": str(causes[0]["step"]) if causes else None,
     }
