@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, UniqueConstraint
+from sqlalchemy import JSON, Column, DateTime, Index, UniqueConstraint, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -94,20 +94,32 @@ class Progress(StrEnum):
     """It could not be inspected; `problem` says why. Never an ok."""
 
 
+NOT_JUDGED = text("progress = 'RECEIVED'")
+"""For `where`: what is to be judged yet, a handful among millions; spelt out, as only so its own index is used."""
+
+
 class Inspection(SQLModel, table=True):
     """One look at one part, with one exposure or several."""
 
-    __table_args__ = (UniqueConstraint("station", "trigger_id"),)
+    __table_args__ = (
+        UniqueConstraint("station", "trigger_id"),
+        Index("ix_inspection_station_id", "station", "id"),  # pages of a station, and its newest
+        Index("ix_inspection_verdict_id", "verdict", "id"),
+        Index("ix_inspection_station_verdict_id", "station", "verdict", "id"),  # also where a station has none of it
+        Index("ix_inspection_received", "id", sqlite_where=NOT_JUDGED, postgresql_where=NOT_JUDGED),
+        # a month of a product is counted without looking at its rows
+        Index("ix_inspection_product_month", "product", "received_at", "progress", "verdict", "model_verdict", "id"),
+    )
 
     id: str = Field(default_factory=new_id, primary_key=True)
     part: str = Field(index=True)
-    station: str = Field(index=True)
+    station: str
     trigger_id: str | None = None
     """The line's name for this trigger; the same trigger again is the same inspection."""
     product: str = ""
     progress: Progress = Progress.RECEIVED
     problem: str | None = None
-    verdict: Verdict | None = Field(default=None, index=True)
+    verdict: Verdict | None = None
     score: float | None = None
     model: str | None = None
     """`sha256:…` of the model that judged."""

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Text, or_, text
+from sqlalchemy import Column, Index, Text, or_, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from qc.records import UtcDateTime
@@ -28,6 +28,8 @@ FIRST = "0" * 64
 
 class AuditEntry(SQLModel, table=True):
     """One thing that was said or decided."""
+
+    __table_args__ = (Index("ix_auditentry_kind_n", "kind", "n"),)
 
     n: int = Field(primary_key=True)
     """1 and up, without gaps."""

@@ -45,6 +45,8 @@ class Drift:
         self._charts: dict[Key, Charts] = {}
         self._views: dict[View, Appearance] = {}
         self._lock = threading.Lock()
+        self._answers = 0
+        """Alarms that were closed since the start."""
 
     def after_inspection(self, session: Session, inspection: Inspection, exposures: list[Exposure]) -> None:
         """A hook: moves the charts, and raises an alarm in the transaction of the verdict that completes it."""
@@ -79,6 +81,7 @@ class Drift:
     def answered(self, alarm: Alarm) -> None:
         """An alarm was closed: the charts of its station begin anew, and what is usual too where that was said."""
         with self._lock:
+            self._answers += 1
             for key in [key for key in self._charts if key[0] == alarm.station]:
                 if alarm.figures.get("relearn"):
                     self._charts[key] = Charts()
@@ -90,8 +93,12 @@ class Drift:
     def charts(self, session: Session, key: Key) -> Charts:
         """The charts of a station, product and model as they are now; rebuilt where nothing came since the start."""
         with self._lock:
-            known = self._charts.get(key)
-        return known if known is not None else rebuilt(session, key)
+            known, answers = self._charts.get(key), self._answers
+        if known is not None:
+            return known
+        found = rebuilt(session, key)
+        with self._lock:  # a verdict or a person's answer that came meanwhile goes first
+            return self._charts.setdefault(key, found) if answers == self._answers else found
 
     def state(self) -> dict[str, Any]:
         """For /health."""
@@ -169,13 +176,15 @@ def watched(session: Session, view: View, *, upto: str) -> Appearance:
 def rebuilt(session: Session, key: Key) -> Charts:
     """The charts as the stored inspections leave them, the newest included."""
     learn_from, watch_from = _answered(session, key[0])
-    after = _of(key).where(col(Inspection.received_at) > learn_from)
-    first = list(session.exec(after.order_by(col(Inspection.id)).limit(LEARN)))
+    few = col(Inspection.id), col(Inspection.verdict), col(Inspection.model_verdict), col(Inspection.score)
+    after = _of(key).where(col(Inspection.received_at) > learn_from).with_only_columns(*few)
+    first = session.execute(after.order_by(col(Inspection.id)).limit(LEARN)).all()
     late = after.where(col(Inspection.received_at) > watch_from).order_by(col(Inspection.id).desc()).limit(REPLAYED)
     known = {row.id for row in first}
     charts = Charts()
-    for row in [*first, *(row for row in reversed(list(session.exec(late))) if row.id not in known)]:
-        charts = charts.moved(row.said != Verdict.OK, row.score or 0.0)
+    for row in [*first, *(row for row in reversed(session.execute(late).all()) if row.id not in known)]:
+        said = Verdict(row.model_verdict) if row.model_verdict else row.verdict
+        charts = charts.moved(said != Verdict.OK, row.score or 0.0)
     return charts
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, text, update
+from sqlalchemy import event as sql_event
 from sqlmodel import Session, col, select
 
 from labeling.book_records import BookExample, Ruling
@@ -26,7 +27,7 @@ from labeling.studio import Studio
 from process_opt.records import Approval, Outcome, ProcessVersion, Recommendation
 from qc.errors import NotFound
 from qc.records import Decision, Exposure, Inspection, new_id
-from server import audit, erasure_files, golden
+from server import audit, erasure_files, golden, station_counts
 from server.audit import AuditEntry
 from server.context import Context
 from server.db import Database
@@ -258,6 +259,7 @@ def _erase_rows(
     }
     body = told | {"reason": run.arguments["reason"], "redacted": redacted}
     audit.record(session, audit.ERASURE, new_id(), body, by=str(run.arguments["by"]), at=now)
+    sql_event.listen(session, "after_commit", lambda _: station_counts.forget(context.database.engine), once=True)
     for inspection_id in found.inspections:
         context.events.on_commit(session, "erasure", {"id": inspection_id})
     return told

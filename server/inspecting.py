@@ -23,7 +23,7 @@ from sqlmodel import col, select
 from qc.errors import Conflict, QcError, Unavailable
 from qc.frame import Frame, picture_format
 from qc.object_stores import StoreAway
-from qc.records import Exposure, Inspection, Progress
+from qc.records import NOT_JUDGED, Exposure, Inspection, Progress
 from server import camera_health, judging
 from server.codes_config import codes_at
 from server.context import Context
@@ -346,7 +346,7 @@ class Inspector:
             self._stop.wait(AGAIN_S)
 
     def _queue_what_is_left(self) -> None:
-        wanted = select(Inspection.id).where(Inspection.progress == Progress.RECEIVED).order_by(col(Inspection.id))
+        wanted = select(Inspection.id).where(NOT_JUDGED).order_by(col(Inspection.id))
         with self._context.database.read() as session:
             left = list(session.exec(wanted))
         for inspection_id in left:

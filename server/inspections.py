@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func
-from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from labeling.records import LabelTask, TaskState
 from qc.errors import InvalidInput, NotFound
 from qc.records import Decision, Exposure, Inspection, made_at
 from qc.verdict import Verdict
+from server import station_counts
 from server.context import Context
 from server.gate_records import StationMode
+from server.loose_scan import newest_of_each
 from server.schemas import (
     CallOut,
     DecisionOut,
@@ -160,36 +160,25 @@ def page(
     return InspectionPage(items=show(context, session, rows, outlines=False), next_cursor=rows[-1].id if more else None)
 
 
-def stations(session: Session) -> list[StationOut]:
+def stations(session: Session, *, now: datetime) -> list[StationOut]:
     """Every station that sent something, with its counts."""
-
-    def count(verdict: Verdict) -> Any:
-        return func.sum(case((col(Inspection.verdict) == verdict, 1), else_=0))
-
-    counted = (
-        sql_select(
-            col(Inspection.station),
-            func.count(),
-            count(Verdict.OK),
-            count(Verdict.REVIEW),
-            count(Verdict.NG),
-            func.max(col(Inspection.id)),
-        )
-        .group_by(col(Inspection.station))
-        .order_by(col(Inspection.station))
-    )
+    tally = station_counts.counts(session, now=now)
+    inspected: Counter[str] = Counter()
+    for (station, _), number in tally.items():
+        inspected[station] += number
     found = []
     mode_words = {row.station: row.mode for row in session.exec(select(StationMode))}
-    for name, inspected, ok, review, ng, newest in session.execute(counted):
-        last = get_inspection(session, newest)
+    newest = newest_of_each(session, col(Inspection.station), col(Inspection.id))
+    rows = session.exec(select(Inspection).where(col(Inspection.id).in_(newest.values())))
+    for name, last in sorted((row.station, row) for row in rows):
         found.append(
             StationOut(
                 name=name,
                 product=last.product,
-                inspected=inspected,
-                ok=ok,
-                review=review,
-                ng=ng,
+                inspected=inspected[name],
+                ok=tally[name, Verdict.OK],
+                review=tally[name, Verdict.REVIEW],
+                ng=tally[name, Verdict.NG],
                 last_at=last.received_at,
                 mode=mode_words.get(name, "decide"),  # type: ignore[arg-type]
             )

@@ -4,12 +4,15 @@ recovered, and money against the state before. Every formula stands in `FORMULAS
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from scipy.stats import beta
+from sqlalchemy import func
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from labeling.priority import estimate
@@ -18,7 +21,7 @@ from process_opt.records import Outcome, Recommendation
 from qc.errors import InvalidInput
 from qc.records import Decision, Inspection, Progress
 from qc.verdict import Verdict
-from server import process_money, process_service
+from server import loose_scan, process_money, process_service
 from server.context import Context
 from server.gate_rules import Costs
 from server.process_service import Models
@@ -26,6 +29,9 @@ from server.word_records import counts
 
 LEVEL = 0.95
 """Of the intervals."""
+
+AT_ONCE = 5_000
+"""Ids in one question; databases take so many."""
 
 FORMULAS = {
     "parts": "inspections of the month (UTC) that a model judged; what failed is counted apart",
@@ -113,48 +119,71 @@ def month_of(text: str) -> tuple[datetime, datetime]:
 
 def products(session: Session) -> list[str]:
     """Every product that was ever inspected."""
-    return sorted(set(session.exec(select(Inspection.product).distinct())))
+    return sorted(loose_scan.values(session, col(Inspection.product)))
 
 
 def report(context: Context, session: Session, models: Models, *, product: str, month: str) -> Month:
     """A product's month; raises InvalidInput for a month that is none."""
     begin, after = month_of(month)
     of_month = (
-        Inspection.product == product,
+        col(Inspection.product) == product,
         col(Inspection.received_at) >= begin,
         col(Inspection.received_at) < after,
     )
-    rows = list(session.exec(select(Inspection).where(*of_month)))
-    judged = [row for row in rows if row.progress == Progress.DONE]
+    told, said = Counter[Verdict | None](), Counter[Verdict | None]()
+    failed = 0
+    kinds = col(Inspection.progress), col(Inspection.verdict), col(Inspection.model_verdict)
+    for progress, verdict, own, number in session.execute(
+        sql_select(*kinds, func.count()).where(*of_month).group_by(*kinds)
+    ):
+        if progress == Progress.DONE:
+            told[verdict] += number
+            said[Verdict(own) if own else verdict] += number
+        failed += number if progress == Progress.FAILED else 0
     ids = select(Inspection.id).where(*of_month)
+    spoken = sql_select(col(Decision.inspection_id), col(Decision.verdict)).join(
+        Inspection, col(Inspection.id) == col(Decision.inspection_id)
+    )
     words = {
-        word.inspection_id: word.verdict == Verdict.NG
-        for word in session.exec(
-            select(Decision).where(col(Decision.inspection_id).in_(ids), counts()).order_by(col(Decision.id))
-        )
+        inspection: verdict == Verdict.NG
+        for inspection, verdict in session.execute(spoken.where(*of_month, counts()).order_by(col(Decision.id)))
     }
     drawn = sampled(session, ids)
-    escapes = wrong([row for row in judged if row.said == Verdict.OK], words, drawn, wrong_when=True)
-    rejects = wrong([row for row in judged if row.said == Verdict.NG], words, drawn, wrong_when=False)
-    reviews = sum(row.verdict == Verdict.REVIEW for row in judged)
+    known = _said(session, of_month, {*words, *drawn})
+    escapes = wrong(known[Verdict.OK], words, drawn, wrong_when=True, total=said[Verdict.OK])
+    rejects = wrong(known[Verdict.NG], words, drawn, wrong_when=False, total=said[Verdict.NG])
+    judged, reviews = sum(told.values()), told[Verdict.REVIEW]
     recovered, worth = _recovered(session, models, product, begin, after)
     costs = context.policies.rules(product).costs
     before = costs.before if costs else None
     return Month(
         product=product,
         month=month,
-        parts=len(judged),
-        failed=sum(row.progress == Progress.FAILED for row in rows),
-        ok=sum(row.verdict == Verdict.OK for row in judged),
-        ng=sum(row.verdict == Verdict.NG for row in judged),
+        parts=judged,
+        failed=failed,
+        ok=told[Verdict.OK],
+        ng=told[Verdict.NG],
         reviews=reviews,
         escapes=escapes,
         false_rejects=rejects,
-        reviews_saved=before.reviews * len(judged) - reviews if before else None,
+        reviews_saved=before.reviews * judged - reviews if before else None,
         recovered=recovered,
         recovered_worth=round(worth, 2),
-        money=_money(costs, len(judged), escapes, rejects, reviews) if costs else None,
+        money=_money(costs, judged, escapes, rejects, reviews) if costs else None,
     )
+
+
+def _said(session: Session, of_month: Any, ids: set[str]) -> dict[Verdict | None, list[str]]:
+    """What the model said -> those of `ids` that it judged so."""
+    found: dict[Verdict | None, list[str]] = defaultdict(list)
+    columns = col(Inspection.id), col(Inspection.verdict), col(Inspection.model_verdict)
+    wanted = sql_select(*columns).where(*of_month, col(Inspection.progress) == Progress.DONE)
+    ordered = sorted(ids)
+    for first in range(0, len(ordered), AT_ONCE):
+        few = wanted.where(col(Inspection.id).in_(ordered[first : first + AT_ONCE]))
+        for id, verdict, own in session.execute(few):
+            found[Verdict(own) if own else verdict].append(id)
+    return found
 
 
 def sampled(session: Session, ids: Any) -> dict[str, tuple[bool, float]]:
@@ -181,30 +210,32 @@ def sampled(session: Session, ids: Any) -> dict[str, tuple[bool, float]]:
 
 
 def wrong(
-    rows: Sequence[Inspection],
+    ids: Sequence[str],
     words: dict[str, bool],
     drawn: dict[str, tuple[bool, float]],
     *,
     wrong_when: bool,
+    total: int,
 ) -> Wrong:
     """How many of these verdicts were wrong (see `FORMULAS`).
 
     Args:
-        rows: parts of one verdict.
+        ids: parts of one verdict, at least those of which `words` or `drawn` tell.
         words: inspection -> is it defective, by a person's word.
         drawn: as from `sampled`.
         wrong_when: the truth that makes them wrong: True, defective; False, not.
+        total: how many parts have that verdict.
     """
-    known = sum(words[row.id] == wrong_when for row in rows if row.id in words)
-    others = [row.id for row in rows if row.id not in words]
-    seen = [drawn[key] for key in others if key in drawn]
+    known = sum(words[key] == wrong_when for key in ids if key in words)
+    others = total - sum(key in words for key in ids)
+    seen = [drawn[key] for key in ids if key in drawn and key not in words]
     missed = [float(defective == wrong_when) for defective, _ in seen]
     if not others:
         return Wrong(known, 0, 0, 0, float(known), float(known), float(known))
     if not seen:
-        return Wrong(known, 0, 0, len(others), None, float(known), float(known + len(others)))
+        return Wrong(known, 0, 0, others, None, float(known), float(known + others))
     chances = [chance for _, chance in seen]
-    mean = estimate(missed, chances, total=len(others)).value
+    mean = estimate(missed, chances, total=others).value
     weights = [1 / chance for chance in chances]
     number = sum(weights) ** 2 / sum(weight**2 for weight in weights)
     share = sum(weight * each for weight, each in zip(weights, missed, strict=True)) / sum(weights)
@@ -213,10 +244,10 @@ def wrong(
         known=known,
         sampled=len(seen),
         sampled_wrong=int(sum(missed)),
-        others=len(others),
-        estimate=known + mean * len(others),
-        low=known + min(low, mean) * len(others),
-        high=known + max(high, mean) * len(others),
+        others=others,
+        estimate=known + mean * others,
+        low=known + min(low, mean) * others,
+        high=known + max(high, mean) * others,
     )
 
 

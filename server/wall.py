@@ -25,6 +25,7 @@ from server.context import Context
 from server.db import Database
 from server.gate_records import StationMode
 from server.inspections import camera_faults
+from server.loose_scan import newest_of_each
 from server.watch_records import Alarm
 from server.word_records import CallState, OperatorCall
 
@@ -33,7 +34,7 @@ RATE_OVER = timedelta(hours=1)
 QUIET_AFTER = timedelta(minutes=10)
 """Without a part for so long a station stands, or its shift is over."""
 ALL_EVERY_S = 60.0
-"""Stations that stand are looked for so often: that reads the whole table, and a wall screen asks every two seconds."""
+"""Stations that stand are looked for so often: a question for each, and a wall screen asks every two seconds."""
 SEEN_WITHIN = timedelta(days=7)
 """A station that sent nothing for so long is not shown, unless `lines` names it."""
 
@@ -213,8 +214,8 @@ def _newest(
     """
     known = _known.setdefault(context.database, _Known())
     if time.monotonic() - known.at > ALL_EVERY_S:
-        last = sql_select(col(Inspection.station), func.max(col(Inspection.id))).group_by(col(Inspection.station))
-        known.at, known.ids = time.monotonic(), {station: id for station, id in session.execute(last)}
+        last = newest_of_each(session, col(Inspection.station), col(Inspection.id))
+        known.at, known.ids = time.monotonic(), last
     ids = {**known.ids, **of_hour}
     kept = {name for stations in context.settings.lines.values() for name in stations}
     rows = session.exec(select(Inspection).where(col(Inspection.id).in_(ids.values())))

@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from qc.errors import InvalidInput
 from qc.frame import decode
-from qc.records import Exposure
-from server import calibrating, products
+from qc.records import Exposure, Inspection
+from server import calibrating, loose_scan, products
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
@@ -82,9 +82,7 @@ class ScaleJson(BaseModel):
 @router.get("/products")
 def list_products(session: SessionDep, context: ContextDep) -> ProductNames:
     """Every product that is known."""
-    from server.inspections import stations
-
-    seen = {one.product for one in stations(session) if one.product}
+    seen = set(loose_scan.values(session, col(Inspection.product))) - {""}
     return ProductNames(items=sorted({*context.policies.products(), *seen}))
 
 

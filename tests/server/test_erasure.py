@@ -191,7 +191,7 @@ def test_an_erasure_that_was_changed_afterwards_is_found(line):
 
 def test_every_table_that_belongs_to_an_inspection_is_reached():
     reached = {"annotation", "bookexample", "labeltask", "decision", "cameralook", "shadowverdict"}
-    reached |= {"exposure", "inspection", "feature", "suggestion", "goldenpart"}
+    reached |= {"exposure", "inspection", "feature", "suggestion", "goldenpart", "operatorcall", "undo"}
     belongs = {
         table.name
         for table in schema.all_tables().tables.values()

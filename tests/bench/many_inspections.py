@@ -1,0 +1,280 @@
+"""How long pages and API queries take beside millions of inspections in a real PostgreSQL.
+
+    python tests/bench/many_inspections.py 1000000 [--times 40] [--only WORD]
+
+Fills an empty PostgreSQL of its own (Debian's programs, thrown away afterwards; 10 million take about 20 GB): a year
+of 20 stations, 4 % of the parts not ok, pictures, defects, looks of cameras, decisions, label tasks, alarms, the audit
+trail and its like. Then a real server on it (in this process, the segmenter of the tests) is asked what its pages ask
+and what other programs ask, each some times with other stations, parts and cursors; one part is inspected meanwhile
+every second. Printed, one line a query: median, 95th percentile and the longest, in ms, and the mean processor time of
+server and database, which other work on the machine does not change; aim: 100 ms for the 95th.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import structlog
+from sqlalchemy import text
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests/server"), str(ROOT / "tests/contracts")]
+
+STATIONS = 20
+YEAR_S = 365 * 86400
+
+ID = "substr({h},1,8)||'-'||substr({h},9,4)||'-7000-8000-'||lpad(to_hex({n}),12,'0')"
+"""As `qc.records.new_id` makes them: sorted by time."""
+
+
+def identifier(number: str = "n", *, age: str = "age") -> str:
+    """SQL of an id of the moment `age` seconds ago."""
+    stamp = f"lpad(to_hex(((extract(epoch FROM now()) - {age}) * 1000)::bigint), 12, '0')"
+    return ID.format(h=stamp, n=f"({number})::bigint")
+
+
+def filling(parts: int) -> list[tuple[str, str]]:
+    """(what, SQL) in the order in which it is run. Of part n everything follows from n."""
+    series = f"(SELECT n, {YEAR_S} * (1 - n / {parts + 1}.0) AS age FROM generate_series(1, {parts}) n) p"
+    newest = min(parts, 200_000)
+    lately = f"(SELECT * FROM {series} WHERE n > {parts - newest}) q"
+    verdict = "(CASE WHEN n % 50 = 0 THEN 'NG' WHEN n % 50 = 25 THEN 'REVIEW' ELSE 'OK' END)::verdict"
+    station = f"'station-'||lpad((n % {STATIONS})::text, 2, '0')"
+    at = "now() - make_interval(secs => age)"
+    defects = (
+        """CASE WHEN n % 25 = 0 THEN '[{"class":"scratch","confidence":0.9,"box":[10,20,60,30],"length_px":52.0,"""
+        """"width_px":3.0,"area_px":140.0,"length_mm":null,"width_mm":null,"area_mm2":null,"counts":true,"""
+        """"outline":[[[10,20],[60,20],[60,30],[10,30]]]}]' ELSE '[]' END::json"""
+    )
+    return [
+        (
+            "inspections",
+            f"""INSERT INTO inspection (id, part, station, trigger_id, product, progress, verdict, score, model,
+            elapsed_ms,             received_at, process_values, mode,
+            policy, runtime)
+            SELECT {identifier()}, 'P-'||n, {station}, 'T-'||n, 'default', 'DONE', {verdict},
+            CASE WHEN n % 25 = 0 THEN 0.9 ELSE 0.01 END, 'sha256:dark-spots', 180, {at}, '{{}}', 'decide', '', 'torch'
+            FROM {series}""",
+        ),
+        (
+            "pictures",
+            f"""INSERT INTO exposure (inspection_id, n, view, name, format, width, height, sha256, original_key, score,
+            verdict, defects)
+            SELECT {identifier()}, 0, 'top', n||'.jpg', 'JPEG', 4096, 3072, md5(n::text)||md5((n+1)::text),
+            'originals/'||md5(n::text), 0.1, {verdict}, {defects} FROM {series}""",
+        ),
+        (
+            "looks of cameras",
+            f"""INSERT INTO cameralook (inspection_id, n, key, station, view, at, fingerprint, level, sharpness, fault,
+            message)
+            SELECT {identifier()}, 0, 'camera-'||(n % {STATIONS}), {station}, 'top', {at}, 'f'||n, 120, 3.0,
+            CASE WHEN n % 5000 = 0 THEN 'black' ELSE '' END, '' FROM {series}""",
+        ),
+        (
+            "decisions",
+            f"""INSERT INTO decision (id, inspection_id, verdict, reason, by, at)
+            SELECT {identifier("n + 1", age="age - 20")}, {identifier()},
+            (CASE WHEN n % 3 = 0 THEN 'OK' ELSE 'NG' END)::verdict, '', 'anna', {at} FROM {series} WHERE n % 25 = 0""",
+        ),
+        (
+            "label tasks",
+            f"""INSERT INTO labeltask (id, inspection_id, n, part, station, view, reason, urgency, crop_x, crop_y,
+            crop_width, crop_height, chance, people, golden_classes, settled_classes, grounds, state, opened_at,
+            closed_at)
+            SELECT {identifier()}, {identifier()}, 0, 'P-'||n, {station}, 'top', 'REVIEW', 0.5, 0, 0, 512, 512, 1, 1,
+            '{{}}', '{{}}', '{{}}', (CASE WHEN n > {parts} - 20000 THEN 'OPEN' ELSE 'DONE' END)::taskstate, {at}, {at}
+            FROM {series} WHERE n % 100 = 0""",
+        ),
+        (
+            "audit trail",
+            f"""INSERT INTO auditentry (n, at, kind, subject, by, body, seal)
+            SELECT n, {at}, 'verdict', {identifier()}, 'server', '{{"part":"P-'||n||'","verdict":"ok"}}',
+            md5(n::text)||md5(n::text) FROM {series}""",
+        ),
+        (
+            "alarms",
+            f"""INSERT INTO alarm (id, kind, station, what, message, since, raised_at, before, after, figures,
+            closed_at, closed_by, reason)
+            SELECT {identifier()}, 'camera', {station}, 'top level', 'darker than usual', {at}, {at}, '[]',
+            '[]', '{{}}', CASE WHEN n % 100000 = 0 THEN NULL ELSE {at} END, '', '' FROM {series} WHERE n % 1000 = 0""",
+        ),
+        (
+            "jobs",
+            f"""INSERT INTO job (id, kind, arguments, again, state, attempts, max_attempts, not_before, message,
+            created_at, finished_at)
+            SELECT {identifier()}, 'labels', '{{}}', false, 'done', 1, 5, {at}, '', {at}, {at} FROM {lately}
+            WHERE n % 10 = 1""",
+        ),
+    ]
+
+
+def fill(url: str, parts: int) -> None:
+    """Every table, with the time it took. References are not looked at row by row: they are right by construction."""
+    from server import schema
+    from server.db import Database
+
+    database = Database(url)
+    schema.upgrade(database)
+    for what, sql in filling(parts):
+        began = time.perf_counter()
+        with database.engine.begin() as connection:
+            connection.execute(text("SET session_replication_role = replica"))
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+            rows = connection.exec_driver_sql(sql.replace("%", "%%")).rowcount
+        print(f"{rows:>12,} {what} in {time.perf_counter() - began:.0f} s", flush=True)
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        began = time.perf_counter()
+        connection.execute(text("VACUUM (ANALYZE)"))
+        (size,) = connection.execute(text("SELECT pg_database_size(current_database())")).one()
+    print(f"{size / 1e9:.1f} GB; statistics in {time.perf_counter() - began:.0f} s", flush=True)
+    database.close()
+
+
+def queries(parts: int, rng: random.Random, ids: list[str]) -> dict[str, Callable[[], str]]:
+    """What is asked, by its name: an address, other each time."""
+
+    def station() -> str:
+        return f"station-{rng.randrange(STATIONS):02}"
+
+    def moment(days: float) -> str:
+        at = datetime.now(UTC) - timedelta(days=rng.random() * days)
+        return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    def seen() -> str:
+        return rng.choice(ids)
+
+    return {
+        "newest inspections": lambda: "/inspections?limit=50",
+        "older page": lambda: f"/inspections?limit=50&cursor={seen()}",
+        "of a station": lambda: f"/inspections?limit=50&station={station()}",
+        "of a station, older page": lambda: f"/inspections?limit=50&station={station()}&cursor={seen()}",
+        "of a station that never was": lambda: f"/inspections?limit=50&station=none-{rng.random()}",
+        "not ok": lambda: "/inspections?limit=50&verdict=ng",
+        "not ok, older page": lambda: f"/inspections?limit=50&verdict=ng&cursor={seen()}",
+        "in doubt at a station": lambda: f"/inspections?limit=50&verdict=review&station={station()}",
+        "of a part": lambda: f"/inspections?part=P-{rng.randrange(1, parts)}",
+        "since a moment": lambda: f"/inspections?limit=50&since={moment(30)}",
+        "not ok since a moment": lambda: f"/inspections?limit=50&verdict=ng&since={moment(30)}",
+        "one inspection": lambda: f"/inspections/{seen()}",
+        "a part from all views": lambda: f"/parts/P-{rng.randrange(1, parts)}",
+        "stations": lambda: "/stations",
+        "wall screen": lambda: "/wall",
+        "alarms": lambda: "/alarms",
+        "calls": lambda: "/calls",
+        "cameras": lambda: "/cameras",
+        "label tasks": lambda: "/label-tasks",
+        "quality of labels": lambda: "/labels/quality",
+        "label book": lambda: "/label-book",
+        "disputes": lambda: "/label-disputes",
+        "models": lambda: "/models",
+        "shadow": lambda: "/models/shadow",
+        "mode of a station": lambda: f"/stations/{station()}/mode",
+        "money": lambda: f"/money?product=default&month={datetime.now(UTC) - timedelta(days=rng.randrange(300)):%Y-%m}",
+        "audit trail": lambda: "/audit",
+        "audit trail of a part": lambda: f"/audit?subject={seen()}",
+        "jobs": lambda: "/jobs",
+        "erasures": lambda: "/erasures",
+        "golden parts": lambda: "/golden",
+        "outbound": lambda: "/outbound",
+        "products": lambda: "/products",
+        "people": lambda: "/people",
+        "good picture to compare": lambda: f"/inspections/{seen()}/images/0/good",
+        "health": lambda: "/health",
+        "metrics": lambda: "/metrics",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", type=int)
+    parser.add_argument("--times", type=int, default=40, help="that each query is asked")
+    parser.add_argument("--only", default="", help="queries with this word in their name or address")
+    parser.add_argument("--url", default="", help="a database that an earlier run has filled, instead of a new one")
+    given = parser.parse_args()
+    if given.url:
+        measure(given.url, given.parts, given.times, given.only)
+        return
+    from postgres_server import postgres
+
+    # as on a machine with 8 GB for the database; the server's own commits are not what is measured
+    options = ("shared_buffers=1GB", "maintenance_work_mem=512MB", "max_wal_size=8GB", "fsync=off", "work_mem=16MB")
+    with postgres(*options) as url:
+        print(url, flush=True)
+        fill(url, given.parts)
+        measure(url, given.parts, given.times, given.only)
+
+
+def processor_s() -> float:
+    """Seconds of a processor that this process and all of PostgreSQL's have used so far; theirs in steps of 10 ms."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            told = stat.read_text()
+        except OSError:  # it has ended
+            continue
+        if "(postgres)" in told:
+            fields = told.rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def measure(url: str, parts: int, times: int, only: str) -> None:
+    """Ask, and print a line for each query."""
+    from conftest import start
+
+    from server.access import Role
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        served = start(Path(folder) / "home", log_level="ERROR", database_url=url)
+        line = next(served)
+        print(f"the server was up in {time.perf_counter() - began:.1f} s", flush=True)
+        with line.context.database.read() as session:
+            few = "SELECT id FROM inspection TABLESAMPLE SYSTEM (:share) LIMIT 2000"
+            ids = [row[0] for row in session.execute(text(few), {"share": min(100.0, 4e6 / parts)})]
+        print(f"{'':30} {'p50':>8} {'p95':>8} {'longest':>8} {'processor':>9} ms", flush=True)
+        slow, sent = [], time.monotonic()
+        for name, address in queries(parts, rng, ids).items():
+            if only and only not in name and only not in address():
+                continue
+            took, statuses, used = [], set(), 0.0
+            for _ in range(times):
+                if time.monotonic() - sent > 1.0:
+                    line.send(
+                        line.picture(dark=4, mark=rng.randrange(70)), part=f"N-{rng.random()}", station="station-00"
+                    )
+                    sent = time.monotonic()
+                asked = address()
+                before, began = processor_s(), time.perf_counter()
+                answer = line.get(asked, Role.ADMIN)
+                took.append(1000 * (time.perf_counter() - began))
+                used += processor_s() - before
+                statuses.add(answer.status_code)
+                if sum(took) > 30_000:
+                    break
+            p95 = float(np.percentile(took, 95))
+            said = "" if statuses == {200} else f"  answers {sorted(statuses)}"
+            figures = f"{statistics.median(took):8.1f} {p95:8.1f} {max(took):8.1f} {1000 * used / len(took):9.1f}"
+            print(f"{name:30} {figures}{said}", flush=True)
+            if p95 > 100:
+                slow.append(name)
+        print(f"above 100 ms: {', '.join(slow) or 'none'}", flush=True)
+        served.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""A real PostgreSQL server in a folder of its own, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class NotHere(Exception):
+    """PostgreSQL cannot be started here; why, in words."""
+
+
+@contextmanager
+def postgres(*options: str) -> Iterator[str]:
+    """Its URL while it runs; `options` are settings such as `fsync=off`. Afterwards nothing of it is left."""
+    programs = _programs()
+    as_user: dict[str, object] = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        try:
+            account = pwd.getpwnam("postgres")
+        except KeyError:
+            raise NotHere("PostgreSQL does not run as root, and there is no account postgres") from None
+        as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Not in pytest's own folder: a second run beside this one closes that to every account but its own.
+    with tempfile.TemporaryDirectory(prefix="qc-postgres-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if as_user:
+            os.chown(folder, as_user["user"], as_user["group"])  # type: ignore[arg-type]
+        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **as_user}
+        data = folder / "data"
+        start = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} " + " ".join(f"-c {one}" for one in options)
+        subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "qc"], **quiet)
+        subprocess.run([programs / "pg_ctl", "-D", data, "-o", start, "-l", folder / "log", "-w", "start"], **quiet)
+        try:
+            yield f"postgresql+psycopg://qc@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **quiet)
+
+
+def _programs() -> Path:
+    if on_path := shutil.which("initdb"):
+        return Path(on_path).resolve().parent
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not debian:
+        raise NotHere("PostgreSQL is not installed")
+    return debian[-1]
