@@ -140,11 +140,11 @@ class Plant:
         assert answer.is_success, answer.text
         return answer.json()
 
-    def inspects(self, *, defects: tuple[str, ...], seed: int) -> dict:
+    def inspects(self, *, defects: tuple[str, ...], seed: int, station: str = "end-of-line") -> dict:
         """Render a part and post its pictures, as a camera computer does."""
         part = render_part(seed, width=640, height=480, defects=defects)
         seen = [v.pixels if v.pixels.ndim == 2 else v.pixels[..., ::-1] for v in part.views]
-        return self.inspects_pictures(seen, [view.name for view in part.views])
+        return self.inspects_pictures(seen, [view.name for view in part.views], station)
 
     def inspects_pictures(self, pictures, views: list[str], station: str = "end-of-line") -> dict:
         """Post pictures (grey or BGR) of the next part."""
