@@ -63,7 +63,8 @@ def label_tasks_as_table(
 ) -> StreamingResponse:
     """Every label task of one or several states, state by state, the next to do first."""
     head = ["id", "part", "station", "view", "reason", "urgency", "state", "opened_at", "closed_at", "cost_s", "golden"]
-    rows = chain.from_iterable(_label_tasks(context, head, one) for one in state or [None])
+    states: list[TaskState | None] = [*state] if state else [None]
+    rows = chain.from_iterable(_label_tasks(context, head, one) for one in states)
     return as_table("label-tasks", head, rows)
 
 

@@ -87,7 +87,7 @@ def test_with_a_certificate_it_speaks_https_and_nothing_else(tmp_path):
             with pytest.raises(httpx.ConnectError, match="certificate"):
                 httpx.get(f"{address}/api/v1/health", verify=ssl.create_default_context())
             old = ssl.create_default_context(cafile=certificate)
-            with pytest.warns(DeprecationWarning):
+            with pytest.warns(DeprecationWarning, match="TLSv1_1"):
                 old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
             old.set_ciphers("DEFAULT:@SECLEVEL=0")
             with pytest.raises(httpx.ConnectError):
