@@ -1,7 +1,7 @@
 import { NativeSelect } from "@mantine/core";
 import { Link, useLocation } from "wouter";
 import { useState } from "react";
-import { type Batch, batchCsv, useBatch, useBatches } from "../../api/batches";
+import { type Batch, type BatchDecision, batchCsv, useBatch, useBatches } from "../../api/batches";
 import { useProcess, useProcesses } from "../../api/processes";
 import type { Process } from "../../api/words";
 import { words } from "../../text/desk";
@@ -11,6 +11,7 @@ import { TakeAway } from "../../ui/TakeAway";
 import { BatchApproval } from "./BatchApproval";
 import { BatchParts } from "./BatchParts";
 import { BatchPlans, CommonSettings } from "./BatchPlans";
+import { leadingPlan } from "./leading";
 import { NoProcess } from "./NoProcess";
 import { SummaryCards } from "./SummaryCards";
 import { Tabs } from "./Tabs";
@@ -82,9 +83,7 @@ function Shown({ name, told, process, at, setAt }: Props) {
     <>
       {decision && (
         <>
-          <p className="batch-decision" data-decision={decision.decision}>
-            <strong>{words.batch.decision[decision.decision]}</strong> {words.batch.before({ count: decision.parts.length, step: decision.at })}
-          </p>
+          <Headline decision={decision} />
           {steps.length > 1 && (
             <NativeSelect size="xs" className="no-print" w={320} label={words.batch.otherSteps} value={at ?? decision.at}
               data={steps.map(([step, count]) => ({ value: step, label: words.batch.stepOf({ step, count }) }))} onChange={(event) => setAt(event.currentTarget.value)} />
@@ -99,6 +98,21 @@ function Shown({ name, told, process, at, setAt }: Props) {
       )}
       <Ended told={told} />
     </>
+  );
+}
+
+/** What to do with the batch in one line. Where most parts are better treated apart, nobody may read “scrap all”. */
+function Headline({ decision }: { decision: BatchDecision }) {
+  const apart = decision.parts.filter((part) => part.apart).length;
+  const all = decision.parts.length;
+  const alike = words.batch.decision[decision.decision];
+  const leading = leadingPlan(decision);
+  return (
+    <p className="batch-decision" data-decision={leading}>
+      <strong>{leading === "each" ? words.batch.plan.each : alike}</strong>{" "}
+      {leading === "each" ? words.batch.mostlyApart({ apart, all, decision: alike }) : apart > 0 && words.batch.someApart({ apart, all })}{" "}
+      {words.batch.before({ count: all, step: decision.at })}
+    </p>
   );
 }
 

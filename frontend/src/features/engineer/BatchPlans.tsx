@@ -5,6 +5,7 @@ import { text } from "../../text";
 import { words } from "../../text/desk";
 import { figure, fixed, money, percent } from "../../ui/format";
 import { Share } from "../../ui/Share";
+import { leadingPlan } from "./leading";
 import { find } from "./readings";
 
 /** Plans for the whole batch one under the other: how many parts end within specification, and the money about zero. */
@@ -12,7 +13,8 @@ export function BatchPlans({ decision }: { decision: BatchDecision }) {
   const { plans, currency, parts } = decision;
   const eur = (amount: number) => money(amount, currency);
   const at = percentScale(rangeWithZero(plans.flatMap((plan) => [plan.money, ...plan.money_interval])));
-  const chosen = plans.find((plan) => plan.plan === decision.decision);
+  const leading = leadingPlan(decision);
+  const chosen = plans.find((plan) => plan.plan === leading);
   const named = words.batch.columns;
   return (
     <section className="panel" aria-label={words.batch.plans}>
@@ -30,7 +32,7 @@ export function BatchPlans({ decision }: { decision: BatchDecision }) {
         </thead>
         <tbody>
           {plans.map((plan) => (
-            <tr key={plan.plan} data-chosen={plan.plan === decision.decision}>
+            <tr key={plan.plan} data-chosen={plan.plan === leading}>
               <th scope="row">{words.batch.plan[plan.plan]}</th>
               <td>
                 <Good plan={plan} parts={parts.length} />
@@ -68,7 +70,7 @@ function Good({ plan, parts }: { plan: BatchPlan; parts: number }) {
 export function CommonSettings({ decision, process }: { decision: BatchDecision; process: Process }) {
   const plan = decision.plans.find((one) => one.plan === decision.decision);
   const settings = Object.entries(plan?.settings ?? {});
-  if (!plan || decision.decision === "scrap") return null;
+  if (!plan || decision.decision === "scrap" || leadingPlan(decision) === "each") return null;
   return (
     <section className="panel" aria-label={words.batch.toDo}>
       <h2>{words.batch.toDo}</h2>

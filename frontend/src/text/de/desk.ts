@@ -16,6 +16,8 @@ export const desk: Part<typeof english> = {
     waits: "{{n}} von {{all}} warten",
     done: "alle beendet",
     decision: { correct: "Alle gleich korrigieren", continue: "Alle weiterlaufen lassen", scrap: "Alle verschrotten" },
+    mostlyApart: "{{apart}} von {{all}} werden besser einzeln behandelt. Müssen alle gleich behandelt werden: {{decision}}.",
+    someApart: "Außer {{apart}} von {{all}}, die besser einzeln behandelt werden.",
     before_one: "{{count}} Teil wartet vor {{step}}.",
     before_other: "{{count}} Teile warten vor {{step}}.",
     otherSteps: "Wartet vor",

@@ -13,6 +13,8 @@ export const desk = {
     waits: "{{n}} of {{all}} wait",
     done: "all ended",
     decision: { correct: "Correct all alike", continue: "Let all go on", scrap: "Scrap all" },
+    mostlyApart: "{{apart}} of {{all}} are better treated apart. If all must be treated alike: {{decision}}.",
+    someApart: "Except {{apart}} of {{all}}, which are better treated apart.",
     before_one: "{{count}} part waits before {{step}}.",
     before_other: "{{count}} parts wait before {{step}}.",
     otherSteps: "Waiting before",

@@ -16,6 +16,8 @@ export const desk: Part<typeof english> = {
     waits: "{{n}} de {{all}} esperan",
     done: "todas terminadas",
     decision: { correct: "Corregir todas igual", continue: "Dejar seguir a todas", scrap: "Desechar todas" },
+    mostlyApart: "{{apart}} de {{all}} se tratan mejor por separado. Si todas deben tratarse igual: {{decision}}.",
+    someApart: "Salvo {{apart}} de {{all}}, que se tratan mejor por separado.",
     before_one: "{{count}} pieza espera antes de {{step}}.",
     before_many: "{{count}} piezas esperan antes de {{step}}.",
     before_other: "{{count}} piezas esperan antes de {{step}}.",

@@ -16,6 +16,8 @@ export const desk: Part<typeof english> = {
     waits: "{{n}} / {{all}} 个在等待",
     done: "全部已结束",
     decision: { correct: "全部同样修正", continue: "全部继续", scrap: "全部报废" },
+    mostlyApart: "{{all}} 个中有 {{apart}} 个单独处理更好。若必须全部同样处理：{{decision}}。",
+    someApart: "其中 {{apart}} 个（共 {{all}} 个）除外，单独处理更好。",
     before_other: "{{count}} 个零件在 {{step}} 之前等待。",
     otherSteps: "等待于",
     stepOf_other: "{{step}}：{{count}} 个零件",
