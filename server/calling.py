@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from qc.errors import Conflict, InvalidInput, NotFound
@@ -53,7 +54,7 @@ def call(
         if waiting.by == by:
             return waiting
         raise Conflict(f"{waiting.by} has called the team leader to part {inspection.part} already")
-    limit = context.policies.rules(inspection.product).calls.limit(inspection.station)
+    part, limit = inspection.part, context.policies.rules(inspection.product).calls.limit(inspection.station)
     made = OperatorCall(
         id=id or new_id(),
         inspection_id=inspection_id,
@@ -64,7 +65,13 @@ def call(
         due_at=now + timedelta(seconds=limit),
     )
     session.add(made)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:  # in the same moment, on a database that lets two write at once
+        session.rollback()
+        first = open_of(session, inspection_id)
+        who = first.by if first else "somebody else"
+        raise Conflict(f"{who} has called the team leader to part {part} already") from error
     body = {"inspection": inspection_id, "question": made.question, "due": made.due_at.isoformat()}
     audit.record(session, "call", made.id, body, by=by, at=now)
     _tell(context, session, made, inspection)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column
+from sqlalchemy import Column, Index, text
 from sqlmodel import Field, SQLModel, col, select
 
 from qc.records import Decision, UtcDateTime, new_id
@@ -29,6 +29,16 @@ class CallState(StrEnum):
 
 class OperatorCall(SQLModel, table=True):
     """Somebody at a station is unsure of a part and called the team leader. At most one is open for an inspection."""
+
+    __table_args__ = (
+        Index(
+            "ix_operatorcall_open",
+            "inspection_id",
+            unique=True,
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+    )
 
     id: str = Field(default_factory=new_id, primary_key=True)
     inspection_id: str = Field(foreign_key="inspection.id", index=True)

@@ -354,12 +354,10 @@ def plant(tmp_path_factory) -> Iterator[Plant]:
 
 
 @pytest.fixture(scope="session")
-def browser(plant):
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as drivers:
-        opened = drivers.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield opened
-        opened.close()
+def browser(plant, drivers):
+    opened = drivers.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    yield opened
+    opened.close()
 
 
 def is_fault(said) -> bool:

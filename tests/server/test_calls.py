@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from server import audit
+from server import audit, calling
 from server.access import Role
 
 
@@ -99,6 +99,14 @@ def test_a_call_that_comes_twice_is_one_and_a_decided_part_needs_none(line):
     assert shown(line, part)["call"]["state"] == "answered", "whoever called may decide after all"
     assert call(line, part).status_code == 409
     assert "take that word back" in call(line, part).json()["error"]["message"]
+
+
+def test_two_who_call_in_the_same_moment_make_one_call(line, monkeypatch):
+    part = line.send(line.picture()).json()
+    monkeypatch.setattr(calling, "open_of", lambda *_: None)  # what the second sees before the first one's commit
+    assert call(line, part).status_code == 201
+    assert call(line, part, Role.ENGINEER).status_code == 409
+    assert len(line.get("/calls").json()["items"]) == 1
 
 
 def test_whoever_called_takes_the_call_back_and_nobody_else(line):

@@ -25,15 +25,14 @@ plant, page, no_barrier = _pages.plant, _pages.page, _pages.no_barrier
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
+def browser(request: pytest.FixtureRequest) -> Iterator[object]:
     """A real Chromium, for whichever plant."""
     if why := _pages.missing():
         pytest.skip(why)
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as drivers:
-        opened = drivers.chromium.launch(executable_path=str(_pages.CHROMIUM), args=_pages.FLAGS)
-        yield opened
-        opened.close()
+    drivers = request.getfixturevalue("drivers")
+    opened = drivers.chromium.launch(executable_path=str(_pages.CHROMIUM), args=_pages.FLAGS)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,9 @@ def test_the_engineer_sees_one_decision_with_its_money_its_chance_and_the_parts_
     apart = [part for part in told["parts"] if part["apart"]]
     assert told["decision"] == "scrap"
     assert len(apart) > 7, "most are better treated apart, so nobody may read that all are scrapped"
-    page.get_by_text(f"{len(apart)} of 14 are better treated apart. If all must be treated alike: Scrap all.").wait_for()
+    page.get_by_text(
+        f"{len(apart)} of 14 are better treated apart. If all must be treated alike: Scrap all."
+    ).wait_for()
     plans = page.get_by_role("region", name="Money and probability of each plan")
     assert plans.get_by_role("row").count() == 1 + len(told["plans"])
     plans.get_by_role("row", name=re.compile("Each as advised by itself .* of 14")).wait_for()

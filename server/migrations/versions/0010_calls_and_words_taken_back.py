@@ -41,6 +41,14 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_operatorcall_inspection_id"), ["inspection_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_operatorcall_state"), ["state"], unique=False)
         batch_op.create_index(batch_op.f("ix_operatorcall_station"), ["station"], unique=False)
+    op.create_index(
+        "ix_operatorcall_open",
+        "operatorcall",
+        ["inspection_id"],
+        unique=True,
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
 
     op.create_table(
         "undo",
@@ -73,6 +81,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_undo_inspection_id"))
 
     op.drop_table("undo")
+    op.drop_index("ix_operatorcall_open", table_name="operatorcall")
     with op.batch_alter_table("operatorcall", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_operatorcall_station"))
         batch_op.drop_index(batch_op.f("ix_operatorcall_state"))

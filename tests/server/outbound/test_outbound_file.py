@@ -71,7 +71,7 @@ def test_the_command_makes_a_secret_that_fits_and_checks_the_file(tmp_path, monk
     read(tmp_path, {"webhooks": {"mes": {**HOOK, "secret": made}}})
     assert cli.main(["outbound", "check"]) == 0
     assert capsys.readouterr().out == (
-        "mes: https://mes.example.com: inspection, decision, part, alarm, recommendation\n"
+        "mes: https://mes.example.com: inspection, decision, call, part, alarm, recommendation\n"
     )
 
 

@@ -48,7 +48,7 @@ export function BatchPlans({ decision }: { decision: BatchDecision }) {
           ))}
         </tbody>
       </table>
-      {chosen?.all_good != null && <p>{words.batch.allGood({ chance: percent(chosen.all_good) })}</p>}
+      {chosen?.all_good != null && chosen.scrapped === 0 && <p>{words.batch.allGood({ chance: percent(chosen.all_good) })}</p>}
       <p className="quiet">{words.batch.together}</p>
     </section>
   );
