@@ -133,10 +133,10 @@ class Plant:
                 self.drain.join(5)
                 self.server.stdout.close()
 
-    def call(self, method: str, path: str, role: str = "engineer", **content):
+    def call(self, method: str, path: str, role: str = "engineer", timeout: float = 60, **content):
         """A call with a key of a role; answers that are not good end the test."""
         head = {"Authorization": f"Bearer {self.keys[role]}"}
-        answer = httpx.request(method, f"{self.address}/api/v1{path}", headers=head, timeout=60, **content)
+        answer = httpx.request(method, f"{self.address}/api/v1{path}", headers=head, timeout=timeout, **content)
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -154,7 +154,7 @@ class Plant:
             for pixels, view in zip(pictures, views, strict=True)
         ]
         form = {"part": f"BAR-{self.parts}", "station": station, "view": views}
-        return self.call("POST", "/inspections", "machine", files=files, data=form)
+        return self.call("POST", "/inspections", "machine", timeout=600, files=files, data=form)
 
     def inspects_in_the_dark(self) -> dict:
         """A part whose camera delivers a black picture, and the model is not asked."""
