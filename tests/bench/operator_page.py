@@ -157,6 +157,7 @@ def live(page: Page, plant: Any, parts: int) -> None:
     """The page follows the line: from a verdict, by the server's clock, which is this machine's, to the screen."""
     page.goto(f"{plant.address}/inspect")
     page.locator(".connection[data-state=live]").wait_for()
+    page.locator(".lamp").wait_for()
     page.evaluate(SEEN)
     took = []
     for seed in range(parts):
