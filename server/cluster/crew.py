@@ -27,6 +27,8 @@ class Meeting:
         self._rounds: dict[int, tuple[dict[int, Any], asyncio.Event]] = {}
         self._news: tuple[float, str] = (0.0, "")
         self._kept: Parcel | None = None
+        self._fetched = asyncio.Event()
+        self._fetched.set()
 
     async def meet(self, number: int, rank: int, brought: Any) -> list[Any]:
         """What everybody brought to the `number`-th meeting, by rank; answers when the last has come."""
@@ -43,12 +45,15 @@ class Meeting:
         self._news = (share, words)
 
     async def keep(self, parcel: Parcel) -> None:
-        """Rank 0's checkpoint; the newest counts."""
+        """Rank 0's checkpoint; answers once the one before was fetched, so that none is made in vain."""
+        await self._fetched.wait()
+        self._fetched.clear()
         self._kept = parcel
 
     async def news(self) -> tuple[float, str, Parcel | None]:
-        """How far it is, and the newest checkpoint that was not fetched yet."""
+        """How far it is, and the checkpoint that was not fetched yet."""
         kept, self._kept = self._kept, None
+        self._fetched.set()
         return *self._news, kept
 
 
