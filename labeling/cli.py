@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qc.durable import write_whole
+
 if TYPE_CHECKING:
     from labeling.views import PieceQuestion
     from labeling.visibility import CarriedQuestion
@@ -164,7 +166,4 @@ def _carried(q: CarriedQuestion, names: Mapping[int, str]) -> dict[str, object]:
 
 def write_lines(path: Path, lines: list[str]) -> None:
     """A text file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, "".join(f"{line}\n" for line in lines))

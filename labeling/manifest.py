@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +14,7 @@ import numpy as np
 
 from labeling.evidence import counted
 from qc.dataset import DataSet, Sample, open_dataset
+from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
 
 NAME = "manifest.json"
@@ -52,9 +52,7 @@ def write_manifest(
     if book is not None:
         content["book"] = dict(book)
     version = _id(content)
-    temporary = root / f".{NAME}.{os.getpid()}"
-    temporary.write_text(json.dumps({"id": version, "frozen_at": now.isoformat(), **content}, indent=1), "utf-8")
-    os.replace(temporary, root / NAME)
+    write_whole(root / NAME, json.dumps({"id": version, "frozen_at": now.isoformat(), **content}, indent=1))
     return version
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from qc.durable import write_whole
 from qc.errors import Unavailable
 
 EMAIL = "admin@example.com"
@@ -190,12 +191,8 @@ def account(path: Path) -> Account:
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-        json.dump({"email": new.email, "password": new.password, "token": new.token}, out)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(temporary, path)
+    told = json.dumps({"email": new.email, "password": new.password, "token": new.token})
+    write_whole(path, told, mode=0o600)
     return new
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from process_opt.partners import cli as partners
 from process_opt.recipe import cli as recipe
+from qc.durable import write_whole
 from qc.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -182,17 +181,3 @@ def _answer(recommend: Any, model: ProcessModel, line: str, where: str) -> dict[
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from error
     return answer
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qc.durable import write_whole
 from qc.progress import bar
 
 if TYPE_CHECKING:
@@ -310,21 +310,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     report, classes = done.report, all_classes(segmenter, dataset)
     crops = worst_crops(done.facts, dataset, classes, threshold=segmenter.threshold)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    _write(html, page(report, crops))
-    _write(args.out, json.dumps(report, indent=1) + "\n")
+    write_whole(html, page(report, crops))
+    write_whole(args.out, json.dumps(report, indent=1) + "\n")
     print(f"{report['images']} images of {report['parts']} parts: {_in_words(report)}")
     print(f"the whole report is in {args.out}, with pictures in {html.name}")
     return 0
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
-    working = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        working.write_text(text, encoding="utf-8")
-        os.replace(working, path)
-    finally:
-        working.unlink(missing_ok=True)
 
 
 def _export(args: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qc.defects import class_mask
+from qc.durable import write_whole
 from qc.errors import InvalidInput, NotFound, QcError
 from qc.frame import FORMATS, Frame, decode
 from qc.inspection import Findings, inspect
@@ -120,7 +120,7 @@ def files_of(eyes: Remembering, name: str, data: bytes, policy: Policy, *, score
 def keep(files: Mapping[str, bytes], stem: str, out: Path) -> None:
     """Write what `files_of` made into the folder `out`; the JSON comes last, so that it says that all is there."""
     for ending, data in files.items():
-        _write(out / f"{stem}{ending}", data)
+        write_whole(out / f"{stem}{ending}", data)
 
 
 def as_json(name: str, frame: Frame, findings: Findings, model: str) -> dict[str, Any]:
@@ -185,13 +185,3 @@ def _png(pixels: NDArray[np.uint8], name: str) -> bytes:
     if not done:
         raise InvalidInput(f"the results of {name} cannot be written as a PNG")
     return data.tobytes()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing."""
-    working = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        working.write_bytes(data)
-        os.replace(working, path)
-    finally:
-        working.unlink(missing_ok=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
 import warnings
@@ -30,6 +29,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from qc.dataset import open_dataset
+from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
 from segmentation.config import NETWORKS, NetworkConfig, TrainConfig, as_json
 from segmentation.page.html import document, table
@@ -136,13 +136,13 @@ def tune(
             _one_trial(study, trial, dataset, out, budget, device, seed, trainer or train, told)
             longest = max(longest, time.monotonic() - trial_began)
     report = _report(study)
-    _write(out / "report.json", json.dumps(report, indent=1) + "\n")
-    _write(out / "report.html", _page(report))
+    write_whole(out / "report.json", json.dumps(report, indent=1) + "\n")
+    write_whole(out / "report.html", _page(report))
     if report["best"] is None:
         raise InvalidInput(
             f"no trial came to its end; give more time, and see {out / 'report.json'} for what went wrong"
         )
-    _write(out / "best.json", json.dumps(report["best"], indent=1) + "\n")
+    write_whole(out / "best.json", json.dumps(report["best"], indent=1) + "\n")
     if progress:
         progress(1.0, f"best {report['best']['value']:.3f}")
     return report
@@ -383,13 +383,3 @@ def _page(report: Mapping[str, Any]) -> str:
         "<h2>Trials</h2>" + table(("trial", "state", "value", "choices"), rows)
     )
     return document("Search", body)
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
-    working = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        working.write_text(text, encoding="utf-8")
-        os.replace(working, path)
-    finally:
-        working.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from qc.durable import write_whole
 from server.ingest.claims import FOLDER as CLAIMS
 
 
@@ -39,12 +41,11 @@ def forget_in_datasets(home: Path, inspections: set[str], part: str) -> None:
                 rows = list(csv.DictReader(reading))
                 columns = list(rows[0]) if rows else []
             kept = [row for row in rows if Path(row["file"]).stem.rpartition("_")[0] not in inspections]
-            beside = table.with_suffix(".new")
-            with beside.open("w", newline="", encoding="utf-8") as out:
-                writer = csv.DictWriter(out, columns)
-                writer.writeheader()
-                writer.writerows(kept)
-            beside.replace(table)
+            out = io.StringIO(newline="")
+            writer = csv.DictWriter(out, columns)
+            writer.writeheader()
+            writer.writerows(kept)
+            write_whole(table, out.getvalue())
         manifest = _manifest(dataset)
         before = len(manifest["frames"])
         manifest["frames"] = [f for f in manifest["frames"] if f.get("inspection") not in inspections]
@@ -54,9 +55,7 @@ def forget_in_datasets(home: Path, inspections: set[str], part: str) -> None:
             if Path(name).stem.rpartition("_")[0] not in inspections
         }
         manifest["erased"] = manifest.get("erased", 0) + before - len(manifest["frames"])
-        beside = dataset / "manifest.new"
-        beside.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        beside.replace(dataset / "manifest.json")
+        write_whole(dataset / "manifest.json", json.dumps(manifest, indent=1))
 
 
 def forget_samples(home: Path, models: list[str]) -> None:

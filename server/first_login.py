@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from sqlmodel import Session, select
 
+from qc.durable import write_whole
 from server import auth
 from server.access import Role
 from server.clock import now
@@ -27,11 +27,8 @@ def ensure(session: Session, settings: Settings) -> None:
     if session.exec(select(User)).first() is not None:
         return
     password = secrets.token_urlsafe(12)
-    path = file(settings)
-    beside = path.with_suffix(".new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-        out.write(f"{NAME} {password}\n")
-    beside.replace(path)  # before the commit: an account whose password nobody knows would be worse than a stray file
+    # before the commit: an account whose password nobody knows would be worse than a stray file
+    write_whole(file(settings), f"{NAME} {password}\n", mode=0o600)
     auth.add_user(session, NAME, Role.ADMIN, password, now=now())
     session.commit()
 

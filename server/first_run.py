@@ -13,6 +13,7 @@ from typing import Literal
 
 from sqlmodel import Session, col, select
 
+from qc.durable import write_whole
 from qc.errors import InvalidInput
 from qc.records import Inspection
 from server import first_login
@@ -106,10 +107,7 @@ def remember(
             raise InvalidInput(f"inspection {seen} has no verdict that could have been seen")
         after = replace(after, seen=seen)
     if after != before:
-        file = context.settings.home / FILE
-        beside = file.with_suffix(".new")
-        beside.write_text(json.dumps(asdict(after)), encoding="utf-8")
-        beside.replace(file)
+        write_whole(context.settings.home / FILE, json.dumps(asdict(after)))
 
 
 def standing(context: Context, session: Session) -> Standing:

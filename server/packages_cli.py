@@ -26,18 +26,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run_bill(arguments: argparse.Namespace) -> int:
     """Write what is installed."""
     import json
-    import os
     from importlib.metadata import version
 
+    from qc.durable import write_whole
     from qc.errors import InvalidInput
     from server import clock, packages
 
     found = _all()
     told = packages.bill(found, version=version("qc-line"), at=clock.now())
-    beside = arguments.out.with_name(f".{arguments.out.name}.part")
     try:
-        beside.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, arguments.out)
+        write_whole(arguments.out, json.dumps(told, indent=1) + "\n")
     except OSError as error:
         raise InvalidInput(f"{arguments.out} cannot be written: {error.strerror}") from error
     print(f"{len(found)} packages are in {arguments.out}")

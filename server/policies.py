@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from qc.durable import write_whole
 from qc.errors import InvalidInput
 from qc.verdict import Policy, parse_policy
 from server.call_rules import CallRules, parse_calls
@@ -147,9 +148,7 @@ class Policies:
         self._lock = threading.Lock()
         file = folder / f"{default}.yaml"
         if not any(folder.glob("*.yaml")):
-            beside = file.with_suffix(".new")
-            beside.write_text(DEFAULT_FILE.replace("product: default", f"product: {default}"), encoding="utf-8")
-            beside.replace(file)
+            write_whole(file, DEFAULT_FILE.replace("product: default", f"product: {default}"))
 
     def get(self, product: str) -> Policy:
         """The policy in force for a product; raises as `rules`."""

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from sqlmodel import Session, col, select
 
+from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
 from qc.records import Exposure, Inspection
 from server import audit
@@ -78,10 +79,7 @@ def change(
     for kept in (before, text):
         context.blobs.keep(policy_key(hash_of(kept)), kept.encode())
     audit.record(session, "product", product, {"before": read, "after": hash_of(text)}, by=by, at=now)
-    file = context.policies.folder / f"{product}.yaml"
-    beside = file.with_suffix(".new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)
+    write_whole(context.policies.folder / f"{product}.yaml", text)
     return text
 
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from sqlmodel import Session
 
+from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
 from server import audit
 from server.settings import KEPT_FILE, Settings, kept_settings
@@ -111,10 +112,7 @@ def change(
 
 def write(home: Path, kept: Mapping[str, Any]) -> None:
     """Keep these for the next start; whole or not at all."""
-    file = home.resolve() / KEPT_FILE
-    beside = file.with_suffix(".new")
-    beside.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
-    beside.replace(file)
+    write_whole(home.resolve() / KEPT_FILE, json.dumps(kept, indent=1, sort_keys=True))
 
 
 def _variable(name: str) -> str:

@@ -29,12 +29,11 @@ def run_openapi(arguments: argparse.Namespace) -> int:
     import json
     import tempfile
 
+    from qc.durable import write_whole
     from server.app import create_app
     from server.settings import Settings
 
     with tempfile.TemporaryDirectory() as folder:
         description = create_app(Settings(home=Path(folder))).openapi()
-    beside = arguments.out.with_name(f".{arguments.out.name}.new")
-    beside.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    beside.replace(arguments.out)
+    write_whole(arguments.out, json.dumps(description, indent=1) + "\n")
     return 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import mmap
-import os
-import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from qc.durable import write_whole
 from qc.errors import InvalidInput, NotFound, Unavailable
 from qc.object_stores import ObjectStore, is_remote
 
@@ -73,16 +72,9 @@ class Folder:
     def write(self, name: str, data: bytes) -> None:
         """As `Place`."""
         path = self._path(name)
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
+            write_whole(path, data)
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise Unavailable(f"{path} could not be written ({error.strerror}); check the disk") from error
 
     def _map(self, name: str) -> mmap.mmap:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
 
 START = "0" * 64
@@ -100,21 +101,7 @@ class Spool:
     def keep(self, kind: str, name: str, data: bytes) -> Path:
         """Store bytes as `kind/name`, whole or not at all; once this returns they survive a power cut."""
         path = self.folder / kind / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        working = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with working.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(working, path)
-        finally:
-            working.unlink(missing_ok=True)
-        place = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(place)
-        finally:
-            os.close(place)
+        write_whole(path, data)
         return path
 
     def waiting(self) -> list[dict[str, Any]]:

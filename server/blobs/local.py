@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from pathlib import Path
 
+from qc.durable import write_whole
 from qc.errors import InvalidInput, NotFound, Unavailable
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
@@ -28,17 +27,9 @@ class LocalBlobs:
     def put(self, key: str, data: bytes) -> None:
         """Store; on return the bytes survive a power cut. Raises Unavailable when the disk refuses."""
         path = self.path(key)
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-            flush_folder(path.parent)
+            write_whole(path, data)
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise Unavailable(f"{len(data)} bytes could not be stored ({error.strerror}); check the disk") from error
 
     def keep(self, key: str, data: bytes) -> None:
@@ -60,12 +51,3 @@ class LocalBlobs:
     def delete(self, key: str) -> None:
         """Remove; a key that is not there is no error."""
         self.path(key).unlink(missing_ok=True)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a rename in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qc.durable import flush_folder
 from qc.errors import NotFound, Unavailable
 from qc.object_stores import ObjectStore
-from server.blobs.local import LocalBlobs, flush_folder
+from server.blobs.local import LocalBlobs
 
 WAITING = "blobs-waiting"
 """Beside the near folder."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from process_opt.plant import bar_line
 from process_opt.process import as_yaml
 from process_opt.simulate import Line
+from qc.durable import write_whole
 from qc.errors import QcError, Unavailable
 from server.demo.client import Server, Stopped
 from server.demo.config import PROCESS, DemoConfig
@@ -26,7 +27,7 @@ _NICE = ("nice", "-n", "10") if shutil.which("nice") else ()
 def plant(config: DemoConfig) -> Line:
     """The imaginary plant: 50 steps in 10 factories of 5 partners; writes its description into the line's folder."""
     line = bar_line(config.seed)
-    _write(config.folder / f"{PROCESS}.yaml", as_yaml(line.process))
+    write_whole(config.folder / f"{PROCESS}.yaml", as_yaml(line.process))
     return line
 
 
@@ -73,7 +74,7 @@ def _history(config: DemoConfig, line: Line, say: Callable[[str], None]) -> Path
     path = config.folder / f"{PROCESS}-history.csv"
     if not path.is_file():
         say(f"simulating {config.history_parts} earlier parts of the process {PROCESS}")
-        _write(path, line.history(config.history_parts, HISTORY_SEED).to_csv(index=False, float_format="%.7g"))
+        write_whole(path, line.history(config.history_parts, HISTORY_SEED).to_csv(index=False, float_format="%.7g"))
     return path
 
 
@@ -105,9 +106,3 @@ def _run(stop: threading.Event, *words: str, config: DemoConfig) -> None:
     if child.returncode != 0:
         lines = log.read_text(errors="replace").strip().splitlines()
         raise Unavailable(f"qc process {words[0]} failed ({lines[-1] if lines else child.returncode}); see {log}")
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlmodel import select
 
+from qc.durable import write_whole
 from qc.records import Inspection
 from server.db import Database
 
@@ -38,13 +38,7 @@ def write(inbox: Path, station: str, part: str, files: Mapping[str, str]) -> Cla
     """Write a claim down; it survives a power cut."""
     told = json.dumps({"station": station, "part": part, "files": dict(sorted(files.items()))}, sort_keys=True)
     place = inbox / FOLDER / f"{hashlib.sha256(told.encode()).hexdigest()}.json"
-    place.parent.mkdir(exist_ok=True)
-    beside = place.with_suffix(".new")
-    with beside.open("w", encoding="utf-8") as out:
-        out.write(told)
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(place)
+    write_whole(place, told)
     return Claim(place, station, part, files)
 
 
