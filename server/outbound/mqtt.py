@@ -8,24 +8,22 @@ now, not from the outbox: an old state is of no use to anybody.
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from sqlmodel import select
 
-from qc.errors import Unavailable
 from qc.records import Inspection
 from server import alarms, modes
 from server.context import Context
 from server.events import Event
+from server.outbound.broker import client_of
 from server.outbound.config import BrokerConfig
 from server.outbound.hearing import Hearing
 from server.outbound.messages import cell_of_alarm
@@ -152,19 +150,7 @@ class MqttCarrier:
         return topic(self._config.topic, cell, *what, cells=self._config.cells)
 
     def _make(self) -> paho.Client:
-        config = self._config
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=config.client_id, protocol=paho.MQTTv5, manual_ack=True
-        )
-        if config.user is not None:
-            client.username_pw_set(config.user, config.password.get_secret_value() if config.password else None)
-        if config.tls:
-            try:
-                client.tls_set_context(ssl.create_default_context(cafile=config.ca))
-            except OSError as error:
-                raise Unavailable(f"{config.ca} holds no certificate authorities that can be read") from error
-        client.connect_timeout = min(5.0, config.timeout_s)
-        client.reconnect_delay_set(min_delay=1, max_delay=max(1, min(60, int(config.longest_pause_s))))
+        client = client_of(self._config, manual_ack=True)
         client.will_set(self._topic("", "state"), _state(False), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail

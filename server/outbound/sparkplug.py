@@ -19,7 +19,6 @@ Not here: DCMD and other commands, aliases, templates, waiting for a primary hos
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -28,12 +27,11 @@ from typing import Any
 
 import structlog
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from qc.errors import Unavailable
 from server.context import Context
+from server.outbound.broker import client_of
 from server.outbound.config import SparkplugConfig
 from server.outbound.records import OutboundMessage
 from server.outbound.sender import Failed
@@ -171,17 +169,7 @@ class SparkplugCarrier:
         return "/".join(parts)
 
     def _make(self) -> paho.Client:
-        config = self._config
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=config.client_id, protocol=paho.MQTTv5)
-        if config.user is not None:
-            client.username_pw_set(config.user, config.password.get_secret_value() if config.password else None)
-        if config.tls:
-            try:
-                client.tls_set_context(ssl.create_default_context(cafile=config.ca))
-            except OSError as error:
-                raise Unavailable(f"{config.ca} holds no certificate authorities that can be read") from error
-        client.connect_timeout = min(5.0, config.timeout_s)
-        client.reconnect_delay_set(min_delay=1, max_delay=max(1, min(60, int(config.longest_pause_s))))
+        client = client_of(self._config)
         client.on_pre_connect = self._on_pre_connect
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
