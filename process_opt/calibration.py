@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from process_opt.misfit import FEWEST_DITHERED, WORST, Factors, drawn_together, factors
 from process_opt.model import ProcessModel
-from process_opt.state_space import smooth
+from process_opt.smoother import Line, Records, smooth
 
 if TYPE_CHECKING:
     from process_opt.estimate import Data
@@ -66,9 +66,9 @@ def surprises(model: ProcessModel, data: Data, share: float) -> Floats:
         if k >= share * len(process.steps) and place not in deciding:
             y[place] = np.nan
     path = smooth(
-        list(model.motions), layout.reads, layout.levers, model.gauge, model.start, {},
-        y, data.v, data.people, list(data.skipped), bounds=layout.bounds(y),
-    )  # fmt: skip
+        Line(model.motions, layout.reads, layout.levers, model.gauge, model.start),
+        Records(y, data.v, data.people, data.skipped, bounds=layout.bounds(y)),
+    )
     out: Floats = np.full((len(deciding), data.size), np.nan)
     for place, innovation, variance in path.misfit:
         if place in deciding:

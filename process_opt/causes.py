@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from process_opt.belief import standardised
 from process_opt.model import ProcessModel
 from process_opt.outlook import limits
-from process_opt.state_space import smooth
+from process_opt.smoother import Line, Records, smooth
 
 Floats = NDArray[np.float64]
 
@@ -35,10 +35,9 @@ def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dic
         out = step.optional and (k >= at or not np.isfinite(marks).any())
         skipped.append(np.array([True]) if out else None)
     path = smooth(
-        list(model.motions[:at]), layout.reads[:at], layout.levers[:at], model.gauge, model.start, {},
-        y[:, None], v[:, None], np.array([False]), skipped[:at],
-        bounds=layout.bounds(y[:, None]),
-    )  # fmt: skip
+        Line(model.motions[:at], layout.reads[:at], layout.levers[:at], model.gauge, model.start),
+        Records(y[:, None], v[:, None], np.array([False]), skipped[:at], bounds=layout.bounds(y[:, None])),
+    )
     deciding = [list(process.measurements).index(name) for name in process.conformance]
     lower, upper = limits(model)
     half = np.where(np.isfinite(upper - lower), (upper - lower) / 2, 1.0)

@@ -12,7 +12,8 @@ from process_opt.habit_sums import FEWEST_VALUES, first_habits
 from process_opt.history import History
 from process_opt.layout import Layout
 from process_opt.process import Process, Setting
-from process_opt.state_space import Habit, Motion, Path, Term, smooth
+from process_opt.smoother import Line, Path, Records, smooth
+from process_opt.state_space import Habit, Motion, Term
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -223,21 +224,10 @@ class Estimate:
 
     def path(self, data: Data, offsets: Floats | None = None) -> Path:
         """The parts' smoothed ways."""
+        layout, bounds = self.layout, self.layout.bounds(data.y)
         return smooth(
-            list(self.motions),
-            self.layout.reads,
-            self.layout.levers,
-            self.gauge,
-            self.start,
-            self.habits,
-            data.y,
-            data.v,
-            data.people,
-            list(data.skipped),
-            offsets,
-            self.layout.bounds(data.y),
-            data.pressed,
-            self.unlogged,
+            Line(self.motions, layout.reads, layout.levers, self.gauge, self.start, self.habits, self.unlogged),
+            Records(data.y, data.v, data.people, data.skipped, offsets, bounds, data.pressed),
         )
 
 

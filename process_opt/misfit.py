@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from process_opt.climb import slope_of_each
 from process_opt.counted import look_between
-from process_opt.state_space import smooth
+from process_opt.smoother import Line, Records, smooth
 
 if TYPE_CHECKING:
     from process_opt.drift import Drift
@@ -176,9 +176,9 @@ def _foretell(
         y = data.y.copy()
         y[[place for place, k in enumerate(step_of) if k >= mark]] = np.nan
         path = smooth(
-            list(estimate.motions), layout.reads, layout.levers, estimate.gauge, estimate.start, {},
-            y, data.v, data.people, list(data.skipped), stood, bounds=layout.bounds(y),
-        )  # fmt: skip
+            Line(estimate.motions, layout.reads, layout.levers, estimate.gauge, estimate.start),
+            Records(y, data.v, data.people, data.skipped, stood, layout.bounds(y)),
+        )
         bounds = layout.bounds(data.y)
         for r, (begin, place) in enumerate(looks):
             if begin != mark:

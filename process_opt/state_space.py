@@ -1,4 +1,4 @@
-"""The latent state of a part from step to step: exact filtering and smoothing, many parts (or many draws) at once.
+"""The latent state of a part from step to step: what a step does and what a look tells, many parts (or draws) at once.
 
 The state `x` (`d`) changes at step `k` by `x' = A(v) x + b(v) + w`, `w ~ N(0, Q)`: linear in the state, but the
 settings `v` may
@@ -17,14 +17,13 @@ Where a step's physics is known (`law.py`), some coordinates follow the formula 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.counted import look_between, truncated
+from process_opt.counted import truncated
 from process_opt.law import Law, Local
 
 Floats = NDArray[np.float64]
@@ -179,7 +178,7 @@ class Seen:
         """Coordinate `c` was read as `y` (`N`, NaN where it is not on record).
 
         Args:
-            skipped: as in `smooth`; where a step was skipped the reading before counts on.
+            skipped: as in `smoother.Records`, of this step; where a step was skipped the reading before counts on.
             unlogged: a reading that is not on record was seen all the same; else none was taken.
         """
         old = self.values[c]
@@ -199,28 +198,6 @@ class Seen:
         unsaid = np.where(told, 0.0, habit.logged[:, None])
         known = habit.constant + habit.logged @ np.where(told, self.values, 0.0)
         return known, habit.seen[:, None] + unsaid, self.error @ unsaid**2
-
-
-@dataclass
-class Path:
-    """The smoothed way of `N` parts through `T` steps, with what estimation needs."""
-
-    start: Floats
-    """`d x N` mean before the first step."""
-    start_cov: Floats
-    """`d x d x N`"""
-    mean: list[Floats] = field(default_factory=list)
-    """After each step, `d x N`."""
-    cov: list[Floats] = field(default_factory=list)
-    cross: list[Floats] = field(default_factory=list)
-    """Covariance of the state after a step with the state before it, `d x d x N`."""
-    misfit: list[tuple[int, Floats, Floats]] = field(default_factory=list)
-    """Place of a reading, its innovation and its predicted variance (`N`, NaN where there is none), as filtered."""
-    bounds: Mapping[int, tuple[Floats, Floats]] = field(default_factory=dict)
-    """As they were given."""
-    sites: dict[int, tuple[Floats, Floats]] = field(default_factory=dict)
-    """For counts and amounts, by place: the normal looks that would have said the same (`counted.py`)."""
-    log_likelihood: float = 0.0
 
 
 def look(
@@ -312,11 +289,11 @@ def _wish(
 def predict(m: Floats, p: Floats, a: Floats, b: Floats, noise: Floats) -> tuple[Floats, Floats]:
     """Mean and covariance after a step; `noise` is `d x d x N` or `d x d x 1`."""
     mean = np.einsum("ijn,jn->in", a, m) + b if a.shape[2] == m.shape[1] else np.einsum("ij,jn->in", a[:, :, 0], m) + b
-    cov = _sandwich(a, p) + noise
+    cov = sandwich(a, p) + noise
     return mean, cov
 
 
-def _sandwich(a: Floats, p: Floats) -> Floats:
+def sandwich(a: Floats, p: Floats) -> Floats:
     """`A P A'` for each of the many; plain matrix products where `A` is shared."""
     d, n = p.shape[0], p.shape[2]
     if a.shape[2] == 1:
@@ -343,105 +320,3 @@ def solve_each(p: Floats, b: Floats) -> Floats:
     for j in reversed(range(d)):
         x[j] = (x[j] - (root[j + 1 :, j, None] * x[j + 1 :]).sum(axis=0)) / root[j, j]
     return x
-
-
-def smooth(
-    motions: list[Motion],
-    reads: tuple[tuple[tuple[int, int], ...], ...],
-    levers: tuple[tuple[int, ...], ...],
-    gauge: Floats,
-    start: tuple[Floats, Floats],
-    habits: dict[int, Habit],
-    y: Floats,
-    v: Floats,
-    people: Bools,
-    skipped: list[Bools | None],
-    offsets: Floats | None = None,
-    bounds: Mapping[int, tuple[Floats, Floats]] | None = None,
-    pressed: NDArray[np.int8] | None = None,
-    unlogged: bool = True,
-) -> Path:
-    """Filter forward, smooth backward.
-
-    Args:
-        motions: for each of `T` steps.
-        reads, levers: as in `Layout`.
-        gauge: `M`, variance of each reading's error, standardised.
-        start: mean `d` and covariance `d x d` before the first step.
-        habits: of settings, by place; used on rows where `people`.
-        y: `M x N` readings, v: `S x N` settings, standardised, NaN where not recorded.
-        people: `N`, settings were chosen by people who saw the part.
-        skipped: for each step, `N`: the (optional) step was not run; None: nobody skipped it.
-        offsets: `T x d x N` known shifts (batch, drift).
-        bounds: for readings that are counts or amounts, as `Layout.bounds` gives them.
-        pressed: `S x N`, -1 and 1 where people set a machine to its lower or upper limit; 0 or None: nowhere.
-        unlogged: people saw readings that are not on record; else none were taken there.
-    """
-    d, n = start[0].size, y.shape[1]
-    m = np.repeat(start[0][:, None], n, axis=1)
-    p = np.repeat(start[1][:, :, None], n, axis=2)
-    seen = Seen.nothing(d, n)
-    path = Path(m, p, bounds=bounds or {})
-    before: list[tuple[Floats, Floats]] = []
-    after: list[tuple[Floats, Floats]] = []
-    maps: list[Floats] = []
-    total = np.zeros(n)
-    for k, motion in enumerate(motions):
-        raw = v[motion.acting(levers[k])]
-        for j, place in enumerate(levers[k]):
-            if (habit := habits.get(place)) is None:
-                continue
-            use = people & np.isfinite(raw[j])
-            said, response, slack = seen.answered(habit)
-            middle = said + (response * m).sum(axis=0)
-            noise = habit.noise + slack
-            if pressed is not None and (use & (pressed[place] != 0)).any():
-                total += look_at_wish(m, p, response, middle, raw[j], pressed[place], noise, use)
-                continue
-            _, ll = look(m, p, response, np.where(use, raw[j] - middle, 0.0), noise, use)
-            total += ll
-        known = np.isfinite(raw)
-        clean = np.where(known, raw, 0.0)
-        a, b = motion.map(clean, at=m)
-        if not motion.joint:
-            a = np.ascontiguousarray(a[:, :, :1])
-        noise = motion.noise[:, :, None]
-        if not known.all():
-            noise = noise + motion.unsure(known, clean, m)
-        if offsets is not None:
-            b = b + offsets[k]
-        before.append((m.copy(), p.copy()))
-        new_m, new_p = predict(m, p, a, b, noise)
-        if (stay := skipped[k]) is not None and stay.any():
-            new_m = np.where(stay, m, new_m)
-            new_p = np.where(stay, p + 1e-9 * np.eye(d)[:, :, None], new_p)
-            a = np.where(stay, np.eye(d)[:, :, None], a)
-        m, p = new_m, new_p
-        maps.append(a)
-        after.append((m.copy(), p.copy()))
-        for place, c in reads[k]:
-            use = np.isfinite(y[place])
-            if bounds is not None and place in bounds:
-                innovation, s, ll, path.sites[place] = look_between(m, p, c, *bounds[place], gauge[place], use)
-            else:
-                h = np.zeros(d)
-                h[c] = 1.0
-                innovation = np.where(use, y[place] - m[c], np.nan)
-                s, ll = look(m, p, h, innovation, gauge[place], use)
-            total += ll
-            path.misfit.append((place, innovation, s))
-            seen.read(c, y[place], float(gauge[place]), skipped[k], unlogged)
-    path.log_likelihood = float(total.sum())
-    means, covs, crosses = [m], [p], []
-    for k in range(len(motions) - 1, -1, -1):
-        (m0, p0), (m1, p1) = before[k], after[k]
-        joint = maps[k].shape[2] > 1
-        ap = np.einsum("ijn,jkn->ikn", maps[k], p0) if joint else np.tensordot(maps[k][:, :, 0], p0, axes=1)
-        gain = np.ascontiguousarray(solve_each(p1, np.asarray(ap)).transpose(1, 0, 2))  # J[n] = P0 A' P1^-1
-        sm, sp = means[-1], covs[-1]
-        crosses.append(np.einsum("ijn,kjn->ikn", sp, gain))
-        means.append(m0 + np.einsum("ijn,jn->in", gain, sm - m1))
-        covs.append(p0 + _sandwich(gain, sp - p1))
-    path.start, path.start_cov = means[-1], covs[-1]
-    path.mean, path.cov, path.cross = means[-2::-1], covs[-2::-1], crosses[::-1]
-    return path

@@ -7,14 +7,12 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from qc.dataset import FALSE_ALARMS, QUALITY, Mixing, open_dataset
@@ -23,7 +21,7 @@ from segmentation import checkpoint
 from segmentation.card import about_data, about_versions
 from segmentation.config import NetworkConfig, TrainConfig, as_json
 from segmentation.data import Crops
-from segmentation.losses import training_loss
+from segmentation.learner import Batch, Learner
 from segmentation.model import (
     as_served,
     check_device,
@@ -34,8 +32,8 @@ from segmentation.model import (
 from segmentation.networks import Network, aligned, build, reach
 from segmentation.plan import Plan, Start, make_plan
 from segmentation.schedule import Budget, Clock
-from segmentation.teacher import Teacher, lesson
-from segmentation.together import ALONE, Crew, mean_of_batches, own_batches
+from segmentation.teacher import Teacher
+from segmentation.together import ALONE, Crew, own_batches
 from segmentation.validation import Validator
 
 Progress = Callable[[float, str], None]
@@ -43,9 +41,6 @@ Progress = Callable[[float, str], None]
 
 CHECKPOINT_SECONDS = 30.0
 """How much work a power cut may cost."""
-
-Batch = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
-"""As `Crops.draw` gives it."""
 
 LOOK_EVERY = 150
 """Runs without a given end look at the validation parts after this many steps."""
@@ -104,9 +99,8 @@ def train(
         warnings.warn(warning, stacklevel=2)
     tutor = None if teacher is None else Teacher(teacher, plan.classes, device)
     torch.manual_seed(seed)
-    net = beginning_network(plan).to(device)
-    for stage in net.first_stages(plan.config.frozen_stages):
-        stage.requires_grad_(False)
+    learner = Learner(beginning_network(plan), plan.config, device, tutor=tutor, crew=crew)
+    net = learner.net
     distance = reach(net, plan.network.stride)
     validator = Validator(plan, distance, device, clock)
 
@@ -117,11 +111,9 @@ def train(
         seconds = max(0.0, deadline - clock() - reserve)
     budget = Budget(steps, seconds, plan.config.warm_up, plan.config.cool_down, clock=clock)
 
-    average = {n: w.clone() for n, w in net.state_dict().items() if w.is_floating_point()}
-    optimiser = _optimiser(net, plan.config)
     folder = checkpoint.partial_folder(out)
     fingerprint = _fingerprint(plan, steps, seed, device, tutor, data.mixing)
-    state = checkpoint.read(folder, net, average, optimiser, fingerprint=fingerprint) or {
+    state = checkpoint.read(folder, learner, fingerprint=fingerprint) or {
         "fingerprint": fingerprint,
         "step": 0,
         "used": 0.0,
@@ -142,12 +134,11 @@ def train(
         hard_share=plan.config.hard_share,
         mixing=data.mixing,
     )
-    step = _loop(net, average, optimiser, crops, budget, plan, validator, state, folder, device, tutor, crew, progress)
+    step = _loop(learner, crops, budget, validator, state, folder, progress)
     if crew.rank:
         return {}
 
-    final = {**net.state_dict(), **average} if step else net.state_dict()
-    served = as_served(final, half=half)
+    served = as_served(learner.learnt(), half=half)
     load_weights(net, served, out)
     judged = validator.final(net, deadline=deadline)
     card = save_model(
@@ -194,23 +185,18 @@ def _check_limits(minutes: float | None, steps: int | None) -> None:
 
 
 def _loop(
-    net: Network,
-    average: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
+    learner: Learner,
     crops: Crops,
     budget: Budget,
-    plan: Plan,
     validator: Validator,
     state: dict[str, Any],
     folder: Path,
-    device: str,
-    tutor: Teacher | None,
-    crew: Crew,
     progress: Progress | None,
 ) -> int:
-    """Step until the budget is used up; `average` then holds the averaged weights. Returns the steps made."""
+    """Step until the budget is used up, keeping checkpoints in `folder`. Returns the steps made."""
+    crew, several = learner.crew, learner.config.batches_a_step
     step, looks, kept_at = int(state["step"]), list(state["looks"]), time.monotonic()
-    loss_seen, longest, several = 0.0, 0.0, plan.config.batches_a_step
+    loss_seen, longest = 0.0, 0.0
     own = own_batches(crew, several)
     keep_every_s = CHECKPOINT_SECONDS if crew.keep_every_s is None else crew.keep_every_s
 
@@ -227,19 +213,18 @@ def _loop(
             began = budget.clock()
             batches = drawn.result()
             drawn = ahead.submit(draw, step + 1)
-            loss = _step(net, optimiser, batches, rate, plan.config, device, tutor, crew)
             step += 1
+            loss = learner.learn(batches, rate, step)
             longest = max(0.9 * longest, budget.clock() - began)
-            _follow(average, net, plan.config.ema_steps, step)
             loss_seen = loss if step == 1 else 0.95 * loss_seen + 0.05 * loss
             if crew.rank:
                 continue
             if budget.open_ended and step % LOOK_EVERY == 0:
-                looks.append(validator.look(net, average))
+                looks.append(validator.look(learner.net, learner.average))
                 budget.judge(step, looks)
             if time.monotonic() - kept_at > keep_every_s:
                 now = {"step": step, "used": budget.used(), "looks": looks, "falling_from": budget.falling_from}
-                checkpoint.write(folder, net, average, optimiser, {**state, **now})
+                checkpoint.write(folder, learner, {**state, **now})
                 crew.kept(folder)
                 kept_at = time.monotonic()
             if progress:
@@ -249,76 +234,6 @@ def _loop(
     if not step:
         raise InvalidInput("the time is too short for a single step; give more --minutes")
     return step
-
-
-def _step(
-    net: Network,
-    optimiser: torch.optim.Optimizer,
-    batches: Sequence[Batch],
-    rate: float,
-    config: TrainConfig,
-    device: str,
-    tutor: Teacher | None,
-    crew: Crew,
-) -> float:
-    """One step of AdamW on this process's batches and those of the others; returns the loss."""
-    net.train()
-    for stage in net.first_stages(config.frozen_stages):
-        stage.eval()
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["highest"]
-
-    def backward(number: int) -> float:
-        loss = _loss(net, batches[number], config, device, tutor)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
-
-    optimiser.zero_grad(set_to_none=True)
-    several = config.batches_a_step
-    told = backward(0) if several == 1 else mean_of_batches(net, crew, several, backward)
-    torch.nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
-    optimiser.step()
-    return told
-
-
-def _loss(net: Network, batch: Batch, config: TrainConfig, device: str, tutor: Teacher | None) -> Tensor:
-    """The loss of one batch."""
-    pixels, target, quality = batch
-    x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)  # B x 3 x C x C, channels last without a copy
-    wanted = torch.from_numpy(target).to(device).long()
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        scaled = x.float() / 127.5 - 1.0
-        logits = net(scaled)
-        taught = None if tutor is None else tutor(scaled)
-    logits = logits.float()
-    trusted = None if (quality == 1).all() else torch.from_numpy(quality).to(device)
-    loss = training_loss(logits, wanted, config, trusted)
-    return loss if taught is None else loss + lesson(logits, taught)
-
-
-LARGEST_GRADIENT = 5.0
-"""Ordinary steps stay below 1; a crop with a wrong label may not throw the weights far."""
-
-
-def _follow(average: dict[str, Tensor], net: Network, time_constant: int, step: int) -> None:
-    """Move the average a little towards the weights; fast at first, so that the start is soon forgotten."""
-    share = 1.0 / min(time_constant, 1 + step / 4)
-    current = net.state_dict()
-    for name, kept in average.items():
-        kept.lerp_(current[name], share)
-
-
-def _optimiser(net: Network, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; what already knows something slower than the rest, norms and biases without decay."""
-    groups = []
-    knowing, beginning = net.parts()
-    for part, rate in [(p, config.encoder_rate) for p in knowing] + [(p, 1.0) for p in beginning]:
-        learning = [p for p in part.parameters() if p.requires_grad]
-        matrices = [p for p in learning if p.ndim > 1]
-        others = [p for p in learning if p.ndim <= 1]
-        for parameters, decay in ((matrices, config.weight_decay), (others, 0.0)):
-            groups.append({"params": parameters, "highest": config.learning_rate * rate, "weight_decay": decay})
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 def beginning_network(plan: Plan) -> Network:

@@ -12,7 +12,8 @@ from process_opt.history import parse_history
 from process_opt.layout import lay_out
 from process_opt.outlook import Outlook, probabilities
 from process_opt.simulate import linear_line
-from process_opt.state_space import Motion, smooth
+from process_opt.smoother import Line, Records, smooth
+from process_opt.state_space import Motion
 
 
 def test_filtering_and_smoothing_equal_conditioning_one_large_gaussian() -> None:
@@ -31,7 +32,7 @@ def test_filtering_and_smoothing_equal_conditioning_one_large_gaussian() -> None
     y = rng.normal(size=(3, 1))
     start = (np.array([0.3, -0.1]), np.array([[1.0, 0.2], [0.2, 0.5]]))
     levers = tuple((k,) for k in range(steps))
-    path = smooth(motions, reads, levers, gauge, start, {}, y, v, np.array([False]), [None] * steps)
+    path = smooth(Line(motions, reads, levers, gauge, start), Records(y, v, np.array([False]), [None] * steps))
     mean, cov = [start[0]], np.zeros((d * (steps + 1), d * (steps + 1)))
     cov[:d, :d] = start[1]
     for k, motion in enumerate(motions):
