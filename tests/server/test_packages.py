@@ -68,7 +68,8 @@ def test_the_bill_names_every_package_of_the_environment_and_of_the_pages(tmp_pa
 
 
 def test_a_bill_that_cannot_be_written_is_a_sentence(tmp_path, capsys):
-    assert main(["packages", "bill", "--out", str(tmp_path / "no" / "such" / "folder.json")]) == 1
+    (tmp_path / "file").touch()
+    assert main(["packages", "bill", "--out", str(tmp_path / "file" / "bill.json")]) == 1
     assert "cannot be written" in capsys.readouterr().err
 
 
