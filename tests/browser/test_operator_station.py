@@ -108,7 +108,7 @@ def test_calls_and_slips_of_an_absent_server_are_sent_once_in_their_order(page, 
 def test_the_magnifier_shows_the_cameras_pixels_while_a_key_is_held_and_arrows_move_it(page, plant, no_barrier):
     part = plant.inspects_a_bad_part()
     opens(page, plant, part)
-    page.locator(".overlay .line").first.wait_for(state="attached")
+    page.locator(".overlay[data-drawn]").first.wait_for()
     page.keyboard.down("m")
     loupe = page.locator(".loupe")
     loupe.wait_for()

@@ -110,7 +110,7 @@ def test_a_shift(plant, browser, no_barrier, tmp_path):
     good = next(one for seed in range(20) if (one := plant.inspects(defects=(), seed=seed))["verdict"] == "ok")
     bad = plant.inspects_a_bad_part()
     has(page, bad)
-    page.locator(".overlay .line").first.wait_for(state="attached")
+    page.locator(".overlay[data-drawn]").first.wait_for()
     keeps(page, "operator-part")
     page.keyboard.press("n")
     page.wait_for_timeout(600)

@@ -15,11 +15,11 @@ export const boxOf = (bbox: readonly number[]): FrameBox => {
 
 export const centreOf = (box: FrameBox): Point => [framePx(box.x + box.width / 2), framePx(box.y + box.height / 2)];
 
-/** Rings of pixel centres as one SVG path. Half a pixel is added: the centre of pixel 0 lies at 0.5. */
+/** Rings of pixel centres as one SVG path. Half a pixel is added: the centre of pixel 0 lies at 0.5. A ring of one pixel is its square. */
 export function pathOf(rings: readonly (readonly (readonly number[])[])[]): string {
   return rings
     .filter((ring) => ring.length > 0)
-    .map((ring) => `M${ring.map(([x = 0, y = 0]) => `${x + 0.5} ${y + 0.5}`).join("L")}Z`)
+    .map((ring) => (ring.length === 1 ? `M${ring[0]?.[0] ?? 0} ${ring[0]?.[1] ?? 0}h1v1h-1Z` : `M${ring.map(([x = 0, y = 0]) => `${x + 0.5} ${y + 0.5}`).join("L")}Z`))
     .join("");
 }
 

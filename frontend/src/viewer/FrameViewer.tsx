@@ -1,10 +1,10 @@
 import OpenSeadragon from "openseadragon";
 import { useEffect, useRef } from "react";
-import type { Defect } from "../api/words";
-import { apart, type FrameBox, lookAt } from "../geometry/frame";
-import { framePx, screenPx } from "../geometry/units";
+import { type FrameBox, lookAt } from "../geometry/frame";
+import { framePx } from "../geometry/units";
+import type { Lie } from "./layer";
 import { Loupe, placeOf } from "./Loupe";
-import { Overlay } from "./Overlay";
+import { type Found, Overlay } from "./Overlay";
 
 /** The server's tiles (see its route): 512 px, no overlap. */
 const TILE = 512;
@@ -22,7 +22,8 @@ type Props = {
   thumbnail: string;
   tile: (level: number, column: number, row: number) => string;
   label: string;
-  defects: readonly { defect: Defect; number: number }[];
+  /** The same list for as long as nothing changes in it. */
+  defects: readonly Found[];
   chosen: number | null;
   look: Look;
   filled: boolean;
@@ -35,7 +36,7 @@ type Props = {
 /** One picture of a part with its defects; wheel or pinch zooms, dragging moves. Thumbnail first, then tiles. */
 export function FrameViewer(props: Props) {
   const place = useRef<HTMLDivElement>(null);
-  const moved = useRef<SVGGElement>(null);
+  const moved = useRef<(lie: Lie) => void>(null);
   const viewer = useRef<OpenSeadragon.Viewer | null>(null);
   const pointer = useRef<readonly [number, number] | null>(null);
   const latest = useRef(props);
@@ -43,20 +44,12 @@ export function FrameViewer(props: Props) {
 
   const follow = useRef(() => {
     const open = viewer.current;
-    const group = moved.current;
-    if (!open?.viewport || !group || open.world.getItemCount() === 0) return;
+    if (!open?.viewport || open.world.getItemCount() === 0) return;
     const item = open.world.getItemAt(0);
-    const origin = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(0, 0));
+    const { x, y } = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(0, 0));
     const far = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(latest.current.width, 0));
-    const scale = (far.x - origin.x) / latest.current.width;
-    group.setAttribute("transform", `translate(${origin.x} ${origin.y}) scale(${scale})`);
-    const numbers = [...group.querySelectorAll<SVGGElement>(".number")];
-    const places = numbers.map((number) => ({ x: Number(number.dataset["x"]) * scale, y: Number(number.dataset["y"]) * scale }));
-    const shown = apart(places, screenPx(18));
-    numbers.forEach((number, place) => {
-      number.setAttribute("transform", `translate(${number.dataset["x"]} ${number.dataset["y"]}) scale(${1 / scale})`);
-      number.toggleAttribute("data-crowded", !shown[place]);
-    });
+    const { x: wide, y: high } = open.viewport.getContainerSize();
+    moved.current?.({ x, y, scale: (far.x - x) / latest.current.width, wide, high });
   });
 
   const show = useRef((gently: boolean) => {
@@ -105,7 +98,6 @@ export function FrameViewer(props: Props) {
   }, [props.source]);
 
   useEffect(() => show.current(true), [props.look]);
-  useEffect(() => follow.current());
 
   const item = () => viewer.current?.world.getItemAt(0);
   const toFrame = (x: number, y: number): readonly [number, number] | null => {
@@ -119,7 +111,7 @@ export function FrameViewer(props: Props) {
   return (
     <div className="viewer" role="img" aria-label={props.label} onPointerMove={(event) => (pointer.current = placeOf(event))} onPointerLeave={() => (pointer.current = null)}>
       <div className="viewer-picture" ref={place} />
-      <Overlay defects={props.defects} chosen={props.chosen} filled={props.filled} hidden={props.hidden} moved={moved} />
+      <Overlay defects={props.defects} frame={props} chosen={props.chosen} filled={props.filled} hidden={props.hidden} move={moved} />
       {props.loupe && <Loupe picture={props} pointer={pointer.current} toFrame={toFrame} toScreen={toScreen} />}
     </div>
   );

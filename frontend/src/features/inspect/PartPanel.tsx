@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { saidLast, useSay } from "../../api/inspections";
 import { connection } from "../../api/connection";
 import { type Saying, useOutbox, verdictOf } from "../../api/outbox";
@@ -6,6 +6,7 @@ import { useSession } from "../../api/session";
 import type { Inspection } from "../../api/words";
 import { boxOf } from "../../geometry/frame";
 import { text } from "../../text";
+import { language } from "../../text/language";
 import { dayAndTime, milliseconds, percent, shortId } from "../../ui/format";
 import { Empty } from "../../ui/States";
 import { useKeys } from "../../ui/useKeys";
@@ -30,7 +31,7 @@ const TOO_FAST_MS = 400;
 /** The part on screen: verdict, views, defects, and the operator's word. `busy` stops the line from moving on; `look` shows another part. */
 export function PartPanel({ inspection, busy, look }: { inspection: Inspection; busy: () => void; look: (id: string) => void }) {
   const { id, verdict } = inspection;
-  const defects = numbered(inspection);
+  const defects = useMemo(() => numbered(inspection), [inspection.images, language()]);
   const faults = faultsOf(inspection);
   const answerable = faults.length === 0 || inspection.decision !== null; // of a picture that says nothing nobody is asked
   const [chosen, setChosen] = useState<number | null>(null);

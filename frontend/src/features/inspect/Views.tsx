@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { FIRST_PX, pictures } from "../../api/inspections";
 import type { CameraFault, Inspection } from "../../api/words";
 import { text } from "../../text";
@@ -21,6 +21,8 @@ type Props = {
   onTouched: () => void;
 };
 
+const NONE: readonly Numbered[] = [];
+
 /** Columns for so many views: as few as leave each one wide. */
 const columns = (count: number): number => (count <= 1 ? 1 : count <= 4 ? 2 : 3);
 
@@ -30,6 +32,7 @@ const looked = (inspection: Inspection, image: Inspection["images"][number]): st
 
 export function Views({ inspection, defects, chosen, large, setLarge, look, filled, hidden, loupe, onTouched }: Props) {
   const [over, setOver] = useState<number | null>(null);
+  const ofView = useMemo(() => new Map(inspection.images.map(({ n }) => [n, defects.filter((found) => found.n === n)])), [inspection.images, defects]);
   const shown = inspection.images.filter((image) => large === null || image.n === large);
   const magnified = [over, defects.find((found) => found.number === chosen)?.n].find((n) => shown.some((image) => image.n === n)) ?? shown[0]?.n;
   return (
@@ -59,7 +62,7 @@ export function Views({ inspection, defects, chosen, large, setLarge, look, fill
             thumbnail={pictures.thumbnail(inspection.id, image.n, FIRST_PX)}
             tile={(level, column, row) => pictures.tile(inspection.id, image.n, level, column, row)}
             label={`${inspection.part}, ${image.view || text.everywhere.view({ n: image.n + 1 })}, ${looked(inspection, image)}`}
-            defects={defects.filter((found) => found.n === image.n)}
+            defects={ofView.get(image.n) ?? NONE}
             chosen={chosen}
             look={look}
             filled={filled}
