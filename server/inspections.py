@@ -114,8 +114,8 @@ def for_the_line(shown: InspectionOut) -> InspectionOut:
     return shown.model_copy(update={"score": None, "model_verdict": None, "images": images})
 
 
-def in_short(inspection: Inspection) -> dict[str, Any]:
-    """What an event says of an inspection."""
+def in_short(inspection: Inspection, *, images: int) -> dict[str, Any]:
+    """What an event says of an inspection; with the number of its images a page can ask for all of them at once."""
     return {
         "id": inspection.id,
         "part": inspection.part,
@@ -126,6 +126,7 @@ def in_short(inspection: Inspection) -> dict[str, Any]:
         "score": inspection.score if inspection.mode != "shadow" else None,
         "mode": inspection.mode,
         "received_at": inspection.received_at.isoformat(),
+        "images": images,
     }
 
 

@@ -188,7 +188,7 @@ def record_judgement(
         _keep_features(session, inspection, exposures, judgement)
         _seal(session, inspection, exposures, at=context.now())
         _run_hooks(context, session, inspection, exposures)
-        context.events.on_commit(session, "inspection", in_short(inspection))
+        context.events.on_commit(session, "inspection", in_short(inspection, images=len(exposures)))
         session.commit()
         return inspection
 
@@ -224,7 +224,7 @@ def record_failure(
         exposures = exposures_of(session, inspection_id)
         _seal(session, inspection, exposures, at=context.now())
         _run_hooks(context, session, inspection, exposures)
-        context.events.on_commit(session, "inspection", in_short(inspection))
+        context.events.on_commit(session, "inspection", in_short(inspection, images=len(exposures)))
         session.commit()
         return inspection
 

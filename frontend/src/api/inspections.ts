@@ -1,4 +1,4 @@
-import { keepPreviousData, type QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type InfiniteData, keepPreviousData, type QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { api, ApiError, told } from "./client";
 import { refreshEvery } from "./connection";
@@ -43,17 +43,45 @@ export const useInspection = (id: string | undefined) =>
 /** Longer side of the pictures that are there before the tiles, px. */
 export const FIRST_PX = 320;
 
+/** Fetch a part's first pictures now, so that they are there when they are drawn. */
+function fetchPictures(id: string, images: number): void {
+  for (let n = 0; n < images; n++) new Image().src = pictures.thumbnail(id, n, FIRST_PX);
+}
+
 /** Have the neighbours ready before they are asked for, with their first pictures. */
 export function usePrefetch(): (ids: readonly string[]) => void {
   const queries = useQueryClient();
   return (ids) => {
     for (const id of ids) {
       void queries.fetchQuery({ ...one(id), staleTime: 30_000 }).then(
-        ({ images }) => images.forEach(({ n }) => (new Image().src = pictures.thumbnail(id, n, FIRST_PX))),
+        ({ images }) => fetchPictures(id, images.length),
         () => undefined, // asked for again once it is looked at
       );
     }
   };
+}
+
+type Listed = { items: Inspection[]; next_cursor?: string | null };
+
+/** A list with a new part on top; the same list where the part does not belong there, or not on top: the server will say. */
+export function onTop(list: InfiniteData<Listed, string> | undefined, part: Inspection, filter: Filter): typeof list {
+  const [first, ...others] = list?.pages ?? [];
+  const newest = first?.items[0];
+  const fits = Object.entries(filter).every(([name, value]) => part[name as keyof Filter] === value);
+  if (!list || !first || !fits || (newest && newest.id >= part.id)) return list;
+  return { ...list, pages: [{ ...first, items: [part, ...first.items] }, ...others] };
+}
+
+/**
+ * A part was judged: whoever follows the line sees it at once. It is asked for together with its pictures, and stands on
+ * top of the lists on screen before these are asked for again.
+ */
+export async function bring(queries: QueryClient, { id, images }: { id: string; images: number }): Promise<void> {
+  const lists = queries.getQueryCache().findAll({ queryKey: ["inspections"], type: "active", predicate: ({ queryKey }) => typeof queryKey[1] === "object" });
+  if (lists.length === 0) return;
+  fetchPictures(id, images);
+  const part = await queries.fetchQuery({ ...one(id), staleTime: 0, retry: false });
+  for (const { queryKey } of lists) queries.setQueryData<InfiniteData<Listed, string>>(queryKey, (list) => onTop(list, part, queryKey[1] as Filter));
 }
 
 /** A server that takes longer than so many ms to take a word is as good as away. */

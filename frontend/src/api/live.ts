@@ -1,6 +1,7 @@
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { connection } from "./connection";
+import { bring } from "./inspections";
 
 /** Which lists an event of each kind makes old. */
 const TOUCHES: Record<string, readonly string[]> = {
@@ -31,6 +32,7 @@ export function listen(queries: QueryClient): () => void {
   let reopening: ReturnType<typeof setTimeout> | undefined;
   let source: EventSource;
   let wasOpen = false;
+  let brings = false;
 
   const touch = (keys: readonly string[]) => {
     for (const key of keys) old.add(key);
@@ -57,7 +59,17 @@ export function listen(queries: QueryClient): () => void {
       if (broke) void queries.invalidateQueries();
       if (source.readyState === EventSource.CLOSED) reopening = setTimeout(open, REOPEN_MS);
     };
-    for (const [kind, keys] of Object.entries(TOUCHES)) source.addEventListener(kind, () => touch(keys));
+    for (const [kind, keys] of Object.entries(TOUCHES)) if (kind !== "inspection") source.addEventListener(kind, () => touch(keys));
+    source.addEventListener("inspection", ({ data }: MessageEvent<string>) => {
+      const lists = () => touch(TOUCHES["inspection"] ?? []);
+      if (brings) return lists(); // one part at a time: of a burst the lists tell the others
+      brings = true;
+      const brought = () => {
+        brings = false;
+        lists();
+      };
+      void bring(queries, JSON.parse(data) as { id: string; images: number }).then(brought, brought); // lists and light say what failed
+    });
   };
 
   open();

@@ -1,6 +1,6 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useEffect, useRef, useState } from "react";
-import { type Filter, pictures, useStations } from "../../api/inspections";
+import { type Filter, FIRST_PX, pictures, useStations } from "../../api/inspections";
 import { useOutbox, verdictOf, type Word } from "../../api/outbox";
 import type { Inspection, Verdict } from "../../api/words";
 import { text } from "../../text";
@@ -71,7 +71,7 @@ export function InspectionList(props: Props) {
         {items.map((item) => (
           <li key={item.id} ref={item.id === chosen ? row : null}>
             <button type="button" className="row" aria-current={item.id === chosen} onClick={() => props.choose(item.id)}>
-              <img src={pictures.thumbnail(item.id, worstImage(item.images), 128)} alt="" loading="lazy" width={56} height={44} />
+              <img src={pictures.thumbnail(item.id, worstImage(item.images), FIRST_PX)} alt="" loading="lazy" width={56} height={44} />
               <span className="row-text">
                 <strong>{item.part}</strong>
                 <span className="row-when">
