@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, UniqueConstraint
+from sqlalchemy import JSON, Column, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from qc.geometry import Box
@@ -45,6 +45,7 @@ class LabelTask(SQLModel, table=True):
             "inspection_id", "n", "crop_x", "crop_y", "crop_width", "crop_height", name="uq_labeltask_crop"
         ),
         UniqueConstraint("studio_project", "studio_task_id", name="uq_labeltask_studio"),
+        Index("ix_labeltask_reason", "reason", "inspection_id"),  # those drawn at random
     )
 
     id: str = Field(default_factory=new_id, primary_key=True)
@@ -79,7 +80,7 @@ class LabelTask(SQLModel, table=True):
     grounds: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """Why it is worth a person's time, as `labeling.order.grounds` found when it was opened; `urgency` follows from
     it and from what is known of all the others."""
-    state: TaskState = Field(default=TaskState.OPEN, index=True)
+    state: TaskState = TaskState.OPEN
     studio_task_id: int | None = None
     studio_project: str | None = None
     """Which project of which installation `studio_task_id` belongs to: a new installation gets the task again."""
@@ -95,6 +96,12 @@ class LabelTask(SQLModel, table=True):
     def crop(self) -> Box:
         """Where the crop lies on the frame."""
         return Box(self.crop_x, self.crop_y, self.crop_width, self.crop_height)
+
+
+_tasks = SQLModel.metadata.tables["labeltask"].columns
+# pages of the list, the most urgent first
+Index("ix_labeltask_urgency", _tasks.urgency.desc(), _tasks.id)
+Index("ix_labeltask_state_urgency", _tasks.state, _tasks.urgency.desc(), _tasks.id)
 
 
 class Annotation(SQLModel, table=True):

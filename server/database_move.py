@@ -1,7 +1,8 @@
 """An installation's rows from one database to another, SQLite or PostgreSQL, whole or not at all, and compared.
 
 Each row is read, written and read again there; what both sides hold is compared by a sum of hashes, which does not
-depend on the order in which a database gives its rows. Pictures, models and Label Studio's data stay in QC_HOME.
+depend on the order in which a database gives its rows. What follows from other rows (sums of days) is left out, and
+made anew there. Pictures, models and Label Studio's data stay in QC_HOME.
 """
 
 from __future__ import annotations
@@ -49,10 +50,11 @@ def move(source: Database, target: Database, *, say: Say = lambda text: None) ->
             tables = schema.all_tables()
             _refuse_rows(writing, tables)
             moved = {}
-            for table in tables.sorted_tables:
+            own = [table for table in tables.sorted_tables if not table.info.get("derived")]
+            for table in own:
                 say(table.name)
                 moved[table.name] = _copy(reading, writing, table)
-            for table in tables.sorted_tables:
+            for table in own:
                 say(f"comparing {table.name}")
                 if _sum(reading, table) != _sum(writing, table):
                     raise Conflict(f"what arrived in {table.name} is not what was sent; nothing was moved")

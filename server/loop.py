@@ -34,6 +34,7 @@ from server import (
     label_jobs,
     mirror_job,
     modes,
+    money_sums,
     process_learning,
     ready_job,
     recipe,
@@ -93,6 +94,7 @@ class Loop:
             self._schedule.cron(settings.checkpoint_cron, checkpoint.KIND)
         self._schedule.cron(RETENTION_CRON, retention.KIND)
         self._schedule.cron(RETENTION_CRON, features_job.FORGET)
+        self._schedule.cron(money_sums.CRON, money_sums.KIND)
         with context.database.write() as session:
             queue.enqueue(session, INSTALL, now=context.now(), key=INSTALL)
             session.commit()
@@ -139,6 +141,7 @@ def kinds(context: Context) -> dict[str, Kind]:
         erasure.STUDIO: Kind(partial(erasure.in_label_studio, context), lane="labels"),
         checkpoint.KIND: Kind(partial(checkpoint.job, context)),
         backup_job.KIND: Kind(partial(backup_job.job, context), lane="backup"),
+        money_sums.KIND: Kind(partial(money_sums.job, context), lane="sums"),
         mirror_job.KIND: Kind(partial(mirror_job.job, context), lane="mirror"),
         gate_jobs.KIND: Kind(partial(gate_jobs.job, context), lane="gate"),
         golden_needs.KIND: Kind(partial(golden_look.job, context), lane="gate"),

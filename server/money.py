@@ -1,37 +1,29 @@
 """What the inspection brought in a month: parts, escapes and false rejects with intervals, reviews saved, parts
-recovered, and money against the state before. Every formula stands in `FORMULAS`, and goes out with the figures.
+recovered, and money against the state before. Every formula stands in `FORMULAS`, and goes out with the figures; parts
+are added up day by day (`money_sums.py`).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from scipy.stats import beta
-from sqlalchemy import func
-from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from labeling.priority import estimate
-from labeling.records import Annotation, LabelTask, Reason, TaskState
 from process_opt.records import Outcome, Recommendation
 from qc.errors import InvalidInput
-from qc.records import Decision, Inspection, Progress
+from qc.records import Inspection
 from qc.verdict import Verdict
-from server import loose_scan, process_money, process_service
+from server import loose_scan, money_sums, process_money, process_service
 from server.context import Context
 from server.gate_rules import Costs
+from server.money_sums import Sums
 from server.process_service import Models
-from server.word_records import counts
 
 LEVEL = 0.95
 """Of the intervals."""
-
-AT_ONCE = 5_000
-"""Ids in one question; databases take so many."""
 
 FORMULAS = {
     "parts": "inspections of the month (UTC) that a model judged; what failed is counted apart",
@@ -125,33 +117,13 @@ def products(session: Session) -> list[str]:
 def report(context: Context, session: Session, models: Models, *, product: str, month: str) -> Month:
     """A product's month; raises InvalidInput for a month that is none."""
     begin, after = month_of(month)
-    of_month = (
-        col(Inspection.product) == product,
-        col(Inspection.received_at) >= begin,
-        col(Inspection.received_at) < after,
-    )
+    found = money_sums.of(session, product, begin, after)
     told, said = Counter[Verdict | None](), Counter[Verdict | None]()
-    failed = 0
-    kinds = col(Inspection.progress), col(Inspection.verdict), col(Inspection.model_verdict)
-    for progress, verdict, own, number in session.execute(
-        sql_select(*kinds, func.count()).where(*of_month).group_by(*kinds)
-    ):
-        if progress == Progress.DONE:
-            told[verdict] += number
-            said[Verdict(own) if own else verdict] += number
-        failed += number if progress == Progress.FAILED else 0
-    ids = select(Inspection.id).where(*of_month)
-    spoken = sql_select(col(Decision.inspection_id), col(Decision.verdict)).join(
-        Inspection, col(Inspection.id) == col(Decision.inspection_id)
-    )
-    words = {
-        inspection: verdict == Verdict.NG
-        for inspection, verdict in session.execute(spoken.where(*of_month, counts()).order_by(col(Decision.id)))
-    }
-    drawn = sampled(session, ids)
-    known = _said(session, of_month, {*words, *drawn})
-    escapes = wrong(known[Verdict.OK], words, drawn, wrong_when=True, total=said[Verdict.OK])
-    rejects = wrong(known[Verdict.NG], words, drawn, wrong_when=False, total=said[Verdict.NG])
+    for (line, model), number in found.judged.items():
+        told[line] += number
+        said[model] += number
+    escapes = _wrong_of(found, Verdict.OK, total=said[Verdict.OK])
+    rejects = _wrong_of(found, Verdict.NG, total=said[Verdict.NG])
     judged, reviews = sum(told.values()), told[Verdict.REVIEW]
     recovered, worth = _recovered(session, models, product, begin, after)
     costs = context.policies.rules(product).costs
@@ -160,7 +132,7 @@ def report(context: Context, session: Session, models: Models, *, product: str, 
         product=product,
         month=month,
         parts=judged,
-        failed=failed,
+        failed=found.failed,
         ok=told[Verdict.OK],
         ng=told[Verdict.NG],
         reviews=reviews,
@@ -173,67 +145,31 @@ def report(context: Context, session: Session, models: Models, *, product: str, 
     )
 
 
-def _said(session: Session, of_month: Any, ids: set[str]) -> dict[Verdict | None, list[str]]:
-    """What the model said -> those of `ids` that it judged so."""
-    found: dict[Verdict | None, list[str]] = defaultdict(list)
-    columns = col(Inspection.id), col(Inspection.verdict), col(Inspection.model_verdict)
-    wanted = sql_select(*columns).where(*of_month, col(Inspection.progress) == Progress.DONE)
-    ordered = sorted(ids)
-    for first in range(0, len(ordered), AT_ONCE):
-        few = wanted.where(col(Inspection.id).in_(ordered[first : first + AT_ONCE]))
-        for id, verdict, own in session.execute(few):
-            found[Verdict(own) if own else verdict].append(id)
-    return found
+def _wrong_of(found: Sums, verdict: Verdict, *, total: int) -> Wrong:
+    """How many of the model's verdicts of one kind were wrong; `ok` is when the part is defective, `ng` when not."""
+    words = Counter({bad: number for (said, bad), number in found.spoken.items() if said == verdict})
+    drawn = Counter({(bad, chance): n for (said, bad, chance), n in found.drawn.items() if said == verdict})
+    return wrong(words, drawn, wrong_when=verdict == Verdict.OK, total=total)
 
 
-def sampled(session: Session, ids: Any) -> dict[str, tuple[bool, float]]:
-    """Inspection -> is it defective, by what was drawn on it, and the chance with which it was drawn at random.
-
-    Only parts all of whose random crops are labelled.
-    """
-    tasks: dict[str, list[LabelTask]] = {}
-    wanted = select(LabelTask).where(LabelTask.reason == Reason.SAMPLE, col(LabelTask.inspection_id).in_(ids))
-    for task in session.exec(wanted):
-        tasks.setdefault(task.inspection_id, []).append(task)
-    done = {key: mine for key, mine in tasks.items() if all(task.state == TaskState.DONE for task in mine)}
-    of_task = {task.id: key for key, mine in done.items() for task in mine}
-    drawn: dict[str, bool] = dict.fromkeys(done, False)
-    standing = select(Annotation).where(
-        col(Annotation.label_task_id).in_(list(of_task)),
-        col(Annotation.superseded).is_(False),
-        col(Annotation.deleted).is_(False),
-    )
-    for annotation in session.exec(standing):
-        if annotation.drawn and any(annotation.drawn.values()):
-            drawn[of_task[annotation.label_task_id]] = True
-    return {key: (defective, min(task.chance for task in done[key])) for key, defective in drawn.items()}
-
-
-def wrong(
-    ids: Sequence[str],
-    words: dict[str, bool],
-    drawn: dict[str, tuple[bool, float]],
-    *,
-    wrong_when: bool,
-    total: int,
-) -> Wrong:
-    """How many of these verdicts were wrong (see `FORMULAS`).
+def wrong(words: Counter[bool], drawn: Counter[tuple[bool, float]], *, wrong_when: bool, total: int) -> Wrong:
+    """How many verdicts of one kind were wrong (see `FORMULAS`).
 
     Args:
-        ids: parts of one verdict, at least those of which `words` or `drawn` tell.
-        words: inspection -> is it defective, by a person's word.
-        drawn: as from `sampled`.
+        words: is it defective, by a person's word -> parts.
+        drawn: (is it defective, by what was drawn on it, the chance with which it was drawn at random) -> parts
+            without a person's word.
         wrong_when: the truth that makes them wrong: True, defective; False, not.
         total: how many parts have that verdict.
     """
-    known = sum(words[key] == wrong_when for key in ids if key in words)
-    others = total - sum(key in words for key in ids)
-    seen = [drawn[key] for key in ids if key in drawn and key not in words]
-    missed = [float(defective == wrong_when) for defective, _ in seen]
+    known = words[wrong_when]
+    others = total - words.total()
+    seen = [(defective == wrong_when, chance) for (defective, chance), n in sorted(drawn.items()) for _ in range(n)]
     if not others:
         return Wrong(known, 0, 0, 0, float(known), float(known), float(known))
     if not seen:
         return Wrong(known, 0, 0, others, None, float(known), float(known + others))
+    missed = [float(each) for each, _ in seen]
     chances = [chance for _, chance in seen]
     mean = estimate(missed, chances, total=others).value
     weights = [1 / chance for chance in chances]
@@ -257,6 +193,8 @@ def clopper_pearson(hits: float, number: float, level: float = LEVEL) -> tuple[f
     Source:
         Clopper and Pearson 1934, Biometrika 26; for weighted counts Korn and Graubard 1998, Survey Methodology 24.
     """
+    from scipy.stats import beta
+
     tail = (1 - level) / 2
     low = 0.0 if hits <= 0 else float(beta.ppf(tail, hits, number - hits + 1))
     high = 1.0 if hits >= number else float(beta.ppf(1 - tail, hits + 1, number - hits))

@@ -30,6 +30,7 @@ RECORDS = (
     "server.oidc_records",
     "server.watch_records",
     "server.word_records",
+    "server.money_records",
     "server.golden_records",
     "server.gate_records",
     "server.features_records",

@@ -7,7 +7,6 @@ from typing import Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import and_, or_
 from sqlmodel import col, select
 
 from labeling.records import LabelTask, TaskState
@@ -62,14 +61,16 @@ def label_tasks(
     limit: int = Query(50, ge=1, le=500),
 ) -> LabelTaskPage:
     """The label tasks, the next one to do first."""
-    wanted = select(LabelTask).order_by(col(LabelTask.urgency).desc(), col(LabelTask.id))
+    wanted = select(LabelTask).order_by(col(LabelTask.urgency).desc(), col(LabelTask.id)).limit(limit + 1)
     if state is not None:
         wanted = wanted.where(LabelTask.state == state)
-    if cursor:
+    if cursor:  # two questions, as an index answers each at once, and both together not
         urgency, last = _cursor(cursor)
-        later = or_(col(LabelTask.urgency) < urgency, and_(col(LabelTask.urgency) == urgency, col(LabelTask.id) > last))
-        wanted = wanted.where(later)
-    rows = list(session.exec(wanted.limit(limit + 1)))
+        rows = list(session.exec(wanted.where(LabelTask.urgency == urgency, col(LabelTask.id) > last)))
+        if len(rows) <= limit:
+            rows += session.exec(wanted.where(col(LabelTask.urgency) < urgency))
+    else:
+        rows = list(session.exec(wanted))
     shown = rows[:limit]
     following = f"{shown[-1].urgency!r}~{shown[-1].id}" if len(rows) > limit else None
     sizes = _sizes(session, {row.inspection_id for row in shown})

@@ -92,9 +92,19 @@ def filling(parts: int) -> list[tuple[str, str]]:
             f"""INSERT INTO labeltask (id, inspection_id, n, part, station, view, reason, urgency, crop_x, crop_y,
             crop_width, crop_height, chance, people, golden_classes, settled_classes, grounds, state, opened_at,
             closed_at)
-            SELECT {identifier()}, {identifier()}, 0, 'P-'||n, {station}, 'top', 'REVIEW', 0.5, 0, 0, 512, 512, 1, 1,
+            SELECT {identifier()}, {identifier()}, 0, 'P-'||n, {station}, 'top',
+            (CASE WHEN n % 400 = 0 THEN 'SAMPLE' ELSE 'REVIEW' END)::reason, n % 1000 / 1000.0, 0, 0, 512, 512,
+            CASE WHEN n % 400 = 0 THEN 0.0025 ELSE 1 END, 1,
             '{{}}', '{{}}', '{{}}', (CASE WHEN n > {parts} - 20000 THEN 'OPEN' ELSE 'DONE' END)::taskstate, {at}, {at}
             FROM {series} WHERE n % 100 = 0""",
+        ),
+        (
+            "labels",
+            f"""INSERT INTO annotation (id, label_task_id, studio_project, studio_annotation_id, updated_at, by,
+            mask_key, classes, specks, drawn, received_at, superseded, deleted)
+            SELECT {identifier("n + 2", age="age - 90")}, {identifier()}, '1', n, {at}, 'eva@plant', 'none', '{{}}', 0,
+            (CASE WHEN n % 4000 = 0 THEN '{{"scratch":1}}' ELSE '{{}}' END)::json, {at}, false, false
+            FROM {series} WHERE n % 100 = 0 AND n <= {parts} - 20000""",
         ),
         (
             "audit trail",
@@ -233,6 +243,7 @@ def measure(url: str, parts: int, times: int, only: str) -> None:
     """Ask, and print a line for each query."""
     from conftest import start
 
+    from server import money_sums
     from server.access import Role
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
@@ -246,6 +257,9 @@ def measure(url: str, parts: int, times: int, only: str) -> None:
         with line.context.database.read() as session:
             few = "SELECT id FROM inspection TABLESAMPLE SYSTEM (:share) LIMIT 2000"
             ids = [row[0] for row in session.execute(text(few), {"share": min(100.0, 4e6 / parts)})]
+        began = time.perf_counter()
+        days = sum(1 for _ in money_sums.keep(line.context.database, now=line.context.now()))  # a job does it each hour
+        print(f"{days} days of money were summed up in {time.perf_counter() - began:.1f} s", flush=True)
         print(f"{'':30} {'p50':>8} {'p95':>8} {'longest':>8} {'processor':>9} ms", flush=True)
         slow, sent = [], time.monotonic()
         for name, address in queries(parts, rng, ids).items():
