@@ -211,6 +211,7 @@ def _part(
         "decision": member.decision,
         "p_own": None if own is None else round(own.chance, 4),
         "p_shared": None if shared is None else round(shared.chance, 4),
+        "p_shared_interval": None if shared is None else shared.interval(),
         "value_own": round(value, 4),
         "value_shared": round(alike, 4),
         "gain": round(value - alike, 4),

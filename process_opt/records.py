@@ -78,3 +78,25 @@ class Approval(SQLModel, table=True):
     by: str
     """Name of the account."""
     at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+class BatchDecision(SQLModel, table=True):
+    """What a person decided for the parts of a batch as a whole. Each part it is about has a `Recommendation` that
+    names it (`batch_decision` of the answer); names of parts are only there, so that erasing a part reaches them."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    process: str = Field(index=True)
+    batch: str
+    at: str
+    """The step before which the parts waited."""
+    plan: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """As `process_opt.batch_plan.decide_batch` tells a plan: what was in front of the person."""
+    model: str
+    """`sha256:…` of the process model by which it was judged."""
+    parts: int
+    """That it was about; the others of the batch were left to what each was advised by itself."""
+    reason: str
+    """Why, in the person's words."""
+    by: str
+    """Name of the account."""
+    decided_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

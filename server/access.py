@@ -179,6 +179,7 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/processes/{name}/batches"): ANYBODY,
     ("GET", "/processes/{name}/batch"): ANYBODY,
     ("GET", "/processes/{name}/batch.csv"): ANYBODY,
+    ("POST", "/processes/{name}/batch/decision"): ENGINEERS,
     ("POST", "/processes/{name}/batch/approval"): ENGINEERS,
     ("GET", "/v2"): ANYBODY,
     ("GET", "/v2/health/live"): PUBLIC,  # probes of Kubernetes have no key

@@ -27,7 +27,7 @@ from labeling.studio import Studio
 from process_opt.records import Approval, Outcome, ProcessVersion, Recommendation
 from qc.errors import NotFound
 from qc.records import Decision, Exposure, Inspection, new_id
-from server import audit, erasure_files, golden, station_counts
+from server import audit, batch_decisions, erasure_files, golden, station_counts
 from server.audit import AuditEntry
 from server.context import Context
 from server.db import Database
@@ -61,6 +61,8 @@ class Found:
     examples: list[BookExample]
     outcomes: list[Outcome]
     recommendations: list[str]
+    decided: set[str]
+    """Decisions on batches from which some of these come."""
 
     @property
     def empty(self) -> bool:
@@ -89,6 +91,7 @@ def find(session: Session, part: str) -> Found:
     ids = list(session.exec(select(Inspection.id).where(Inspection.part == part)))
     tasks = list(session.exec(select(LabelTask).where(col(LabelTask.inspection_id).in_(ids))))
     drawn = select(Annotation).where(col(Annotation.label_task_id).in_([task.id for task in tasks]))
+    advised = list(session.exec(select(Recommendation).where(Recommendation.part == part)))
     return Found(
         inspections=ids,
         exposures=list(session.exec(select(Exposure).where(col(Exposure.inspection_id).in_(ids)))),
@@ -99,7 +102,8 @@ def find(session: Session, part: str) -> Found:
         annotations=list(session.exec(drawn)),
         examples=list(session.exec(select(BookExample).where(col(BookExample.inspection_id).in_(ids)))),
         outcomes=list(session.exec(select(Outcome).where(Outcome.part == part))),
-        recommendations=list(session.exec(select(Recommendation.id).where(Recommendation.part == part))),
+        recommendations=[row.id for row in advised],
+        decided={str(row.answer[batch_decisions.NAMES]) for row in advised if batch_decisions.NAMES in row.answer},
     )
 
 
@@ -235,6 +239,7 @@ def _erase_rows(
     )
     for table, column, ids in ids_of:
         session.execute(delete(table).where(col(column).in_(ids)))
+    batch_decisions.forget(session, found.decided)
     for alarm in session.exec(select(Alarm)):
         kept = [[i for i in ids if i not in subjects] for ids in (alarm.before, alarm.after)]
         if kept != [alarm.before, alarm.after]:

@@ -1,4 +1,4 @@
-"""Batches of parts in the making: the list, one decision for all, permission for all, and as a table."""
+"""Batches of parts in the making: the list, one decision for all and taking it, permission for all, and as a table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from qc.errors import Conflict
+from server import batch_decisions, process_money
 from server import process_batches as batches
-from server import process_money
 from server import process_service as service
 from server.auth import IdentityDep
 from server.context import ContextDep
@@ -62,6 +63,7 @@ class BatchPartJson(BaseModel):
     decision: Decision
     p_own: float | None = Field(description="null: scrapped.")
     p_shared: float | None
+    p_shared_interval: list[float] | None
     value_own: float
     value_shared: float
     gain: float = Field(description="Of treating it as advised by itself.")
@@ -79,6 +81,30 @@ class BatchDecisionJson(BaseModel):
     worth_apart: float = Field(description="Gained in all by treating apart those that are `apart`.")
     currency: str
     model: str
+    seen: str = Field(description="To be sent with POST …/batch/decision: what is carried out is what was seen.")
+
+
+class BatchWord(BaseModel):
+    """A person takes the decision for a batch."""
+
+    at: str = Field(description="The step before which the parts wait.")
+    seen: str = Field(description="Of the decision that the person saw.")
+    apart: bool = Field(True, description="Leave the parts that are `apart` to what each was advised by itself.")
+    reason: str = Field(min_length=1, max_length=2000, examples=["One furnace charge, the same heat for all"])
+
+
+class BatchTaken(BaseModel):
+    """A decision that was taken, and what came of its parts."""
+
+    id: str
+    at: str
+    plan: BatchPlanJson = Field(description="As the person saw it.")
+    parts: list[str] = Field(description="That it is about; without those that were decided on anew later.")
+    reason: str
+    by: str
+    decided_at: datetime
+    model: str
+    brought: Summary
 
 
 class BatchJson(BaseModel):
@@ -90,6 +116,7 @@ class BatchJson(BaseModel):
     ended: dict[str, int] = Field(description="Parts with an outcome: in, out, scrapped, unknown.")
     permission: int = Field(description="Parts whose rework waits for a person's word.")
     decision: BatchDecisionJson | None = Field(description="null: no part waits.")
+    taken: list[BatchTaken] = Field(description="Decisions that people took for the batch, newest first.")
     brought: Summary = Field(description="What following the advice brought on this batch's parts.")
 
 
@@ -125,9 +152,49 @@ def one_batch(
         waiting=waiting,
         ended=batches.fates(found, model),
         permission=len(batches.unapproved(session, name, found.waiting)),
-        decision=None if decided is None else BatchDecisionJson(**decided),
+        decision=None if decided is None else BatchDecisionJson(**decided, seen=batch_decisions.fingerprint(decided)),
+        taken=[
+            BatchTaken(**decision.model_dump(exclude={"parts"}), parts=parts, brought=brought)
+            for decision, parts, brought in batch_decisions.taken(session, name, batch, model)
+        ],
         brought=process_money.summary(session, name, model.process, parts={row.part for row in found.newest}),
     )
+
+
+@router.post("/processes/{name}/batch/decision", status_code=201)
+def decide(
+    name: str,
+    batch: BatchName,
+    word: BatchWord,
+    request: Request,
+    who: IdentityDep,
+    context: ContextDep,
+) -> BatchApproved:
+    """Take the decision for the parts of a batch that wait before a step: each is advised so from now on, and the line
+    is told as of any other advice; 409 where the batch is not as it was seen any more."""
+    with context.database.read() as session:  # computed without holding up writers; compared again below
+        model = models_in_memory(request, context).of(service.current(session, name))
+        told = batches.decision(batches.known(session, name, batch, model), model, word.at)
+    with context.database.write() as session:
+        found = batches.known(session, name, batch, model)
+        same = told and {row.id for row in found.waiting if row.at == word.at} == {p["id"] for p in told["parts"]}
+        if not told or not same or service.current(session, name).model != told["model"]:
+            raise Conflict(f"batch {batch} changed this very moment; look at it again")
+        _, parts = batch_decisions.carry_out(
+            context,
+            session,
+            name,
+            found,
+            told,
+            process=model.process,
+            seen=word.seen,
+            apart=word.apart,
+            reason=word.reason,
+            by=who.name,
+            now=context.now(),
+        )
+        session.commit()
+    return BatchApproved(parts=parts)
 
 
 @router.post("/processes/{name}/batch/approval")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import json
 import time
 
 import pytest
+from sqlmodel import select
 
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.process import parse_process
+from process_opt.records import BatchDecision
 from process_opt.simulate import linear_line
 from server import process_service
 from server.access import Role
+from server.audit import AuditEntry
 
 BAR = "/processes/bar"
 
@@ -112,6 +116,69 @@ def test_a_batch_is_decided_on_as_a_whole_and_its_table_has_every_part(served, p
     assert len(advised) == 8
     assert served.get(f"{BAR}/batch", params={"batch": "nobody"}).status_code == 404
     assert served.get(f"{BAR}/batch", params={"batch": "heat 7/a", "at": "s01"}).status_code == 404
+
+
+def test_a_decision_on_a_batch_is_kept_told_and_followed_to_what_it_brought(served, plant):
+    batch = {"batch": "heat 9"}
+    asked = asks_about(served, plant, range(60, 66), "heat 9")
+    told = []
+    served.context.events.keep(
+        lambda session, event: told.append(event.data) if event.kind == "recommendation" else None
+    )
+    decided = served.get(f"{BAR}/batch", params=batch).json()["decision"]
+    word = {"at": decided["at"], "seen": decided["seen"], "reason": "One charge of the furnace, one heat"}
+    at = f"{BAR}/batch/decision"
+    assert served.post(at, Role.OPERATOR, params=batch, json=word).status_code == 403
+    assert served.post(at, params=batch, json={**word, "reason": "fine"}).status_code == 422
+    assert served.post(at, params=batch, json={**word, "seen": "other"}).status_code == 409
+    assert told == []
+    taken = served.post(at, params=batch, json={**word, "apart": False})
+    assert taken.status_code == 201, taken.text
+    parts = taken.json()["parts"]
+    assert parts == [one["part"] for one in asked]
+    assert served.post(at, params=batch, json=word).status_code == 409, "its parts are advised anew by now"
+
+    plan = next(one for one in decided["plans"] if one["plan"] == decided["decision"])
+    assert [(one["part"], one["decision"], one["settings"]) for one in told] == [
+        (part, decided["decision"], plan["settings"]) for part in parts
+    ]
+    shown = {one["part"]: one for one in decided["parts"]}
+    for one in told:
+        seen = shown[one["part"]]
+        assert one["expected_value"] == seen["value_shared"]
+        assert seen["p_shared"] in (None, one["p_conform"])
+        assert one["alternatives"][0]["decision"] == seen["decision"]
+    for part in parts:
+        if not plan["run"]:  # rework still needs its permission, as ever
+            mine = served.get(f"{BAR}/parts/{part}/plan", Role.MACHINE).json()
+            assert (mine["decision"], mine["settings"]) == (decided["decision"], plan["settings"])
+    with served.context.database.read() as session:
+        entry = session.exec(select(AuditEntry).where(AuditEntry.kind == "batch.decided")).one()
+    assert json.loads(entry.body)["parts"] == parts
+    assert json.loads(entry.body)["reason"] == word["reason"]
+
+    observed = plant.start(60).observed
+    outcome = {"part": parts[0], "batch": "heat 9", "disposition": "scrapped", "scrapped_at": decided["at"]}
+    outcome |= {"observed": observed, "assignment": "recommendation"}
+    assert served.post(f"{BAR}/outcomes", Role.MACHINE, json=outcome).status_code == 202
+    (kept,) = served.get(f"{BAR}/batch", params=batch).json()["taken"]
+    assert (kept["plan"], kept["parts"], kept["reason"]) == (plan, sorted(parts), word["reason"])
+    assert (kept["brought"]["recommended"], kept["brought"]["followed"], kept["brought"]["scrapped"]) == (1, 1, 1)
+    again = served.get(f"{BAR}/batch", params=batch).json()["decision"]
+    word |= {"seen": again["seen"], "reason": "Two more were measured since"}
+    assert served.post(at, params=batch, json={**word, "apart": False}).status_code == 201
+    second, first = served.get(f"{BAR}/batch", params=batch).json()["taken"]
+    assert (second["parts"], first["parts"]) == (sorted(parts[1:]), parts[:1]), "the later decision counts"
+
+    gone = served.post("/erasures", Role.ADMIN, json={**batch, "reason": "the customer asked"}).json()
+    until = time.monotonic() + 120
+    while served.get(f"/jobs/{gone['id']}").json()["state"] in ("waiting", "running"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    with served.context.database.read() as session:
+        assert session.exec(select(BatchDecision)).all() == []
+        entries = session.exec(select(AuditEntry).where(AuditEntry.kind == "batch.decided")).all()
+    assert all("erased" in json.loads(entry.body) for entry in entries)
 
 
 def test_one_word_permits_the_rework_of_every_part_that_waits_for_it(served, plant):

@@ -1791,6 +1791,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/processes/{name}/batch/decision": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide
+         * @description Take the decision for the parts of a batch that wait before a step: each is advised so from now on, and the line
+         *     is told as of any other advice; 409 where the batch is not as it was seen any more.
+         */
+        post: operations["decide_api_v1_processes__name__batch_decision_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/processes/{name}/batch/approval": {
         parameters: {
             query?: never;
@@ -3039,6 +3060,11 @@ export interface components {
             currency: string;
             /** Model */
             model: string;
+            /**
+             * Seen
+             * @description To be sent with POST …/batch/decision: what is carried out is what was seen.
+             */
+            seen: string;
         };
         /**
          * BatchJson
@@ -3070,6 +3096,11 @@ export interface components {
             permission: number;
             /** @description null: no part waits. */
             decision: components["schemas"]["BatchDecisionJson"] | null;
+            /**
+             * Taken
+             * @description Decisions that people took for the batch, newest first.
+             */
+            taken: components["schemas"]["BatchTaken"][];
             /** @description What following the advice brought on this batch's parts. */
             brought: components["schemas"]["Summary"];
         };
@@ -3125,6 +3156,8 @@ export interface components {
             p_own: number | null;
             /** P Shared */
             p_shared: number | null;
+            /** P Shared Interval */
+            p_shared_interval: number[] | null;
             /** Value Own */
             value_own: number;
             /** Value Shared */
@@ -3180,6 +3213,62 @@ export interface components {
             money: number;
             /** Money Interval */
             money_interval: number[];
+        };
+        /**
+         * BatchTaken
+         * @description A decision that was taken, and what came of its parts.
+         */
+        BatchTaken: {
+            /** Id */
+            id: string;
+            /** At */
+            at: string;
+            /** @description As the person saw it. */
+            plan: components["schemas"]["BatchPlanJson"];
+            /**
+             * Parts
+             * @description That it is about; without those that were decided on anew later.
+             */
+            parts: string[];
+            /** Reason */
+            reason: string;
+            /** By */
+            by: string;
+            /**
+             * Decided At
+             * Format: date-time
+             */
+            decided_at: string;
+            /** Model */
+            model: string;
+            brought: components["schemas"]["Summary"];
+        };
+        /**
+         * BatchWord
+         * @description A person takes the decision for a batch.
+         */
+        BatchWord: {
+            /**
+             * At
+             * @description The step before which the parts wait.
+             */
+            at: string;
+            /**
+             * Seen
+             * @description Of the decision that the person saw.
+             */
+            seen: string;
+            /**
+             * Apart
+             * @description Leave the parts that are `apart` to what each was advised by itself.
+             * @default true
+             */
+            apart: boolean;
+            /**
+             * Reason
+             * @example One furnace charge, the same heat for all
+             */
+            reason: string;
         };
         /**
          * BeforeAndAfter
@@ -9847,6 +9936,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BatchJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    decide_api_v1_processes__name__batch_decision_post: {
+        parameters: {
+            query: {
+                batch: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BatchWord"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchApproved"];
                 };
             };
             /** @description Validation Error */
