@@ -1,4 +1,4 @@
-/** Draws outlines on a canvas of a page or of a worker; knows neither. */
+/** Draws outlines, in a worker or, where none came, in the page; knows neither. */
 
 import { apart } from "../geometry/frame";
 import { screenPx } from "../geometry/units";
@@ -29,8 +29,13 @@ export type Window = {
   dense: number;
 };
 
+export type Wish = { seen: Window; filled: boolean; /** A defect that is left out: the chosen one is drawn by the page. */ without: number | null };
+/** What a view asks of whoever draws: these outlines are its own from now on; draw them; it is gone. */
+export type Asked = { what: "show"; view: number; outlines: readonly Outline[] } | ({ what: "draw"; view: number } & Wish) | { what: "leave"; view: number };
+export type Drawn = { view: number; picture: ImageBitmap; seen: Window; /** How many outlines are on it. */ count: number };
+
 /** Numbers are drawn beside so many defects; beyond that they would hide the part. */
-export const NUMBERED = 40;
+const NUMBERED = 40;
 
 /** So many CSS px around a defect are drawn on, too: its line and its number. */
 const AROUND = 24;
@@ -41,9 +46,9 @@ const HALO = { colour: "16 19 22", sure: { width: 4.5, opaque: 0.65 }, doubtful:
 const FILLED = 0.55;
 
 /** A defect with the path that is drawn; made once, as making it takes as long as drawing it. */
-export type Prepared = Outline & { drawn: Path2D };
+type Prepared = Outline & { drawn: Path2D };
 
-export const prepare = (outlines: readonly Outline[]): Prepared[] => outlines.map((outline) => ({ ...outline, drawn: new Path2D(outline.path) }));
+const prepare = (outlines: readonly Outline[]): Prepared[] => outlines.map((outline) => ({ ...outline, drawn: new Path2D(outline.path) }));
 
 /** Whether something of a defect can be seen in a window. */
 export function within({ x, y, width, height, scale }: Window, [left, top, wide, high]: Outline["box"]): boolean {
@@ -51,8 +56,24 @@ export function within({ x, y, width, height, scale }: Window, [left, top, wide,
   return left + wide + around >= x && left - around <= x + width / scale && top + high + around >= y && top - around <= y + height / scale;
 }
 
+const known = new Map<number, Prepared[]>();
+
+/** Does what is asked; gives the drawing where one was asked for. */
+export function answer(asked: Asked): Drawn | null {
+  const { view } = asked;
+  if (asked.what === "leave") known.delete(view);
+  if (asked.what === "show") known.set(view, prepare(asked.outlines));
+  if (asked.what !== "draw") return null;
+  const { seen, filled, without } = asked;
+  const canvas = new OffscreenCanvas(Math.max(1, Math.round(seen.width * seen.dense)), Math.max(1, Math.round(seen.height * seen.dense)));
+  const on = canvas.getContext("2d");
+  if (!on) throw new Error("this browser draws nothing outside of its page");
+  const count = draw(on, known.get(view) ?? [], seen, filled, without);
+  return { view, picture: canvas.transferToImageBitmap(), seen, count };
+}
+
 /** Draws what a window shows, and says how many that are. Lines and numbers have the same size on the screen at every scale. */
-export function draw(on: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D, outlines: readonly Prepared[], seen: Window, filled: boolean, without: number | null): number {
+function draw(on: OffscreenCanvasRenderingContext2D, outlines: readonly Prepared[], seen: Window, filled: boolean, without: number | null): number {
   const { scale, dense } = seen;
   on.setTransform(1, 0, 0, 1, 0, 0);
   on.clearRect(0, 0, on.canvas.width, on.canvas.height);

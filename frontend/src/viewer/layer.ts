@@ -1,7 +1,7 @@
 /** The canvas over a picture: moved with it at once, drawn anew beside the page when it rests, or when it no longer fits. */
 
-import type { Outline, Window } from "./drawing";
-import { type Drawn, paints } from "./painter";
+import type { Drawn, Outline, Window } from "./drawing";
+import { paints } from "./painter";
 
 /** Where a frame lies in its viewer. */
 export type Lie = {

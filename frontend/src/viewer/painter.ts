@@ -1,39 +1,63 @@
 /** One painter of outlines for the whole page: a worker, so that a thousand of them never hold up a frame. */
 
-import type { Outline, Window } from "./drawing";
-
-export type Wish = { seen: Window; filled: boolean; /** A defect that is left out: the chosen one is drawn by the page. */ without: number | null };
-export type Asked = { what: "show"; view: number; outlines: readonly Outline[] } | ({ what: "draw"; view: number } & Wish) | { what: "leave"; view: number };
-export type Drawn = { view: number; picture: ImageBitmap; seen: Window; /** How many outlines are on it. */ count: number };
+import { answer, type Asked, type Drawn, type Outline, type Wish } from "./drawing";
 
 type Take = (drawn: Drawn) => void;
+type View = { take: Take; outlines: readonly Outline[]; /** Not answered yet. */ wish: Wish | null };
 
+const views = new Map<number, View>();
+let made = 0;
 let worker: Worker | null = null;
-let views = 0;
-const takers = new Map<number, Take>();
+let alone = false;
+
+function told(drawn: Drawn): void {
+  const view = views.get(drawn.view);
+  if (!view) return drawn.picture.close();
+  view.wish = null;
+  view.take(drawn);
+}
+
+/** The worker's script did not come: the server is away, or has other pages by now. Nobody may go without outlines, so the page draws them. */
+function goOnAlone(): void {
+  alone = true;
+  for (const [view, { outlines, wish }] of views) {
+    ask({ what: "show", view, outlines });
+    if (wish) ask({ what: "draw", view, ...wish });
+  }
+}
 
 function painter(): Worker {
   if (worker) return worker;
   worker = new Worker(new URL("./outlines.worker.ts", import.meta.url), { type: "module" });
-  worker.addEventListener("message", ({ data }: MessageEvent<Drawn>) => {
-    const take = takers.get(data.view);
-    if (take) take(data);
-    else data.picture.close();
-  });
+  worker.addEventListener("message", ({ data }: MessageEvent<Drawn>) => told(data));
+  worker.addEventListener("error", goOnAlone);
   return worker;
 }
 
-const ask = (asked: Asked) => painter().postMessage(asked);
+function ask(asked: Asked): void {
+  if (!alone) return painter().postMessage(asked);
+  setTimeout(() => {
+    const drawn = answer(asked);
+    if (drawn) told(drawn);
+  });
+}
 
 /** A view's own way to the painter. `take` gets each drawing, in the order of the wishes. */
 export function paints(take: Take): { show: (outlines: readonly Outline[]) => void; draw: (wish: Wish) => void; leave: () => void } {
-  const view = views++;
-  takers.set(view, take);
+  const view = made++;
+  const own: View = { take, outlines: [], wish: null };
+  views.set(view, own);
   return {
-    show: (outlines) => ask({ what: "show", view, outlines }),
-    draw: (wish) => ask({ what: "draw", view, ...wish }),
+    show: (outlines) => {
+      own.outlines = outlines;
+      ask({ what: "show", view, outlines });
+    },
+    draw: (wish) => {
+      own.wish = wish;
+      ask({ what: "draw", view, ...wish });
+    },
     leave: () => {
-      takers.delete(view);
+      views.delete(view);
       ask({ what: "leave", view });
     },
   };
