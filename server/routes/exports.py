@@ -9,20 +9,26 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
+from sqlmodel import col, select
 
 from labeling.records import TaskState
+from qc.records import Inspection
 from qc.verdict import Verdict
-from server import inspections, process_capability, process_money
+from server import inspections, process_capability, process_money, registry
 from server import process_service as service
 from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.process_capability import Capability
-from server.routes import label_tasks
+from server.routes import calls, label_quality, label_tasks
 from server.routes.process_known import levers
 from server.routes.processes import Decision, models_in_memory
 from server.tables import CSV, as_table
+from server.word_records import OperatorCall
 
 router = APIRouter(tags=["tables"])
+
+MODELS = 10_000
+"""More than a plant trains in its life."""
 
 AT_ONCE = 200
 """Rows read in one transaction: a table of months holds up nobody who writes."""
@@ -66,6 +72,46 @@ def label_tasks_as_table(
     states: list[TaskState | None] = [*state] if state else [None]
     rows = chain.from_iterable(_label_tasks(context, head, one) for one in states)
     return as_table("label-tasks", head, rows)
+
+
+@router.get("/calls.csv", response_class=StreamingResponse, responses=CSV)
+def calls_as_table(context: ContextDep) -> StreamingResponse:
+    """Every call to the team leader, the newest first."""
+    head = ["id", "part", "station", "product", "inspection_id", "said", "question", "by", "at", "due_at", "state"]
+    head += ["closed_at", "verdict", "answered_by", "reason"]
+    return as_table("calls", head, _calls(context, head))
+
+
+@router.get("/labels/quality.csv", response_class=StreamingResponse, responses=CSV)
+def label_quality_as_table(context: ContextDep) -> StreamingResponse:
+    """How far labels can be trusted: a row for each figure of a class, and for each person with golden tasks."""
+    found = label_quality.figures(context)
+    head = ["of", "figure", "value", "low", "high", "parts_or_tasks", "change_per_30_days", "change_is_certain"]
+    rows: list[list[Any]] = [
+        [name, figure, told.value, told.low, told.high, told.parts, None, None]
+        for name, by_figure in found.classes.items()
+        for figure, told in by_figure.items()
+    ]
+    rows += [
+        [one.person, "golden", one.score, None, None, one.tasks, one.change_per_30_days, one.change_is_certain]
+        for one in found.labellers
+    ]
+    return as_table("label-quality", head, rows)
+
+
+@router.get("/models.csv", response_class=StreamingResponse, responses=CSV)
+def models_as_table(session: SessionDep) -> StreamingResponse:
+    """Every model: the champion, then the newest, with its plain figures and why it serves or does not."""
+    rows = [registry.as_json(row) for row in registry.newest(session, limit=MODELS)]
+    figures = sorted({name for row in rows for name, value in row["figures"].items() if _plain(value)})
+    head = ["id", "alias", "state", "created_at", "served_since", *figures, "promoted", "reason"]
+
+    def line(row: dict[str, Any]) -> list[Any]:
+        told, decided = row["figures"], row["decision"] or {}
+        shown = [told[name] if _plain(told.get(name)) else None for name in figures]
+        return [*(row[name] for name in head[:5]), *shown, decided.get("promote"), decided.get("reason")]
+
+    return as_table("models", head, [line(row) for row in rows])
 
 
 @router.get("/processes/{name}/recommendations.csv", response_class=StreamingResponse, responses=CSV)
@@ -154,6 +200,26 @@ def _label_tasks(context: Context, head: list[str], state: TaskState | None) -> 
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+def _calls(context: Context, head: list[str]) -> Iterator[list[Any]]:
+    last: str | None = None
+    both = select(OperatorCall, Inspection).join(Inspection, col(Inspection.id) == col(OperatorCall.inspection_id))
+    while True:
+        wanted = both.order_by(col(OperatorCall.id).desc()).limit(AT_ONCE)
+        if last is not None:
+            wanted = wanted.where(col(OperatorCall.id) < last)
+        with context.database.read() as session:
+            found = [calls.show(context, call, inspection) for call, inspection in session.exec(wanted)]
+        for one in found:
+            yield [getattr(one, name) for name in head]
+        if len(found) < AT_ONCE:
+            return
+        last = found[-1].id
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)
 
 
 def _advice(row: Any, outcome: dict[str, Any] | None, process: Any) -> list[Any]:

@@ -56,10 +56,11 @@ class GoldenJson(BaseModel):
 @router.get("/labels/quality")
 async def label_quality(context: ContextDep) -> QualityJson:
     """Agreement of people with each other, class by class, and of each with golden tasks."""
-    return await run_in_threadpool(_quality, context)
+    return await run_in_threadpool(figures, context)
 
 
-def _quality(context: Context) -> QualityJson:
+def figures(context: Context) -> QualityJson:
+    """Counted anew from every drawing."""
     classes = dict(context.need_champion().serving().classes)
     with context.database.read() as session:
         pairs = quality.pairs(session, context.blobs, classes)
@@ -77,11 +78,11 @@ def _quality(context: Context) -> QualityJson:
                 change_is_certain=trend is not None and trend.certain,
             )
         )
-    figures = {
+    by_class = {
         name: {k: FigureJson(value=f.value, low=f.low, high=f.high, parts=f.parts) for k, f in by_figure.items()}
         for name, by_figure in found.items()
     }
-    return QualityJson(pairs=len(pairs), classes=figures, labellers=labellers)
+    return QualityJson(pairs=len(pairs), classes=by_class, labellers=labellers)
 
 
 @router.post("/label-tasks/{id}/golden")

@@ -51,7 +51,7 @@ def test_a_listener_hears_of_the_part_and_of_the_decision(line):
 
     pieces = heard(line.context.events, happen, "inspection", "decision")
     data = [json.loads(piece.splitlines()[1].removeprefix("data: ")) for piece in pieces]
-    assert (data[0]["part"], data[0]["verdict"]) == ("P-5", "ng")
+    assert (data[0]["part"], data[0]["verdict"], data[0]["images"]) == ("P-5", "ng", 1)
     assert data[1]["inspection_id"] == data[0]["id"]
     assert line.context.events.listeners == 0
 

@@ -14,20 +14,13 @@ async function loaded<T>(script: Promise<T>): Promise<T> {
 }
 
 /** Pages of the office, with their words. */
-async function office<T>(scripts: Promise<T>): Promise<T> {
-  const [pages, words] = await loaded(Promise.all([scripts, import("../text/office")]));
-  await words.ready;
-  return pages;
-}
-
-/** Pages of the office that speak of more than its words. */
 async function desk<T>(scripts: Promise<T>): Promise<T> {
   const [pages, words] = await loaded(Promise.all([scripts, import("../text/desk"), import("../desk.css")]));
   await words.ready;
   return pages;
 }
 
-/** The wall screen, the team leader's page, and what stands on top of theirs. */
+/** The wall screen, and what stands on top of the team leader's pages. */
 async function floor<T>(scripts: Promise<T>): Promise<T> {
   const [pages, words] = await loaded(Promise.all([scripts, import("../text/floor")]));
   await words.ready;
@@ -36,7 +29,8 @@ async function floor<T>(scripts: Promise<T>): Promise<T> {
 
 /** What the operator's station does not need, by the address under which it is found. */
 const LATER = {
-  "/calls": () => floor(Promise.all([import("../features/floor/CallsPage"), import("../features/floor/CallBar")])),
+  "/calls": () => desk(floor(import("../features/floor/CallsPage"))),
+  "/calls/bar": () => floor(import("../features/floor/CallBar")),
   "/wall": () => floor(import("../features/floor/WallPage")),
   "/engineer": () => desk(Promise.all([import("../features/engineer/EngineerPage"), import("../features/engineer/ProcessPage")])),
   "/engineer/more": () => desk(Promise.all([import("../features/engineer/BatchPage"), import("../features/engineer/RecipePage"), import("../features/engineer/SavingsPage")])),
@@ -44,7 +38,7 @@ const LATER = {
   "/start": () => desk(Promise.all([import("../features/guide/GuidePage"), import("../features/guide/GuideBar")])),
   "/labels": () => desk(import("../features/label/LabelPage")),
   "/money": () => desk(import("../features/money/MoneyPage")),
-  "/models": () => office(import("../features/train/ModelsPage")),
+  "/models": () => desk(import("../features/train/ModelsPage")),
   "/admin": () =>
     loaded(
       import("../features/admin/AdminPage").then(async (page) => {
@@ -54,8 +48,8 @@ const LATER = {
     ),
 };
 
-export const CallsPage = lazy(async () => ({ default: (await LATER["/calls"]())[0].CallsPage }));
-export const CallBar = lazy(async () => ({ default: (await LATER["/calls"]())[1].CallBar }));
+export const CallsPage = lazy(async () => ({ default: (await LATER["/calls"]()).CallsPage }));
+export const CallBar = lazy(async () => ({ default: (await LATER["/calls/bar"]()).CallBar }));
 export const WallPage = lazy(async () => ({ default: (await LATER["/wall"]()).WallPage }));
 export const EngineerPage = lazy(async () => ({ default: (await LATER["/engineer"]())[0].EngineerPage }));
 export const ProcessPage = lazy(async () => ({ default: (await LATER["/engineer"]())[1].ProcessPage }));

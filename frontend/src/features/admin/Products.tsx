@@ -2,6 +2,7 @@ import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { type Product, useChangeProduct, useProduct, useProductNames } from "../../api/admin";
 import { waiting } from "../../ui/States";
+import { Doubt } from "./Doubt";
 import { Limit, RuleForm } from "./RuleForm";
 import { type Content, type Costs, tidy } from "./rules";
 import { Said } from "./Said";
@@ -91,6 +92,10 @@ function Editor({ product }: { product: Product }) {
           ))}
         </div>
         <p className="quiet">{words.products.kept}</p>
+      </section>
+      <section className="panel" aria-label={words.products.doubt.title}>
+        <h2>{words.products.doubt.title}</h2>
+        <Doubt rules={content.doubt ?? {}} stations={[...new Set(product.views.map(({ station }) => station))]} set={(doubt) => set({ doubt })} />
       </section>
       <Button type="submit" color="dark" loading={change.isPending}>
         {words.save}

@@ -42,10 +42,10 @@ function One({ label, shown, rule, set }: { label: string; shown: string; rule: 
   );
 }
 
-/** A number of at least 0; what is no number is not taken. */
-export function Limit({ label, value, set, shown = false }: { label: string; value: number; set: (value: number) => void; shown?: boolean }) {
+/** A number of at least 0, or what else is said; what is no number is not taken. */
+export function Limit({ label, value, set, shown = false, least = 0, most }: { label: string; value: number; set: (value: number) => void; shown?: boolean; least?: number; most?: number }) {
   return (
-    <TextInput size="xs" w={90} type="number" min={0} step="any" {...(shown ? { label } : { "aria-label": label })} value={value}
+    <TextInput size="xs" miw={90} type="number" min={least} max={most} step="any" {...(shown ? { label } : { "aria-label": label })} value={value}
       onChange={(event) => {
         const next = event.currentTarget.valueAsNumber;
         if (next >= 0) set(next);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { boxBetween, corners, freeSizes, kindOf, scaleAt, tidy, withScale } from "./rules";
+import { boxBetween, corners, freeSizes, kindOf, scaleAt, tidy, withScale, withStation } from "./rules";
 
 it("a rule is never, any defect, or from a size on", () => {
   expect([kindOf("never"), kindOf({}), kindOf(undefined), kindOf({ length_px: 30 })]).toEqual(["never", "any", "any", "limits"]);
@@ -23,4 +23,10 @@ it("one view is calibrated without the others losing their scale", () => {
 
 it("what is empty is not written", () => {
   expect(tidy({ default: { ng: {} }, classes: {}, zones: [], mm_per_px: null, gate: { golden: 1 } })).toEqual({ default: { ng: {} }, gate: { golden: 1 } });
+});
+
+it("a station gets and loses a time of its own, and an empty list is not written", () => {
+  const two = withStation({ seconds: 120, stations: { a: 60 } }, "b", 30);
+  expect(two).toEqual({ seconds: 120, stations: { a: 60, b: 30 } });
+  expect(withStation(withStation(two, "a", null), "b", null)).toEqual({ seconds: 120 });
 });

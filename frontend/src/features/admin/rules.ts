@@ -10,14 +10,29 @@ export type Box = [x: number, y: number, width: number, height: number];
 export type Zone = { name?: string; view?: string | null; box?: Box; polygon?: [number, number][]; classes?: Record<string, ClassRule> };
 export type Scales = number | Record<string, Record<string, number>> | null;
 export type Costs = { currency?: string; escape?: number; false_reject?: number; review?: number };
+/** Calls to the team leader (server/call_rules.py): seconds to answer, those of single stations, and what holds when nobody came. */
+export type Doubt = { seconds?: number; stations?: Record<string, number>; then?: "ng" | "review" };
 export type Content = {
   default?: ClassRule;
   classes?: Record<string, ClassRule> | null;
   zones?: Zone[] | null;
   mm_per_px?: Scales;
   money?: Costs | null;
+  doubt?: Doubt | null;
   [more: string]: unknown;
 };
+
+/** What holds where the file says nothing, and the most it may say. */
+export const USUAL_S = 300;
+export const DAY_S = 86_400;
+
+/** With a time of its own for a station; null: it has none. */
+export function withStation(doubt: Doubt, station: string, seconds: number | null): Doubt {
+  const { [station]: _, ...others } = doubt.stations ?? {};
+  const stations = seconds === null ? others : { ...doubt.stations, [station]: seconds };
+  const { stations: __, ...rest } = doubt;
+  return Object.keys(stations).length === 0 ? rest : { ...rest, stations };
+}
 
 /** How a rule is told apart in a list of choices. */
 export const kindOf = (rule: Rule | undefined): "never" | "any" | "limits" => (rule === "never" ? "never" : rule && Object.keys(rule).length > 0 ? "limits" : "any");

@@ -9,6 +9,7 @@ import { words as floor } from "../../text/floor";
 import { dayAndTime } from "../../ui/format";
 import { Reason } from "../../ui/Reason";
 import { Empty, waiting } from "../../ui/States";
+import { TakeAway } from "../../ui/TakeAway";
 import { left, useServerTime } from "../../ui/time";
 import { VerdictMark } from "../../ui/VerdictMark";
 import "./calls.css";
@@ -23,7 +24,10 @@ export function CallsPage() {
   const past = (calls.data?.items ?? []).filter((call) => call.state !== "open");
   return (
     <div className="page calls">
-      <h1>{words.title}</h1>
+      <header className="page-head">
+        <h1>{words.title}</h1>
+        {calls.data && calls.data.items.length > 0 && <TakeAway csv="/api/v1/calls.csv" />}
+      </header>
       {open.length === 0 ? (
         <Empty title={words.none}>{words.noneHelp}</Empty>
       ) : (

@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { type FirstRun, type Step, useFirstRun, useGuide } from "../../api/guide";
 import { words } from "../../text/desk";
 import { waiting } from "../../ui/States";
+import { CameraForm } from "./CameraForm";
 import { StationForm } from "./StationForm";
 import { Upload } from "./Upload";
 import { nextOf, progressOf } from "./steps";
@@ -90,8 +91,7 @@ function Way({ step, now, see }: Pick<Props, "step" | "now" | "see">) {
         <Upload station={now.station} product={now.product} see={see} />
         <details className="camera-instead">
           <summary>{named.camera}</summary>
-          <p>{named.cameraHelp({ station: now.station })}</p>
-          <Link href="/admin/people">{named.go}</Link>
+          <CameraForm station={now.station} product={now.product} newest={now.newest} />
         </details>
       </>
     );

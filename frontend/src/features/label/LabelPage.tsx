@@ -40,6 +40,7 @@ export function LabelPage({ at }: { at: string | undefined }) {
     <div className="page">
       <header className="page-head">
         <h1>{words.title}</h1>
+        {tab === "quality" && <TakeAway csv="/api/v1/labels/quality.csv" />}
         {tab !== "book" && tab !== "disputes" && tab !== "quality" && <TakeAway csv={labelTasksCsv(tab === "todo" ? ["pushed", "open"] : [tab])} />}
       </header>
       <Away />

@@ -7,6 +7,7 @@ import { text } from "../../text";
 import { Dialog } from "../../ui/Dialog";
 import { dayAndTime, shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
+import { TakeAway } from "../../ui/TakeAway";
 import { FigureTable } from "./FigureTable";
 import { sideBySide } from "./figures";
 import { JobList } from "./JobList";
@@ -30,7 +31,10 @@ export function ModelsPage() {
   return (
     <div className="page models">
       <div className="models-main">
-        <h1>{words.serving}</h1>
+        <header className="page-head">
+          <h1>{words.serving}</h1>
+          <TakeAway csv="/api/v1/models.csv" print={false} />
+        </header>
         {champion && <ModelFacts model={champion} extra={<Runtime id={champion.id} />} />}
         <div className="models-buttons">
           <Button color="dark" loading={action.isPending} onClick={() => action.mutate({ kind: "retrain" })}>

@@ -56,6 +56,15 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     currency: "Währung",
     cost: { escape: "Ein schlechtes Teil durchgelassen", false_reject: "Ein gutes Teil verworfen", review: "Ein Blick eines Menschen" },
     kept: "Regeln für neue Modelle (gate) bleiben, wie sie in der Datei stehen.",
+    doubt: {
+      title: "Wenn jemand unsicher ist",
+      help: "So lange hat der Teamleiter Zeit, einen Ruf zu beantworten. Ein Teil, bei dem jemand unsicher war, wird durch Warten nie i. O.",
+      seconds: "Sekunden bis zur Antwort",
+      secondsAt: "Sekunden an {{station}}",
+      station: "Eine Station mit eigener Zeit",
+      nobody: "Wenn niemand kam",
+      stands: { ng: "n. i. O.", review: "zurückgelegt zum Prüfen" },
+    },
   },
   stations: {
     none: "Noch hat keine Station ein Bild gesendet.",

@@ -52,6 +52,15 @@ export const admin = {
     currency: "Currency",
     cost: { escape: "A bad part let through", false_reject: "A good part thrown away", review: "A look by a person" },
     kept: "Rules for new models (gate) stay as they are in the file.",
+    doubt: {
+      title: "When somebody is unsure",
+      help: "So long the team leader has to answer a call. A part of which somebody was unsure never becomes OK by waiting.",
+      seconds: "Seconds to answer",
+      secondsAt: "Seconds at {{station}}",
+      station: "A station with a time of its own",
+      nobody: "When nobody came",
+      stands: { ng: "not good", review: "set aside for a look" },
+    },
   },
   stations: {
     none: "No station has sent a picture yet.",

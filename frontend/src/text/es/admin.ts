@@ -56,6 +56,15 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     currency: "Moneda",
     cost: { escape: "Una pieza mala que pasa", false_reject: "Una pieza buena tirada", review: "Una mirada de una persona" },
     kept: "Las reglas para modelos nuevos (gate) quedan como están en el archivo.",
+    doubt: {
+      title: "Cuando alguien duda",
+      help: "Este tiempo tiene el jefe de equipo para responder a una llamada. Una pieza dudosa nunca pasa a OK por esperar.",
+      seconds: "Segundos para responder",
+      secondsAt: "Segundos en {{station}}",
+      station: "Una estación con tiempo propio",
+      nobody: "Si no vino nadie",
+      stands: { ng: "No OK", review: "apartada para revisarla" },
+    },
   },
   stations: {
     none: "Ninguna estación ha enviado aún una imagen.",

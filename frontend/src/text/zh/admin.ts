@@ -56,6 +56,15 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     currency: "货币",
     cost: { escape: "放过一个坏件", false_reject: "扔掉一个好件", review: "由人看一次" },
     kept: "新模型的规则（gate）保持文件中的原样。",
+    doubt: {
+      title: "有人不确定时",
+      help: "班组长须在此时间内答复呼叫。有人不确定的零件不会因等待而变为合格。",
+      seconds: "答复时限（秒）",
+      secondsAt: "{{station}} 的时限（秒）",
+      station: "单独设定时限的工位",
+      nobody: "无人答复时",
+      stands: { ng: "不合格", review: "留待查看" },
+    },
   },
   stations: {
     none: "还没有工位发来图片。",
