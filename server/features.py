@@ -21,7 +21,7 @@ from labeling.records import Annotation, LabelTask
 from qc.errors import InvalidInput, NotFound
 from qc.features import Features, Vector, from_bytes, to_bytes
 from qc.records import Exposure, Inspection
-from server.features_records import IMAGE, Feature, Suggestion
+from server.features_records import IMAGE, AnonymousFeature, Feature, Suggestion
 
 Key = tuple[str, int, int]
 """Inspection, image, defect."""
@@ -38,6 +38,7 @@ def keep(
     *,
     encoder: str,
     runtime: str,
+    new: bool = False,
 ) -> int:
     """Write the vectors of an inspection, instead of those it had; how many.
 
@@ -46,16 +47,9 @@ def keep(
         found: what the encoder made of each image; None where it says nothing.
         encoder: the model's id.
         runtime: what computed it.
+        new: it has none yet, so that they need not be looked for; a line waits.
     """
-    said = {
-        (n, defect): label
-        for n, defect, label in session.execute(
-            sql_select(col(Feature.n), col(Feature.defect), col(Feature.label)).where(
-                col(Feature.inspection_id) == inspection.id
-            )
-        )
-    }
-    session.execute(delete(Feature).where(col(Feature.inspection_id) == inspection.id))
+    said = {} if new else _take_out(session, inspection.id)
     rows: list[dict[str, Any]] = []
     for exposure, features in zip(exposures, found, strict=True):
         if features is None:
@@ -87,6 +81,15 @@ def keep(
         session.flush()
         session.connection().execute(Feature.__table__.insert(), rows)  # type: ignore[attr-defined]
     return len(rows)
+
+
+def _take_out(session: Session, inspection_id: str) -> dict[tuple[int, int], str | None]:
+    """Remove what is kept of an inspection; its labels, by image and defect."""
+    columns = col(Feature.n), col(Feature.defect), col(Feature.label)
+    rows = session.execute(sql_select(*columns).where(col(Feature.inspection_id) == inspection_id))
+    said = {(n, defect): label for n, defect, label in rows}
+    session.execute(delete(Feature).where(col(Feature.inspection_id) == inspection_id))
+    return said
 
 
 def vector(session: Session, key: Key) -> Vector:
@@ -139,7 +142,8 @@ def of_tasks(session: Session, encoder: str, *, most: int) -> tuple[dict[str, Ve
         most: tasks that get a vector, most urgent first, and labelled defects, newest first.
 
     Returns:
-        Task id to the vector of the most doubtful defect on its crop; and the vectors of what people labelled.
+        Task id to the vector of the most doubtful defect on its crop; and the vectors of what people labelled, also of
+        parts of which nothing else is known any more.
     """
     waiting = (
         sql_select(LabelTask, Exposure)
@@ -169,6 +173,17 @@ def of_tasks(session: Session, encoder: str, *, most: int) -> tuple[dict[str, Ve
         .limit(most)
     )
     known = [from_bytes(data) for (data,) in session.execute(labelled)]
+    nameless = (
+        sql_select(col(AnonymousFeature.vector))
+        .where(
+            col(AnonymousFeature.encoder) == encoder,
+            col(AnonymousFeature.whole).is_(False),
+            col(AnonymousFeature.label).is_not(None),
+        )
+        .order_by(col(AnonymousFeature.month).desc())
+        .limit(most - len(known))
+    )
+    known += [from_bytes(data) for (data,) in session.execute(nameless)]
     return {task: kept[key] for task, key in places.items() if key in kept}, known
 
 

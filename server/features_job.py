@@ -21,7 +21,7 @@ from qc.features import Features, pooled
 from qc.geometry import Box
 from qc.ports import Segmenter
 from qc.records import Exposure, Inspection
-from server import features, features_heads
+from server import features, features_anonymous, features_heads
 from server.context import Context
 from server.features_records import Feature, Head
 from server.inspections import exposures_of
@@ -70,15 +70,24 @@ def remake(context: Context, run: JobRun) -> dict[str, Any]:
 
 
 def forget(context: Context, run: JobRun) -> dict[str, Any]:
-    """Forget the features whose time is over (`QC_KEEP_FEATURES_DAYS`); from memory they go with the next start."""
-    days = context.settings.keep_features_days
+    """Forget the features whose time is over (`QC_KEEP_FEATURES_DAYS`), or keep them on without their parts
+    (`QC_KEEP_ANONYMOUS_FEATURES_DAYS`); from memory they go with the next start."""
+    settings = context.settings
+    days, further = settings.keep_features_days, settings.keep_anonymous_features_days
     if days <= 0:
         return {"forgotten": 0}
+    now, anonymous = run.clock(), 0
+    if further > 0:
+        for carried in features_anonymous.anonymise(context.database, before=now - timedelta(days=days), now=now):
+            anonymous += carried
+            run.check()
     with context.database.write() as session:
-        number = features.forget_before(session, run.clock() - timedelta(days=days))
-        run.finish(session, {"forgotten": number})
+        number = features.forget_before(session, now - timedelta(days=days))
+        number += features_anonymous.forget_before(session, now - timedelta(days=days + further))
+        told = {"forgotten": number} | ({"anonymous": anonymous} if further > 0 else {})
+        run.finish(session, told)
         session.commit()
-    return {"forgotten": number}
+    return told
 
 
 def _stale(context: Context) -> dict[tuple[str, str], int]:

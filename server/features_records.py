@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,31 @@ class Feature(SQLModel, table=True):
     """The model's, in [0, 1]."""
     label: str | None = None
     """The class that a person gave it; empty: a person looked and there is no defect; None: nobody said."""
+    vector: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    """float16, little endian (see `qc.features`)."""
+
+
+class AnonymousFeature(SQLModel, table=True):
+    """What an encoder saw of a part, without the part: nothing here leads back to it (`server.features_anonymous`).
+
+    Rows lie in the order of their ids, which are random, so that not even their place tells when they came.
+    """
+
+    __table_args__ = (Index("ix_anonymousfeature_encoder", "encoder", "whole", "month"), {"sqlite_with_rowid": False})
+
+    id: str = Field(default_factory=lambda: uuid.uuid4().hex, primary_key=True)
+    encoder: str
+    """`sha256:…` of the model whose encoder it was."""
+    station: str
+    product: str = ""
+    month: str
+    """In which the part came: `2026-11`."""
+    whole: bool
+    """Of a whole image; else of one defect."""
+    kind: str = ""
+    """The class that the model gave it; empty for an image."""
+    label: str | None = None
+    """As of a `Feature`."""
     vector: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     """float16, little endian (see `qc.features`)."""
 

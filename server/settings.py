@@ -174,6 +174,11 @@ class Settings(BaseSettings):
     keep_features_days: float = Field(
         default=0.0, ge=0, description="What the encoder saw of a part is kept for so many days; 0: for ever."
     )
+    keep_anonymous_features_days: float = Field(
+        default=0.0,
+        ge=0,
+        description="After that, what the encoder saw is kept for so many days more without the part; 0: not at all.",
+    )
     checkpoints: Path | None = Field(
         default=None, description="File outside of QC_HOME to which signed checkpoints of the audit trail are added."
     )
