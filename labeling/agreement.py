@@ -12,7 +12,6 @@ from datetime import datetime
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import theilslopes
 
 from labeling.evidence import FOUND, SPECK_PX
 from qc.dataset import IGNORE
@@ -249,6 +248,8 @@ def drift(times: Sequence[datetime], scores: Sequence[float]) -> Drift | None:
     """
     if len(scores) < 5 or len(set(times)) < 2:
         return None
+    from scipy.stats import theilslopes
+
     days = np.array([(t - min(times)).total_seconds() / 86400 for t in times])
     slope, _, low, high = theilslopes(np.asarray(scores, np.float64), days, alpha=0.9)
     return Drift(30 * float(slope), 30 * float(low), 30 * float(high))

@@ -14,7 +14,6 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from qc.dataset import IGNORE
 from qc.defects import find_blobs
@@ -383,6 +382,8 @@ def distance(one: Box, other: Box) -> float:
 
 def join(one: tuple[Box, Bits], other: tuple[Box, Bits]) -> tuple[Box, Bits]:
     """Two drawings with a stroke between their nearest points, as wide as the thinner one: (box, pixels)."""
+    from scipy.spatial.distance import cdist
+
     whole = one[0].around(other[0])
     joint = np.zeros((whole.height, whole.width), np.uint8)
     rims = []

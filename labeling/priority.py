@@ -11,10 +11,10 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from qc.errors import InvalidInput
 
@@ -254,5 +254,5 @@ def estimate(values: Sequence[float], chances: Sequence[float], *, total: int) -
         raise InvalidInput("a chance of being chosen must lie in (0, 1]")
     mean = float((y / p).sum() / total)
     spread = float(np.sqrt((y**2 * (1 - p) / p**2).sum()) / total)
-    reach = float(norm.ppf(0.95)) * spread
+    reach = NormalDist().inv_cdf(0.95) * spread
     return Estimate(mean, mean - reach, mean + reach, len(y))

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import cv2
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from labeling.align import (
     CELL_PX,
@@ -336,7 +336,7 @@ def _check(level: tuple[Grey, Grey], matrix: Floats, base: int, shape: tuple[int
         shares.append(((near >= near[seen.reach, seen.reach]).sum() - 0.5) / near.size)
         down, right = np.unravel_index(int(fits.argmax()), fits.shape)
         off.append(base * math.hypot(right - seen.reach, down - seen.reach))
-    chance = float(chi2.sf(-2.0 * np.log(shares).sum(), 2 * len(shares)))
+    chance = float(chdtrc(2 * len(shares), -2.0 * np.log(shares).sum()))  # of a chi-squared number: Fisher's method
     close = [o for o in off if o <= NEAR_PX * base]
     rows, columns = shape[:2]
     grid = (

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from process_opt.counted import COUNT, NUMBER
 from process_opt.process import Process
 from qc.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 
@@ -61,6 +63,8 @@ def read_history(path: Path, process: Process, *, all_scrapped: bool = False) ->
 
 def read_table(path: Path) -> pd.DataFrame:
     """The table in a .csv or .parquet file, unchecked; raises InvalidInput where it cannot be read."""
+    import pandas as pd
+
     path = Path(path)
     try:
         if path.suffix.lower() == ".parquet":
@@ -136,6 +140,8 @@ def parse_history(
 
 
 def _text(table: pd.DataFrame, name: str) -> NDArray[Any]:
+    import pandas as pd
+
     if name not in table:
         return np.full(len(table), "", dtype=object)
     column = table[name]
@@ -155,6 +161,8 @@ def _check_columns(table: pd.DataFrame, process: Process, where: str) -> None:
 
 
 def _numbers(table: pd.DataFrame, names: list[str], where: str) -> Floats:
+    import pandas as pd
+
     out = np.full((len(table), len(names)), np.nan)
     for j, name in enumerate(names):
         if name not in table:

@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from process_opt.formula import ZERO, Constant, Formula, Node, derivative, evaluate, name_at, unit_of
 from process_opt.process import Measurement, Process
@@ -326,6 +325,8 @@ def _scaled(law: Law) -> Law:
 
 def _try(law: Law, process: Process, stretch: Mapping[str, float]) -> None:
     """Is the formula finite wherever the machine can be set, for usual parts and likely constants?"""
+    from scipy.stats import qmc
+
     step = process.steps[process.place[law.step]]
     many = law.d + law.p + len(law.owners)
     points = qmc.Sobol(many, scramble=True, rng=np.random.default_rng(1)).random(TRIED).T

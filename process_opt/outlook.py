@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from process_opt.belief import Belief
 from process_opt.counted import limits_of
@@ -301,6 +300,8 @@ _cache: dict[int, Floats] = {}
 
 
 def _points(dimensions: int) -> Floats:
+    from scipy.stats import qmc
+
     if dimensions not in _cache:
         _cache[dimensions] = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(5)).random(POINTS)
     return _cache[dimensions]

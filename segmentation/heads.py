@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from qc.errors import InvalidInput
@@ -149,6 +148,8 @@ def _standard(x: Floats, mean: Floats, scale: Floats) -> Floats:
 
 def _logistic(x: Floats, y: NDArray[np.bool_], ridge: float) -> tuple[Floats, float]:
     """Ridge logistic regression; both classes weigh the same, however many others there are."""
+    from scipy.optimize import minimize
+
     weight = np.where(y, 0.5 / max(y.sum(), 1), 0.5 / max((~y).sum(), 1))
     sign = np.where(y, 1.0, -1.0)
 
@@ -165,6 +166,8 @@ def _logistic(x: Floats, y: NDArray[np.bool_], ridge: float) -> tuple[Floats, fl
 
 def _calibrated(said: Floats, y: NDArray[np.bool_]) -> tuple[float, float]:
     """Slope and offset of the log-odds on left-out examples (Platt 1999, with his smoothed targets)."""
+    from scipy.optimize import minimize
+
     target = np.where(y, (y.sum() + 1) / (y.sum() + 2), 1 / ((~y).sum() + 2))
 
     def loss(parameters: Floats) -> float:

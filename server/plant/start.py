@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from server.context import Context
 from server.plant.config import FILE, PlantConfig, read_config
-from server.plant.modbus import ModbusWire
 from server.plant.sources import source_of
 from server.plant.station import Station
 
 if TYPE_CHECKING:
+    from server.plant.modbus import ModbusWire
     from server.plant.opcua import OpcUaWire
 
 
@@ -29,6 +29,8 @@ class Plant:
                 memory = folder / f"{name.replace('/', '_')}.json"
                 self.stations[name] = Station(name, one, context, sources, memory=memory)
                 if one.modbus is not None:
+                    from server.plant.modbus import ModbusWire
+
                     self.wires[name] = ModbusWire(self.stations[name], one.modbus)
             if served := {name: self.stations[name] for name, one in config.stations.items() if one.opcua}:
                 from server.plant.opcua import OpcUaWire
