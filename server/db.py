@@ -7,7 +7,7 @@ A session is a context manager and commits only where the code says `session.com
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,6 +69,25 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def after_commit(session: Session, function: Callable[[], None]) -> None:
+    """Call a quick function once what the session does now is committed; those asked for earlier come first.
+
+    A savepoint's end is no commit: SQLAlchemy's own event is told of both.
+    """
+    left = [function]
+
+    def committed(_: Session) -> None:
+        if left and not session.in_nested_transaction():
+            left.pop()()
+
+    def rolled_back(_: Session) -> None:
+        if not session.in_nested_transaction():
+            left.clear()
+
+    event.listen(session, "after_commit", committed)
+    event.listen(session, "after_rollback", rolled_back)
 
 
 def _engine(url: str) -> Engine:

@@ -125,6 +125,8 @@ class EventBus:
                 listener.loop.call_soon_threadsafe(listener.offer, item)
 
     def _committed(self, session: Session) -> None:
+        if session.in_nested_transaction():  # the end of a savepoint: what is around it may still come to nothing
+            return
         waiting: list[Event] = session.info.get("events", [])
         for item in waiting:
             self._send(item)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import replace
@@ -29,7 +28,7 @@ from server.codes_config import codes_at
 from server.context import Context
 from server.deadlines import Deadlines, Late
 from server.inspections import exposures_of
-from server.orders import ENDINGS, Order, Taken, check_order, frames_of_order, stands
+from server.orders import ENDINGS, Order, Taken, check_order, frames_of_order, nobody
 from server.policies import check_product
 from server.thumbnails import keep_thumbnail
 from server.tracing import carried, note, traced
@@ -50,7 +49,8 @@ class Inspector:
         self._waiting: dict[str, Future[None]] = {}
         self._began: dict[str, float] = {}
         """Inspection -> `time.perf_counter()` when its last byte had come; taken by this process and not judged."""
-        self._objections: dict[str, Callable[[], str]] = {}
+        self._orders: dict[str, Order] = {}
+        """Of the same inspections, without their pictures: what they were asked for."""
         self._taking = 0
         self._deadlines = Deadlines(context, self._count)
         self._lock = threading.Lock()
@@ -106,7 +106,7 @@ class Inspector:
                 # queued before the commit, so that a repeated trigger that sees the row also finds it in the queue
                 go = threading.Event()
                 self._deadlines.watch(inspection.id, inspection.station, started)
-                self._began[inspection.id], self._objections[inspection.id] = started, order.objection
+                self._began[inspection.id], self._orders[inspection.id] = started, replace(order, pictures=())
                 self._queue(inspection.id, frames, started, go)
                 try:
                     session.commit()
@@ -247,7 +247,7 @@ class Inspector:
             self._again.set()  # neither verdict nor failure could be written down: it stays `received`
             raise
         self._began.pop(inspection_id, None)
-        self._objections.pop(inspection_id, None)
+        self._orders.pop(inspection_id, None)
 
     @traced("part.judge")
     def _judge_now(self, inspection_id: str, frames: list[Frame] | None, started: float | None) -> None:
@@ -266,10 +266,12 @@ class Inspector:
         def in_time_ms() -> float:
             elapsed = elapsed_ms()
             self._check_time(inspection, elapsed)
-            if why_not := self._objections.get(inspection_id, stands)():
+            if order is not None and (why_not := order.objection()):
                 raise Conflict(why_not)
             return elapsed
 
+        order = self._orders.get(inspection_id)
+        first = nobody if order is None else order.judged
         looks: list[CameraLook] = []
         try:
             in_time_ms()
@@ -298,15 +300,22 @@ class Inspector:
                 elapsed_ms=in_time_ms,
                 looks=looks,
                 made_by=judging.made_by(segmenter, rules, self._context.blobs),
+                first=first,
             )
         except StoreAway:
             raise  # its pictures are there and cannot be had now: it stays `received` and is judged later
         except judging.CameraFault as fault:
             log.warning("camera fault", inspection=inspection_id, station=inspection.station, problem=fault.message)
-            done = judging.record_failure(self._context, inspection_id, fault, elapsed_ms=elapsed_ms(), looks=looks)
+            took = elapsed_ms()
+            done = judging.record_failure(
+                self._context, inspection_id, fault, elapsed_ms=took, looks=looks, first=first
+            )
         except Exception as error:  # whatever a model or a file does, the part is set aside and the line goes on
             log.error("inspection failed", inspection=inspection_id, exc_info=error)
-            done = judging.record_failure(self._context, inspection_id, error, elapsed_ms=elapsed_ms(), looks=looks)
+            took = elapsed_ms()
+            done = judging.record_failure(
+                self._context, inspection_id, error, elapsed_ms=took, looks=looks, first=first
+            )
         if done is not None:
             self._count(done)
 

@@ -25,14 +25,18 @@ from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Policy, Verdict, worst
 from server import audit, features, modes
 from server.context import Context, Decode
+from server.db import after_commit
 from server.features_records import Suggestion
 from server.inspections import exposures_of, get_inspection, in_short
 from server.modes import Mode
+from server.orders import nobody
 from server.policies import Rules
 from server.tracing import traced
 from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
+
+First = Callable[[Inspection, Sequence[Exposure]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,7 @@ def record_judgement(
     elapsed_ms: Callable[[], float],
     looks: Sequence[CameraLook] = (),
     made_by: MadeBy | None = None,
+    first: First = nobody,
 ) -> Inspection | None:
     """Verdict, defects, audit entry and whatever hooks want, in one transaction. None: it was already judged.
 
@@ -167,6 +172,7 @@ def record_judgement(
 
     Args:
         elapsed_ms: asked once the database is ours, since that may take its time; raises where it is too late by then.
+        first: told once it is committed, before anybody else.
     """
     with context.database.write() as session:
         inspection = get_inspection(session, inspection_id)
@@ -177,6 +183,7 @@ def record_judgement(
             exposure.instances_key, exposure.score, exposure.verdict = key, found.score, found.verdict
             exposure.defects = [defect_json(defect) for defect in found.defects]
             session.add(exposure)
+        after_commit(session, lambda: first(inspection, exposures))
         inspection.progress = Progress.DONE
         inspection.verdict, inspection.score = judgement.verdict, judgement.score
         inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms(), 1)
@@ -200,6 +207,7 @@ def record_failure(
     *,
     elapsed_ms: float,
     looks: Sequence[CameraLook] = (),
+    first: First = nobody,
 ) -> Inspection | None:
     """It could not be inspected: a person should look, so the verdict is `review`. None: it was already judged.
 
@@ -208,6 +216,7 @@ def record_failure(
     Args:
         error: why; a camera fault is told as `CameraFault`.
         looks: what its pictures told about their cameras.
+        first: told once it is committed, before anybody else.
     """
     problem = error.message if isinstance(error, QcError) else f"{type(error).__name__}: {error}"
     with context.database.write() as session:
@@ -222,6 +231,7 @@ def record_failure(
         session.add(inspection)
         session.add_all(looks)
         exposures = exposures_of(session, inspection_id)
+        after_commit(session, lambda: first(inspection, exposures))
         _seal(session, inspection, exposures, at=context.now())
         _run_hooks(context, session, inspection, exposures)
         context.events.on_commit(session, "inspection", in_short(inspection, images=len(exposures)))
@@ -254,9 +264,12 @@ class CameraFault(Unavailable):
 
 def _keep_features(session: Session, inspection: Inspection, exposures: list[Exposure], judgement: Judgement) -> None:
     found = [one.features for one in judgement.findings]
+    if not judgement.suggestions and all(one is None for one in found):
+        return
     try:
         with session.begin_nested():
-            features.keep(session, inspection, exposures, found, encoder=judgement.model, runtime=judgement.runtime)
+            made_by = {"encoder": judgement.model, "runtime": judgement.runtime}
+            features.keep(session, inspection, exposures, found, **made_by, new=True)
             for said in judgement.suggestions:
                 session.add(
                     Suggestion(

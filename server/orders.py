@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from qc.errors import InvalidInput
 from qc.frame import Frame
+from qc.records import Exposure, Inspection
 from server.context import Decode
 from server.tracing import traced
 
@@ -30,6 +31,10 @@ def stands() -> str:
     return ""
 
 
+def nobody(inspection: Inspection, exposures: Sequence[Exposure]) -> None:
+    """Nobody waits to be told first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """A wish to have a part inspected."""
@@ -44,6 +49,9 @@ class Order:
     process_values: Mapping[str, float] = field(default_factory=dict)
     objection: Callable[[], str] = stands
     """Asked in the transaction that records the verdict: why there must be none, so that it has failed; empty: none."""
+    judged: Callable[[Inspection, Sequence[Exposure]], None] = nobody
+    """Told once its verdict, or that it failed, is committed, before anybody else and on the thread that judged: quick.
+    Not where that was done by somebody else (a deadline, another server); who waits finds it in the database then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from qc.errors import InvalidInput, QcError, Unavailable
-from qc.records import Progress
+from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Verdict
 from server import audit
 from server.codes import Unreadable
@@ -58,6 +59,16 @@ class Shown:
     number: int
     """Triggers seen so far."""
     recipe: int
+
+
+@dataclass(slots=True)
+class _Found:
+    """How far the part of a trigger has come."""
+
+    inspection: str = ""
+    """Its id, once it is taken."""
+    cleared: threading.Event = field(default_factory=threading.Event)
+    """Its pictures are stored, and gone from where the cameras' software put them."""
 
 
 class Station:
@@ -193,33 +204,53 @@ class Station:
             source.close()
 
     def _inspect(self, job: Job) -> None:
-        inspection = ""
+        found = _Found()
+        self._tell(job, found, lambda: self._result_of(job, found))
+
+    def _result_of(self, job: Job, found: _Found) -> Reply | None:
+        """Take the part's pictures and have it inspected; None: the thread that judged it has told its result."""
+        self._keep()
+        pictures = [self._picture(source, job) for source in self._sources]
+        if not self._is_at_hand(job):
+            raise NoPicture(f"trigger {job.number} was given up before its pictures were there")
+        coded = not job.part and codes_at(self._context, self.name) is not None
+        part = job.part or ("" if coded else f"{self.name}-{job.number}")
+        trigger_id, doubt = f"{PLC}{job.number}", lambda: self._objection(job)
+        first = partial(self._judged, job, found)
+        order = Order(part, self.name, pictures, trigger_id, job.product, objection=doubt, judged=first)
+        inspector = self._context.need_inspector()
+        taken = inspector.take(order, started=job.started)
+        if not taken.new:
+            raise InvalidInput(
+                f"{self.name} has had a trigger {job.number} before; is {self._memory.name} an old copy?"
+            )
+        found.inspection = taken.inspection_id
+        for source in self._sources:
+            source.stored()
+        found.cleared.set()  # from now on whoever judges it may see whether a picture too many lies there
+        inspector.wait(found.inspection)
+        if not self._is_at_hand(job):
+            return None
+        with self._context.database.read() as session:
+            row = get_inspection(session, found.inspection)
+            return self._reply(job, row, exposures_of(session, found.inspection))
+
+    def _judged(self, job: Job, found: _Found, row: Inspection, exposures: Sequence[Exposure]) -> None:
+        """The part's verdict is committed: tell it at once, on this thread, where its pictures are cleared away."""
+        if found.cleared.is_set():
+            self._tell(job, found, lambda: self._reply(job, row, exposures))
+
+    def _tell(self, job: Job, found: _Found, reply_of: Callable[[], Reply | None]) -> None:
+        """Whatever happens to one part, the PLC gets its result and the line goes on."""
         failure: Exception | None = None
         try:
-            self._keep()
-            pictures = [self._picture(source, job) for source in self._sources]
-            if not self._is_at_hand(job):
-                raise NoPicture(f"trigger {job.number} was given up before its pictures were there")
-            coded = not job.part and codes_at(self._context, self.name) is not None
-            part = job.part or ("" if coded else f"{self.name}-{job.number}")
-            trigger_id, doubt = f"{PLC}{job.number}", lambda: self._objection(job)
-            order = Order(part, self.name, pictures, trigger_id, job.product, objection=doubt)
-            inspector = self._context.need_inspector()
-            taken = inspector.take(order, started=job.started)
-            if not taken.new:
-                raise InvalidInput(
-                    f"{self.name} has had a trigger {job.number} before; is {self._memory.name} an old copy?"
-                )
-            inspection = taken.inspection_id
-            for source in self._sources:
-                source.stored()
-            inspector.wait(inspection)
-            if surplus := sum(source.surplus() for source in self._sources):
-                raise NoPicture(f"{surplus} pictures too many came for trigger {job.number}: which one is its?")
-            reply = self._reply(job, inspection)
-        except Exception as error:  # whatever happens to one part, the PLC gets its result and the line goes on
+            reply = reply_of()
+        except Exception as error:
             failure, fault = error, _fault(error)
-            reply = Reply(job.number, job.number, job.part, fault, inspection=inspection, elapsed_ms=self._since(job))
+            since = self._since(job)
+            reply = Reply(job.number, job.number, job.part, fault, inspection=found.inspection, elapsed_ms=since)
+        if reply is None:
+            return
         with self._lock:
             self._move(handshake.answered(self._state, reply, self._now()))
         self._notice()
@@ -240,12 +271,10 @@ class Station:
         overrun = job.number in self._overrun
         return f"{WHOSE_PICTURE}, since trigger {job.number + 1} came before its result" if overrun else ""
 
-    def _reply(self, job: Job, inspection_id: str) -> Reply:
-        with self._context.database.read() as session:
-            row = get_inspection(session, inspection_id)
-            defects = sum(
-                bool(defect.get("counts")) for image in exposures_of(session, inspection_id) for defect in image.defects
-            )
+    def _reply(self, job: Job, row: Inspection, exposures: Sequence[Exposure]) -> Reply:
+        if surplus := sum(source.surplus() for source in self._sources):
+            raise NoPicture(f"{surplus} pictures too many came for trigger {job.number}: which one is its?")
+        defects = sum(bool(defect.get("counts")) for image in exposures for defect in image.defects)
         failed = row.progress != Progress.DONE or row.verdict is None
         held_back = row.model_verdict is not None  # the station only looks on, or advises
         return Reply(
@@ -254,7 +283,7 @@ class Station:
             row.part,
             Fault.FAILED if failed else Fault.NONE,
             Verdict.NG if failed else Verdict(str(row.verdict)),
-            inspection_id,
+            row.id,
             0.0 if held_back else row.score or 0.0,
             0 if held_back else defects,
             self._since(job),

@@ -204,3 +204,38 @@ def test_a_camera_is_told_what_it_did(tmp_path):
     with pytest.raises(NoPicture, match="repeats: true"):
         source.picture(1.0)
     Repetitions(allowed=False).check(b"a", "another camera")
+
+
+def test_the_plc_has_its_result_as_soon_as_the_verdict_is_committed(cells, monkeypatch):
+    cell, go_on = ready(cells()), threading.Event()
+    inspector = cell.line.context.need_inspector()
+    monkeypatch.setattr(inspector, "wait", lambda inspection_id: go_on.wait(60))  # whoever waits is not scheduled
+    looks, cleared = cell.line.context.segmenter.segment, threading.Event()
+    source = cell.station._sources[0]
+    stored = source.stored
+    monkeypatch.setattr(source, "stored", lambda: (stored(), cleared.set()))
+    monkeypatch.setattr(cell.line.context.segmenter, "segment", lambda pixels: cleared.wait(30) and looks(pixels))
+    cell.shoots(40)
+    cell.says(trigger=True, part="P-40")
+    cell.becomes(Phase.RESULT)
+    reply = cell.station.shown().reply
+    go_on.set()
+    assert (reply.ok, reply.part, reply.inspection) == (True, "P-40", cell.rows()[0].id)
+    wait_until(lambda: cell.rows()[0].progress == Progress.DONE)
+
+
+def test_a_verdict_that_is_there_before_its_picture_is_cleared_away_is_told_too(cells, monkeypatch):
+    cell = ready(cells())
+    source = cell.station._sources[0]
+    stored = source.stored
+
+    def slowly() -> None:
+        wait_until(lambda: any(row.progress == Progress.DONE for row in cell.rows()))
+        stored()
+
+    monkeypatch.setattr(source, "stored", slowly)
+    cell.shoots(41)
+    cell.says(trigger=True, part="P-41")
+    reply = cell.result()
+    assert (reply.ok, reply.part, reply.fault) == (True, "P-41", Fault.NONE)
+    assert list(cell.camera.glob("*.png")) == []

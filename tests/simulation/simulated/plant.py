@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-import server.blobs.local as local_blobs
+from qc import durable
 from qc.frame import decode
 from server import camera_health, deadlines, inspecting, models_in_use, parts, schema
 from server.blobs.local import LocalBlobs
@@ -19,7 +19,7 @@ from server.cache import open_cache
 from server.context import Context
 from server.db import Database
 from server.events import EventBus
-from server.ingest import claims, files, folder
+from server.ingest import files, folder
 from server.plant import config, memory, sources, station
 from server.plant.station import Station
 from server.policies import Policies
@@ -223,7 +223,7 @@ def inside(world: World, weather: Weather) -> Iterator[None]:
             stack.enter_context(patch.object(module, "time", time))
         for module in (inspecting, station):
             stack.enter_context(patch.object(module, "ThreadPoolExecutor", pool))
-        for module in (local_blobs, memory, claims):
+        for module in (durable, memory):
             stack.enter_context(patch.object(module, "os", Os(weather)))
         stack.enter_context(patch.object(files, "shutil", Shutil(weather)))
         keep = failing(weather, inspecting.keep_thumbnail)

@@ -1,0 +1,56 @@
+"""What follows a commit follows that commit alone: no savepoint's end, nothing that was rolled back, and once."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from server.db import Database, after_commit, sqlite_url
+from server.events import EventBus
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database(sqlite_url(tmp_path / "qc.sqlite"))
+    yield database
+    database.close()
+
+
+def test_functions_are_called_in_order_once_the_outermost_transaction_is_committed(database):
+    called = []
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (n INTEGER)"))
+        after_commit(session, lambda: called.append("first"))
+        with session.begin_nested():
+            after_commit(session, lambda: called.append("second"))
+            session.execute(text("INSERT INTO t VALUES (1)"))
+        assert called == []
+        session.commit()
+        assert called == ["first", "second"]
+        session.execute(text("INSERT INTO t VALUES (2)"))
+        session.commit()
+    assert called == ["first", "second"]
+
+
+def test_what_is_rolled_back_calls_nothing_though_a_later_commit_follows(database):
+    called = []
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (n INTEGER)"))
+        after_commit(session, lambda: called.append("undone"))
+        session.rollback()
+        session.execute(text("CREATE TABLE t (n INTEGER)"))
+        session.commit()
+    assert called == []
+
+
+def test_an_event_waits_for_the_commit_around_its_savepoint(database):
+    bus, heard = EventBus(), []
+    bus.call("outcome", lambda event: heard.append(event.data["id"]))
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (n INTEGER)"))
+        with session.begin_nested():
+            bus.on_commit(session, "outcome", {"id": "done"})
+            session.execute(text("INSERT INTO t VALUES (1)"))
+        assert heard == []
+        session.commit()
+    assert heard == ["done"]
