@@ -98,33 +98,42 @@ def from_rows(session: Session, product: str, begin: datetime, after: datetime) 
     judged: Counter[tuple[Verdict | None, Verdict | None]] = Counter()
     failed = 0
     kinds = col(Inspection.progress), col(Inspection.verdict), col(Inspection.model_verdict)
-    for progress, verdict, own, number in session.execute(
-        sql_select(*kinds, func.count()).where(*parts).group_by(*kinds)
-    ):
+    counted = sql_select(*kinds, func.count(), func.min(col(Inspection.id)), func.max(col(Inspection.id)))
+    ids: list[str] = []
+    for progress, verdict, own, number, first, last in session.execute(counted.where(*parts).group_by(*kinds)):
         if progress == Progress.DONE:
             judged[verdict, _verdict(own) or verdict] += number
+            ids += [first, last]
         failed += number if progress == Progress.FAILED else 0
+    if not ids:
+        return Sums(judged, failed)
     done = (*parts, col(Inspection.progress) == Progress.DONE)
-    words = _words(session, done)
+    words = _words(session, done, min(ids), max(ids))
     spoken = Counter(words.values())
-    drawn = Counter(found for id, found in _drawn(session, done).items() if id not in words)
+    drawn = Counter(found for id, found in _drawn(session, done, min(ids), max(ids)).items() if id not in words)
     return Sums(judged, failed, spoken, drawn)
 
 
-def _words(session: Session, parts: Any) -> dict[str, tuple[Verdict | None, bool]]:
-    """Inspection -> (what the model said, is it defective by the word that stands)."""
+def _words(session: Session, parts: Any, first: str, last: str) -> dict[str, tuple[Verdict | None, bool]]:
+    """Inspection -> (what the model said, is it defective by the word that stands).
+
+    Args:
+        first: smallest id of these parts; `last`: the largest. Ids follow time: an index gives the few words between.
+    """
     columns = col(Inspection.id), col(Inspection.verdict), col(Inspection.model_verdict), col(Decision.verdict)
     spoken = sql_select(*columns).join(Decision, col(Inspection.id) == col(Decision.inspection_id))
-    rows = session.execute(spoken.where(*parts, counts()).order_by(col(Decision.id)))
+    between = col(Decision.inspection_id).between(first, last)
+    rows = session.execute(spoken.where(*parts, between, counts()).order_by(col(Decision.id)))
     return {id: (_verdict(own) or verdict, word == Verdict.NG) for id, verdict, own, word in rows}
 
 
-def _drawn(session: Session, parts: Any) -> dict[str, tuple[Verdict | None, bool, float]]:
+def _drawn(session: Session, parts: Any, first: str, last: str) -> dict[str, tuple[Verdict | None, bool, float]]:
     """Inspection -> (what the model said, is it defective by what was drawn, chance): all random crops are labelled."""
+    sampled = col(LabelTask.reason) == Reason.SAMPLE, col(LabelTask.inspection_id).between(first, last)
     columns = col(Inspection.id), col(Inspection.verdict), col(Inspection.model_verdict)
     crops = sql_select(*columns, col(LabelTask.id), col(LabelTask.state), col(LabelTask.chance))
     crops = crops.join(LabelTask, col(Inspection.id) == col(LabelTask.inspection_id))
-    crops = crops.where(*parts, col(LabelTask.reason) == Reason.SAMPLE)
+    crops = crops.where(*parts, *sampled)
     rows = list(session.execute(crops))
     waiting = {id for id, _, _, _, state, _ in rows if state != TaskState.DONE}
     standing = sql_select(col(Inspection.id), col(Annotation.drawn))
@@ -132,7 +141,7 @@ def _drawn(session: Session, parts: Any) -> dict[str, tuple[Verdict | None, bool
     standing = standing.join(Annotation, col(Annotation.label_task_id) == col(LabelTask.id))
     standing = standing.where(
         *parts,
-        col(LabelTask.reason) == Reason.SAMPLE,
+        *sampled,
         col(Annotation.superseded).is_(False),
         col(Annotation.deleted).is_(False),
     )
