@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ import pytest
 import yaml
 
 from server.deploy import making
-from server.deploy.answers import questions
 from server.metrics import Metrics
 from server.settings import Settings
 
+sys.path.insert(0, str(Path(__file__).parent))
+from written import write
+
 hcl2 = pytest.importorskip("hcl2", reason="the extra deploy-checks is not installed")
-helm = pytest.importorskip("helm_python", reason="the extra deploy-checks is not installed")
-kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="the extra deploy-checks is not installed")
 promql = pytest.importorskip("promql_parser", reason="the extra deploy-checks is not installed")
 yamllint_config = pytest.importorskip("yamllint.config", reason="the extra deploy-checks is not installed")
 yamllint_linter = pytest.importorskip("yamllint.linter", reason="the extra deploy-checks is not installed")
@@ -52,13 +52,6 @@ def run(*command: str | Path, at: Path | None = None) -> None:
     """Run a checking program; what it complains of is the failure."""
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=at, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    return folder
 
 
 @pytest.mark.parametrize("answers", WHOLE, ids=lambda answers: "-".join(map(str, answers.values())) or "defaults")
@@ -113,7 +106,6 @@ def test_compose_accepts_every_combination(named, tmp_path):
         run(compose, "--file", tmp_path / file.name, "--profile", "backup", "config", "--quiet")
 
 
-CHOICES = {name: question.choices or (True, False) for name, question in questions().items()}
 COMPOSE = r"^compose\.yaml$"
 SECRETS = ("server", "database", "label-studio", "grafana")
 
@@ -260,176 +252,6 @@ def test_what_terraform_names_is_declared(named):
                     }
         references = re.findall(r"(?<![\w.\"/-])((?:data\.)?(?:aws|google|azurerm)_\w+\.\w+)", file.text)
         assert set(references) <= declared, (file.name, set(references) - declared)
-
-
-@functools.cache
-def parse_yaml(text: str) -> tuple[Any, ...]:
-    return tuple(thing for thing in yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if thing)
-
-
-def chart(templates: Any, tmp_path: Path, answers: dict[str, Any]) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """A deployment on Kubernetes, and the objects that Helm makes of its chart."""
-    files = templates.deployment(r"chart/|README", shape="kubernetes", **answers)
-    folder = write(tmp_path, {name: text for name, text in files.items() if name.startswith("chart/")}) / "chart"
-    if answers["blobs"] == "local" and answers["labels"] != "url":  # lint takes its time, and renders once more
-        told = helm.lint(str(folder))
-        problems = [message for message in told["messages"] if "icon is recommended" not in message["error"]]
-        assert not problems, (answers, problems)
-        assert not told["errors"], (answers, told["errors"])
-    made = helm.Chart.load(str(folder)).render({})
-    return files, [thing for text in made.values() for thing in parse_yaml(text)]
-
-
-def charts(templates: Any, tmp_path: Path) -> Iterator[tuple[dict[str, Any], dict[str, str], list[dict[str, Any]]]]:
-    """Every chart that differs in more than a name; GPU and network, one line each, take turns."""
-    ways = itertools.product(*(CHOICES[name] for name in ("database", "labels", "monitoring")), ("local", "s3"))
-    for number, (database, labels, monitoring, blobs) in enumerate(ways):
-        answers = {"database": database, "blobs": blobs, "labels": labels, "monitoring": monitoring}
-        answers |= {"gpu": CHOICES["gpu"][number // 2 % 2], "network": number % 4 < 3}
-        yield answers, *chart(templates, tmp_path / str(number), answers)
-
-
-@pytest.fixture(scope="module")
-def clusters(
-    templates: Any, tmp_path_factory: pytest.TempPathFactory
-) -> list[tuple[dict[str, Any], dict[str, str], list[dict[str, Any]]]]:
-    return list(charts(templates, tmp_path_factory.mktemp("charts")))
-
-
-def test_helm_makes_objects_that_kubernetes_knows(clusters):
-    seen: set[str] = set()
-    for _, _, objects in clusters:
-        for thing in objects:
-            text = json.dumps(thing, sort_keys=True)
-            if text not in seen:
-                seen.add(text)
-                kubernetes_validate.validate(thing, "1.31", strict=True)
-    assert len(seen) > 40
-
-
-def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The pods that objects ask for, by their label `app`."""
-    found = {}
-    for thing in objects:
-        spec = thing.get("spec", {})
-        template = spec.get("template") or spec.get("jobTemplate", {}).get("spec", {}).get("template")
-        if template:
-            found[template["metadata"]["labels"]["app"]] = template["spec"]
-    return found
-
-
-def test_no_pod_can_do_more_than_its_work(clusters):
-    for _, _, objects in clusters:
-        for name, pod in pods(objects).items():
-            assert pod["automountServiceAccountToken"] is False, name
-            assert pod["securityContext"]["runAsNonRoot"] is True, name
-            assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-            for container in [*pod["containers"], *pod.get("initContainers", [])]:
-                context = container["securityContext"]
-                assert context["readOnlyRootFilesystem"] is True, name
-                assert context["allowPrivilegeEscalation"] is False, name
-                assert context["capabilities"] == {"drop": ["ALL"]}, name
-                assert "memory" in container["resources"]["limits"], name
-
-
-def test_what_pods_refer_to_is_in_the_chart_or_made_as_the_readme_says(clusters):
-    for answers, files, objects in clusters:
-        there = {(thing["kind"], thing["metadata"]["name"]) for thing in objects}
-        secrets = set(re.findall(r"create secret generic (\S+)", files["README.md"]))
-        for name, pod in pods(objects).items():
-            text = json.dumps(pod)
-            for kind, pattern in (
-                ("ConfigMap", r'"configMap(?:Ref)?": {"name": "([^"]+)"'),
-                ("PersistentVolumeClaim", r'"claimName": "([^"]+)"'),
-            ):
-                assert all((kind, found) in there for found in re.findall(pattern, text)), (name, answers)
-            assert set(re.findall(r'"secretRef": {"name": "([^"]+)"|"secretName": "([^"]+)"', text)) <= {
-                pair for secret in secrets for pair in ((secret, ""), ("", secret))
-            }, (name, answers)
-        for service in (thing for thing in objects if thing["kind"] == "Service"):
-            assert service["spec"]["selector"]["app"] in pods(objects)
-
-
-def test_every_pod_is_under_a_network_policy_that_denies_the_rest(clusters):
-    for _, _, objects in clusters:
-        policies = [thing for thing in objects if thing["kind"] == "NetworkPolicy"]
-        (everything,) = (thing for thing in policies if thing["metadata"]["name"].endswith("-nothing-else"))
-        assert everything["spec"]["policyTypes"] == ["Ingress", "Egress"]
-        assert "ingress" not in everything["spec"]
-        (listed,) = everything["spec"]["podSelector"]["matchExpressions"]
-        assert set(pods(objects)) <= set(listed["values"])
-
-
-MORE: dict[str, Any] = {
-    "tls": {"secretName": "own-tls", "issuer": "plant-ca"},
-    "database": {"secretName": "rds", "key": "uri"},
-    "ray": {"enabled": True, "gpus": 1},
-}
-
-
-@pytest.fixture(scope="module")
-def with_more(templates: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The objects of a chart whose values ask for TLS by cert-manager, a managed database's secret, and Ray."""
-    answers = {"database": "url", "blobs": "s3", "labels": "none", "monitoring": True}
-    folder = tmp_path_factory.mktemp("more")
-    files = templates.deployment(r"chart/", shape="kubernetes", **answers)
-    made = helm.Chart.load(str(write(folder, files) / "chart")).render(MORE)
-    return [thing for text in made.values() for thing in parse_yaml(text)]
-
-
-def named_object(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    (found,) = (thing for thing in objects if (thing["kind"], thing["metadata"]["name"]) == (kind, name))
-    return found
-
-
-def test_a_chart_with_a_certificate_speaks_https_everywhere(with_more):
-    certificate = named_object(with_more, "Certificate", "qc-server")["spec"]
-    assert certificate["secretName"] == "own-tls"
-    assert certificate["issuerRef"] == {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": "plant-ca"}
-    assert certificate["dnsNames"] == ["qc-server", "qc.plant.example"]
-    (server,) = pods(with_more)["qc-server"]["containers"]
-    env = {one["name"]: one.get("value") for one in server["env"]}
-    assert env["QC_TLS_CERTIFICATE"] == "/tls/tls.crt"
-    assert env["QC_PUBLIC_URL"] == "https://qc.plant.example:8000"
-    assert {f"QC_{name.upper()}" for name in Settings.model_fields} >= set(env)
-    assert {"name": "tls", "mountPath": "/tls", "readOnly": True} in server["volumeMounts"]
-    assert all(server[probe]["httpGet"]["scheme"] == "HTTPS" for probe in ("startupProbe", "readinessProbe"))
-    scraped = yaml.safe_load(named_object(with_more, "ConfigMap", "qc-monitoring")["data"]["prometheus.yml"])
-    assert scraped["scrape_configs"][0]["scheme"] == "https"
-
-
-def test_a_managed_databases_url_comes_from_its_own_secret(with_more):
-    backup = named_object(with_more, "CronJob", "qc-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    wanted = {"secretKeyRef": {"name": "rds", "key": "uri"}}
-    for container in (pods(with_more)["qc-server"]["containers"][0], backup["initContainers"][0]):
-        assert [one["valueFrom"] for one in container["env"] if one["name"] == "QC_DATABASE_URL"] == [wanted]
-
-
-def test_ray_s_pods_are_sound_and_nobody_but_the_server_reaches_them(with_more):
-    cluster = named_object(with_more, "RayCluster", "qc-ray")["spec"]
-    (workers,) = cluster["workerGroupSpecs"]
-    assert workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
-    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-    for group in (cluster["headGroupSpec"], workers):
-        template = group["template"]
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "qc-ray", **template["metadata"]}}
-        kubernetes_validate.validate({**pod, "spec": template["spec"]}, "1.31", strict=True)
-        assert template["metadata"]["labels"] == {"app": "qc-ray"}
-        (container,) = template["spec"]["containers"]
-        assert container["securityContext"]["readOnlyRootFilesystem"] is True
-        assert container["resources"]["limits"]["memory"]
-    assert workers["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
-    policy = named_object(with_more, "NetworkPolicy", "qc-ray")["spec"]
-    (allowed,) = policy["ingress"]
-    labels = [one["podSelector"]["matchLabels"]["app"] for one in allowed["from"] if "podSelector" in one]
-    assert labels == ["qc-ray", "qc-server"]
-
-
-def test_what_kubernetes_knows_of_a_chart_with_more_is_as_it_wants_it(with_more):
-    own = ("Certificate", "RayCluster")  # of operators, whose schemas are not at hand
-    for thing in with_more:
-        if thing["kind"] not in own:
-            kubernetes_validate.validate(thing, "1.31", strict=True)
 
 
 def metrics_of_the_server() -> set[str]:
