@@ -1,6 +1,9 @@
-/** One painter of outlines for the whole page: a worker, so that a thousand of them never hold up a frame. */
+/** Who draws outlines: the page a few of them, at once; a worker many, so that a thousand of them never hold up a frame. */
 
 import { answer, type Asked, type Drawn, type Outline, type Wish } from "./drawing";
+
+/** The page draws so many outlines within a few ms; a worker would be later. */
+const FEW = 20;
 
 type Take = (drawn: Drawn) => void;
 type View = { take: Take; outlines: readonly Outline[]; /** Not answered yet. */ wish: Wish | null };
@@ -35,11 +38,9 @@ function painter(): Worker {
 }
 
 function ask(asked: Asked): void {
-  if (!alone) return painter().postMessage(asked);
-  setTimeout(() => {
-    const drawn = answer(asked);
-    if (drawn) told(drawn);
-  });
+  if (!alone && (views.get(asked.view)?.outlines.length ?? 0) > FEW) return painter().postMessage(asked);
+  const drawn = answer(asked);
+  if (drawn) told(drawn);
 }
 
 /** A view's own way to the painter. `take` gets each drawing, in the order of the wishes. */
@@ -58,7 +59,9 @@ export function paints(take: Take): { show: (outlines: readonly Outline[]) => vo
     },
     leave: () => {
       views.delete(view);
-      ask({ what: "leave", view });
+      const left: Asked = { what: "leave", view };
+      answer(left);
+      worker?.postMessage(left);
     },
   };
 }
