@@ -18,14 +18,17 @@ STORE = 80_000_000
 class Machines:
     """The cluster; each machine is a Ray node process of one core."""
 
-    def __init__(self, *, workers: int) -> None:
+    def __init__(self, *, workers: int, jobs: bool = False) -> None:
+        """
+        Args:
+            jobs: with the head's job server, to which `ray job submit` speaks.
+        """
         os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's name; else 15: beside other tests none works
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Ray's own dependencies
             from ray.cluster_utils import Cluster
-        self.cluster: Any = patiently(
-            lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
-        )
+        head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": jobs}
+        self.cluster: Any = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
         for _ in range(workers):
             self.add()
 
@@ -33,6 +36,11 @@ class Machines:
     def address(self) -> str:
         """For `server.cluster.connect.connected`."""
         return str(self.cluster.address)
+
+    @property
+    def jobs_address(self) -> str:
+        """For `ray job submit --address`."""
+        return f"http://{self.cluster.head_node.webui_url}"
 
     @property
     def workers(self) -> set[Any]:
