@@ -57,9 +57,9 @@ def filling(parts: int) -> list[tuple[str, str]]:
     station = f"'station-'||lpad((n % {STATIONS})::text, 2, '0')"
     at = f"to_timestamp({NOW}) - make_interval(secs => age)"
     defects = (
-        """CASE WHEN n % 25 = 0 THEN '[{"class":"scratch","confidence":0.9,"box":[10,20,60,30],"length_px":52.0,"""
-        """"width_px":3.0,"area_px":140.0,"length_mm":null,"width_mm":null,"area_mm2":null,"counts":true,"""
-        """"outline":[[[10,20],[60,20],[60,30],[10,30]]]}]' ELSE '[]' END::json"""
+        """CASE WHEN n % 25 = 0 THEN '[{"class":"scratch","class_id":1,"score":0.9,"bbox":[10,20,50,10],"""
+        """"length_px":52.0,"width_px":3.0,"area_px":140,"length_mm":null,"width_mm":null,"area_mm2":null,"""
+        """"counts":true,"outline":[[[10,20],[60,20],[60,30],[10,30]]]}]' ELSE '[]' END::json"""
     )
     return [
         (
@@ -213,9 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", type=int)
     parser.add_argument("--times", type=int, default=40, help="that each query is asked")
-    parser.add_argument(
-        "--only", default="", help="queries with one of these words in their name or address"
-    )
+    parser.add_argument("--only", default="", help="queries with one of these words in their name or address")
     parser.add_argument("--url", default="", help="a database that an earlier run has filled, instead of a new one")
     given = parser.parse_args()
     if given.url:
