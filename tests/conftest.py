@@ -1,4 +1,5 @@
-"""What several folders of tests need: an S3 server; Label Studio's very first start, which takes a minute, once."""
+"""What several folders of tests need: an S3 server; Label Studio's very first start, which takes a minute, once; and in
+which order and by which worker the tests are run."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadFileScheduling
 
 from labeling.studio_process import StudioProcess
 
@@ -18,6 +20,45 @@ sys.path.insert(0, str(Path(__file__).parent / "object_store"))
 from s3_server import WEED, S3Server
 
 STUDIO = Path(__file__).parents[1] / ".venv-label-studio"
+
+TOGETHER = ("tests/segmentation/", "tests/browser/", "tests/stories/", "tests/labeling/")
+"""Folders whose tests share what takes long to make: a trained model, a plant with a browser, a Label Studio. One
+worker runs all of such a folder; a second one would make all of it again."""
+
+LONG = (
+    *TOGETHER[:3],
+    "tests/server/test_cluster",
+    "tests/server/test_real_process.py",
+    *TOGETHER[3:],
+    "tests/upgrade/",
+    "tests/server/test_pipelines.py",
+    "tests/server/test_label_studio_away.py",
+    "tests/server/test_fuzz_api.py",
+    "tests/demo/",
+    "tests/server/test_mirror.py",
+    "tests/process_opt/",
+    "tests/contracts/",
+)
+"""What takes longest is begun first, so that at the end no worker waits for another one's long tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, else as they were."""
+    ranks = {path: rank for rank, path in enumerate(LONG)}
+    items.sort(key=lambda item: next((rank for path, rank in ranks.items() if item.nodeid.startswith(path)), len(LONG)))
+
+
+class ByFile(LoadFileScheduling):
+    """A file's tests go to one worker, in the order of collection, and so do those of the folders `TOGETHER`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Who runs what, with two or more workers."""
+    return ByFile(config, log)
 
 
 def free_port() -> int:
