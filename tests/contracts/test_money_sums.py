@@ -233,6 +233,16 @@ def test_a_day_is_summed_up_once_it_is_over(database):
         exact(database)
 
 
+def test_a_part_that_comes_for_a_day_without_parts_among_others_is_summed_up_too(database):
+    keep(database)
+    with database.write() as session:
+        session.add_all([part(AT + timedelta(days=4), 1), part(AT - timedelta(days=2), 1)])
+        session.commit()
+    assert keep(database) == ["2026-03-08", "2026-03-14"]
+    assert len(kept(database)) == 5
+    exact(database)
+
+
 def test_a_writer_that_is_not_done_is_waited_for_or_told_of(database):
     if database.dialect == "sqlite":
         pytest.skip("in SQLite one writes after the other")
