@@ -38,33 +38,85 @@ def test_a_part_appears_by_itself_and_the_operator_agrees_with_one_key(page, pla
     assert (decision["verdict"], decision["by"], decision["reason"]) == ("ng", "admin", "")
 
 
+INK = """
+([place, frame, points]) => {
+  const canvas = document.querySelectorAll('.overlay canvas')[place];
+  const copy = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height });
+  const on = copy.getContext('2d');
+  on.drawImage(canvas, 0, 0);
+  const drawn = canvas.getBoundingClientRect(), viewer = canvas.closest('.viewer').getBoundingClientRect();
+  const scale = Math.min(viewer.width / frame[0], viewer.height / frame[1]);
+  const left = viewer.left + (viewer.width - frame[0] * scale) / 2;
+  const top = viewer.top + (viewer.height - frame[1] * scale) / 2;
+  return points.map(([x, y]) => on.getImageData(
+    Math.round((left + (x + 0.5) * scale - drawn.left) * canvas.width / drawn.width),
+    Math.round((top + (y + 0.5) * scale - drawn.top) * canvas.height / drawn.height), 1, 1).data[3]);
+}
+"""
+"""How opaque the outlines are at points of a frame that is seen as a whole, 0 to 255."""
+
+
 def test_the_overlay_lies_on_the_defect_and_a_key_zooms_to_it(page, plant):
     bad = plant.inspects_a_bad_part()
     page.goto(f"{plant.address}/inspect/{bad['id']}")
     overlay = page.get_by_test_id("overlay")
-    eventually(page, lambda: overlay.count() == len(bad["images"]))
-    eventually(page, lambda: page.locator(".defect[data-counts=true] .line").count() > 0)
-    fill = page.locator(".defect .line").first.evaluate("node => getComputedStyle(node).fillOpacity")
-    assert float(fill) == 0, "outlines only, until somebody asks"
+    images = plant.call("GET", f"/inspections/{bad['id']}")["images"]
+    eventually(page, lambda: overlay.count() == len(images))
+    for place, image in enumerate(images):
+        count = str(len(image["defects"]))
+        eventually(page, lambda place=place, count=count: overlay.nth(place).get_attribute("data-drawn") == count)
+        frame = [image["width"], image["height"]]
+        rings = [ring[0] for one in image["defects"] for ring in one["outline"] if one["counts"]]
+        assert all(alpha > 0 for alpha in page.evaluate(INK, [place, frame, rings])), (
+            "every outline is where it was found"
+        )
+        boxes = [one["bbox"] for one in image["defects"]]
+        corners = [(x, y) for x in range(20, frame[0], 60) for y in range(20, frame[1], 60)]
+        far = [
+            (x, y)
+            for x, y in corners
+            if all(x < left - 60 or x > left + w + 60 or y < top - 60 or y > top + h + 60 for left, top, w, h in boxes)
+        ]
+        assert far
+        assert not any(page.evaluate(INK, [place, frame, far])), "and nothing where nothing was found"
 
     def scale() -> float:
-        transform = page.locator(".overlay > g").first.get_attribute("transform") or ""
-        found = re.search(r"scale\(([\d.]+)", transform)
-        return float(found[1]) if found else 0.0
+        return float(overlay.first.get_attribute("data-scale") or 0)
 
-    whole = eventually(page, scale)
+    whole = scale()
     page.keyboard.press("n")
     eventually(page, lambda: scale() > 1.5 * whole)
     page.wait_for_timeout(600)  # the movement ends
     picture = page.locator(".viewer").bounding_box()
-    defect = page.locator(".defect[data-chosen=true] .line").bounding_box()
+    chosen = page.locator(".defect[data-chosen=true] .line")
+    defect = chosen.bounding_box()
     assert abs(defect["x"] + defect["width"] / 2 - picture["x"] - picture["width"] / 2) < picture["width"] / 4
     assert abs(defect["y"] + defect["height"] / 2 - picture["y"] - picture["height"] / 2) < picture["height"] / 4
 
+    def fill() -> float:
+        return float(chosen.evaluate("node => getComputedStyle(node).fillOpacity"))
+
+    assert fill() == 0, "outlines only, until somebody asks"
     page.keyboard.down("f")
     assert overlay.first.get_attribute("data-filled") == "true"
+    assert fill() > 0
     page.keyboard.up("f")
     assert overlay.first.get_attribute("data-filled") == "false"
+    page.keyboard.press("0")
+    place, widest = max(
+        ((place, one) for place, image in enumerate(images) for one in image["defects"]),
+        key=lambda one: one[1]["width_px"],
+    )
+    count = str(len(images[place]["defects"]))
+    eventually(page, lambda: overlay.count() == len(images) and overlay.nth(place).get_attribute("data-drawn") == count)
+    left, top, width, height = widest["bbox"]
+    spot = [(x, y) for x in range(left, left + width) for y in range(top, top + height)]
+    asked = [place, [images[place]["width"], images[place]["height"]], spot]
+    lines = eventually(page, lambda: sum(page.evaluate(INK, asked)))
+    page.keyboard.down("f")
+    eventually(page, lambda: sum(page.evaluate(INK, asked)) > lines)
+    page.keyboard.up("f")
+    eventually(page, lambda: sum(page.evaluate(INK, asked)) == lines)
 
 
 def test_overruling_takes_a_reason_and_becomes_a_label_task(page, plant):
