@@ -19,7 +19,7 @@ def write_whole(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
         mode: permissions of a new file, less the process's umask.
 
     Raises:
-        OSError: the disk refuses; then `path` holds what it held or, where only the rename could not be flushed, the new.
+        OSError: the disk refuses. `path` holds what it held or, where only the rename could not be flushed, the new.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

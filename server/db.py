@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import SessionTransaction
 from sqlmodel import Session, create_engine
 
 BUSY_TIMEOUT_MS = 15_000
@@ -74,20 +75,32 @@ class Database:
 def after_commit(session: Session, function: Callable[[], None]) -> None:
     """Call a quick function once what the session does now is committed; those asked for earlier come first.
 
-    A savepoint's end is no commit: SQLAlchemy's own event is told of both.
+    A savepoint's end is no commit: SQLAlchemy's own event is told of both. What is rolled back with a savepoint calls
+    nothing; what came before that savepoint waits on.
     """
     left = [function]
+    around = set(_transactions(session))
 
     def committed(_: Session) -> None:
         if left and not session.in_nested_transaction():
             left.pop()()
 
-    def rolled_back(_: Session) -> None:
-        if not session.in_nested_transaction():
+    def rolled_back(_: Session, ended: SessionTransaction) -> None:
+        if ended in around:
             left.clear()
 
     event.listen(session, "after_commit", committed)
-    event.listen(session, "after_rollback", rolled_back)
+    event.listen(session, "after_soft_rollback", rolled_back)
+
+
+def _transactions(session: Session) -> Iterator[SessionTransaction]:
+    """The transaction that the session is in, from the innermost savepoint outwards; begun if there is none."""
+    if not session.in_transaction():
+        session.begin()
+    inner = session.get_nested_transaction() or session.get_transaction()
+    while inner is not None:
+        yield inner
+        inner = inner.parent
 
 
 def _engine(url: str) -> Engine:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import event
 from sqlmodel import Session
+
+from server.db import after_commit
 
 KINDS = (
     "inspection",
@@ -76,14 +77,9 @@ class EventBus:
         self._send(Event(kind, data))
 
     def on_commit(self, session: Session, kind: str, data: Mapping[str, Any]) -> None:
-        """Publish once `session` has committed; forget it when it rolls back."""
-        waiting: list[Event] | None = session.info.get("events")
-        if waiting is None:
-            waiting = session.info["events"] = []
-            event.listen(session, "after_commit", self._committed)
-            event.listen(session, "after_rollback", _rolled_back)
+        """Publish once `session` has committed; forget it when this part of the transaction rolls back."""
         item = Event(kind, data)
-        waiting.append(item)
+        after_commit(session, lambda: self._send(item))
         for keep in self._keepers:
             keep(session, item)
 
@@ -123,15 +119,3 @@ class EventBus:
         for listener in listeners:
             if not listener.loop.is_closed():
                 listener.loop.call_soon_threadsafe(listener.offer, item)
-
-    def _committed(self, session: Session) -> None:
-        if session.in_nested_transaction():  # the end of a savepoint: what is around it may still come to nothing
-            return
-        waiting: list[Event] = session.info.get("events", [])
-        for item in waiting:
-            self._send(item)
-        waiting.clear()
-
-
-def _rolled_back(session: Session) -> None:
-    session.info.get("events", []).clear()

@@ -54,3 +54,20 @@ def test_an_event_waits_for_the_commit_around_its_savepoint(database):
         assert heard == []
         session.commit()
     assert heard == ["done"]
+
+
+def test_what_a_savepoint_undid_is_forgotten_and_what_came_before_it_is_told(database):
+    bus, heard = EventBus(), []
+    bus.call("outcome", lambda event: heard.append(event.data["id"]))
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (n INTEGER)"))
+        bus.on_commit(session, "outcome", {"id": "before"})
+        savepoint = session.begin_nested()
+        bus.on_commit(session, "outcome", {"id": "undone"})
+        with session.begin_nested():
+            bus.on_commit(session, "outcome", {"id": "undone with it"})
+        savepoint.rollback()
+        bus.on_commit(session, "outcome", {"id": "after"})
+        assert heard == []
+        session.commit()
+    assert heard == ["before", "after"]
