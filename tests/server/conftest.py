@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from starlette.testclient import TestClient
 
 from qc.frame import to_8bit
 from qc.ports import Segmentation
-from server import auth
+from server import auth, first_login, schema
 from server.access import Role
 from server.app import create_app
 from server.context import Context
@@ -91,9 +92,29 @@ def shared_decoders() -> Decoders:
     return Decoders(2)
 
 
+@cache
+def begun() -> dict[str, tuple[bytes, int]]:
+    """What a server's first start makes before anything else, tables without a part and the first account: every file's
+    content and mode.
+
+    Every server here has its own copy: the steps of all migrations and the hashing of a password are twice the work of
+    the rest of a start. That they are made is for `test_access.py` and the tests of `tests/contracts` to say.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder), label_studio=False)
+        with schema.opened(settings) as database, database.write() as session:
+            first_login.ensure(session, settings)
+        return {file.name: (file.read_bytes(), file.stat().st_mode) for file in Path(folder).iterdir()}
+
+
 def start(home: Path, segmenter: object | None = None, **settings: object) -> Iterator[Line]:
     """A server on a data folder, until the generator is closed."""
     chosen = Settings(home=home, label_studio=False, inbox_settle_s=0.2, inbox_patience_s=0.6, **settings)
+    if not chosen.database_url and not (home / "qc.sqlite3").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        for name, (content, mode) in begun().items():
+            (home / name).write_bytes(content)
+            (home / name).chmod(mode)
     app = create_app(chosen, segmenter=segmenter or DarkSpots(), decoders=shared_decoders())
     with TestClient(app) as client:
         context: Context = app.state.context
@@ -103,7 +124,7 @@ def start(home: Path, segmenter: object | None = None, **settings: object) -> It
                 keys[role] = auth.create_key(session, f"{role} key", role, now=context.now())
             session.commit()
         assert context.champion is not None
-        assert context.champion.wait(20)
+        assert context.champion.wait(120)
         yield Line(app, client, keys)
 
 
