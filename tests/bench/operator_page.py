@@ -196,7 +196,8 @@ def many_defects(page: Page, plant: Any, seconds: float) -> None:
         session.commit()
     database.close()
     page.goto(f"{plant.address}/inspect/{part['id']}")
-    page.wait_for_function("() => [...document.querySelectorAll('.overlay')].some(one => Number(one.dataset.drawn) >= 900)")
+    drawn = "() => [...document.querySelectorAll('.overlay')].some(one => Number(one.dataset.drawn) >= 900)"
+    page.wait_for_function(drawn)
     page.wait_for_load_state("networkidle")
     if page.locator(".view").count() > 1:
         page.keyboard.press("1")
