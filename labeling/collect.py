@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from labeling.authors import author
 from labeling.convert import from_results
 from labeling.evidence import counted
 from labeling.push import png
@@ -110,8 +111,8 @@ def _number(value: object) -> set[int]:
 def collect_task(session: Session, studio: Studio, blobs: BlobStore, label_task: LabelTask, now: datetime) -> Outcome:
     """Read one task's annotations from Label Studio and make ours agree with them. The caller commits.
 
-    The newest usable annotation counts; older ones are marked superseded, removed ones deleted. Masks are stored by
-    their content before the row that names them.
+    The newest usable annotation counts; older ones are marked superseded, removed ones deleted. Of one that somebody
+    else changed, what each of them drew is kept. Masks are stored by their content before the row that names them.
 
     Raises:
         Unavailable: Label Studio does not answer.
@@ -128,7 +129,7 @@ def collect_task(session: Session, studio: Studio, blobs: BlobStore, label_task:
     session.add(label_task)
     of_task = Annotation.label_task_id == label_task.id
     rows = session.exec(select(Annotation).where(of_task, Annotation.studio_project == studio.identity)).all()
-    known = {row.studio_annotation_id: row for row in rows}
+    known = {(row.studio_annotation_id, row.by): row for row in rows}
     try:
         task = studio.task(label_task.studio_task_id)
     except NotFound:
@@ -138,17 +139,18 @@ def collect_task(session: Session, studio: Studio, blobs: BlobStore, label_task:
     drawn = {int(a["id"]): a for a in task.get("annotations") or [] if not a.get("was_cancelled")}
     changed, problems = False, []
     for number, annotation in drawn.items():
-        row = known.get(number)
+        by = author(studio, annotation)
+        row = known.get((number, by))
         if row is not None and not row.deleted and row.updated_at == _moment(annotation["updated_at"]):
             continue
         changed = True
         try:
-            known[number] = _store(session, studio, blobs, label_task, row, annotation, now)
+            known[number, by] = _store(session, studio, blobs, label_task, row, annotation, by, now)
         except InvalidInput as error:
             problems.append(f"annotation {number}: {error.message}")
             if row is not None:  # what it was before, nobody means any more
                 row.deleted = True
-    for number, row in known.items():
+    for (number, _), row in known.items():
         if number not in drawn and not row.deleted:
             row.deleted = changed = True
     standing = sorted(
@@ -181,7 +183,7 @@ def _settle(task: LabelTask, *, finished: bool, changed: bool, refused: bool, no
     return Outcome.UNCHANGED if before is TaskState.PUSHED else Outcome.REOPENED
 
 
-def _gone(session: Session, task: LabelTask, known: Mapping[int, Annotation], now: datetime) -> Outcome:
+def _gone(session: Session, task: LabelTask, known: Mapping[tuple[int, str], Annotation], now: datetime) -> Outcome:
     """The task was deleted in Label Studio, and with it what was drawn."""
     for row in known.values():
         row.deleted = True
@@ -199,6 +201,7 @@ def _store(
     task: LabelTask,
     row: Annotation | None,
     annotation: Mapping[str, Any],
+    by: str,
     now: datetime,
 ) -> Annotation:
     """The row of one annotation, new or brought up to date; raises InvalidInput if what was drawn makes no sense."""
@@ -209,7 +212,7 @@ def _store(
     blobs.put(key, data)
     values: dict[str, Any] = {
         "updated_at": _moment(annotation["updated_at"]),
-        "by": _author(annotation),
+        "by": by,
         "mask_key": key,
         "classes": {str(class_id): name for class_id, name in studio.classes.items()},
         "lead_time_s": None if annotation.get("lead_time") is None else float(annotation["lead_time"]),
@@ -230,13 +233,6 @@ def _store(
             setattr(row, name, value)
     session.add(row)
     return row
-
-
-def _author(annotation: Mapping[str, Any]) -> str:
-    person = annotation.get("completed_by")
-    if isinstance(person, Mapping):
-        return str(person.get("email") or person.get("id") or "")
-    return "" if person is None else str(person)
 
 
 def _moment(text: str) -> datetime:

@@ -21,13 +21,16 @@ EVERYBODY = 100
 
 
 def pairs(session: Session, blobs: BlobStore, classes: Mapping[int, str]) -> list[Pair]:
-    """Every two people's masks of one crop, in the order of their names."""
+    """Every two people's masks of one crop, in the order of their names.
+
+    Whoever changed another's drawing saw it first: that is a correction, and says nothing of how two people see.
+    """
     found = []
     for task, rows in newest_of_each(session):
-        if len(rows) < 2:
-            continue
-        masks = [drawn_mask(blobs, task, a.mask_key, a.classes, classes) for a in sorted(rows, key=lambda a: a.by)]
-        found += [Pair(task.part, one, two) for one, two in combinations(masks, 2)]
+        for one, two in combinations(sorted(rows, key=lambda a: a.by), 2):
+            if (one.studio_project, one.studio_annotation_id) != (two.studio_project, two.studio_annotation_id):
+                first, second = (drawn_mask(blobs, task, a.mask_key, a.classes, classes) for a in (one, two))
+                found.append(Pair(task.part, first, second))
     return found
 
 

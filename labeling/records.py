@@ -105,9 +105,12 @@ Index("ix_labeltask_state_urgency", _tasks.state, _tasks.urgency.desc(), _tasks.
 
 
 class Annotation(SQLModel, table=True):
-    """What one person drew on one crop."""
+    """What one person drew on one crop.
 
-    __table_args__ = (UniqueConstraint("studio_project", "studio_annotation_id", name="uq_annotation_studio"),)
+    Whoever changes another's annotation in Label Studio gets a row beside the other's, with the same number.
+    """
+
+    __table_args__ = (UniqueConstraint("studio_project", "studio_annotation_id", "by", name="uq_annotation_studio"),)
 
     id: str = Field(default_factory=new_id, primary_key=True)
     label_task_id: str = Field(foreign_key="labeltask.id", index=True)
