@@ -132,6 +132,7 @@ def settle(
     )
     told = {"part": row.part, "question": dispute.question, "annotation": row.annotation_id, "note": row.note}
     audit.record(session, "label_dispute", row.id, told, by=who.name, at=now)
+    context.events.on_commit(session, "label_dispute", {"part": row.part, "annotation": row.annotation_id})
     if word.example is not None:
         session.flush()
         book.check_class(session, word.example.class_name, classes.values())

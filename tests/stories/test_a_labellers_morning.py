@@ -1,10 +1,11 @@
-"""A labeller's morning: what waits and why, a mask mended in Label Studio, and home again.
+"""A labeller's morning: what waits and why, a mask mended in Label Studio and home again; a dispute, and its end.
 
 One story, told in order, in a real browser against a real server and the real Label Studio. Lucia reads Spanish.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ def plant(tmp_path_factory, on_pages, label_studio_data, free_port) -> Iterator[
         made.start()
         for role in ("machine", "engineer"):
             made.keys[role] = made.qc("key", "create", "--role", role).splitlines()[-1]
-        for name, role in (("lucia", "labeller"),):
+        for name, role in (("lucia", "labeller"), ("eva", "engineer")):
             made.has_an_account(name, role)
         yield made
     finally:
@@ -171,4 +172,51 @@ def test_a_morning(plant, browser, picture, no_barrier):
     editor.close()
     page.get_by_text("etiquetada", exact=True).click()
     page.get_by_role("row").filter(has_text=part["part"]).get_by_text("Un operador discrepó").wait_for()
-    desk.close()
+
+    # Ben, who is asked as well, sees no defect in it, and says so in a drawing of his own
+    other = browser.new_context(viewport={"width": 1280, "height": 800})
+    second = other.new_page()
+    second.set_default_timeout(240_000)
+    joins_label_studio(second, plant, studio, "ben")
+    second.goto(address)
+    second.wait_for_function(SHOWN)
+    second.get_by_role("button", name="Create an annotation").first.click()  # beside hers, which the link shows
+    second.wait_for_function("() => !window.Htx.annotationStore.selected.pk && window.Htx.annotationStore.selected.names")
+    second.get_by_text("Nothing here is a defect").first.click()
+    second.get_by_role("button", name="Submit").first.click()
+    wait_for(second, "his drawing came home", lambda: drawn_by(plant, "ben") is not None)
+    assert not drawn_by(plant, "ben").any()
+    other.close()
+
+    # the disagreement is shown to her, and settled by the engineer
+    page.get_by_text("Disputas", exact=True).click()
+    page.get_by_role("region", name=part["part"]).get_by_role("img").first.wait_for()
+    assert page.get_by_role("button", name=re.compile("tiene razón")).count() == 0, "that is not hers to say"
+    office = browser.new_context(viewport={"width": 1280, "height": 800})
+    engineer = office.new_page()
+    engineer.set_default_timeout(120_000)
+    plant.logs_in(engineer, "eva", SECRET)
+    engineer.goto(f"{plant.address}/labels/disputes")
+    dispute = engineer.get_by_role("region", name=part["part"])
+    dispute.get_by_role("heading", name=re.compile("lucia.* drew .*scratch.*ben.* drew nothing")).wait_for()
+    engineer.wait_for_load_state("networkidle")
+    picture(engineer, "labels-dispute")
+    no_barrier(engineer)
+    dispute.get_by_label("Why").fill("A scratch is a scratch, also under dirt")
+    dispute.get_by_role("button", name="lucia@example.com is right").click()
+    engineer.get_by_text("Nobody disagrees").wait_for()
+    page.get_by_text("Resueltas").wait_for()  # on her page, too
+    page.get_by_text("A scratch is a scratch, also under dirt").wait_for()
+
+    # how far labels can be trusted
+    engineer.get_by_text("Quality", exact=True).click()
+    engineer.get_by_text("From 1 pair of drawings of the same crop by two people").wait_for()
+    told = plant.call("GET", "/labels/quality")["classes"]["scratch"]["defect_f1"]
+    scratch = engineer.get_by_role("region", name="scratch")
+    scratch.get_by_role("row", name=re.compile(re.escape(f"Same defects (F1) {told['value']:.2f}"))).wait_for()
+    picture(engineer, "labels-quality")
+    with engineer.expect_download() as download:
+        engineer.get_by_role("link", name="CSV").click()
+    assert "scratch,defect_f1" in download.value.path().read_text(encoding="utf-8")
+    for each in (desk, office):
+        each.close()
