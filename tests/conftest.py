@@ -61,10 +61,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port of this machine on which nobody listens."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +82,9 @@ def drivers() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def label_studio_data(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[Path], Path]:
+def label_studio_data(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str, free_port: Callable[[], int]
+) -> Callable[[Path], Path]:
     """Makes the data folder of a Label Studio that has been started once before; skips where none is installed."""
     if not (STUDIO / "bin/label-studio").is_file():
         pytest.skip("Label Studio is not installed (.venv-label-studio is missing); `make test` sets it up")

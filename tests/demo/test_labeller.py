@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,8 @@ ENV = Path(__file__).parents[2] / ".venv-label-studio"
 pytestmark = pytest.mark.studio
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory, label_studio_data):
+def studio(tmp_path_factory, label_studio_data, free_port):
     process = StudioProcess(ENV, label_studio_data(tmp_path_factory.mktemp("demo") / "studio"), port=free_port())
     process.start()
     yield process
@@ -81,7 +74,7 @@ def test_open_tasks_are_finished_with_the_true_masks_and_strange_ones_left_alone
     assert results[1][0][0]["value"]["choices"] == [NOTHING]
 
 
-def test_the_labeller_waits_for_label_studio_and_gives_up_on_a_wrong_token(studio, tmp_path):
+def test_the_labeller_waits_for_label_studio_and_gives_up_on_a_wrong_token(studio, tmp_path, free_port):
     said: list[str] = []
     stop = threading.Event()
     early = Labeller(f"http://127.0.0.1:{free_port()}", "t", Truth(tmp_path), seed=0, say=said.append)

@@ -1,7 +1,6 @@
 """The real Label Studio server, started once for all tests of this folder, and a line that inspects parts."""
 
 import hashlib
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,14 +24,8 @@ CLASSES = {1: "scratch", 2: "dent"}
 ENV = Path(__file__).parents[2] / ".venv-label-studio"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
-def process(tmp_path_factory, label_studio_data):
+def process(tmp_path_factory, label_studio_data, free_port):
     data = label_studio_data(tmp_path_factory.mktemp("labeling") / "label-studio")
     process = StudioProcess(ENV, data, port=free_port())
     process.start()

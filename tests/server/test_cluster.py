@@ -96,9 +96,9 @@ def test_features_of_an_archive_are_those_of_one_computer(ray, pictures, tmp_pat
     np.testing.assert_allclose(table["vector"][whole], cells.mean(axis=(1, 2), dtype=np.float32), atol=2e-3)
 
 
-def test_a_network_on_the_cluster_says_what_it_says_here(ray, pictures, monkeypatch):
+def test_a_network_on_the_cluster_says_what_it_says_here(ray, pictures, monkeypatch, free_port):
     monkeypatch.setenv("QC_ENGINE_KEY", "qc_secret")
-    port, said, done = _free_port(), [], threading.Event()
+    port, said, done = free_port(), [], threading.Event()
     window = cv2.cvtColor(cv2.imread(str(pictures / "part1.png")), cv2.COLOR_BGR2RGB)
 
     def ask() -> None:
@@ -151,11 +151,3 @@ def test_a_parcel_is_unpacked_once_and_whole(tmp_path):
     assert one == again
     assert unpacked(one) == unpacked(again)
     assert (unpacked(one) / "below" / "a.bin").read_bytes() == b"\x00\x01"
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import threading
 import time
 from pathlib import Path
@@ -27,12 +26,6 @@ pytestmark = pytest.mark.studio
 CLASSES = {1: "pit"}
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def wait(true, what, patience=240):
     until = time.monotonic() + patience
     while not (found := true()):
@@ -44,11 +37,9 @@ def wait(true, what, patience=240):
 class Plant:
     """Our server beside a Label Studio that somebody else runs, and may kill."""
 
-    def __init__(self, home, studio, segmenter):
+    def __init__(self, home, port, studio, segmenter):
         self.process = studio
-        settings = Settings(
-            home=home, port=free_port(), label_studio_url=studio.url, label_studio_token=studio.account.token
-        )
+        settings = Settings(home=home, port=port, label_studio_url=studio.url, label_studio_token=studio.account.token)
         self.app = create_app(settings, segmenter=segmenter)
         self.address = f"http://127.0.0.1:{settings.port}"
         self.server = uvicorn.Server(uvicorn.Config(self.app, host="127.0.0.1", port=settings.port, log_config=None))
@@ -99,14 +90,14 @@ class Plant:
 
 
 @pytest.fixture
-def plant(tmp_path, line, label_studio_data):
+def plant(tmp_path, line, label_studio_data, free_port):
     """A plant, and a real Label Studio on a port of its own."""
     process = StudioProcess(
         Path(__file__).parents[2] / ".venv-label-studio", label_studio_data(tmp_path / FOLDER), port=free_port()
     )
     process.start()
     try:
-        with Plant(tmp_path / "plant", process, line.context.need_champion().serving()) as plant:
+        with Plant(tmp_path / "plant", free_port(), process, line.context.need_champion().serving()) as plant:
             yield plant
     finally:
         process.stop()

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -23,12 +22,6 @@ from server.models_in_use import STARTER
 
 MLFLOW = Path(__file__).parents[2] / ".venv-mlflow/bin/mlflow"
 NAME = "line one"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(true, *, patience=90, every=0.2):
@@ -66,7 +59,7 @@ def serving(folder: Path, port: int):
 
 
 @pytest.fixture(scope="module")
-def mlflow(tmp_path_factory):
+def mlflow(tmp_path_factory, free_port):
     with serving(tmp_path_factory.mktemp("mlflow"), free_port()) as address:
         yield address
 
@@ -143,7 +136,7 @@ def test_a_mirroring_that_was_killed_in_the_middle_is_gone_on_with(mlflow, tmp_p
     assert len(client.search_model_versions("name = 'killed'")) == 1
 
 
-def test_a_server_that_is_away_is_named_and_not_waited_for_long(tmp_path):
+def test_a_server_that_is_away_is_named_and_not_waited_for_long(tmp_path, free_port):
     began = time.monotonic()
     asked = {"address": f"http://127.0.0.1:{free_port()}", "name": NAME, "models": []}
     with pytest.raises(NotReached, match="MLflow at"):
@@ -151,7 +144,7 @@ def test_a_server_that_is_away_is_named_and_not_waited_for_long(tmp_path):
     assert time.monotonic() - began < 60
 
 
-def test_what_mlflow_missed_while_it_was_away_it_is_told_when_it_is_back(run_line, tmp_path):
+def test_what_mlflow_missed_while_it_was_away_it_is_told_when_it_is_back(run_line, tmp_path, free_port):
     port = free_port()
     with run_line(tmp_path / "home", mlflow=f"http://127.0.0.1:{port}", mlflow_name=NAME) as line:
         context = line.context

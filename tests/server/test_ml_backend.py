@@ -1,7 +1,6 @@
 """Label Studio's protocol for models, asked as Label Studio asks."""
 
 import base64
-import socket
 import threading
 import time
 from pathlib import Path
@@ -147,20 +146,12 @@ def test_the_second_click_costs_nothing_and_memory_is_bounded(line, monkeypatch)
     assert not memory._answers
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 class Plant:
     """Our server on a port of its own, beside a real Label Studio that was started before it."""
 
-    def __init__(self, home, studio, segmenter):
+    def __init__(self, home, port, studio, segmenter):
         self.studio = Studio(studio.url, studio.account.token)
-        settings = Settings(
-            home=home, port=free_port(), label_studio_url=studio.url, label_studio_token=studio.account.token
-        )
+        settings = Settings(home=home, port=port, label_studio_url=studio.url, label_studio_token=studio.account.token)
         self.app = create_app(settings, segmenter=segmenter)
         self.server = uvicorn.Server(uvicorn.Config(self.app, host="127.0.0.1", port=settings.port, log_config=None))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
@@ -194,7 +185,7 @@ class Plant:
 
 
 @pytest.fixture
-def studio_process(tmp_path, label_studio_data):
+def studio_process(tmp_path, label_studio_data, free_port):
     """A real Label Studio on a port of its own."""
     data = label_studio_data(tmp_path / "label-studio")
     process = StudioProcess(Path(__file__).parents[2] / ".venv-label-studio", data, port=free_port())
@@ -204,10 +195,12 @@ def studio_process(tmp_path, label_studio_data):
 
 
 @pytest.mark.studio
-def test_in_the_real_label_studio_any_picture_gets_proposals_and_a_click_gives_a_mask(tmp_path, line, studio_process):
+def test_in_the_real_label_studio_any_picture_gets_proposals_and_a_click_gives_a_mask(
+    tmp_path, line, studio_process, free_port
+):
     picture = np.full((90, 120), 180, np.uint8)
     picture[50:62, 60:72] = 20
-    with Plant(tmp_path / "plant", studio_process, line.context.need_champion().serving()) as plant:
+    with Plant(tmp_path / "plant", free_port(), studio_process, line.context.need_champion().serving()) as plant:
         studio = plant.studio
         assert studio.call("GET", f"api/projects/{studio.project}/")["model_version"] == MODEL
         (registered,) = studio.call("GET", "api/ml/", params={"project": studio.project})

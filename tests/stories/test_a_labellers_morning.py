@@ -35,6 +35,9 @@ SHOWN = """() => {
 }"""
 """Whether Label Studio's editor shows the crop with the model's masks."""
 
+OWN = "() => { const chosen = window.Htx.annotationStore.selected; return chosen.names && !chosen.pk; }"
+"""Whether a drawing is chosen that Label Studio has not stored yet."""
+
 PLACE = """() => {
   const place = window.Htx.annotationStore.selected.names.get('image').stageRef.container().getBoundingClientRect();
   return [place.x, place.y, place.width, place.height];
@@ -181,7 +184,7 @@ def test_a_morning(plant, browser, picture, no_barrier):
     second.goto(address)
     second.wait_for_function(SHOWN)
     second.get_by_role("button", name="Create an annotation").first.click()  # beside hers, which the link shows
-    second.wait_for_function("() => !window.Htx.annotationStore.selected.pk && window.Htx.annotationStore.selected.names")
+    second.wait_for_function(OWN)
     second.get_by_text("Nothing here is a defect").first.click()
     second.get_by_role("button", name="Submit").first.click()
     wait_for(second, "his drawing came home", lambda: drawn_by(plant, "ben") is not None)

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -42,12 +41,6 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def wait_for(what, true, *, patience=180.0):
     """Wait until `true()` gives something, and give that back."""
     until = time.monotonic() + patience
@@ -64,8 +57,8 @@ def wait_for(what, true, *, patience=180.0):
 class Plant:
     """A data folder, a server on it that can be killed, and the people around it."""
 
-    def __init__(self, home: Path) -> None:
-        self.home, self.port, self.studio_port = home, free_port(), free_port()
+    def __init__(self, home: Path, port: int, studio_port: int) -> None:
+        self.home, self.port, self.studio_port = home, port, studio_port
         self.environment = {
             **os.environ,
             "QC_HOME": str(home),
@@ -170,7 +163,7 @@ class Plant:
 
 
 @pytest.fixture(scope="module")
-def plant(tmp_path_factory, label_studio_data):
+def plant(tmp_path_factory, label_studio_data, free_port):
     """A plant whose first champion was trained for a few steps on a few rendered parts."""
     home = tmp_path_factory.mktemp("plant")
     label_studio_data(home / "label-studio")
@@ -178,7 +171,7 @@ def plant(tmp_path_factory, label_studio_data):
     seen = render_dataset(home / "few", 8, seed=5, views=("top",), width=384, height=256, clean=0.3)
     with warnings.catch_warnings(action="ignore"):  # it says, rightly, that this is little to learn from
         train(seen, home / "first", steps=12, seed=0)
-    plant = Plant(home)
+    plant = Plant(home, free_port(), free_port())
     database = Database(Settings(home=home).db_url)
     schema.upgrade(database)
     assert registry.install(database, EventBus(), home.resolve(), home / "first", now=datetime.now(UTC))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import util
@@ -92,8 +92,8 @@ class Broker:
 class Wire:
     """Between our server and the broker: cut, the broker is away for the server, while the line still listens to it."""
 
-    def __init__(self, to: int) -> None:
-        self.to, self.port = to, free_port()
+    def __init__(self, to: int, port: int) -> None:
+        self.to, self.port = to, port
         self.ends: list[socket.socket] = []
         self.mend()
 
@@ -125,14 +125,8 @@ class Wire:
             other.shutdown(socket.SHUT_RDWR)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Broker]:
     bus = Broker(tmp_path_factory.mktemp("broker"), free_port())
     bus.comes()
     yield bus
@@ -140,8 +134,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def wire(broker: Broker) -> Iterator[Wire]:
-    between = Wire(broker.port)
+def wire(broker: Broker, free_port: Callable[[], int]) -> Iterator[Wire]:
+    between = Wire(broker.port, free_port())
     yield between
     between.cut()
 

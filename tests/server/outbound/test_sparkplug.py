@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib import util
@@ -160,13 +160,13 @@ def loaded(name: str, file: Path):
 
 
 @pytest.fixture
-def plant(tmp_path: Path) -> Iterator[tuple]:
+def plant(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[tuple]:
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed (Debian package mosquitto), so there is no broker to talk to")
     mqtt, lines = loaded("the_bus", HERE / "test_mqtt.py"), loaded("a_server", HERE.parent / "conftest.py")
-    bus = mqtt.Broker(tmp_path, mqtt.free_port())
+    bus = mqtt.Broker(tmp_path, free_port())
     bus.comes()
-    host, wire = Host(bus.port, mqtt), mqtt.Wire(bus.port)
+    host, wire = Host(bus.port, mqtt), mqtt.Wire(bus.port, free_port())
     home = tmp_path / "home"
     home.mkdir()
     scada = {"host": "127.0.0.1", "port": wire.port, "group": "ulm", "node": "line-3", "longest_pause_s": 1}
