@@ -177,7 +177,8 @@ class Settings(BaseSettings):
     keep_anonymous_features_days: float = Field(
         default=0.0,
         ge=0,
-        description="After that, what the encoder saw is kept for so many days more without the part; 0: not at all.",
+        description="After that, what the encoder saw is kept for so many days more without the part; 0: not at all. "
+        "QC_KEEP_FEATURES_DAYS must be 31 or more then.",
     )
     checkpoints: Path | None = Field(
         default=None, description="File outside of QC_HOME to which signed checkpoints of the audit trail are added."

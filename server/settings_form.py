@@ -23,9 +23,13 @@ from qc.errors import Conflict, InvalidInput
 from server import audit
 from server.settings import KEPT_FILE, Settings, kept_settings
 
+FEATURES = "keep_features_days", "keep_anonymous_features_days"
+LONGEST_MONTH = 31
+"""Days: features lose their parts by the month, and only of months that are over."""
+
 GROUPS: dict[str, tuple[str, ...]] = {
     "inspecting": ("camera_checks", "decide_by_s", "max_waiting", "features", "runtimes", "open_inference"),
-    "keeping": ("keep_ok_days", "keep_ng_days", "keep_features_days", "cache_gb", "min_free_gb"),
+    "keeping": ("keep_ok_days", "keep_ng_days", *FEATURES, "cache_gb", "min_free_gb"),
     "schedules": ("retrain_cron", "golden_cron", "checkpoint_cron"),
     "learning": ("retrain_after_labels", "retrain_minutes", "gate", "shadow", "auto_promote"),
     "labelling": ("label_twice", "label_at_random", "sweep_s"),
@@ -94,13 +98,16 @@ def change(
         else:
             kept[name] = value
     try:
-        checked = Settings.model_validate({**kept, "home": settings.home})
+        usual = {name: Settings.model_fields[name].get_default() for name, value in wishes.items() if value is None}
+        checked = Settings.model_validate({**usual, **kept, "home": settings.home})
     except ValidationError as error:
         mistake = error.errors()[0]
         raise InvalidInput(f"{mistake['loc'][0]}: {mistake['msg']}") from error
     kept = {name: getattr(checked, name) for name in kept}
     for name in CRON & kept.keys():
         _check_cron(name, kept[name])
+    if not wishes.keys().isdisjoint(FEATURES):
+        _check_features(checked)
     before = kept_settings(settings.home)
     changed = {
         n: {"before": before.get(n), "after": kept.get(n)} for n in sorted(wishes) if before.get(n) != kept.get(n)
@@ -157,6 +164,22 @@ def _kind(field: FieldInfo) -> tuple[str, tuple[str, ...]]:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) or value is None else str(value)
+
+
+def _check_features(wished: Settings) -> None:
+    """Features can be kept without their parts only after they were kept with them; raises InvalidInput."""
+    days, further = wished.keep_features_days, wished.keep_anonymous_features_days
+    if further > 0 and not days:
+        raise InvalidInput(
+            "keep_anonymous_features_days begins when keep_features_days is over, and that is 0, for ever; "
+            f"set keep_features_days to {LONGEST_MONTH} or more first"
+        )
+    if further > 0 and days < LONGEST_MONTH:
+        raise InvalidInput(
+            f"keep_features_days is {days:g}: a month loses its parts as a whole, so that with less than "
+            f"{LONGEST_MONTH} days some features are forgotten before it is over; set it to {LONGEST_MONTH} or more, "
+            "or keep_anonymous_features_days to 0"
+        )
 
 
 def _check_cron(name: str, text: str) -> None:

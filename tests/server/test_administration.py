@@ -101,6 +101,21 @@ def test_a_setting_that_makes_no_sense_or_is_the_deployments_is_refused_by_name(
     assert not (line.context.settings.home / "settings.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("days", "refused"),
+    [({}, "0, for ever"), ({"keep_features_days": 30}, "31 or more"), ({"keep_features_days": 31}, "")],
+)
+def test_features_are_kept_without_their_parts_only_after_they_were_kept_with_them(line, days, refused):
+    answer = call(line, "PATCH", "/settings", json={"values": {**days, "keep_anonymous_features_days": 365}})
+    if refused:
+        assert answer.status_code == 422
+        assert refused in answer.json()["error"]["message"]
+        return
+    assert Settings(home=line.context.settings.home).keep_anonymous_features_days == 365
+    forever = call(line, "PATCH", "/settings", json={"values": {"keep_features_days": None}})
+    assert "keep_anonymous_features_days" in forever.json()["error"]["message"]
+
+
 def test_every_setting_is_described_and_secrets_do_not_leave_the_server(line):
     shown = settings_form.show(line.context.settings)
     assert {one.name for one in shown} == set(Settings.model_fields)

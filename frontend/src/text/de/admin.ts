@@ -163,6 +163,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     keep_ok_days: "Bilder von Gutteilen so viele Tage aufbewahren; 0: für immer.",
     keep_ng_days: "Bilder aller anderen Teile so viele Tage aufbewahren; 0: für immer.",
     keep_features_days: "Was der Encoder von einem Teil sah, so viele Tage aufbewahren; 0: für immer.",
+    keep_anonymous_features_days: "Danach ohne das Teil so viele Tage länger aufbewahren; 0: gar nicht. Die Zahl darüber muss dann mindestens 31 sein.",
     cache_gb: "Zoomkacheln und Vorschaubilder, höchstens so viele GiB.",
     min_free_gb: "Freier Platz in GiB, unter dem gewarnt wird.",
     retrain_cron: "Wann außerdem neu trainiert wird (cron, Ortszeit); leer: nie.",

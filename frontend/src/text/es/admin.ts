@@ -165,6 +165,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     keep_ok_days: "Guardar las imágenes de piezas buenas tantos días; 0: siempre.",
     keep_ng_days: "Guardar las imágenes de las demás piezas tantos días; 0: siempre.",
     keep_features_days: "Guardar tantos días lo que el codificador vio de una pieza; 0: siempre.",
+    keep_anonymous_features_days: "Después, guardarlo sin la pieza tantos días más; 0: nada. El número de arriba debe ser entonces al menos 31.",
     cache_gb: "Teselas de zoom y miniaturas, como mucho tantos GiB.",
     min_free_gb: "Espacio libre en GiB por debajo del cual se avisa.",
     retrain_cron: "Cuándo se entrena además (cron, hora local); vacío: nunca.",

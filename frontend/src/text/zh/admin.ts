@@ -161,6 +161,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     keep_ok_days: "合格零件的图片保留多少天；0：永久。",
     keep_ng_days: "其他零件的图片保留多少天；0：永久。",
     keep_features_days: "编码器所见保留多少天；0：永久。",
+    keep_anonymous_features_days: "此后去掉零件信息再保留多少天；0：不保留。上面的天数此时须不少于 31。",
     cache_gb: "缩放瓦片和缩略图最多占多少 GiB。",
     min_free_gb: "剩余空间低于多少 GiB 时警告。",
     retrain_cron: "另外何时重新训练（cron，本地时间）；空：从不。",
