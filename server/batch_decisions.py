@@ -25,6 +25,7 @@ from server import process_service as service
 from server.context import Context
 from server.process_batches import Known
 from server.process_money import Summary
+from server.wording import count_words
 
 KIND = "batch.decided"
 """Of the trail's entry."""
@@ -71,7 +72,7 @@ def carry_out(
         InvalidInput: no reason is given.
     """
     reason = " ".join(reason.split())
-    if len(reason.split()) < LEAST_WORDS:
+    if count_words(reason) < LEAST_WORDS:
         raise InvalidInput("say in a few words why the batch is decided on as a whole")
     if seen != fingerprint(told):
         raise Conflict(f"parts of batch {found.batch}, or what is advised of them, changed since; look at it again")

@@ -20,6 +20,7 @@ from process_opt.process import Process
 from process_opt.records import Answer, Approval, Outcome, Recommendation
 from qc.errors import Conflict, InvalidInput, NotFound
 from server import audit
+from server.wording import count_words
 
 LEAST_WORDS = 3
 """A risk in fewer words than these is not assessed but waved through."""
@@ -72,7 +73,7 @@ def decide(
     if row is None or row.process != name:
         raise NotFound(f"{name} has no recommendation {id}")
     risk = " ".join(risk.split())
-    if len(risk.split()) < LEAST_WORDS:
+    if count_words(risk) < LEAST_WORDS:
         raise InvalidInput("say in a few words what may go wrong with the part if it is reworked, or if it is not")
     steps = needed(row)
     if not steps:

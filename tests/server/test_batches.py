@@ -129,7 +129,11 @@ def test_a_decision_on_a_batch_is_kept_told_and_followed_to_what_it_brought(serv
     word = {"at": decided["at"], "seen": decided["seen"], "reason": "One charge of the furnace, one heat"}
     at = f"{BAR}/batch/decision"
     assert served.post(at, Role.OPERATOR, params=batch, json=word).status_code == 403
-    assert served.post(at, params=batch, json={**word, "reason": "fine"}).status_code == 422
+    for nothing in ("fine", "好", "可以"):
+        assert served.post(at, params=batch, json={**word, "reason": nothing}).status_code == 422
+    assert (
+        served.post(at, params=batch, json={**word, "seen": "other", "reason": "同一炉料同样热处理"}).status_code == 409
+    )
     assert served.post(at, params=batch, json={**word, "seen": "other"}).status_code == 409
     assert told == []
     taken = served.post(at, params=batch, json={**word, "apart": False})

@@ -93,6 +93,34 @@ def test_the_batch_is_taken_away_as_a_table_and_on_paper(page, plant, batch, tmp
     page.emulate_media(media="screen")
 
 
+def test_the_decision_is_taken_as_it_was_seen_with_a_reason_in_any_script(page, plant, batch, picture, no_barrier):
+    told = plant.call("GET", "/processes/bar/batch", params={"batch": BATCH})["decision"]
+    alike = [part["part"] for part in told["parts"] if not part["apart"]]
+    opens(page, plant)
+    panel = page.get_by_role("region", name="Decide for the batch")
+    panel.get_by_text(re.compile(f"^Scrap all: {len(alike)} parts? (is|are) advised so from now on")).wait_for()
+    leave = panel.get_by_role("checkbox", name=re.compile("better treated apart to (their|its) own advice"))
+    assert leave.is_checked()
+    leave.uncheck()
+    panel.get_by_text("Scrap all: 14 parts are advised so").wait_for()
+    leave.check()
+    take, why = panel.get_by_role("button", name="Take the decision"), panel.get_by_label("Why, in a few words")
+    assert take.is_disabled(), "without a reason nothing is decided"
+    why.fill("好")
+    take.click()
+    panel.get_by_role("alert").get_by_text("say in a few words why the batch").wait_for()
+    why.fill("同一炉料，全部同样热处理")
+    picture(page, "batch-decision")
+    no_barrier(page)
+    why.press("Enter")
+    panel.get_by_text(re.compile(f"^{len(alike)} parts? (is|are) advised so now")).wait_for()
+    taken = page.get_by_role("region", name="Decisions taken")
+    taken.get_by_text("同一炉料，全部同样热处理").wait_for()
+    taken.get_by_text(re.compile(f"^{len(alike)} parts? before")).wait_for()
+    for part in alike:
+        assert plant.call("GET", f"/processes/bar/parts/{part}/plan", "machine")["decision"] == "scrap"
+
+
 def test_what_came_of_the_parts_is_told_as_savings(page, plant, batch, picture, no_barrier):
     for told, seed in zip(batch, SEEDS, strict=True):
         came = plant.what_comes_of(told, seed) | {"batch": BATCH}

@@ -8,6 +8,7 @@ export type Batch = Schemas["BatchJson"];
 export type BatchDecision = Schemas["BatchDecisionJson"];
 export type BatchPlan = Schemas["BatchPlanJson"];
 export type BatchPart = Schemas["BatchPartJson"];
+export type BatchTaken = Schemas["BatchTaken"];
 
 export const useBatches = (name: string | undefined) =>
   useQuery({
@@ -31,6 +32,16 @@ export function useBatchApproval(name: string, batch: string) {
   return useMutation({
     mutationFn: (body: { answer: "approved" | "declined"; risk: string }) =>
       told(api.POST("/api/v1/processes/{name}/batch/approval", { params: { path: { name }, query: { batch } }, body })),
+    onSettled: () => Promise.all([queries.invalidateQueries({ queryKey: ["batch", name, batch] }), queries.invalidateQueries({ queryKey: ["recommendations", name] })]),
+  });
+}
+
+/** Take the one decision for a batch, as it was seen. */
+export function useBatchWord(name: string, batch: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: Schemas["BatchWord"]) =>
+      told(api.POST("/api/v1/processes/{name}/batch/decision", { params: { path: { name }, query: { batch } }, body })),
     onSettled: () => Promise.all([queries.invalidateQueries({ queryKey: ["batch", name, batch] }), queries.invalidateQueries({ queryKey: ["recommendations", name] })]),
   });
 }

@@ -11,6 +11,7 @@ import { TakeAway } from "../../ui/TakeAway";
 import { BatchApproval } from "./BatchApproval";
 import { BatchParts } from "./BatchParts";
 import { BatchPlans, CommonSettings } from "./BatchPlans";
+import { BatchWord, WordsTaken } from "./BatchWord";
 import { leadingPlan } from "./leading";
 import { NoProcess } from "./NoProcess";
 import { SummaryCards } from "./SummaryCards";
@@ -93,9 +94,11 @@ function Shown({ name, told, process, at, setAt }: Props) {
             <CommonSettings decision={decision} process={process} />
           </div>
           <BatchApproval name={name} batch={told.batch} waiting={told.permission} />
+          <BatchWord key={decision.at} name={name} batch={told.batch} decision={decision} />
           <BatchParts decision={decision} />
         </>
       )}
+      <WordsTaken taken={told.taken} />
       <Ended told={told} />
     </>
   );
