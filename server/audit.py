@@ -17,10 +17,14 @@ from typing import Any
 from sqlalchemy import Column, Index, Text, or_, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
+from process_opt.records import Recommendation
 from qc.records import UtcDateTime
 
 ERASURE = "erasure"
 """Kind of the entry that says which entries lost their words, and why."""
+
+RECOMMENDATION = "recommendation"
+"""Kind of the entry of what was advised of a part."""
 
 FIRST = "0" * 64
 """What the first entry names as its predecessor's seal."""
@@ -49,6 +53,13 @@ class AuditEntry(SQLModel, table=True):
 def canonical(body: Mapping[str, Any]) -> str:
     """JSON of which there is only one spelling."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def recommendation_body(row: Recommendation) -> dict[str, Any]:
+    """What the trail says of an advice: its decision, and what was asked and answered by their hashes."""
+    told = {"process": row.process, "part": row.part, "at": row.at, "decision": row.answer.get("decision")}
+    hashes = {n: hashlib.sha256(canonical(getattr(row, n)).encode()).hexdigest() for n in ("request", "answer")}
+    return told | {"model": row.answer.get("model")} | hashes
 
 
 def seal_of(previous: str, entry: AuditEntry) -> str:

@@ -7,14 +7,27 @@ from collections.abc import Iterator, Sequence
 
 from sqlmodel import Session, col, select
 
+from process_opt.records import Recommendation
 from qc.errors import Conflict
 from qc.records import Decision, Exposure, Inspection, Progress
-from server.audit import ERASURE, FIRST, AuditEntry, canonical, erased_hash, old_seal_of, seal_of
+from server.audit import (
+    ERASURE,
+    FIRST,
+    RECOMMENDATION,
+    AuditEntry,
+    canonical,
+    erased_hash,
+    old_seal_of,
+    recommendation_body,
+    seal_of,
+)
 from server.deciding import decision_body
 from server.judging import verdict_body
 
 BATCH = 500
 """Entries compared with their rows at a time."""
+COMPARED = ("verdict", "decision", RECOMMENDATION)
+"""Kinds whose rows must still say what their entries say."""
 
 
 def verify(session: Session) -> tuple[int, str]:
@@ -41,7 +54,7 @@ def verify(session: Session) -> tuple[int, str]:
                 if entry.n not in erased:
                     raise Conflict(f"entry {entry.n} lost its words, and no erasure says so", n=entry.n)
                 continue
-            if entry.kind in ("verdict", "decision") and told.get((entry.kind, entry.subject)) != entry.body:
+            if entry.kind in COMPARED and told.get((entry.kind, entry.subject)) != entry.body:
                 raise Conflict(
                     f"entry {entry.n} is whole, but the {entry.kind} that it tells of ({entry.subject}) was altered",
                     n=entry.n,
@@ -76,7 +89,7 @@ def _batches(session: Session) -> Iterator[list[AuditEntry]]:
 
 def _rows_now(session: Session, batch: Sequence[AuditEntry]) -> dict[tuple[str, str], str]:
     """(kind, subject) -> what an entry would say if it were written from the rows as they are now."""
-    subjects = {kind: [e.subject for e in batch if e.kind == kind] for kind in ("verdict", "decision")}
+    subjects = {kind: [e.subject for e in batch if e.kind == kind] for kind in COMPARED}
     now: dict[tuple[str, str], str] = {}
     images: dict[str, list[Exposure]] = {}
     wanted = select(Exposure).where(col(Exposure.inspection_id).in_(subjects["verdict"])).order_by(col(Exposure.n))
@@ -86,6 +99,8 @@ def _rows_now(session: Session, batch: Sequence[AuditEntry]) -> dict[tuple[str, 
         now["verdict", inspection.id] = canonical(verdict_body(inspection, images.get(inspection.id, [])))
     for decision in session.exec(select(Decision).where(col(Decision.id).in_(subjects["decision"]))):
         now["decision", decision.id] = canonical(decision_body(decision))
+    for advice in session.exec(select(Recommendation).where(col(Recommendation.id).in_(subjects[RECOMMENDATION]))):
+        now[RECOMMENDATION, advice.id] = canonical(recommendation_body(advice))
     return now
 
 

@@ -26,6 +26,7 @@ from process_opt.records import Outcome, ProcessVersion, Recommendation
 from process_opt.request import check_observed
 from qc.errors import InvalidInput, NotFound
 from qc.records import new_id
+from server import audit
 from server.process_money import Summary
 
 FOLDER = "processes"
@@ -140,18 +141,18 @@ def wonder(model: ProcessModel, request: dict[str, Any], settings: dict[str, Any
 
 
 def remember(session: Session, name: str, request: dict[str, Any], told: dict[str, Any], *, now: datetime) -> None:
-    """Keep what was asked and answered."""
-    session.add(
-        Recommendation(
-            id=told["id"],
-            process=name,
-            part=str(told["part"]),
-            at=str(told["at"]),
-            request=request,
-            answer={k: v for k, v in told.items() if k != "id"},
-            asked_at=now,
-        )
+    """Keep what was asked and answered, and an entry of the audit trail with it."""
+    row = Recommendation(
+        id=told["id"],
+        process=name,
+        part=str(told["part"]),
+        at=str(told["at"]),
+        request=request,
+        answer={k: v for k, v in told.items() if k != "id"},
+        asked_at=now,
     )
+    session.add(row)
+    audit.record(session, audit.RECOMMENDATION, row.id, audit.recommendation_body(row), by="server", at=now)
 
 
 def plain(report: dict[str, Any]) -> dict[str, Any]:

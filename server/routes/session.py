@@ -7,7 +7,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from server import auth, first_login, oidc_accounts
+from server import audit, auth, first_login, oidc_accounts
 from server.auth import COOKIE, IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
@@ -47,14 +47,21 @@ def log_in(who: Credentials, request: Request, response: Response, context: Cont
     limit.check(f"{address} {who.name}", now=at)
     with context.database.read() as session:
         user = session.get(User, who.name)
-    if not auth.verify_password(user, who.password):
+    by_password, known = auth.verify_password(user, who.password), user
+    if not by_password:
         user = _by_badge(who, context, at) if user is None else None
     if user is None:
         limit.failed(f"{address} {who.name}", now=at)
+        if known is not None:  # what else was typed as a name may be somebody's password
+            with context.database.write() as session:
+                audit.record(session, "login.failed", known.name, {"address": address}, by=known.name, at=at)
+                session.commit()
         raise NotLoggedIn("the name or the password is wrong")
     limit.succeeded(f"{address} {who.name}")
     with context.database.write() as session:
         token = auth.open_session(session, user, now=at, hours=context.settings.session_hours)
+        if by_password:  # by badge it is on record already
+            audit.record(session, "login", user.name, {"address": address}, by=user.name, at=at)
         session.commit()
     keep_log_in(response, request, token, hours=context.settings.session_hours)
     return Who(name=user.name, role=user.role)

@@ -83,8 +83,16 @@ def test_the_first_log_in_works_is_readable_by_its_owner_only_and_is_forgotten_w
     file = first_login.file(settings)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     name, password = first_login.read(settings)
+    for who in (name, "hunter2"):  # the second is a password in the wrong field: nobody writes it down
+        wrong = line.client.post("/api/v1/session", json={"name": who, "password": "a wrong one"})
+        assert wrong.status_code == 401
     answer = line.client.post("/api/v1/session", json={"name": name, "password": password})
     assert answer.json() == {"name": "admin", "role": "admin"}
+    trail = [one for one in line.get("/audit", Role.ADMIN).json()["items"] if one["kind"].startswith("login")]
+    assert [(one["kind"], one["subject"], one["by"]) for one in trail] == [
+        ("login", "admin", "admin"),
+        ("login.failed", "admin", "admin"),
+    ]
     cookie = answer.headers["set-cookie"].lower()
     assert "qc_session=" in cookie
     assert "httponly" in cookie

@@ -16,8 +16,11 @@ from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.records import Outcome, ProcessVersion, Recommendation
 from process_opt.simulate import linear_line
+from qc.errors import Conflict
 from server import process_learning
 from server.access import Role
+from server.audit import AuditEntry
+from server.audit_check import verify
 from server.jobs import queue
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +108,17 @@ def test_a_recommendation_has_the_words_of_the_contract_and_is_remembered(served
     (kept,) = served.get("/processes/seat-bar/recommendations").json()["items"]
     assert (kept["id"], kept["request"], kept["outcome"]) == (told["id"], asked, None)
     assert kept["answer"]["decision"] == told["decision"]
+
+    with served.context.database.write() as session:
+        (entry,) = session.exec(select(AuditEntry).where(AuditEntry.kind == "recommendation")).all()
+        assert entry.subject == told["id"]
+        verify(session)
+        row = session.get(Recommendation, told["id"])
+        row.answer = {**row.answer, "expected_value": 1e6}
+        session.add(row)
+        session.flush()
+        with pytest.raises(Conflict, match=f"the recommendation that it tells of .{told['id']}. was altered"):
+            verify(session)
 
 
 def test_a_list_of_requests_gets_the_list_of_answers_and_equal_requests_equal_answers(served, plant):
