@@ -20,12 +20,12 @@ from qc.drift import LEARN, WINDOWS, Appearance, Charts, Shift
 from qc.features import Vector, from_bytes
 from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Verdict
-from server import alarms
+from server import alarms, retrain_job
 from server.context import Context
 from server.features_records import IMAGE, Feature
 from server.watch_records import Alarm
 
-KINDS = ("rate", "score", "appearance")
+KINDS = retrain_job.DRIFT
 """Kinds of alarms that are raised here."""
 REPLAYED = 2_000
 """Parts that the charts are rebuilt from at start, besides those learnt from; an alarm needs far fewer."""
@@ -118,7 +118,7 @@ class Drift:
         rows = list(session.exec(newest))[::-1]
         since = rows[-shift.parts :]
         before = rows[: len(rows) - len(since)]
-        alarms.raise_once(
+        raised = alarms.raise_once(
             session,
             self._context.events,
             kind=shift.what,
@@ -131,6 +131,15 @@ class Drift:
             after=[row.id for row in since[: alarms.SHOWN]],
             figures={"product": product, "model": model, "parts": shift.parts},
         )
+        self._retrain(session, raised)
+
+    def _retrain(self, session: Session, raised: Alarm | None) -> None:
+        """A new alarm asks for a retraining where there are labels for it; else those that come next do."""
+        settings = self._context.settings
+        if raised is not None and settings.retrain_on_drift:
+            session.flush()
+            many, now = settings.retrain_after_labels, self._context.now()
+            retrain_job.ask_if_enough(session, after_labels=many, on_drift=True, now=now)
 
     def _raise_view(self, view: View, shift: Shift, *, upto: str) -> None:
         station, product, name, encoder, _ = view
@@ -140,7 +149,7 @@ class Drift:
             since, before = rows[-shift.parts :], rows[: max(len(rows) - shift.parts, 0)]
             if not since:
                 return  # erased meanwhile
-            alarms.raise_once(
+            raised = alarms.raise_once(
                 session,
                 self._context.events,
                 kind=shift.what,
@@ -154,6 +163,7 @@ class Drift:
                 after=[row.inspection_id for row in since[: alarms.SHOWN]],
                 figures={"product": product, "view": name, "model": encoder, "parts": shift.parts},
             )
+            self._retrain(session, raised)
             session.commit()
 
 

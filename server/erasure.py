@@ -214,7 +214,7 @@ def _erase_rows(
 ) -> dict[str, Any]:
     """Rows and trail of one part; the caller commits."""
     now = context.now()
-    words = {*found.decisions, *found.calls, *found.undone}
+    words = {*found.decisions, *found.calls, *found.undone, *(row.id for row in found.annotations)}
     subjects = {*found.inspections, *words, *found.recommendations, *(row.id for row in found.outcomes)}
     entries = audit.naming(session, part, subjects)
     redacted = [entry.n for entry in entries if audit.redact(session, entry)]

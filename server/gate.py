@@ -268,18 +268,32 @@ def act(context: Context, session: Session) -> None:
     by = "server"
     if now.needs_approval and now.approval is not None:
         by = now.approval.by
-    elif context.settings.gate != "production" or not context.settings.auto_promote:
+    elif not _decides_alone(context, session):
         return
     told = now.standing
     registry.promote(session, context.events, told.challenger, by=by, at=context.now(), reason=now.words())
     registry.challenge(session, context.events, told.champion)
 
 
+def look_back(context: Context, session: Session, before: str) -> None:
+    """After a promotion: the champion so far looks on beside its successor, unless another challenger does, so that it
+    comes back by itself should the successor do worse in production. The caller commits."""
+    if context.settings.auto_promote and registry.challenger(session) is None:
+        registry.challenge(session, context.events, before)
+
+
+def _decides_alone(context: Context, session: Session) -> bool:
+    """May the challenger serve without a person's word, once it is proved? With the held-back gate only a model that
+    served before may, by what is seen in production."""
+    challenger = registry.challenger(session)
+    back = challenger is not None and challenger.state == ModelState.RETIRED
+    return context.settings.auto_promote and (context.settings.gate == "production" or back)
+
+
 def after_decision(context: Context, session: Session, shadowed: str) -> None:
     """A person's word came in: where the challenger looked at the part too, see whether that completes its proof."""
-    settings = context.settings
     challenger = registry.challenger(session)
-    if settings.gate != "production" or challenger is None:
+    if challenger is None or not (context.settings.gate == "production" or _decides_alone(context, session)):
         return
     if session.get(ShadowVerdict, (shadowed, challenger.id)) is not None:
         act(context, session)

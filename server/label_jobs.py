@@ -18,7 +18,7 @@ from labeling.push import learn_places, push_open_tasks
 from labeling.records import LabelTask, TaskState
 from qc.errors import NotFound, Unavailable
 from qc.records import Inspection
-from server import features, retrain_job
+from server import features, label_trail, retrain_job
 from server.context import Context
 from server.jobs import queue
 from server.jobs.runner import JobRun
@@ -103,6 +103,7 @@ def collect(context: Context, run: JobRun) -> dict[str, Any]:
     """What people drew on one task comes home."""
     studio = service(context).studio()
     with context.database.patient() as session:
+        label_trail.keep(session, run.clock)
         task = session.get(LabelTask, str(run.arguments["label_task"]))
         if task is None:
             raise NotFound(f"there is no label task {run.arguments['label_task']}")
@@ -122,6 +123,7 @@ def sweep(context: Context, run: JobRun) -> dict[str, Any]:
     except Unavailable as error:
         return {"waits": error.message}
     with context.database.patient() as session:
+        label_trail.keep(session, run.clock)
         swept = sweep_all(session, studio, context.blobs, run.clock(), progress=lambda _: run.check())
     _tell(context, swept.finished)
     found = {str(outcome): count for outcome, count in swept.outcomes.items() if outcome is not Outcome.UNCHANGED}
@@ -133,7 +135,8 @@ def _finish(context: Context, run: JobRun, told: dict[str, Any]) -> dict[str, An
     a push if one waits."""
     with context.database.write() as session:
         now = run.clock()
-        retrain_job.ask_if_enough(session, after_labels=context.settings.retrain_after_labels, now=now)
+        many, drift = context.settings.retrain_after_labels, context.settings.retrain_on_drift
+        retrain_job.ask_if_enough(session, after_labels=many, on_drift=drift, now=now)
         queue.enqueue(session, RANK, now=now, key=RANK, again=True)
         if session.exec(select(LabelTask.id).where(LabelTask.state == TaskState.OPEN).limit(1)).first():
             queue.enqueue(session, PUSH, now=now, key=PUSH, again=True)

@@ -6,6 +6,7 @@ reason, the audit entry, and `done`. A crash before it leaves the artefacts on d
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,22 @@ from sqlmodel import Session, col, select
 from labeling.records import LabelTask, TaskState
 from qc.errors import Conflict, Unavailable
 from segmentation.records import ModelVersion
-from server import gate_bounds, gate_cost, gate_jobs, golden, golden_look, registry, retraining
+from server import audit, gate, gate_bounds, gate_cost, gate_jobs, golden, golden_look, registry, retraining
 from server.context import Context
 from server.gate_records import Measured
 from server.jobs import queue
 from server.jobs.child import run_in_child
 from server.jobs.records import Job, JobState
 from server.jobs.runner import JobRun
+from server.watch_records import Alarm
 
 KIND = "retrain"
+DRIFT = ("rate", "score", "appearance")
+"""Kinds of alarms that say that parts or verdicts are not what they were (`server.drift`)."""
+SHARE_ON_DRIFT = 0.25
+"""Of the labels that otherwise ask for a retraining: without a new one it would give the same model again."""
+TRAINING = "training"
+"""Kind of the trail's entry."""
 
 
 def ask(session: Session, *, now: datetime, why: str) -> Job:
@@ -32,8 +40,12 @@ def ask(session: Session, *, now: datetime, why: str) -> Job:
     return queue.enqueue(session, KIND, {"why": why}, now=now, key=KIND, max_attempts=8)
 
 
-def ask_if_enough(session: Session, *, after_labels: int, now: datetime) -> Job | None:
-    """Ask for a retraining if so many label tasks were finished since the last one was asked for."""
+def ask_if_enough(session: Session, *, after_labels: int, on_drift: bool = False, now: datetime) -> Job | None:
+    """Ask for a retraining if so many label tasks were finished since the last one was asked for.
+
+    Args:
+        on_drift: a quarter of them are enough while an alarm says that a station has drifted since then.
+    """
     last = session.exec(
         select(Job)
         .where(Job.kind == KIND, Job.state != JobState.CANCELLED.value)
@@ -44,7 +56,20 @@ def ask_if_enough(session: Session, *, after_labels: int, now: datetime) -> Job 
     if last is not None:
         finished = finished.where(col(LabelTask.closed_at) > last.created_at)
     number = int(session.exec(finished).one())
-    return ask(session, now=now, why=f"{number} new labels") if number >= after_labels else None
+    if number >= after_labels:
+        return ask(session, now=now, why=f"{number} new labels")
+    drifted = _drifted(session, since=last.created_at if last is not None else None) if on_drift else None
+    if drifted is not None and number >= math.ceil(after_labels * SHARE_ON_DRIFT):
+        return ask(session, now=now, why=f"{number} new labels, and drift: {drifted.message}"[:500])
+    return None
+
+
+def _drifted(session: Session, *, since: datetime | None) -> Alarm | None:
+    """The newest open alarm of drift that no retraining was asked for after."""
+    wanted = select(Alarm).where(col(Alarm.kind).in_(DRIFT), col(Alarm.closed_at).is_(None))
+    if since is not None:
+        wanted = wanted.where(col(Alarm.raised_at) > since)
+    return session.exec(wanted.order_by(col(Alarm.id).desc()).limit(1)).first()
 
 
 def job(context: Context, run: JobRun) -> dict[str, Any]:
@@ -141,11 +166,14 @@ def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[st
             ):
                 why = str(decision["reason"])
                 registry.promote(session, context.events, model_id, by="server", at=now, reason=why)
+                gate.look_back(context, session, champion.id)
             else:
                 registry.challenge(session, context.events, model_id)
         now_serving = registry.champion(session)
         promoted = now_serving is not None and now_serving.id == model_id != champion.id
         told = {"model": model_id, "promoted": promoted, "reason": decision["reason"], "data": made.get("data", "")}
+        body = told | {"job": run.id, "parent": champion.id, "better": bool(decision["promote"])}
+        audit.record(session, TRAINING, model_id, body, by="server", at=now)
         run.finish(session, told)
         session.commit()
     return told

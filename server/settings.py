@@ -255,6 +255,10 @@ class Settings(BaseSettings):
     retrain_after_labels: int = Field(
         default=20, ge=1, description="New finished labels after which a retraining is queued."
     )
+    retrain_on_drift: bool = Field(
+        default=True,
+        description="A quarter of QC_RETRAIN_AFTER_LABELS is enough while an alarm says that parts or verdicts drift.",
+    )
     retrain_cron: str = Field(
         default="0 2 * * *", description="When to retrain besides (cron, local time); empty: never."
     )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from qc.errors import Conflict
 from segmentation.records import ModelState
-from server import assigning, golden_needs, registry
+from server import assigning, gate, golden_needs, registry
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
@@ -102,7 +102,10 @@ def promote(
         raise Conflict(f"{'; '.join(missed)}; it looks at them now. To let it serve all the same, give `in_spite_of`")
     if missed and word is not None:
         reason += f" in spite of {'; '.join(missed)}: {word.in_spite_of}"
+    before = registry.champion(session)
     row = registry.promote(session, context.events, id, by=who.name, at=context.now(), reason=reason)
+    if before is not None:
+        gate.look_back(context, session, before.id)
     session.commit()
     return ModelJson(**registry.as_json(row))
 

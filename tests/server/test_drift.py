@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import math
 
+import pytest
+from sqlmodel import select
+
+from labeling.records import LabelTask
 from qc.drift import LEARN
 from qc.records import Inspection, Progress
 from qc.verdict import Verdict
 from server.access import Role
+from server.jobs.records import Job
 
 
 def parts(line, number: int, *, every: int, model: str = "sha256:dark-spots", station: str = "S-1") -> list[str]:
@@ -38,7 +43,23 @@ def alarms(line, **wanted) -> list[dict]:
     return line.get("/alarms", params={"only_open": True, **wanted}).json()["items"]
 
 
+def labelled(line, number: int) -> None:
+    """So many finished label tasks."""
+    with line.context.database.write() as session:
+        for n in range(number):
+            row = Inspection(part=f"L-{n}", station="L", received_at=line.context.now())
+            session.add(row)
+            session.flush()
+            about = {"part": row.part, "station": "L", "reason": "review", "urgency": 0.5, "state": "DONE"}
+            crop = {"crop_x": 0, "crop_y": 0, "crop_width": 9, "crop_height": 9}
+            now = line.context.now()
+            session.add(LabelTask(inspection_id=row.id, n=0, **about, **crop, opened_at=now, closed_at=now))
+        session.commit()
+
+
 def test_a_rate_that_rises_raises_one_alarm_with_parts_before_and_after(line):
+    line.context.parts.pop("jobs").stop()  # a retraining is asked for, and shall not begin
+    labelled(line, math.ceil(line.context.settings.retrain_after_labels / 4))
     steady = parts(line, LEARN + 100, every=10)
     assert alarms(line) == []
     wrong = parts(line, 100, every=3)
@@ -52,6 +73,9 @@ def test_a_rate_that_rises_raises_one_alarm_with_parts_before_and_after(line):
     health = line.get("/health").json()["components"]["drift"]
     assert health["state"] == "degraded"
     assert "S-1" in health["message"]
+    with line.context.database.read() as session:
+        asked = session.exec(select(Job).where(Job.kind == "retrain")).one()
+    assert alarm["message"] in asked.arguments["why"]
 
 
 def test_the_charts_go_on_where_they_were_after_a_restart(run_line, tmp_path):

@@ -192,6 +192,29 @@ def test_the_better_model_is_promoted_and_rolled_back_by_itself_when_it_does_wor
     assert models[OLD] == "serving"
 
 
+def test_with_the_held_back_gate_too_a_promoted_model_that_does_worse_goes_by_itself(run_line, tmp_path):
+    with run_line(tmp_path / "home") as line:
+        line.context.parts.pop("shadow").stop()
+        line.context.parts.pop("jobs").stop()
+        with line.context.database.write() as session:
+            for model in (OLD, NEW):
+                registry.add(session, model_id=model, folder="models/none", card={}, now=line.context.now())
+            registry.promote(session, line.context.events, OLD, by="test", at=line.context.now(), reason="first")
+            registry.challenge(session, line.context.events, NEW)
+            looked_at(line, session, BETTER, ["ng"] * len(BETTER))
+            session.commit()
+        assert serving(line) == (OLD, NEW), "what is better in production needs a retraining's proof, or a person"
+        assert line.post(f"/models/{NEW}/promote").status_code == 200
+        assert serving(line) == (NEW, OLD), "the champion so far looks on"
+        worse = [("ng", "ng"), ("ng", "ng"), ("ng", "ng"), ("ok", "ng")] * 30
+        with line.context.database.write() as session:
+            looked_at(line, session, worse, ["ng"] * len(worse), champion=NEW, challenger=OLD)
+            session.commit()
+        assert serving(line)[0] == OLD
+        entry = line.get("/audit", Role.ADMIN, params={"kind": "promotion"}).json()["items"][0]
+        assert (entry["subject"], entry["by"]) == (OLD, "server")
+
+
 def test_a_challenger_that_costs_too_much_stays_out_however_right_it_is(rivals):
     with rivals.context.database.write() as session:
         measured(rivals, session, time=3.0)

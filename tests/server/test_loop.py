@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import select, update
 
-from labeling.records import LabelTask, Reason, TaskState
+from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.records import Inspection
-from server import label_jobs, retrain_job, schema
+from server import audit, label_jobs, label_trail, retrain_job, schema
 from server.access import Role
+from server.audit import AuditEntry
+from server.audit_check import verify
 from server.db import Database, sqlite_url
 from server.jobs import queue
 from server.jobs.records import Job, JobState
 from server.studio_service import SECRET_HEADER, webhook_secret
+from server.watch_records import Alarm
 
 
 def wait_for(true, *, patience=120):
@@ -170,6 +174,93 @@ def test_enough_new_labels_ask_for_a_retraining_once(tmp_path):
         labels(3, minute=6)
         assert ask(7).id == asked.id  # it is not finished, and will see the new ones too
     database.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
+    schema.upgrade(database)
+    yield database
+    database.close()
+
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def finished_task(session, moment, part="P"):
+    inspection = Inspection(part=part, station="S", received_at=NOON)
+    session.add(inspection)
+    session.flush()
+    crop = {"crop_x": 0, "crop_y": 0, "crop_width": 9, "crop_height": 9}
+    about = {"part": part, "station": "S", "reason": Reason.REVIEW, "urgency": 0.5, "opened_at": NOON}
+    task = LabelTask(inspection_id=inspection.id, n=0, **about, **crop, state=TaskState.DONE, closed_at=moment)
+    session.add(task)
+    session.flush()
+    return task
+
+
+def test_while_a_station_has_drifted_a_quarter_of_the_labels_asks_for_a_retraining(store):
+    with store.write() as session:
+
+        def ask(minute, **how):
+            how = {"after_labels": 8, "on_drift": True} | how
+            return retrain_job.ask_if_enough(session, now=NOON + timedelta(minutes=minute), **how)
+
+        finished_task(session, NOON)
+        finished_task(session, NOON)
+        assert ask(1) is None, "nothing has drifted"
+        alarm = Alarm(kind="rate", station="S", what="p", message="S: more are not ok", since=NOON, raised_at=NOON)
+        session.add(alarm)
+        session.flush()
+        assert ask(2, on_drift=False) is None
+        assert ask(2, after_labels=12) is None, "two are less than a quarter of twelve"
+        assert ask(3).arguments == {"why": "2 new labels, and drift: S: more are not ok"}
+        session.execute(update(Job).values(state=JobState.DONE.value))
+        finished_task(session, NOON + timedelta(minutes=4))
+        finished_task(session, NOON + timedelta(minutes=4))
+        assert ask(5) is None, "this alarm was answered by a retraining"
+        alarm.raised_at = NOON + timedelta(minutes=6)
+        alarm.closed_at = NOON + timedelta(minutes=7)
+        session.flush()
+        assert ask(8) is None, "a person closed it"
+
+
+def test_each_drawing_that_comes_home_is_changed_or_taken_back_is_in_the_trail_with_it(store):
+    def entries():
+        with store.read() as session:
+            rows = session.exec(select(AuditEntry).order_by(AuditEntry.n))
+            return [(row.kind, row.by, json.loads(row.body)["drawn"]) for row in rows]
+
+    with label_trail.keep(store.patient(), lambda: NOON) as session:
+        task = finished_task(session, NOON, part="P-7")
+        about = {"studio_project": "7", "studio_annotation_id": 1, "classes": {}, "updated_at": NOON}
+        drawn = Annotation(
+            label_task_id=task.id, by="ada", mask_key="labels/1.png", drawn={"pit": 1}, received_at=NOON, **about
+        )
+        session.add(drawn)
+        session.flush()
+        session.rollback()
+        assert entries() == [], "what is not kept is not told"
+        task = finished_task(session, NOON, part="P-7")
+        drawn = Annotation(
+            label_task_id=task.id, by="ada", mask_key="labels/1.png", drawn={"pit": 1}, received_at=NOON, **about
+        )
+        session.add(drawn)
+        session.commit()
+        drawn.superseded = True
+        session.commit()
+        drawn.mask_key, drawn.drawn = "labels/2.png", {"pit": 2}
+        session.commit()
+        drawn.deleted = True
+        session.commit()
+    assert entries() == [
+        ("label", "ada", {"pit": 1}),
+        ("label", "ada", {"pit": 2}),
+        ("label.removed", "ada", {"pit": 2}),
+    ]
+    with store.write() as session:
+        assert len(audit.naming(session, "P-7", set())) == 3, "an erasure of the part finds them"
+        verify(session)
 
 
 def test_a_retraining_by_hand_is_for_engineers_and_joins_one_under_way(line):

@@ -259,6 +259,10 @@ def test_enough_labels_make_a_challenger_that_is_compared_even_when_the_server_i
     assert made["decision"]["reason"]
     assert made["decision"]["challenger"]["model"] == made["id"]
     assert made["state"] == ("serving" if job["result"]["promoted"] else "rejected")
+    trained = plant.get("/audit", kind="training").json()["items"]
+    assert [entry["subject"] for entry in trained] == [made["id"]]
+    drawn = plant.get("/audit", kind="label").json()["items"]
+    assert len(drawn) == 4, "each drawing once, however often it was read"
     champion = next(m for m in models if m["alias"] == "champion")
     wait_for("the champion serves", lambda: plant.get("/health").json()["champion"] == champion["id"])
 

@@ -170,6 +170,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     golden_cron: "Wann das Modell im Dienst die Goldteile ansieht (cron, Ortszeit), jede Schicht; leer: nie.",
     checkpoint_cron: "Wann ein Prüfpunkt des Protokolls unterschrieben wird (cron, Ortszeit); leer: nie.",
     retrain_after_labels: "Nach so vielen neuen fertigen Labels wird neu trainiert.",
+    retrain_on_drift: "Ein Viertel dieser Labels genügt, solange ein Alarm meldet, dass sich Teile oder Urteile verändert haben.",
     retrain_minutes: "Längstes Training eines Herausforderers, in Minuten.",
     gate: "Was ein Herausforderer belegen muss: held-back, besser auf gelabelten Teilen, auf denen keiner trainiert wurde; production, außerdem besser neben dem Modell im Dienst auf Teilen, über die Menschen entschieden.",
     shadow: "Ein Herausforderer sieht auch Teile der Produktion, mit freier Rechenzeit.",

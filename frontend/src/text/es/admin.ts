@@ -172,6 +172,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     golden_cron: "Cuándo el modelo en servicio mira las piezas de oro (cron, hora local), cada turno; vacío: nunca.",
     checkpoint_cron: "Cuándo se firma un punto de control del registro (cron, hora local); vacío: nunca.",
     retrain_after_labels: "Tras tantas etiquetas nuevas terminadas se entrena de nuevo.",
+    retrain_on_drift: "Basta un cuarto de estas etiquetas mientras una alarma diga que las piezas o los veredictos han cambiado.",
     retrain_minutes: "Entrenamiento más largo de un aspirante, en minutos.",
     gate: "Lo que un aspirante debe probar: held-back, mejor en piezas etiquetadas con las que ninguno se entrenó; production, además mejor junto al modelo en servicio en piezas que decidieron personas.",
     shadow: "Un aspirante mira también piezas de producción, con la capacidad libre.",

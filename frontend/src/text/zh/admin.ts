@@ -168,6 +168,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     golden_cron: "现役模型何时查看金样件（cron，本地时间），每班一次；空：从不。",
     checkpoint_cron: "何时签署审计记录的检查点（cron，本地时间）；空：从不。",
     retrain_after_labels: "新完成多少个标注后重新训练。",
+    retrain_on_drift: "当报警表明零件或判定已经漂移时，上述标注数的四分之一即可。",
     retrain_minutes: "挑战者训练的最长时间，分钟。",
     gate: "挑战者须证明什么：held-back，在双方都未训练过的已标注零件上更好；production，此外在由人判定的生产零件上也优于现役模型。",
     shadow: "挑战者用空闲算力也查看生产零件。",
