@@ -1,7 +1,8 @@
 """Backups that are asked for on a page: a durable job, and the list of those that there are.
 
 They lie in `QC_BACKUPS`, else in QC_HOME/backups, one folder each, named by when they were begun (UTC). With
-`QC_BACKUP_KEYS` each is encrypted (`server.encrypted_backup`), and what an erasure has made unreadable is removed.
+`QC_BACKUP_KEYS` each is encrypted (`server.encrypted_backup`). Once a new one is whole, those that were begun before
+the last erasure are removed, as they hold what was erased.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from sqlmodel import Session
 from qc.errors import InvalidInput, NotFound
 from qc.records import new_id
 from server import audit
-from server.backup import MANIFEST, backup
+from server.backup import DATABASE, MANIFEST, backup
 from server.blobs.opening import keys_elsewhere
 from server.context import Context
-from server.encrypted_backup import ABOUT, Say, encrypt, is_encrypted
+from server.encrypted_backup import ABOUT, Say, encrypt, is_encrypted, last_erasure
 from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun
@@ -67,10 +68,13 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     out = folder(settings) / name
     if not _whole(out):
         _make(settings, out, now=run.clock(), say=say)
-    made = _read(out)
+    made, gone = _read(out), _remove_plain(settings, out)
     result = {"name": name, "files": made.files, "megabytes": made.megabytes, "inspections": made.inspections}
     with context.database.write() as session:
         audit.record(session, KIND, name, {"files": made.files, "inspections": made.inspections}, by=by, at=run.clock())
+        for older in gone:
+            why = {"reason": "it held what was erased since"}
+            audit.record(session, "backup.removed", older, why, by="server", at=run.clock())
         run.finish(session, result)
         session.commit()
     return result
@@ -95,6 +99,21 @@ def _make(settings: Settings, out: Path, *, now: datetime, say: Say) -> None:
     for place in folder(settings).iterdir():
         if is_encrypted(place) and json.loads((place / ABOUT).read_text(encoding="utf-8"))["id"] in gone:
             shutil.rmtree(place)
+
+
+def _remove_plain(settings: Settings, new: Path) -> list[str]:
+    """Remove plain backups that were begun before the last erasure, of which the plain one in `new` knows; their names.
+
+    Encrypted ones lost their keys when `new` was encrypted."""
+    if not (new / MANIFEST).is_file() or (erased := last_erasure(new / DATABASE)) is None:
+        return []
+    gone = []
+    for place in sorted(folder(settings).iterdir()):
+        plain = place != new and not place.name.startswith(".") and (place / MANIFEST).is_file()
+        if plain and datetime.fromisoformat(_told(place)["made_at"]) <= erased:
+            shutil.rmtree(place)
+            gone.append(place.name)
+    return gone
 
 
 def kept(settings: Settings) -> list[Kept]:

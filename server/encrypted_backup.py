@@ -92,7 +92,7 @@ def encrypt(
         _read_through(working / CONTENT, key)
         _write(_key_file(keys, name), json.dumps({**about, "key": base64.b64encode(key).decode()}).encode())
         working.rename(out)
-        erased = _last_erasure(plain / DATABASE)
+        erased = last_erasure(plain / DATABASE)
         return destroy(keys, before=erased, but=name) if erased else []
     except InvalidInput as error:
         raise Unavailable(f"the backup could not be read back: {error}; try another disk") from error
@@ -220,7 +220,7 @@ def _read_through(file: Path, key: bytes) -> None:
             pass
 
 
-def _last_erasure(database: Path) -> datetime | None:
+def last_erasure(database: Path) -> datetime | None:
     """When something was erased last, by the copied trail; None: never."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as reading:
         (at,) = reading.execute("SELECT max(at) FROM auditentry WHERE kind IN (?, ?)", (ERASURE, PERSON)).fetchone()

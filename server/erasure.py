@@ -42,8 +42,8 @@ from server.word_records import OperatorCall, Undo
 KIND = "erase"
 STUDIO = "erase_in_label_studio"
 NOT_REACHED = (
-    "backups made before; of encrypted ones (qc backup --keys) the next backup destroys the keys, after restoring "
-    "another one erase again"
+    "backups made before: the next one removes those of the page, and destroys the keys of encrypted ones (qc backup "
+    "--keys); remove other plain ones by hand, and erase again after restoring one"
 )
 
 

@@ -140,6 +140,27 @@ def test_a_backup_that_is_asked_for_on_the_page_is_encrypted_too(run_line, tmp_p
         assert {item["part"] for item in line.get("/inspections").json()["items"]} == {"P-2"}
 
 
+def test_plain_backups_of_the_page_do_not_outlive_an_erasure_either(run_line, tmp_path, home):
+    with run_line(home, backups=tmp_path / "disk") as line:
+        line.send(line.picture(dark=9), part="Smith-4711", trigger_id="1")
+        line.send(line.picture(), part="P-2", trigger_id="2")
+        (first,) = on_the_page(line)
+        time.sleep(max(0.0, 1.0 - time.time() % 1))  # a backup is named by its second
+        assert len(on_the_page(line)) == 2, "nothing was erased: both stay"
+        erased = line.post("/erasures", Role.ADMIN, json={"part": "Smith-4711", "reason": "asked for"}).json()["id"]
+        until = time.monotonic() + 120
+        while line.get(f"/jobs/{erased}").json()["state"] != "done":
+            assert time.monotonic() < until, "waited in vain"
+            time.sleep(0.02)
+        assert b"Smith-4711" in everything(tmp_path / "disk")
+        time.sleep(max(0.0, 1.0 - time.time() % 1))
+        (left,) = on_the_page(line)
+        trail = line.get("/audit", Role.ADMIN, params={"kind": "backup.removed"}).json()["items"]
+    assert left["inspections"] == 1
+    assert b"Smith-4711" not in everything(tmp_path / "disk")
+    assert first["name"] in [entry["subject"] for entry in trail]
+
+
 def test_keys_within_the_installation_are_refused(run_line, home):
     with run_line(home, backup_keys=home / "keys") as line:
         job = line.post("/backups", Role.ADMIN).json()["id"]
