@@ -208,7 +208,7 @@ def make_python(log: Path) -> None:
             "-c",
             str(constraints(log)),
             "-e",
-            ".[dev,plant,postgres,ray,mlflow,stores,deploy,docs,faiss,traces]",
+            ".[dev,plant,postgres,ray,mlflow,stores,litdata,deploy,docs,faiss,traces]",
         ],
         log,
     )

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from labeling.sources.catalogue import Opening
+    from labeling.sources.items import Item
     from server.db import Database
+
+FORMATS = ("shards", "squirrel", "litdata")
+"""Of packed data sets."""
 
 
 def register(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,6 +46,15 @@ def register(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     pack.add_argument("dataset", metavar="DATASET", help="a folder, or its s3://, az:// or gs://")
     pack.add_argument("--out", required=True, metavar="PLACE", help="a new folder, or an s3://, az:// or gs://")
+    formats = ", ".join(FORMATS)
+    pack.add_argument("--to", choices=FORMATS, default="shards", help=f"format of PLACE: {formats} (the first)")
+    pack.add_argument(
+        "--from", dest="given", choices=("folder", *FORMATS), default="folder",
+        help=f"format of DATASET: folder, {formats} (the first)",
+    )  # fmt: skip
+    pack.add_argument(
+        "--classes", nargs="+", default=[], metavar="NAME", help="of 1, 2, …, where DATASET is squirrel's or LitData's"
+    )
     pack.set_defaults(run=run_pack)
 
 
@@ -111,17 +126,47 @@ def run_gather(arguments: argparse.Namespace) -> int:
 
 
 def run_pack(arguments: argparse.Namespace) -> int:
-    """Write DATASET as shards (tar files and an index with a hash for each sample) to PLACE."""
-    from labeling.sources.folders import open_folder
+    """Write DATASET as shards (tar files and an index with a hash for each sample) to PLACE.
+
+    Shards of squirrel-core and sets of LitData are read and written as well; they do not say what classes are called.
+    """
+    from labeling.sources import litdata_sets, squirrel
+    from labeling.sources.places import place_at
+    from labeling.sources.shards import write_shards
+    from qc.errors import InvalidInput
+    from qc.object_stores import is_remote
+
+    items, classes = _given(arguments.dataset, arguments.given, arguments.classes)
+    if arguments.to == "litdata":
+        if is_remote(arguments.out):
+            raise InvalidInput("LitData writes into a folder; copy that into the store afterwards")
+        made = f"{litdata_sets.write_items(Path(arguments.out), items)} images as a LitData set"
+    elif arguments.to == "squirrel":
+        made = f"{len(squirrel.write_items(place_at(arguments.out), items))} shards of squirrel-core"
+    else:
+        index = write_shards(place_at(arguments.out), items, classes)
+        made = f"{len(index.entries)} images in {len({entry.image[0] for entry in index.entries})} shards"
+    print(f"{made} at {arguments.out}")
+    return 0
+
+
+def _given(dataset: str, given: str, names: list[str]) -> tuple[Iterator[Item], dict[int, str]]:
+    """The samples of a data set, and what its classes are called; raises InvalidInput."""
+    from labeling.sources import litdata_sets, squirrel
+    from labeling.sources.catalogue import OPEN
     from labeling.sources.places import place_at
     from labeling.sources.reading import items_in_turn
-    from labeling.sources.shards import write_shards
+    from qc.errors import InvalidInput
 
-    reader = open_folder(place_at(arguments.dataset))
-    index = write_shards(place_at(arguments.out), items_in_turn(arguments.dataset, reader), dict(reader.index.classes))
-    shards = len({entry.image[0] for entry in index.entries})
-    print(f"{len(index.entries)} images in {shards} shards at {arguments.out}")
-    return 0
+    if given in OPEN:
+        reader = OPEN[given](place_at(dataset))
+        return items_in_turn(dataset, reader), dict(reader.index.classes)
+    if not names:
+        raise InvalidInput(f"{given} does not say what the classes are called; add --classes with their names")
+    classes = dict(enumerate(names, start=1))
+    if given == "squirrel":
+        return squirrel.items_of(place_at(dataset), dataset), classes
+    return litdata_sets.items_of(dataset, dataset), classes
 
 
 def write_down(database: Database, opening: Opening) -> None:

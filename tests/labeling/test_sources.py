@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
+import litdata
 import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from labeling.sources import squirrel
+from labeling.sources import litdata_sets, squirrel
 from labeling.sources.catalogue import Catalogue, read_catalogue
 from labeling.sources.folders import open_folder
 from labeling.sources.items import translation
@@ -244,6 +245,45 @@ def test_a_data_set_goes_to_squirrel_s_shards_and_from_there_to_ours_and_is_the_
     assert [(e.file, e.row, e.sha256) for e in index.entries] == [
         (e.file, e.row, e.sha256) for e in reader.index.entries
     ]
+
+
+def test_a_data_set_goes_to_litdata_and_from_there_to_ours_and_is_the_same(tmp_path):
+    reader = open_folder(Folder(make_set(tmp_path / "a", 60)))
+    lit = tmp_path / "lit"
+    items = read_items("a", reader, reader.index.entries)
+    assert litdata_sets.write_items(lit, items, chunk_bytes=8000) == 60
+    assert len([*lit.glob("*.bin")]) > 1
+    index = write_shards(Folder(tmp_path / "ours"), litdata_sets.items_of(str(lit), "a"), {1: "scratch"})
+    assert [(e.file, e.row, e.sha256) for e in index.entries] == [
+        (e.file, e.row, e.sha256) for e in reader.index.entries
+    ]
+    with pytest.raises(Conflict, match="already"):
+        litdata_sets.write_items(lit, items)
+
+
+def test_a_litdata_set_that_would_run_code_is_not_opened(tmp_path):
+    harmful = litdata.streaming.writer.BinaryWriter(str(tmp_path / "set"), chunk_bytes=4000)
+    harmful.add_item(0, {"file": "1.png", "image": b"", "more": {1, 2}})  # a set: LitData pickles it
+    harmful.done()
+    harmful.merge(1)
+    with pytest.raises(InvalidInput, match="coded as pickle; only bytes"):
+        [*litdata_sets.items_of(str(tmp_path / "set"), "a")]
+    with pytest.raises(InvalidInput, match=r"no LitData set: it has no index\.json"):
+        [*litdata_sets.items_of(str(tmp_path), "a")]
+    (tmp_path / "index.json").write_text("{}")
+    with pytest.raises(InvalidInput, match=r"index\.json of .* is damaged"):
+        [*litdata_sets.items_of(str(tmp_path), "a")]
+
+
+def test_samples_of_two_kinds_are_no_litdata_set(tmp_path):
+    reader = open_folder(Folder(make_set(tmp_path / "a", 2)))
+    one, other = read_items("a", reader, reader.index.entries)
+    other = replace(other, entry=replace(other.entry, row={**other.entry.row, "shift": "late"}))
+    with pytest.raises(InvalidInput, match="shift"):
+        litdata_sets.write_items(tmp_path / "lit", [one, other])
+    assert not (tmp_path / "lit/index.json").exists()
+    with pytest.raises(InvalidInput, match="no sample"):
+        litdata_sets.write_items(tmp_path / "none", [])
 
 
 def test_classes_are_translated_by_name_and_what_the_training_does_not_know_is_ignored():

@@ -33,6 +33,16 @@ def test_a_set_is_packed_and_opened_and_the_trail_says_who_did_and_who_might_not
     assert main(["data", "pack", str(folder), "--out", str(tmp_path / "packed")]) == 1
     assert "shards are never changed" in capsys.readouterr().err
 
+    for other, told in (("litdata", "3 images as a LitData set"), ("squirrel", "1 shards of squirrel-core")):
+        there, back = str(tmp_path / other), str(tmp_path / f"from-{other}")
+        assert main(["data", "pack", str(folder), "--to", other, "--out", there]) == 0
+        assert told in capsys.readouterr().out
+        assert main(["data", "pack", there, "--from", other, "--out", back]) == 1
+        assert "add --classes with their names" in capsys.readouterr().err
+        assert main(["data", "pack", there, "--from", other, "--classes", "scratch", "--out", back]) == 0
+        assert (tmp_path / f"from-{other}/shards.json").read_text() == (tmp_path / "packed/shards.json").read_text()
+        assert "3 images in 1 shards" in capsys.readouterr().out
+
     one = {"url": "packed", "format": "shards", "owner": "Ada", "licence": "internal", "roles": ["engineer"]}
     (tmp_path / "sources.yaml").write_text(json.dumps({"sources": {"bars": one}}))
     assert main(["data", "sources", str(tmp_path / "sources.yaml"), "--purpose", "train bars"]) == 0
