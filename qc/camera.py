@@ -35,6 +35,8 @@ class Fault(StrEnum):
     EXPOSURE = "exposure"
     """Much darker or brighter than usual."""
     SHIFTED = "shifted"
+    DIRTY = "dirty"
+    """Something lies on the lens (`qc.camera_dirt`)."""
 
 
 MEASURES = ("level", "sharpness", "column", "row")
@@ -97,7 +99,7 @@ class Usual:
 
 def look(pixels: Pixels) -> Look:
     """Measure a picture, `H x W` or `H x W x 3`, 8 or 16 bit."""
-    grey = _grey(pixels)
+    grey = grey_of(pixels)
     step = max(1, math.isqrt(grey.size // 250_000))
     few = grey[::step, ::step]
     darkest, brightest = np.percentile(few, [0.1, 99.9])
@@ -118,7 +120,7 @@ def edges(pixels: Pixels) -> Floats:
         `h x w`, the longer side `EDGES_SIDE` pixels; mean 0.
     """
     step = max(1, max(pixels.shape[:2]) // 1024)  # the small picture is averaged anyway; this only spares time
-    grey = _grey(pixels[::step, ::step])
+    grey = grey_of(pixels[::step, ::step])
     scale = EDGES_SIDE / max(grey.shape)
     size = (max(8, round(grey.shape[1] * scale)), max(8, round(grey.shape[0] * scale)))
     small = np.log1p(cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32))
@@ -247,7 +249,7 @@ class Watch:
         return found
 
 
-def _grey(pixels: Pixels) -> NDArray[np.uint8]:
+def grey_of(pixels: Pixels) -> NDArray[np.uint8]:
     """One channel of 8 bit: the green of RGB, which needs no computing and has the most light."""
     one: Pixels = pixels if pixels.ndim == 2 else pixels[..., 1]
     return np.ascontiguousarray(to_8bit(one))

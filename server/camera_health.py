@@ -13,15 +13,16 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from sqlmodel import Session, col, select
 
-from qc import camera
+from qc import camera, camera_dirt
 from qc.camera import Fault, Look, Watch
+from qc.camera_dirt import Ground
 from qc.errors import NotFound
 from qc.frame import Frame
 from qc.records import Exposure, Inspection
@@ -43,8 +44,11 @@ class _Camera:
     since: datetime
     watch: Watch
     edges: camera.Floats | None = None
+    ground: Ground = field(default_factory=Ground)
     stored: bool = False
     """Its reference lies in the database."""
+    ground_stored: bool = False
+    """So does what its cells are usually like."""
     last: tuple[str, str] = ("", "")
     """Fingerprint and part of its newest picture."""
 
@@ -74,9 +78,10 @@ class Cameras:
         found = []
         for n, frame in enumerate(frames):
             seen, seen_edges = camera.look(frame.pixels), camera.edges(frame.pixels)
+            seen_cells = camera_dirt.cells(frame.pixels)
             key = key_of(inspection.station, frame.view, n, inspection.product, frame)
             with self._lock:
-                found.append(self._check(key, inspection, n, frame.view, seen, seen_edges))
+                found.append(self._check(key, inspection, n, frame.view, seen, seen_edges, seen_cells))
         faults = [row for row in found if row.fault]
         for row in faults:
             self._context.metrics.camera_faults.labels(row.station, row.view, row.fault).inc()
@@ -90,10 +95,11 @@ class Cameras:
         """A hook: alarms of this station's cameras are raised, or healed, in the transaction of the verdict."""
         with self._lock:
             mine = [(key, one) for key, one in self._cameras.items() if one.station == inspection.station]
-            current = {(key, name): told for key, one in mine for name, told in one.watch.alarms().items()}
+            current = {(key, name): told for key, one in mine for name, told in _alarms(one).items()}
             names = {key: f"{one.view or 'picture'}: {one.product}" for key, one in mine}
             unstored = [(key, one) for key, one in mine if not one.stored and _has_reference(one)]
-            for key, one in unstored:
+            learnt = [(key, one) for key, one in mine if not one.ground_stored and one.ground.learnt]
+            for key, one in dict([*unstored, *((key, one) for key, one in learnt if one.stored)]).items():
                 session.merge(_reference_row(key, one))
         for (key, name), (words, ago) in current.items():
             view = name_of(key)
@@ -114,6 +120,8 @@ class Cameras:
             )
         for _, one in unstored:
             one.stored = True
+        for _, one in learnt:
+            one.ground_stored = one.stored
 
     def accept(self, session: Session, station: str, *, by: str, at: datetime, view: str | None = None) -> int:
         """A person's word that a station's pictures are as they should be now: learn anew. Returns how many cameras.
@@ -149,6 +157,7 @@ class Cameras:
             for one in self._cameras.values():
                 if one.station == station:
                     one.watch = replace(one.watch, charts={}, means={})
+                    one.ground = one.ground.begun()
 
     def list(self) -> list[dict[str, Any]]:
         """Every camera that has sent a picture since the start, for people."""
@@ -159,7 +168,7 @@ class Cameras:
         """For /health: degraded while a station's newest picture was at fault, or a lasting change is unanswered."""
         faults = {station: dict(count) for station, count in list(self._recent.items())}
         with self._lock:
-            changed = sorted({one.station for one in self._cameras.values() if one.watch.alarms()})
+            changed = sorted({one.station for one in self._cameras.values() if _alarms(one)})
         state: dict[str, Any] = {"state": "degraded" if faults or changed else "ok", "cameras": len(self._cameras)}
         told = [f"{station}: {', '.join(count)}" for station, count in faults.items()]
         told += [f"{station}: its pictures have changed" for station in changed]
@@ -169,9 +178,16 @@ class Cameras:
         """Nothing runs by itself."""
 
     def _check(
-        self, key: str, inspection: Inspection, n: int, view: str, seen: Look, seen_edges: camera.Floats
+        self,
+        key: str,
+        inspection: Inspection,
+        n: int,
+        view: str,
+        seen: Look,
+        seen_edges: camera.Floats,
+        seen_cells: camera.Floats,
     ) -> CameraLook:
-        one = self._cameras.get(key) or self._load(key, inspection, view)
+        one = self._cameras.get(key) or self._load(key, inspection, view, seen_cells.shape)
         self._cameras[key] = one
         if one.edges is None:
             seen = replace(seen, column=0.0, row=0.0)
@@ -183,9 +199,12 @@ class Cameras:
             told = Fault.FROZEN, "the picture is the very one of the part before; check camera and trigger"
         if told is None:
             told = camera.gross(seen, one.watch.reference)
+        if told is None and (spot := one.ground.gross(seen_cells)) is not None:
+            told = Fault.DIRTY, f"the camera is {spot.words()}, on every part; clean lens and window, or accept it"
         one.last = (seen.fingerprint, inspection.part)
         if told is None:
             _learn(one, seen, seen_edges)
+            one.ground = one.ground.moved(seen_cells)
         return CameraLook(
             inspection_id=inspection.id,
             n=n,
@@ -202,7 +221,7 @@ class Cameras:
             message=told[1] if told else "",
         )
 
-    def _load(self, key: str, inspection: Inspection, view: str) -> _Camera:
+    def _load(self, key: str, inspection: Inspection, view: str, cells: tuple[int, ...]) -> _Camera:
         """A camera as the last run of the server left it, or a new one."""
         one = _Camera(inspection.station, view, inspection.product, inspection.received_at, Watch())
         with self._context.database.read() as session:
@@ -213,6 +232,9 @@ class Cameras:
             if row := session.get(CameraReference, key):
                 one.edges = np.frombuffer(row.edges, np.float16).reshape(row.height, row.width).astype(np.float32)
                 one.since, one.stored = row.since, True
+                if row.cells is not None:
+                    one.ground = camera_dirt.from_bytes(row.cells, (cells[0], cells[1]))
+                    one.ground_stored = one.ground.learnt
                 good = select(CameraLook).where(
                     CameraLook.key == key, CameraLook.fault == "", col(CameraLook.at) >= row.since
                 )
@@ -250,6 +272,14 @@ def _learn(one: _Camera, seen: Look, seen_edges: camera.Floats) -> None:
     one.watch = one.watch.moved(seen)
 
 
+def _alarms(one: _Camera) -> dict[str, tuple[str, int]]:
+    """Measure -> what changed in words, and how many pictures ago; a spot only where nothing else has changed, as a
+    camera that was moved has others of its edges there."""
+    found = one.watch.alarms()
+    spot = None if found else one.ground.spot()
+    return found if spot is None else {"spot": (spot.words(), spot.parts)}
+
+
 def _has_reference(one: _Camera) -> bool:
     return len(one.watch.learnt) >= camera.LEARN_FIRST and one.edges is not None
 
@@ -264,6 +294,7 @@ def _reference_row(key: str, one: _Camera) -> CameraReference:
         height=one.edges.shape[0],
         width=one.edges.shape[1],
         edges=one.edges.astype(np.float16).tobytes(),
+        cells=camera_dirt.to_bytes(one.ground) if one.ground.learnt else None,
         since=one.since,
     )
 
@@ -302,5 +333,5 @@ def _told(one: _Camera) -> dict[str, Any]:
             name: {"centre": round(known.centre, 4), "spread": round(known.spread, 4)}
             for name, known in one.watch.reference.items()
         },
-        "changed": {name: words for name, (words, _) in one.watch.alarms().items()},
+        "changed": {name: words for name, (words, _) in _alarms(one).items()},
     }

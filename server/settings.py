@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     )
     camera_checks: bool = Field(
         default=True,
-        description="Send parts to a person whose pictures are black, white, frozen, blurred, mis-exposed or shifted.",
+        description="Send parts to a person whose pictures are black, white, frozen, blurred, mis-exposed, shifted or "
+        "taken through a dirty lens.",
     )
     lines: dict[str, list[str]] = Field(
         default={},

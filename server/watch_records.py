@@ -25,6 +25,8 @@ class CameraReference(SQLModel, table=True):
     width: int
     edges: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     """float16, row by row (see `qc.camera.edges`)."""
+    cells: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    """What its cells are usually like (`qc.camera_dirt.to_bytes`); None until that is learnt."""
     since: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     """Looks from here on are learnt from; a person's word that all is well begins anew."""
 

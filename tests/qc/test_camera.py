@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from qc import camera_dirt
 from qc.camera import LEARN, Fault, Look, Watch, absolute, edges, gross, look, moved_back, place
 
 
@@ -121,6 +122,56 @@ def test_a_camera_that_is_well_raises_no_alarm_in_ten_thousand_parts():
         watch = watch.moved(one)
         assert watch.alarms() == {}
         assert gross(one, watch.reference) is None
+
+
+def speck(picture: np.ndarray, strength: float) -> np.ndarray:
+    """Something out of focus on the lens, left of the middle and below it."""
+    y, x = np.ogrid[: picture.shape[0], : picture.shape[1]]
+    away = ((x - 150) ** 2 + (y - 170) ** 2) / 8**2
+    return (picture * (1 - strength * np.exp(-away / 2))).astype(np.uint8)
+
+
+def ground(number: int = camera_dirt.LEARN) -> camera_dirt.Ground:
+    found = camera_dirt.Ground()
+    for seed in range(number):
+        found = found.moved(camera_dirt.cells(metal(seed)))
+    return found
+
+
+@pytest.mark.parametrize(("strength", "gross"), [(0.12, False), (0.6, True)])
+def test_a_spot_at_the_same_place_of_every_part_is_found_with_its_place_and_outlives_a_restart(strength, gross):
+    clean, number = ground(), 0
+    kept = camera_dirt.from_bytes(camera_dirt.to_bytes(clean), clean.mean.shape)
+    assert np.array_equal(kept.mean, clean.mean)
+    assert np.array_equal(kept.spread, clean.spread)
+    assert camera_dirt.from_bytes(camera_dirt.to_bytes(clean), (12, 15)).number == 0, "of another size of picture"
+    dirty = kept
+    while dirty.spot() is None and number < 50:
+        dirty, number = dirty.moved(camera_dirt.cells(speck(metal(1000 + number), strength))), number + 1
+    spot = dirty.spot()
+    assert spot is not None
+    assert (spot.column, spot.row) == (pytest.approx(150 / 320, abs=0.07), pytest.approx(170 / 240, abs=0.09))
+    assert spot.size < 0
+    assert number / 2 <= spot.parts <= number
+    assert (dirty.gross(camera_dirt.cells(speck(metal(2000), strength))) is not None) == gross
+    assert dirty.gross(camera_dirt.cells(metal(2001))) is None, "it was wiped off"
+
+
+def test_defects_here_and_there_a_dimmer_lamp_and_clean_parts_are_no_dirt():
+    rng, seen = np.random.default_rng(3), ground()
+    for n in range(150):
+        part = metal(3000 + n)
+        y, x = rng.integers(20, 200, 2)
+        part[y : y + 12, x : x + 12] = 20
+        seen = seen.moved(camera_dirt.cells((part * (1.0 if n < 75 else 0.8)).astype(np.uint8)))
+        assert seen.spot() is None
+
+
+def test_a_camera_that_was_moved_is_not_called_dirty():
+    seen = ground()
+    for n in range(30):
+        seen = seen.moved(camera_dirt.cells(moved(metal(4000 + n), 40, 0)))
+    assert seen.spot() is None
 
 
 def test_a_single_picture_far_from_the_usual_is_at_fault_and_says_what_to_check():

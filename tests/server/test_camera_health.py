@@ -140,6 +140,30 @@ def test_a_slightly_dimmed_lamp_raises_one_alarm_that_says_since_when_with_pictu
         assert line.post("/cameras/elsewhere/accept").status_code == 404
 
 
+def test_dirt_on_the_lens_is_an_alarm_and_parts_go_to_a_person_until_it_is_wiped_off(run_line, tmp_path):
+    def dirty(seed):
+        pixels = sheet(seed)
+        pixels[64:72, 56:64] *= 0.6
+        return pixels
+
+    with run_line(tmp_path) as line:
+        taught(line)
+    with run_line(tmp_path) as line:  # what was learnt outlives a restart
+        told = [send(line, dirty(n), f"P-{n}") for n in range(12)]
+        (alarm,) = line.get("/alarms", params={"only_open": True}).json()["items"]
+        assert (alarm["kind"], alarm["figures"]["measure"]) == ("camera", "spot")
+        assert "dirty or shaded 48% from the left and 73% from the top (darker by" in alarm["message"]
+        assert alarm["after"][0] == told[0]["id"]
+        assert (told[0]["verdict"], told[0]["images"][0]["camera_fault"]) == ("ok", None), "one part tells nothing"
+        assert (told[-1]["verdict"], told[-1]["images"][0]["camera_fault"]) == ("review", "dirty")
+        assert told[-1]["images"][0]["defects"] == []
+        assert send(line, sheet(99), "P-99")["verdict"] == "ok"
+        reason = {"reason": "the window was wiped"}
+        assert line.post(f"/alarms/{alarm['id']}/close", json=reason).status_code == 200
+        send(line, sheet(100), "P-100")
+        assert line.get("/alarms", params={"only_open": True}).json()["items"] == []
+
+
 def test_an_alarm_is_closed_once_with_a_reason(line):
     taught(line)
     for n in range(12):

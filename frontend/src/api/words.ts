@@ -35,7 +35,7 @@ export type Worth = Schemas["WorthJson"];
 export type Exploring = Schemas["ExploringJson"];
 export type Wondered = Schemas["Wondered"];
 export type Expected = Schemas["Expected"];
-export type CameraFault = "black" | "white" | "frozen" | "blurred" | "exposure" | "shifted";
+export type CameraFault = "black" | "white" | "frozen" | "blurred" | "exposure" | "shifted" | "dirty";
 
 /** A process as its YAML says it (contract, section 5). */
 export type Process = {

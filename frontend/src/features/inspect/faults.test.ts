@@ -13,6 +13,6 @@ it("names every camera at fault, and none where all is well", () => {
 });
 
 it("a camera set up anew may look different, but nobody wants black, white or frozen pictures", () => {
-  const all = faultsOf(part("black", "white", "frozen", "blurred", "exposure", "shifted"));
-  expect(mayBeMeant(all).map(({ fault }) => fault)).toEqual(["blurred", "exposure", "shifted"]);
+  const all = faultsOf(part("black", "white", "frozen", "blurred", "exposure", "shifted", "dirty"));
+  expect(mayBeMeant(all).map(({ fault }) => fault)).toEqual(["blurred", "exposure", "shifted", "dirty"]);
 });

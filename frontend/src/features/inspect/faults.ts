@@ -11,6 +11,6 @@ export const faultsOf = (inspection: Pick<Inspection, "images">): Faulty[] =>
   );
 
 /** Faults that a camera which was set up anew shows as well: a person may say that this is how it looks now. */
-const MAY_BE_MEANT: readonly CameraFault[] = ["blurred", "exposure", "shifted"];
+const MAY_BE_MEANT: readonly CameraFault[] = ["blurred", "exposure", "shifted", "dirty"];
 
 export const mayBeMeant = (faults: readonly Faulty[]): Faulty[] => faults.filter(({ fault }) => MAY_BE_MEANT.includes(fault));

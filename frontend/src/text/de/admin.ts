@@ -154,7 +154,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     restore: "Zum Zurückspielen den Server anhalten und „qc restore {{folder}}“ mit leerem QC_HOME ausführen: zuerst wird jede Prüfsumme verglichen.",
   },
   setting: {
-    camera_checks: "Teile, deren Bilder schwarz, weiß, eingefroren, unscharf, falsch belichtet oder verschoben sind, einem Menschen zeigen.",
+    camera_checks: "Teile, deren Bilder schwarz, weiß, eingefroren, unscharf, falsch belichtet, verschoben oder durch eine schmutzige Linse aufgenommen sind, einem Menschen zeigen.",
     decide_by_s: "Urteil so viele Sekunden nach dem letzten Byte eines Bildes, sonst ist das Teil zu spät: Fehler und n. i. O. 0: keine Grenze.",
     max_waiting: "So viele Teile dürfen auf ihr Urteil warten; weitere werden abgewiesen.",
     features: "Behalten, was der Encoder von jedem Teil sieht: für ähnliche Fehler, für die Wahl der nächsten Labels, für Drift und schnell gelernte Klassen.",

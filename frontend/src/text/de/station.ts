@@ -6,6 +6,7 @@ export const station: Part<typeof en> = {
   product: "QC-Linie",
   everywhere: {
     pages: "Seiten",
+    search: "Suchen",
     language: "Sprache",
     close: "Schließen",
     keys: "Tasten",
@@ -126,6 +127,7 @@ export const station: Part<typeof en> = {
       ["M (halten)", "Lupe: die Pixel der Kamera; Pfeile bewegen sie, + und − ändern sie"],
       ["D", "das letzte Gutteil daneben, und wo sie sich unterscheiden"],
       ["L", "der Linie live folgen"],
+      ["/", "nach Namen suchen"],
       ["?", "diese Hilfe"],
     ],
   },
@@ -169,6 +171,7 @@ export const station: Part<typeof en> = {
       blurred: "unscharf",
       exposure: "zu dunkel oder zu hell",
       shifted: "verschoben",
+      dirty: "Linse oder Fenster verschmutzt",
     },
     accept: "So sieht es jetzt aus",
     acceptHelp: "Die Kamera wurde neu eingerichtet und ihre Bilder sind richtig: Was üblich ist, wird aus den nächsten Teilen neu gelernt.",

@@ -3,6 +3,7 @@ export const station = {
   product: "QC line",
   everywhere: {
     pages: "Pages",
+    search: "Search",
     language: "Language",
     close: "Close",
     keys: "Keys",
@@ -128,6 +129,7 @@ export const station = {
       ["M (hold)", "magnifier: the camera's own pixels; arrows move it, + and − change it"],
       ["D", "the last good part beside this one, and where they differ"],
       ["L", "follow the line live"],
+      ["/", "search by name"],
       ["?", "this help"],
     ],
   },
@@ -171,6 +173,7 @@ export const station = {
       blurred: "out of focus",
       exposure: "too dark or too bright",
       shifted: "moved out of its place",
+      dirty: "dirty lens or window",
     },
     accept: "This is how it looks now",
     acceptHelp: "The camera was set up anew, and its pictures are right as they are: what is usual is learnt again from the next parts.",

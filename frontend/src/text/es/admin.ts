@@ -156,7 +156,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     restore: "Para recuperar una, pare el servidor y ejecute «qc restore {{folder}}» con QC_HOME vacío: antes se compara cada suma.",
   },
   setting: {
-    camera_checks: "Mostrar a una persona las piezas cuyas imágenes son negras, blancas, congeladas, borrosas, mal expuestas o desplazadas.",
+    camera_checks: "Mostrar a una persona las piezas cuyas imágenes son negras, blancas, congeladas, borrosas, mal expuestas, desplazadas o tomadas con la lente sucia.",
     decide_by_s: "Veredicto en tantos segundos desde el último byte de una imagen; si no, la pieza llega tarde: error y no apta. 0: sin límite.",
     max_waiting: "Tantas piezas pueden esperar su veredicto; las demás se rechazan.",
     features: "Guardar lo que el codificador ve de cada pieza: para defectos parecidos, para elegir qué etiquetar, para la deriva y las clases aprendidas pronto.",

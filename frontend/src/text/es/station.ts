@@ -6,6 +6,7 @@ export const station: Part<typeof en> = {
   product: "Línea QC",
   everywhere: {
     pages: "Páginas",
+    search: "Buscar",
     language: "Idioma",
     close: "Cerrar",
     keys: "Teclas",
@@ -128,6 +129,7 @@ export const station: Part<typeof en> = {
       ["M (mantener)", "lupa: los píxeles de la cámara; las flechas la mueven, + y − la cambian"],
       ["D", "la última pieza buena al lado, y en qué difieren"],
       ["L", "seguir la línea en vivo"],
+      ["/", "buscar por nombre"],
       ["?", "esta ayuda"],
     ],
   },
@@ -172,6 +174,7 @@ export const station: Part<typeof en> = {
       blurred: "desenfocada",
       exposure: "demasiado oscura o clara",
       shifted: "desplazada",
+      dirty: "lente o ventana sucia",
     },
     accept: "Ahora se ve así",
     acceptHelp: "La cámara se ha ajustado de nuevo y sus imágenes son correctas: lo habitual se aprende otra vez con las próximas piezas.",

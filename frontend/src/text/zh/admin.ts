@@ -152,7 +152,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     restore: "要恢复备份，请停止服务器，在 QC_HOME 为空时运行“qc restore {{folder}}”：会先比较每个校验和。",
   },
   setting: {
-    camera_checks: "图片全黑、全白、冻结、模糊、曝光不当或移位的零件交由人查看。",
+    camera_checks: "图片全黑、全白、冻结、模糊、曝光不当、移位或镜头脏污的零件交由人查看。",
     decide_by_s: "图片最后一个字节到达后多少秒内须有判定，否则该零件超时：报错并判不合格。0：不限。",
     max_waiting: "最多多少零件可以等待判定；再多则拒收。",
     features: "保留编码器对每个零件的所见：用于相似缺陷、选择标注对象、漂移监测和快速学习类别。",
