@@ -223,19 +223,59 @@ def clouds(named: Callable[[str], list[Any]], places: str) -> list[Any]:
     return [file for file in files if file.answers["blobs"] in ("local", own[file.answers["place"]])]
 
 
+OUTPUTS = {"address", "connect", "data_device", "pictures", "database"}
+
+
+def keeps_a_database(answers: dict[str, Any]) -> bool:
+    """Does the cloud run the database?"""
+    return bool(answers["managed"] and answers["database"] == "url" and answers["place"] != "own")
+
+
+PRIVATE = {
+    "aws": (
+        "aws_db_instance.database.address",
+        ["storage_encrypted *= true", "referenced_security_group_id", "force_ssl"],
+    ),
+    "gcp": ("google_sql_database_instance.database.private_ip_address", ["ipv4_enabled *= false", '"ENCRYPTED_ONLY"']),
+    "azure": ("azurerm_postgresql_flexible_server.database.fqdn", ["public_network_access_enabled = false"]),
+}
+
+
+def test_a_database_that_the_cloud_keeps_is_the_servers_alone_and_its_password_is_nowhere_in_the_files(named):
+    kept = 0
+    for file in clouds(named, "own|aws|gcp|azure"):
+        (local,) = parse_hcl(file.text)["locals"]
+        if not keeps_a_database(file.answers):
+            assert local["database"] in ("", '""')
+            continue
+        kept += 1
+        host, private = PRIVATE[file.answers["place"]]
+        assert host in local["database"]
+        for said in private:
+            assert re.search(said, file.text), (file.answers["place"], said)
+        assert re.search(r"password *= var\.database_password", file.text)
+    assert kept
+    for file in named(r"variables\.tf$"):
+        secret = blocks(file.text, "variable").get("database_password")
+        assert (secret is not None) == keeps_a_database(file.answers)
+        assert secret is None or (secret["sensitive"] is True and "default" not in secret)
+
+
 def test_terraform_has_the_same_outputs_everywhere(named):
     (outputs,) = named(r"outputs\.tf$")
-    assert set(blocks(outputs.text, "output")) == {"address", "connect", "data_device", "pictures"}
+    assert set(blocks(outputs.text, "output")) == OUTPUTS
     variables = [set(blocks(file.text, "variable")) for file in named(r"variables\.tf$")]
     assert all({"clients", "ports", "data_gb"} <= names for names in variables)
     for file in clouds(named, "own|aws|gcp|azure"):
         told = parse_hcl(file.text)
         (local,) = told["locals"]
-        assert {"address", "connect", "data_device", "pictures"} <= set(local), file.name
+        assert set(local) >= OUTPUTS, file.name
         own = set(blocks(file.text, "variable"))
         used = set(re.findall(r"\bvar\.(\w+)", file.text))
         ssh = {"ssh_key"} if file.answers["shape"] != "kubernetes" else set()
         known = own | ssh | {"clients", "ports", "data_gb", "ssh_user", "source_folder"}
+        if keeps_a_database(file.answers):
+            known |= {"database_gb", "database_password"}
         assert used <= known, (file.name, used - known)
         assert own <= used, (file.name, own - used)
 
