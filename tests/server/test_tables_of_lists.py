@@ -58,3 +58,28 @@ def test_the_table_of_label_quality_has_every_figure_of_the_page(line):
     figures = [(name, figure) for name, by_figure in told["classes"].items() for figure in by_figure]
     assert [(row["of"], row["figure"]) for row in rows] == figures
     assert line.get("/labels/quality.csv", Role.LABELLER).status_code == 403
+
+
+def test_what_is_looked_for_is_found_by_how_its_name_begins(line):
+    parts = [line.send(line.picture(mark=n), part=f"Bar_{n}").json() for n in range(3)]
+    again = line.send(line.picture(mark=9), part="Bar_1").json()
+    line.send(line.picture(mark=10), part="BarX")
+
+    def found(asked: str, role: Role = Role.ENGINEER) -> list[tuple[str, str, str]]:
+        items = line.get("/search", role, params={"q": asked}).json()["items"]
+        return [(one["kind"], one["name"], one["id"]) for one in items]
+
+    newest = [("part", "Bar_0", parts[0]["id"]), ("part", "Bar_1", again["id"]), ("part", "Bar_2", parts[2]["id"])]
+    assert found(" Bar_ ", Role.OPERATOR) == newest, "each once, by its newest; no letter stands for another"
+    assert [name for _, name, _ in found("Bar")] == ["BarX", "Bar_0", "Bar_1", "Bar_2"]
+    assert found("ar_1") == []
+    assert found(again["id"].upper()) == [("inspection", "Bar_1", again["id"])]
+    station = again["station"]
+    assert ("station", station, station) in found(station[1:].upper())
+    assert found(station, Role.OPERATOR) == []
+    with line.context.database.write() as session:
+        registry.add(session, model_id="sha256:abc1", folder="models/a", card={}, now=line.context.now())
+        session.commit()
+    assert found("ABC") == found("sha256:abc") == [("model", "sha256:abc1", "sha256:abc1")]
+    assert line.get("/search", Role.MACHINE, params={"q": "Bar"}).status_code == 403
+    assert line.get("/search", params={"q": ""}).status_code == 422

@@ -352,6 +352,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/data-sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Data Sets
+         * @description What every retraining learnt from.
+         */
+        get: operations["data_sets_api_v1_data_sets_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/data-sets/{job}/difference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Difference
+         * @description What changed from the data set of retraining `since` to that of `job`.
+         */
+        get: operations["difference_api_v1_data_sets__job__difference_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/label-disputes": {
         parameters: {
             query?: never;
@@ -2286,6 +2326,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find
+         * @description Parts whose names begin so, the inspection with that id; for engineers also models, batches and stations.
+         */
+        get: operations["find_api_v1_search_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -3755,6 +3815,67 @@ export interface components {
             password: string;
         };
         /**
+         * DataSetJson
+         * @description A frozen data set.
+         */
+        DataSetJson: {
+            /**
+             * Job
+             * @description The retraining that froze it.
+             */
+            job: string;
+            /** Id */
+            id: string;
+            /**
+             * Frozen At
+             * Format: date-time
+             */
+            frozen_at: string;
+            /** Images */
+            images: number;
+            /** Labelled */
+            labelled: number;
+            /**
+             * Parts
+             * @description Parts on each side: train, val, test.
+             */
+            parts: {
+                [key: string]: number;
+            };
+            /** Drawings */
+            drawings: number;
+            /** People */
+            people: number;
+            /**
+             * Erased
+             * @description Images that were removed on somebody's wish since.
+             */
+            erased: number;
+            /**
+             * Kept
+             * @description Its pictures are still there.
+             */
+            kept: boolean;
+            /**
+             * Model
+             * @description That was trained on it; null: none was.
+             */
+            model: string | null;
+            /**
+             * Alias
+             * @description champion or challenger, where it is one now.
+             */
+            alias: string | null;
+        };
+        /**
+         * DataSetList
+         * @description Frozen data sets, the newest first.
+         */
+        DataSetList: {
+            /** Items */
+            items: components["schemas"]["DataSetJson"][];
+        };
+        /**
          * DecisionIn
          * @description The operator's word.
          */
@@ -3842,6 +3963,53 @@ export interface components {
              * @default []
              */
             outline: number[][][];
+        };
+        /**
+         * DifferenceJson
+         * @description What changed from one data set to another.
+         */
+        DifferenceJson: {
+            /** Before */
+            before: string;
+            /** After */
+            after: string;
+            /** Same */
+            same: boolean;
+            /**
+             * Looked
+             * @description False: pictures of one are gone, so that hashes alone tell which masks changed.
+             */
+            looked: boolean;
+            added: components["schemas"]["Names"];
+            removed: components["schemas"]["Names"];
+            /** @description Whose pixels are others. */
+            pictures: components["schemas"]["Names"];
+            /** @description That had no labels before. */
+            labelled: components["schemas"]["Names"];
+            unlabelled: components["schemas"]["Names"];
+            /** Relabelled */
+            relabelled: number;
+            /**
+             * Masks
+             * @description Of those labelled differently, the most changed first.
+             */
+            masks: components["schemas"]["MaskChangeJson"][];
+            /**
+             * Moved
+             * @description Part to its side before and after.
+             */
+            moved: {
+                [key: string]: string[];
+            };
+            /** Classes Added */
+            classes_added: string[];
+            /** Classes Removed */
+            classes_removed: string[];
+            /**
+             * Book
+             * @description Classes that the label book says something else of.
+             */
+            book: string[];
         };
         /**
          * Disagreement
@@ -4511,6 +4679,32 @@ export interface components {
             };
         };
         /**
+         * HitJson
+         * @description Something that was found.
+         */
+        HitJson: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "part" | "inspection" | "model" | "batch" | "station";
+            /** Name */
+            name: string;
+            /**
+             * Id
+             * @description Of a part its newest inspection; of a batch its process.
+             */
+            id: string;
+        };
+        /**
+         * Hits
+         * @description What was found, a few of each kind.
+         */
+        Hits: {
+            /** Items */
+            items: components["schemas"]["HitJson"][];
+        };
+        /**
          * ImageOut
          * @description One image of an inspection.
          */
@@ -4972,6 +5166,24 @@ export interface components {
             key: string;
         };
         /**
+         * MaskChangeJson
+         * @description How the labels of one image differ: class name to number of defects before and after.
+         */
+        MaskChangeJson: {
+            /** Image */
+            image: string;
+            /** Before */
+            before: {
+                [key: string]: number;
+            };
+            /** After */
+            after: {
+                [key: string]: number;
+            };
+            /** Changed Px */
+            changed_px: number;
+        };
+        /**
          * ModeJson
          * @description A station's mode. Without limits nothing steps down by itself.
          */
@@ -5171,6 +5383,16 @@ export interface components {
             worth: number;
             /** Worth Interval */
             worth_interval: number[];
+        };
+        /**
+         * Names
+         * @description Images by their names; `count` is of all, `names` holds the first ones.
+         */
+        Names: {
+            /** Count */
+            count: number;
+            /** Names */
+            names: string[];
         };
         /**
          * NewKey
@@ -7601,6 +7823,59 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TriedJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    data_sets_api_v1_data_sets_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataSetList"];
+                };
+            };
+        };
+    };
+    difference_api_v1_data_sets__job__difference_get: {
+        parameters: {
+            query: {
+                since: string;
+            };
+            header?: never;
+            path: {
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DifferenceJson"];
                 };
             };
             /** @description Validation Error */
@@ -10828,6 +11103,37 @@ export interface operations {
                 };
                 content: {
                     "text/csv": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    find_api_v1_search_get: {
+        parameters: {
+            query: {
+                q: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hits"];
                 };
             };
             /** @description Validation Error */

@@ -1,0 +1,36 @@
+"""Finding things by their names, or by how these begin."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from server import search
+from server.access import ENGINEERS
+from server.auth import IdentityDep
+from server.db import SessionDep
+
+router = APIRouter(tags=["search"])
+
+
+class HitJson(BaseModel):
+    """Something that was found."""
+
+    kind: search.Kind
+    name: str
+    id: str = Field(description="Of a part its newest inspection; of a batch its process.")
+
+
+class Hits(BaseModel):
+    """What was found, a few of each kind."""
+
+    items: list[HitJson]
+
+
+@router.get("/search")
+def find(q: Annotated[str, Query(min_length=1, max_length=128)], who: IdentityDep, session: SessionDep) -> Hits:
+    """Parts whose names begin so, the inspection with that id; for engineers also models, batches and stations."""
+    found = search.find(session, q, office=who.role in ENGINEERS)
+    return Hits(items=[HitJson(kind=one.kind, name=one.name, id=one.id) for one in found])

@@ -1,0 +1,90 @@
+"""What people look for by a name or the beginning of one: parts, inspections, models, batches, stations.
+
+Parts are found by how their names begin: there are millions of them, and that is what an index answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from sqlalchemy import ColumnElement, func, or_
+from sqlmodel import Session, col, select
+
+from qc.records import Inspection
+from segmentation.records import ModelVersion
+from server import process_batches, process_service
+from server.loose_scan import newest_of_each
+
+MOST = 12
+"""Of each kind: who sees more than these types another letter."""
+
+LAST = "\U0010ffff"
+"""Sorts behind every letter where text is compared byte by byte, as SQLite does."""
+
+Kind = Literal["part", "inspection", "model", "batch", "station"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something that was found."""
+
+    kind: Kind
+    name: str
+    id: str
+    """Of a part its newest inspection; of a batch its process."""
+
+
+def find(session: Session, asked: str, *, office: bool) -> list[Hit]:
+    """What bears that name, or one that begins with it; letters may be upper or lower case.
+
+    Args:
+        asked: what somebody typed; of spaces around it nothing is thought.
+        office: models, batches and stations as well, which have pages of the office.
+    """
+    asked = asked.strip()
+    if not asked:
+        return []
+    hits = _parts(session, asked)
+    if row := session.get(Inspection, asked.lower()):
+        hits.append(Hit("inspection", row.part, row.id))
+    if office:
+        hits += _models(session, asked) + _batches(session, asked) + _stations(session, asked)
+    return hits
+
+
+def _parts(session: Session, asked: str) -> list[Hit]:
+    begins = {asked, asked.upper(), asked.lower()}
+    part = col(Inspection.part)
+    wanted = (
+        select(part, func.max(col(Inspection.id)))
+        .where(or_(*(_begins(session, part, one) for one in sorted(begins))))
+        .group_by(part)
+        .order_by(part)
+        .limit(MOST)
+    )
+    return [Hit("part", name, id) for name, id in session.exec(wanted)]
+
+
+def _begins(session: Session, name: Any, asked: str) -> ColumnElement[bool]:
+    """SQLite asks an index for a range, not for LIKE; elsewhere the order of letters is the country's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return cast(ColumnElement[bool], name.between(asked, asked + LAST))
+    return cast(ColumnElement[bool], name.startswith(asked, autoescape=True))
+
+
+def _models(session: Session, asked: str) -> list[Hit]:
+    begin = asked.lower().removeprefix("sha256:")
+    ids = session.exec(select(ModelVersion.id).order_by(col(ModelVersion.created_at).desc())).all()
+    return [Hit("model", id, id) for id in ids if id.removeprefix("sha256:").startswith(begin)][:MOST]
+
+
+def _batches(session: Session, asked: str) -> list[Hit]:
+    names = [version.name for version in process_service.all_current(session)]
+    found = [(line.batch, name) for name in names for line in process_batches.listed(session, name)]
+    return [Hit("batch", batch, name) for batch, name in found if asked.lower() in batch.lower()][:MOST]
+
+
+def _stations(session: Session, asked: str) -> list[Hit]:
+    names = newest_of_each(session, col(Inspection.station), col(Inspection.id))
+    return [Hit("station", name, name) for name in sorted(names) if asked.lower() in name.lower()][:MOST]
