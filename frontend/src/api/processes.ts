@@ -77,6 +77,10 @@ export const useWorth = (name: string, on: boolean) =>
 export const wonder = (name: string, body: Wondered, signal: AbortSignal) =>
   told(api.POST("/api/v1/processes/{name}/what-if", { ...of(name), body, signal }));
 
+/** The same, asked once: nothing that it rests on changes while a model serves. */
+export const useExpected = (name: string, body: Wondered) =>
+  useQuery({ queryKey: ["what-if", name, body], queryFn: ({ signal }) => wonder(name, body, signal), staleTime: REPORT_MS });
+
 /** An engineer's word on the rework that a recommendation proposes. */
 export function useApproval(name: string) {
   const queries = useQueryClient();

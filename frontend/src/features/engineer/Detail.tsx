@@ -7,6 +7,7 @@ import { Actions, Readings } from "./Actions";
 import { Causes } from "./Causes";
 import { DecisionMark } from "./DecisionMark";
 import { Permission } from "./Permission";
+import { PartWay } from "./PartWay";
 import { PlanTable } from "./PlanTable";
 import { Probability } from "./Probability";
 import { fate } from "./readings";
@@ -102,6 +103,7 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
           <Readings recommendation={recommendation} process={process} />
         </div>
       </div>
+      {may && <PartWay recommendation={recommendation} process={process} name={name} />}
       {may && <WhatIf recommendation={recommendation} process={process} name={name} unknown={unknown} />}
     </article>
   );
