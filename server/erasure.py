@@ -27,6 +27,7 @@ from labeling.studio import Studio
 from process_opt.records import Approval, Outcome, ProcessVersion, Recommendation
 from qc.errors import NotFound
 from qc.records import Decision, Exposure, Inspection, new_id
+from segmentation.records import ModelVersion
 from server import audit, batch_decisions, erasure_files, golden, station_counts
 from server.audit import AuditEntry
 from server.context import Context
@@ -158,6 +159,9 @@ def _erase_files(context: Context, part: str, found: Found, models: list[str]) -
             erasure_files.forget_pictures(context.cache.root, exposure.sha256)
     erasure_files.forget_in_datasets(home, set(found.inspections), part)
     erasure_files.forget_samples(home, models)
+    hashes = {exposure.sha256 for exposure in found.exposures} - shared
+    for model in models:
+        erasure_files.forget_in_card(home / "models" / model.removeprefix("sha256:"), set(found.inspections), hashes)
     erasure_files.forget_files(home, part)
 
 
@@ -245,6 +249,10 @@ def _erase_rows(
         if kept != [alarm.before, alarm.after]:
             alarm.before, alarm.after = kept
             session.add(alarm)
+    hashes = {exposure.sha256 for exposure in found.exposures} - _shared(session, found)
+    for version in session.exec(select(ModelVersion).where(col(ModelVersion.id).in_(models))):
+        version.dataset = erasure_files.forgotten(version.dataset, set(found.inspections), hashes)
+        session.add(version)
     outbox.forget_part(session, part, set(found.inspections))
     for head in session.exec(select(Head)):
         named = [example for example in head.examples if example[0] not in subjects]
@@ -287,12 +295,17 @@ def _shared(session: Session, found: Found) -> set[str]:
 
 
 def _models(session: Session, home: Path, found: Found) -> list[str]:
-    """Ids of the models whose training saw the part: in a frozen set, or among the outcomes learnt from."""
+    """Ids of the models whose training saw the part: in a frozen set, by the card of a model that was trained
+    elsewhere, or among the outcomes learnt from."""
     saw = []
     for row in session.exec(select(Job).where(Job.kind == "retrain")):
         model = str((row.result or {}).get("model", ""))
         if model and erasure_files.was_in_dataset(home / "retraining" / row.id / "dataset", set(found.inspections)):
             saw.append(model)
+    ids, hashes = set(found.inspections), {exposure.sha256 for exposure in found.exposures}
+    for version in session.exec(select(ModelVersion)):
+        if erasure_files.forgotten(version.dataset, ids, hashes) != version.dataset:
+            saw.append(version.id)
     learnt = {row.learnt_in for row in found.outcomes if row.learnt_in}
     saw += list(session.exec(select(ProcessVersion.model).where(col(ProcessVersion.id).in_(learnt))))
     return sorted(set(saw))

@@ -26,6 +26,34 @@ def was_in_dataset(dataset: Path, inspections: set[str]) -> bool:
     return any(frame.get("inspection") in inspections for frame in manifest.get("frames", []))
 
 
+def forgotten(data: dict[str, Any], inspections: set[str], hashes: set[str]) -> dict[str, Any]:
+    """What a model's card says of its data, without the pictures of these inspections, which it lists by their name in
+    a frozen set and their SHA-256; `erased` says how many are gone. Equal to `data` where there are none."""
+    told, gone = dict(data), 0
+    for side in ("train_files", "val_files"):
+        files = data.get(side) or {}
+        kept = {
+            name: hashed
+            for name, hashed in files.items()
+            if Path(name).stem.rpartition("_")[0] not in inspections and hashed.get("image") not in hashes
+        }
+        if len(kept) != len(files):
+            told[side], gone = kept, gone + len(files) - len(kept)
+    return told | {"erased": int(data.get("erased") or 0) + gone} if gone else data
+
+
+def forget_in_card(model: Path, inspections: set[str], hashes: set[str]) -> None:
+    """The same in the folder of a model; its id does not depend on it."""
+    file = model / "model.json"
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    data = dict(card.get("dataset") or {})
+    if (left := forgotten(data, inspections, hashes)) != data:
+        write_whole(file, json.dumps(card | {"dataset": left}, indent=1))
+
+
 def forget_in_datasets(home: Path, inspections: set[str], part: str) -> None:
     """Pictures, masks, rows and manifest entries in the frozen sets of retrainings. Their ids stay and say so."""
     for dataset in sorted((home / "retraining").glob("*/dataset")):

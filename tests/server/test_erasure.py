@@ -14,7 +14,7 @@ from labeling.records import Annotation, LabelTask, TaskState
 from process_opt.records import Answer, Approval, Outcome, Recommendation
 from qc.errors import Conflict
 from qc.records import Exposure, Inspection
-from server import audit_check, schema
+from server import audit_check, registry, schema
 from server.access import Role
 from server.audit import AuditEntry
 from server.jobs.records import Job, JobState
@@ -84,6 +84,7 @@ def lived(line) -> dict:
         dataset = home / "retraining" / job.id / "dataset"
         session.commit()
     frozen(dataset, told["id"])
+    learnt_elsewhere(line, told["images"][1]["sha256"])
     (home / "models" / ("a" * 64) / "samples").mkdir(parents=True)
     (home / "rejected" / "S-1" / PART).mkdir(parents=True)
     (home / "rejected" / "S-1" / PART / "top.png").write_bytes(b"no picture")
@@ -92,6 +93,20 @@ def lived(line) -> dict:
         f'{{"part": "{PART}", "event": "part {PART} came"}}\n{{"part": "P-other"}}\n'
     )
     return told
+
+
+def learnt_elsewhere(line, sha256: str) -> None:
+    """A model that came by `qc model add`; its card lists the pictures that it learnt from."""
+    files = {"top.png": {"image": sha256, "mask": "0"}, "P-other.png": {"image": "1"}}
+    card = {"dataset": {"name": "laboratory", "train_files": files, "val_files": {}}}
+    folder = line.context.settings.home / "models" / ("b" * 64)
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text(json.dumps(card))
+    with line.context.database.write() as session:
+        registry.add(
+            session, model_id=f"sha256:{'b' * 64}", folder="models/" + "b" * 64, card=card, now=line.context.now()
+        )
+        session.commit()
 
 
 def frozen(dataset, inspection: str) -> None:
@@ -129,7 +144,7 @@ def test_an_erased_part_is_found_nowhere_and_its_neighbour_is_untouched(run_line
         result = erase(line)
         assert result["inspections"] == 1
         assert result["images"] == 2
-        assert result["models_that_saw_it"] == ["sha256:" + "a" * 64]
+        assert result["models_that_saw_it"] == ["sha256:" + "a" * 64, "sha256:" + "b" * 64]
         assert result["entries_that_still_name_it"] == 0
 
         assert line.get(f"/inspections/{told['id']}").status_code == 404
@@ -141,7 +156,10 @@ def test_an_erased_part_is_found_nowhere_and_its_neighbour_is_untouched(run_line
             assert number == len(session.exec(select(AuditEntry)).all())
         (stone,) = line.get("/erasures").json()["items"]
         assert (stone["reason"], stone["by"], stone["inspections"]) == ("the customer asked", "admin key", 1)
-        assert stone["models_that_saw_it"] == ["sha256:" + "a" * 64]
+        assert stone["models_that_saw_it"] == ["sha256:" + "a" * 64, "sha256:" + "b" * 64]
+        with line.context.database.read() as session:
+            kept = registry.get(session, "sha256:" + "b" * 64).dataset
+        assert (list(kept["train_files"]), kept["erased"]) == (["P-other.png"], 1)
     assert found(home, PART, *images) == [], "a search of every store finds nothing"
     assert "P-other" in (home / "logs" / "server.jsonl").read_text()
     (dataset,) = (home / "retraining").glob("*/dataset")
