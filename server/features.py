@@ -6,13 +6,14 @@ anew when another model serves is in `features_job`. Functions take the session;
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import bindparam, delete
+from sqlalchemy import bindparam, delete, func
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col
 
@@ -38,7 +39,10 @@ _ONE = sql_select(col(Feature.vector)).where(
 _SOME = sql_select(col(Feature.inspection_id), col(Feature.n), col(Feature.defect), col(Feature.vector)).where(
     col(Feature.inspection_id).in_(bindparam("ids", expanding=True))
 )
-_SOME_OF_ONE = _SOME.where(col(Feature.encoder) == bindparam("encoder"))
+# for SQLite one text instead of a thousand names, which takes half of the time
+_SOME_BY_TEXT = sql_select(*_SOME.selected_columns).where(
+    col(Feature.inspection_id).in_(sql_select(func.json_each(bindparam("ids")).table_valued("value").c.value))
+)
 
 
 def keep(
@@ -116,13 +120,14 @@ def vectors(session: Session, keys: Iterable[Key], *, encoder: str | None = None
     wanted = set(keys)
     ids = sorted({key[0] for key in wanted})
     rows: list[tuple[Key, bytes]] = []
+    by_text = session.get_bind().dialect.name == "sqlite"
     for first in range(0, len(ids), AT_ONCE):
-        told: dict[str, Any] = {"ids": ids[first : first + AT_ONCE]}
+        some = ids[first : first + AT_ONCE]
+        found = _SOME_BY_TEXT if by_text else _SOME
         if encoder is not None:
-            told["encoder"] = encoder
-        for inspection, n, defect, data in session.connection().execute(
-            _SOME if encoder is None else _SOME_OF_ONE, told
-        ):
+            found = found.where(col(Feature.encoder) == encoder)
+        told = {"ids": json.dumps(some) if by_text else some}
+        for inspection, n, defect, data in session.connection().execute(found, told):
             if (key := (inspection, n, defect)) in wanted:
                 rows.append((key, data))
     if len({len(data) for _, data in rows}) != 1:  # of encoders that tell more or less
