@@ -112,6 +112,45 @@ def test_a_slider_is_answered_while_it_moves_and_the_last_place_counts(page, pla
     in_both_modes(page)
 
 
+def test_a_parts_way_shows_every_reading_over_where_parts_usually_lie_and_where_it_left(page, plant, in_both_modes):
+    made = plant.process.start(31)
+    for _ in range(3):
+        made.run_step(made.at or "")
+    first, second, third = [step.name for step in plant.process.process.steps][:3]
+    read = sorted(name for name in made.observed if name.startswith(f"{second}.") and "lever" not in name)
+    characteristic = read[0].partition(".")[2]
+    usual = plant.call(
+        "POST", "/processes/bar/what-if", json={"part": "P-way", "at": first, "observed": {}, "settings": {}, "run": []}
+    )
+    bands = {name: band for along in usual["path"] for name, band in along["readings"].items()}
+    observed = dict(made.observed)
+    for step, moved in ((first, 0.0), (second, 1.5), (third, 1.5)):
+        name = f"{step}.{characteristic}"
+        observed[name] = bands[name]["mean"] + moved * (bands[name]["high"] - bands[name]["mean"])
+    plant.call(
+        "POST",
+        "/processes/bar/recommendations",
+        "machine",
+        json={"part": "P-way", "at": made.at, "observed": observed, "batch": "heat 7/a: 100%"},
+    )
+    page.goto(f"{plant.address}/engineer")
+    page.get_by_role("button", name=re.compile("^P-way ")).click()
+    way = page.get_by_role("region", name="The part's way")
+    way.get_by_role("img", name=re.compile(f"^{characteristic}: left its band at {second}, ")).wait_for()
+    way.get_by_text("All readings in numbers").click()
+    for step, where in ((first, ""), (second, "outside its band"), (third, "outside its band")):
+        row = way.get_by_role("row", name=re.compile(f"^{re.escape(step)}.{characteristic} "))
+        assert ("outside its band" in row.inner_text()) == bool(where)
+    last = plant.process.process.steps[-1].name
+    ahead = way.get_by_role("row", name=re.compile(f"^{re.escape(last)}.{characteristic} – "))
+    assert ahead.get_by_role("cell").nth(2).inner_text() != "–", "where it will read is told"
+    in_both_modes(page)
+    page.get_by_role("link", name="batch heat 7/a: 100%").click()
+    page.get_by_role("heading", name="Batch heat 7/a: 100%").wait_for()
+    page.reload()
+    page.get_by_role("heading", name="Batch heat 7/a: 100%").wait_for()
+
+
 def test_a_failure_of_long_ago_is_folded_and_a_new_one_is_not(page, plant, in_both_modes):
     now, database = datetime.now(UTC), plant.database()
     with database.write() as session:
@@ -142,6 +181,15 @@ def test_a_model_card_shows_how_small_a_defect_is_found_and_the_longest_misses(p
     shown.get_by_role("img", name=re.compile(r"all classes: 27 of 40 found .*nine of ten from")).wait_for()
     shown.get_by_role("row", name="f12 scratch 16 px no score").wait_for()
     shown.get_by_text("tf_efficientnet_lite0").wait_for()
+    in_both_modes(page)
+
+    page.get_by_role("link", name="Search").click()
+    page.get_by_role("searchbox").fill(model.removeprefix("sha256:")[:6])
+    page.keyboard.press("Enter")
+    page.get_by_role("region", name="Models").get_by_role("link").first.click()
+    linked = page.locator(".model[data-linked=true]")
+    linked.get_by_text("tf_efficientnet_lite0").wait_for()
+    assert model.removeprefix("sha256:")[:10] in linked.inner_text(), "its card is open, at an address of its own"
     in_both_modes(page)
 
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+from datetime import UTC, datetime, timedelta
 
+import cv2
 import pytest
+
+from labeling.manifest import write_manifest
+from qc.records import new_id
+from segmentation.render import render_dataset
 
 pytestmark = pytest.mark.browser
 
@@ -86,3 +93,32 @@ def test_an_engineer_assesses_the_risk_of_rework_and_permits_it(page, plant, no_
     asked.get_by_role("listitem").filter(has_text="It may warp").wait_for()
     assert asked.get_by_text("Approved.", exact=True).is_visible()
     assert plant.call("GET", "/processes/bar/parts/P-rework/plan")["run"] == [step]
+
+
+def test_versions_of_the_data_set_are_listed_and_two_of_them_compared(page, plant, no_barrier):
+    frozen = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    old, new = (plant.home / "var/retraining" / new_id() / "dataset" for _ in range(2))
+    render_dataset(old, 2, seed=4, width=160, height=120)
+    shutil.copytree(old, new)
+    changed, *_ = sorted((new / "masks").glob("*.png"))
+    mask = cv2.imread(str(changed), cv2.IMREAD_UNCHANGED)
+    mask[5:15, 5:15] = 2
+    cv2.imwrite(str(changed), mask)
+    drawn = {"by": "ann", "at": frozen.isoformat()}
+    write_manifest(old, now=frozen, frames=[{"file": changed.name, "labels": [drawn]}])
+    frames = [{"file": changed.name, "labels": [drawn, {**drawn, "by": "ben"}]}]
+    write_manifest(new, now=frozen + timedelta(days=7), frames=frames)
+    page.goto(f"{plant.address}/labels")
+    page.get_by_text("Data sets", exact=True).click()
+    table = page.get_by_role("table").first
+    table.get_by_role("row", name=re.compile("(8 Mar|Mar 8).* 6 of 6 labelled .* 2 drawings, 2 people")).wait_for()
+    table.get_by_role("row", name=re.compile("(1 Mar|Mar 1),.* 1 drawing, 1 person")).wait_for()
+    changes = page.get_by_role("region", name="What changed")
+    changes.get_by_text("1 image labelled differently").wait_for()
+    changes.get_by_role("row", name=re.compile(f"^{changed.stem} .* 100 px$")).wait_for()
+    no_barrier(page)
+    shutil.rmtree(new / "images")  # as tidying away does
+    page.reload()
+    page.get_by_text("which masks changed is known, not what was drawn").wait_for()
+    changes.get_by_label("From").select_option(index=0)
+    changes.get_by_text("The two versions are the same.").wait_for()

@@ -159,7 +159,7 @@ def test_the_engineer_sees_a_recommendation_with_its_chance_money_and_cause(page
     assert detail.get_by_role("img", name=re.compile("^Causes")).is_visible()
     assert detail.locator(".bars").get_by_text("Scrap now").is_visible()
     for name in advice["settings"]:
-        assert detail.get_by_role("rowheader", name=name, exact=True).is_visible()
+        assert detail.get_by_role("rowheader", name=name, exact=True).first.is_visible()
 
 
 def test_the_registry_shows_who_serves(page, plant):
@@ -237,3 +237,66 @@ def test_a_part_is_found_by_its_name_and_all_of_them_come_back(page, plant):
     page.get_by_text("No part matches this choice.").wait_for()
     search.fill("")
     page.get_by_role("button", name=other["part"]).wait_for()
+
+
+def test_a_part_is_found_from_any_page_by_key_and_a_defect_has_an_address_of_its_own(page, plant, no_barrier):
+    bad = plant.inspects_a_bad_part()
+    page.goto(f"{plant.address}/money")
+    page.get_by_role("heading", name="What the inspection brought").wait_for()
+    page.keyboard.press("/")
+    page.get_by_role("searchbox", name="Name, or how it begins").wait_for()
+    page.keyboard.type(bad["part"].lower())
+    page.keyboard.press("Enter")
+    parts = page.get_by_role("region", name="Parts")
+    parts.get_by_role("link", name=bad["part"], exact=True).wait_for()
+    no_barrier(page)
+    parts.get_by_role("link", name=bad["part"], exact=True).press("Enter")
+    page.get_by_role("heading", name=bad["part"], exact=True).wait_for()
+    page.locator(".overlay[data-drawn]").first.wait_for(state="attached")
+    page.keyboard.press("n")
+    page.wait_for_url(re.compile(rf"/inspect/{bad['id']}\?defect=1$"))
+
+    page.goto(page.url)  # as a colleague opens it
+    page.locator(".defect[data-chosen=true]").wait_for()
+    assert page.locator(".defect-row[aria-current=true]").inner_text().startswith("1")
+    page.keyboard.press("0")
+    page.wait_for_url(f"**/inspect/{bad['id']}")
+    page.locator(".defect[data-chosen=true]").wait_for(state="detached")
+    page.goto(f"{plant.address}/search?q=NOBODY-1")
+    page.get_by_text("Nothing begins with “NOBODY-1”.").wait_for()
+
+
+def test_the_months_figures_are_taken_away_on_paper(page, plant, tmp_path):
+    pypdf = pytest.importorskip("pypdf")
+    plant.inspects_a_bad_part()
+    page.goto(f"{plant.address}/money")
+    page.get_by_role("heading", name="What the inspection brought").wait_for()
+    shown = page.locator(".money table.figures").first.get_by_role("rowheader").all_inner_texts()
+    assert len(shown) >= 5
+    page.emulate_media(media="print")
+    page.pdf(path=str(tmp_path / "month.pdf"), prefer_css_page_size=True)
+    sheets = pypdf.PdfReader(tmp_path / "month.pdf").pages
+    said = " ".join(" ".join(sheet.extract_text() for sheet in sheets).split())
+    assert [round(float(side)) for side in sheets[0].mediabox[2:]] == [595, 842], "A4, upright"
+    assert all(" ".join(name.split()) in said for name in shown)
+    for unwanted in ("Log out", "Administration", "CSV"):
+        assert unwanted not in said
+    page.emulate_media(media="screen")
+
+
+def test_outlines_are_drawn_by_the_page_where_their_worker_does_not_come(page, plant):
+    bad = plant.inspects_a_bad_part()
+    told = plant.call("GET", f"/inspections/{bad['id']}")
+    place = next(n for n, image in enumerate(told["images"]) if image["defects"])
+    defects = told["images"][place]["defects"]
+    defects += (60 // len(defects)) * defects  # so many that the worker is asked
+    refused = []
+    page.route("**/outlines.worker*", lambda route: (refused.append(route.request.url), route.abort()))
+    page.route(f"**/api/v1/inspections/{bad['id']}", lambda route: route.fulfill(json=told))
+    page.goto(f"{plant.address}/inspect/{bad['id']}")
+    overlay = page.get_by_test_id("overlay").nth(place)
+    eventually(page, lambda: overlay.get_attribute("data-drawn") == str(len(defects)))
+    assert refused, "the worker was asked for"
+    frame = [told["images"][place]["width"], told["images"][place]["height"]]
+    rings = [ring[0] for one in defects for ring in one["outline"] if one["counts"]]
+    eventually(page, lambda: all(page.evaluate(INK, [place, frame, rings])))

@@ -41,6 +41,15 @@ export function useLogIn() {
   });
 }
 
+/** One's own; every log-in of the account ends, this one as well. */
+export function useNewPassword() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: { old: string; new: string }) => told(api.POST("/api/v1/session/password", { body })),
+    onSuccess: () => become(queries, null),
+  });
+}
+
 export function useLogOut() {
   const queries = useQueryClient();
   return useMutation({

@@ -9,11 +9,12 @@ import { text } from "../text";
 import { toldMore, useLanguage } from "../text/language";
 import { fetchSaid } from "../text/said";
 import { Empty, Loading, waiting } from "../ui/States";
+import { segment } from "./address";
 import { Guard } from "./Guard";
 import { LanguageMenu } from "./LanguageMenu";
 import { Home } from "./Home";
 import {
-  AdminPage, BatchPage, CallsPage, EngineerPage, fetchBefore, GuidePage, LabelPage, LoginPage, ModelsPage, MoneyPage, PartReport, ProcessPage, RecipePage, RecordsPage, SavingsPage, WallPage,
+  AccountPage, AdminPage, BatchPage, CallsPage, EngineerPage, fetchBefore, GuidePage, LabelPage, LoginPage, ModelsPage, MoneyPage, PartReport, ProcessPage, RecipePage, RecordsPage, SavingsPage, SearchPage, WallPage,
 } from "./later";
 import { pagesFor } from "./pages";
 import { Shell } from "./Shell";
@@ -41,6 +42,7 @@ function Inside({ who }: { who: Who }) {
   useEffect(() => fetchBefore(who.role), [who.role]);
   const [, page] = useLocation()[0].split("/");
   const may = (path: string) => pagesFor(who.role).some((page) => page.path === path);
+  const named = (n: number) => segment(window.location.pathname, n);
   const only = (path: string, page: React.ReactNode) => (may(path) ? page : <Empty title={text.states.forbidden} />);
   if (page === "wall") {
     return (
@@ -58,16 +60,22 @@ function Inside({ who }: { who: Who }) {
           <Switch>
             <Route path="/inspect/:id?">{({ id }) => <InspectPage id={id} />}</Route>
             <Route path="/calls">{only("/calls", <CallsPage />)}</Route>
-            <Route path="/engineer/process/:name?">{({ name }) => only("/engineer", <ProcessPage name={name} />)}</Route>
-            <Route path="/engineer/batches/:name?/:batch?">{({ name, batch }) => only("/engineer", <BatchPage name={name} batch={batch} />)}</Route>
-            <Route path="/engineer/recipe/:name?">{({ name }) => only("/engineer", <RecipePage name={name} />)}</Route>
-            <Route path="/engineer/savings/:name?">{({ name }) => only("/engineer", <SavingsPage name={name} />)}</Route>
-            <Route path="/records/part/:part">{({ part }) => only("/records", <PartReport key={part} part={part} />)}</Route>
+            <Route path="/engineer/process/:name?">{only("/engineer", <ProcessPage name={named(3)} />)}</Route>
+            <Route path="/engineer/batches/:name?/:batch?">{only("/engineer", <BatchPage name={named(3)} batch={named(4)} />)}</Route>
+            <Route path="/engineer/recipe/:name?">{only("/engineer", <RecipePage name={named(3)} />)}</Route>
+            <Route path="/engineer/savings/:name?">{only("/engineer", <SavingsPage name={named(3)} />)}</Route>
+            <Route path="/records/part/:part">{only("/records", <PartReport key={named(3)} part={named(3) ?? ""} />)}</Route>
             <Route path="/records">{only("/records", <RecordsPage />)}</Route>
+            <Route path="/search">
+              <SearchPage />
+            </Route>
+            <Route path="/account">
+              <AccountPage />
+            </Route>
             <Route path="/start">{who.role === "admin" ? <GuidePage /> : <Empty title={text.states.forbidden} />}</Route>
             <Route path="/engineer/:id?">{({ id }) => only("/engineer", <EngineerPage id={id} />)}</Route>
             <Route path="/labels/:tab?">{({ tab }) => only("/labels", <LabelPage at={tab} />)}</Route>
-            <Route path="/models">{only("/models", <ModelsPage />)}</Route>
+            <Route path="/models/:id?">{only("/models", <ModelsPage id={named(2)} />)}</Route>
             <Route path="/money">{only("/money", <MoneyPage />)}</Route>
             <Route path="/admin/:tab?">{({ tab }) => only("/admin", <AdminPage at={tab} />)}</Route>
             <Route path="/">

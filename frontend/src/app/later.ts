@@ -27,6 +27,12 @@ async function floor<T>(scripts: Promise<T>): Promise<T> {
   return pages;
 }
 
+/** Looking for something by its name, for whoever is logged in. */
+const search = () => floor(Promise.all([import("../features/search/SearchPage"), import("../desk.css")]));
+
+/** One's own account. */
+const account = () => floor(Promise.all([import("../features/login/AccountPage"), import("../desk.css")]));
+
 /** What the operator's station does not need, by the address under which it is found. */
 const LATER = {
   "/calls": () => desk(floor(import("../features/floor/CallsPage"))),
@@ -50,6 +56,8 @@ const LATER = {
 
 export const CallsPage = lazy(async () => ({ default: (await LATER["/calls"]()).CallsPage }));
 export const CallBar = lazy(async () => ({ default: (await LATER["/calls/bar"]()).CallBar }));
+export const SearchPage = lazy(async () => ({ default: (await search())[0].SearchPage }));
+export const AccountPage = lazy(async () => ({ default: (await account())[0].AccountPage }));
 export const WallPage = lazy(async () => ({ default: (await LATER["/wall"]()).WallPage }));
 export const EngineerPage = lazy(async () => ({ default: (await LATER["/engineer"]())[0].EngineerPage }));
 export const ProcessPage = lazy(async () => ({ default: (await LATER["/engineer"]())[1].ProcessPage }));

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { useLocation } from "wouter";
+import { useLocation, useSearch } from "wouter";
 import { type Filter, useInspection, useInspections, usePrefetch } from "../../api/inspections";
 import { text } from "../../text";
 import { Empty, waiting } from "../../ui/States";
@@ -8,7 +8,7 @@ import { InspectionList } from "./InspectionList";
 import { KeyHelp } from "./KeyHelp";
 import { PartPanel } from "./PartPanel";
 
-/** The operator's page. `/inspect` follows the line; `/inspect/ID` stays on one part and can be linked to. */
+/** The operator's page. `/inspect` follows the line; `/inspect/ID` stays on one part, `/inspect/ID?defect=2` on its second defect. */
 export function InspectPage({ id }: { id?: string | undefined }) {
   const [, go] = useLocation();
   const [filter, setFilter] = useState<Filter>({});
@@ -27,6 +27,8 @@ export function InspectPage({ id }: { id?: string | undefined }) {
     if (next) choose(next.id);
     if (place + by > items.length - 5 && list.hasNextPage && !list.isFetching) void list.fetchNextPage();
   };
+  const pointed = Number(new URLSearchParams(useSearch()).get("defect")) || null;
+  const point = (number: number | null) => chosen && go(`/inspect/${chosen}${number === null ? "" : `?defect=${number}`}`, { replace: !following });
   const neighbours = [items[place - 1]?.id, items[place + 1]?.id].filter((one) => one !== undefined);
   useEffect(() => prefetch(neighbours), [neighbours.join()]);
   useKeys({
@@ -54,7 +56,7 @@ export function InspectPage({ id }: { id?: string | undefined }) {
       {chosen === undefined ? (
         <Empty title={text.inspect.emptyTitle}>{text.inspect.empty}</Empty>
       ) : (
-        (waiting(shown) ?? (shown.data && <PartPanel inspection={shown.data} busy={() => following && choose(chosen)} look={choose} />))
+        (waiting(shown) ?? (shown.data && <PartPanel inspection={shown.data} busy={() => following && choose(chosen)} look={choose} pointed={pointed} point={point} />))
       )}
       <button type="button" className="help" onClick={() => setHelp(true)} aria-label={text.everywhere.keys}>
         ?

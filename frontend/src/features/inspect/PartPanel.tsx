@@ -28,8 +28,20 @@ import { Served } from "../../ui/Served";
 /** A key within so many ms of a part's appearance was meant for the part before it. */
 const TOO_FAST_MS = 400;
 
-/** The part on screen: verdict, views, defects, and the operator's word. `busy` stops the line from moving on; `look` shows another part. */
-export function PartPanel({ inspection, busy, look }: { inspection: Inspection; busy: () => void; look: (id: string) => void }) {
+type Props = {
+  inspection: Inspection;
+  /** Stops the line from moving on. */
+  busy: () => void;
+  /** Shows another part. */
+  look: (id: string) => void;
+  /** The number of the defect that the address names. */
+  pointed: number | null;
+  /** Names a defect in the address, so that it can be sent to a colleague. */
+  point: (number: number | null) => void;
+};
+
+/** The part on screen: verdict, views, defects, and the operator's word. */
+export function PartPanel({ inspection, busy, look, pointed, point }: Props) {
   const { id, verdict } = inspection;
   const defects = useMemo(() => numbered(inspection), [inspection.images, language()]);
   const faults = faultsOf(inspection);
@@ -57,6 +69,10 @@ export function PartPanel({ inspection, busy, look }: { inspection: Inspection; 
     setWish((before) => ({ box: null, wish: before.wish + 1 }));
     say.reset();
   }, [id]);
+
+  useEffect(() => {
+    if (pointed !== chosen) zoomTo(pointed);
+  }, [id, pointed, defects.length]);
 
   const meant = (): boolean => {
     const sure = performance.now() - appeared.current > TOO_FAST_MS;
@@ -91,13 +107,14 @@ export function PartPanel({ inspection, busy, look }: { inspection: Inspection; 
   const zoomTo = (number: number | null) => {
     const found = defects.find((one) => one.number === number);
     if (!found) return;
-    busy();
+    point(found.number);
     setChosen(found.number);
     setLarge(inspection.images.length > 1 ? found.n : null);
     setWish((before) => ({ box: boxOf(found.defect.bbox), wish: before.wish + 1 }));
   };
   const whole = () => {
     setLoupe(false);
+    if (pointed !== null) point(null);
     setChosen(null);
     setLarge(null);
     setWish((before) => ({ box: null, wish: before.wish + 1 }));

@@ -5,12 +5,14 @@ import { labelTasksCsv, useLabelTasks } from "../../api/learning";
 import { useIsEngineer } from "../../api/session";
 import type { LabelTask } from "../../api/words";
 import { text } from "../../text";
+import { words as desk } from "../../text/desk";
 import { ago, fixed, seconds } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 import { TakeAway } from "../../ui/TakeAway";
 import { Crop } from "../../viewer/Crop";
 import { Away } from "./Away";
 import { Book } from "./Book";
+import { DataSets } from "./DataSets";
 import { Disputes } from "./Disputes";
 import { Golden } from "./Golden";
 import { Propose } from "./Propose";
@@ -20,7 +22,7 @@ import { whys } from "./why";
 /** Of a crop in the list, in CSS pixels: large enough to see a scratch of some pixels in a crop of 512. */
 const WIDE = 208;
 
-const TABS = ["todo", "done", "cancelled", "disputes", "book", "quality"] as const;
+const TABS = ["todo", "done", "cancelled", "disputes", "book", "quality", "data"] as const;
 type Tab = (typeof TABS)[number];
 
 /** Waiting ones may not be in Label Studio yet; the most urgent first, then the oldest, as the server lists them. */
@@ -41,12 +43,12 @@ export function LabelPage({ at }: { at: string | undefined }) {
       <header className="page-head">
         <h1>{words.title}</h1>
         {tab === "quality" && <TakeAway csv="/api/v1/labels/quality.csv" />}
-        {tab !== "book" && tab !== "disputes" && tab !== "quality" && <TakeAway csv={labelTasksCsv(tab === "todo" ? ["pushed", "open"] : [tab])} />}
+        {tab !== "book" && tab !== "disputes" && tab !== "quality" && tab !== "data" && <TakeAway csv={labelTasksCsv(tab === "todo" ? ["pushed", "open"] : [tab])} />}
       </header>
       <Away />
       <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label={words.which}
-        data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), { value: "disputes", label: words.disputes }, { value: "book", label: words.book }, ...(engineer ? [{ value: "quality", label: words.quality }] : [])]} />
-      {tab === "quality" ? <Quality /> : tab === "book" ? <Book /> : tab === "disputes" ? <Disputes /> : waiting(tasks) ??
+        data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), { value: "disputes", label: words.disputes }, { value: "book", label: words.book }, ...(engineer ? [{ value: "quality", label: words.quality }] : []), { value: "data", label: desk.data.tab }]} />
+      {tab === "data" ? <DataSets /> : tab === "quality" ? <Quality /> : tab === "book" ? <Book /> : tab === "disputes" ? <Disputes /> : waiting(tasks) ??
         waiting(unsent) ??
         (items.length === 0 ? (
           <Empty title={tab === "todo" ? words.empty : words.none[tab as "done" | "cancelled"]}>{words.emptyHelp}</Empty>

@@ -8,13 +8,13 @@ import { detectionOf, missesOf } from "./detection";
 import { DetectionCurve, Misses } from "./DetectionCurve";
 
 /** What a model's card says, opened on wish: how small a defect it finds, what it missed, and what it is made of. */
-export function ModelCard({ model }: { model: Model }) {
-  const [open, setOpen] = useState(false);
+export function ModelCard({ model, opened }: { model: Model; opened: boolean }) {
+  const [open, setOpen] = useState(opened);
   const words = text.train;
   const detection = detectionOf(model.figures);
   const misses = missesOf(model.figures);
   return (
-    <details className="card-of-model" onToggle={(event) => setOpen(event.currentTarget.open)}>
+    <details className="card-of-model" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>{words.card}</summary>
       {open && (
         <>

@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
+import { Link } from "wouter";
 import { useModelAction, useModels } from "../../api/learning";
 import { useHealth } from "../../api/shadow";
 import type { Model } from "../../api/words";
@@ -17,8 +18,8 @@ import { Served } from "../../ui/Served";
 
 type Wish = { kind: "promote"; id: string } | { kind: "rollback" };
 
-/** The registry: who serves, who challenged, why it was decided so; and what is being learnt now. */
-export function ModelsPage() {
+/** The registry: who serves, who challenged, why it was decided so; and what is being learnt now. `/models/ID` shows one of them. */
+export function ModelsPage({ id }: { id?: string | undefined }) {
   const models = useModels();
   const action = useModelAction();
   const [wish, setWish] = useState<Wish | null>(null);
@@ -35,7 +36,8 @@ export function ModelsPage() {
           <h1>{words.serving}</h1>
           <TakeAway csv="/api/v1/models.csv" print={false} />
         </header>
-        {champion && <ModelFacts model={champion} extra={<Runtime id={champion.id} />} />}
+        {id !== undefined && !items.some((model) => model.id === id) && <p role="alert">{words.noSuch({ id: shortId(id) })}</p>}
+        {champion && <ModelFacts model={champion} linked={id} extra={<Runtime id={champion.id} />} />}
         <div className="models-buttons">
           <Button color="dark" loading={action.isPending} onClick={() => action.mutate({ kind: "retrain" })}>
             {words.retrain}
@@ -53,7 +55,7 @@ export function ModelsPage() {
         <h2>{words.others}</h2>
         {others.length === 0 && <p className="quiet">{words.noOthers}</p>}
         {others.map((model) => (
-          <ModelFacts key={model.id} model={model} promote={() => setWish({ kind: "promote", id: model.id })}
+          <ModelFacts key={model.id} model={model} linked={id} promote={() => setWish({ kind: "promote", id: model.id })}
             {...(model.alias === "challenger" ? {} : { challenge: () => action.mutate({ kind: "challenge", id: model.id }) })} />
         ))}
       </div>
@@ -90,18 +92,27 @@ function Runtime({ id }: { id: string }) {
 
 const standing = (word: string): string => text.train.standing[word as keyof typeof text.train.standing] ?? word;
 
-type Facts = { model: Model; promote?: () => void; challenge?: () => void; extra?: ReactNode };
+type Facts = { model: Model; /** The model that the address names. */ linked: string | undefined; promote?: () => void; challenge?: () => void; extra?: ReactNode };
 
-function ModelFacts({ model, promote, challenge, extra }: Facts) {
+function ModelFacts({ model, linked, promote, challenge, extra }: Facts) {
+  const place = useRef<HTMLElement>(null);
+  const named = linked === model.id;
+  useEffect(() => {
+    if (named) place.current?.scrollIntoView();
+  }, [named]);
   const compared = model.decision as { promote?: boolean; reason?: string; champion?: object; challenger?: object } | null;
   const both = compared?.champion && compared.challenger;
   const rows = both ? sideBySide([compared.champion, compared.challenger]) : sideBySide([model.figures]);
   const [deciding, others] = [rows.filter((row) => row.deciding), rows.filter((row) => !row.deciding)];
   const columns = both ? [text.train.championThen, text.train.thisModel] : [text.train.onValidation];
   return (
-    <article className="model" data-state={model.state}>
+    <article className="model" data-state={model.state} ref={place} data-linked={named}>
       <header>
-        <strong>{shortId(model.id)}</strong>
+        <strong>
+          <Link href={`/models/${encodeURIComponent(model.id)}`} aria-current={named ? "true" : undefined}>
+            {shortId(model.id)}
+          </Link>
+        </strong>
         <span className="badge">{standing(model.alias ?? model.state)}</span>
         <span className="quiet">{dayAndTime(model.created_at)}</span>
         {challenge && (
@@ -129,7 +140,7 @@ function ModelFacts({ model, promote, challenge, extra }: Facts) {
           <FigureTable rows={others} columns={columns} />
         </details>
       )}
-      <ModelCard model={model} />
+      <ModelCard key={String(named)} model={model} opened={named} />
     </article>
   );
 }

@@ -39,4 +39,20 @@ export const floor: Part<typeof en> = {
     old: "Nicht live: Zahlen können alt sein",
     empty: "Noch hat keine Station ein Teil gesendet",
   },
+  account: {
+    title: "Ihr Konto, {{name}}",
+    change: "Passwort ändern",
+    help: "Mindestens {{n}} Zeichen. Sie werden überall abgemeldet und melden sich mit dem neuen an.",
+    old: "Bisheriges Passwort",
+    fresh: "Neues Passwort",
+    again: "Neues Passwort noch einmal",
+    differ: "Die beiden sind nicht gleich.",
+  },
+  search: {
+    title: "Suchen",
+    field: "Name oder sein Anfang",
+    help: "Ein Teil, die Nummer einer Prüfung, ein Modell, eine Charge, eine Station. Mit der Eingabetaste suchen.",
+    none: "Nichts beginnt mit „{{asked}}“.",
+    kind: { part: "Teile", inspection: "Prüfung", model: "Modelle", batch: "Chargen", station: "Stationen" },
+  },
 };

@@ -359,6 +359,7 @@ export const office: Part<typeof en> = {
     undecided: "niemand hat entschieden",
   },
   train: {
+    noSuch: "Es gibt kein Modell {{id}}.",
     serving: "Jetzt im Einsatz",
     others: "Herausforderer und frühere Modelle",
     noOthers: "Noch kein Herausforderer. Genug neue Labels oder der Knopf oben starten ein neues Training.",

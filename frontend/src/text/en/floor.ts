@@ -36,4 +36,20 @@ export const floor = {
     old: "Not live: figures may be old",
     empty: "No station has sent a part yet",
   },
+  account: {
+    title: "Your account, {{name}}",
+    change: "Change the password",
+    help: "At least {{n}} characters. You are logged out everywhere, and log in with the new one.",
+    old: "Password until now",
+    fresh: "New password",
+    again: "New password again",
+    differ: "The two are not the same.",
+  },
+  search: {
+    title: "Search",
+    field: "Name, or how it begins",
+    help: "A part, an inspection's id, a model, a batch, a station. Enter looks.",
+    none: "Nothing begins with “{{asked}}”.",
+    kind: { part: "Parts", inspection: "Inspection", model: "Models", batch: "Batches", station: "Stations" },
+  },
 } as const;

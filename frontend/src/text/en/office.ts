@@ -363,6 +363,7 @@ export const office = {
     undecided: "nobody has decided",
   },
   train: {
+    noSuch: "There is no model {{id}}.",
     serving: "Serving now",
     others: "Challengers and earlier models",
     noOthers: "No challenger yet. Enough new labels, or the button above, start a retraining.",

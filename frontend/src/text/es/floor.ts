@@ -40,4 +40,20 @@ export const floor: Part<typeof en> = {
     old: "No en directo: las cifras pueden ser antiguas",
     empty: "Ningún puesto ha enviado aún una pieza",
   },
+  account: {
+    title: "Su cuenta, {{name}}",
+    change: "Cambiar la contraseña",
+    help: "Al menos {{n}} caracteres. Se cierra la sesión en todas partes y se entra con la nueva.",
+    old: "Contraseña actual",
+    fresh: "Contraseña nueva",
+    again: "Contraseña nueva otra vez",
+    differ: "No son iguales.",
+  },
+  search: {
+    title: "Buscar",
+    field: "Nombre o su comienzo",
+    help: "Una pieza, el número de una inspección, un modelo, un lote, una estación. Intro busca.",
+    none: "Nada comienza por «{{asked}}».",
+    kind: { part: "Piezas", inspection: "Inspección", model: "Modelos", batch: "Lotes", station: "Estaciones" },
+  },
 };

@@ -361,6 +361,7 @@ export const office: Part<typeof en> = {
     undecided: "nadie ha decidido",
   },
   train: {
+    noSuch: "No hay ningún modelo {{id}}.",
     serving: "En servicio",
     others: "Aspirantes y modelos anteriores",
     noOthers: "Aún no hay aspirante. Suficientes etiquetas nuevas, o el botón de arriba, inician un reentrenamiento.",

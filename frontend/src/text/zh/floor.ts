@@ -38,4 +38,20 @@ export const floor: Part<typeof en> = {
     old: "非实时：数字可能已过时",
     empty: "还没有工位发送零件",
   },
+  account: {
+    title: "您的账户，{{name}}",
+    change: "修改密码",
+    help: "至少 {{n}} 个字符。修改后各处都会退出，请用新密码登录。",
+    old: "原密码",
+    fresh: "新密码",
+    again: "再次输入新密码",
+    differ: "两次输入不一致。",
+  },
+  search: {
+    title: "搜索",
+    field: "名称或其开头",
+    help: "零件、检验编号、模型、批次、工位。按回车键搜索。",
+    none: "没有以“{{asked}}”开头的内容。",
+    kind: { part: "零件", inspection: "检验", model: "模型", batch: "批次", station: "工位" },
+  },
 };

@@ -349,6 +349,7 @@ export const office: Part<typeof en> = {
     undecided: "无人裁定",
   },
   train: {
+    noSuch: "没有模型 {{id}}。",
     serving: "当前在用",
     others: "挑战者和以前的模型",
     noOthers: "还没有挑战者。足够的新标注或上面的按钮会启动重新训练。",
