@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from qc.mixing import BLOCK
 
 IGNORE = 255
 """In a mask: nobody knows what this pixel is; it is neither trained on nor counted."""
+
+BACKGROUND = "background"
+"""What figures call 0; no class can have the name."""
 
 SPLITS = ("train", "val", "test")
 
@@ -146,7 +150,8 @@ def open_dataset(root: Path) -> DataSet:
     """Read the index of a data set; pictures and masks are read later, one by one.
 
     Raises:
-        InvalidInput: a file is missing or malformed, a split is unknown, a part or group stands on both sides of
+        InvalidInput: a file is missing or malformed, two classes have one name or one is called `background`,
+            `mm_per_px` is no positive number, a split is unknown, a part or group stands on both sides of
             a split, an image is listed twice or two images share a stem (their masks would collide).
     """
     root = Path(root)
@@ -182,13 +187,12 @@ def open_dataset(root: Path) -> DataSet:
             )
         )
     _check_sides(samples)
-    scale = about.get("mm_per_px")
     return DataSet(
         root=root,
         name=str(about.get("name", root.name)),
         classes=about["classes"],
         samples=tuple(samples),
-        mm_per_px=None if scale is None else float(scale),
+        mm_per_px=about.get("mm_per_px"),
         licence=about.get("licence"),
         source=about.get("source"),
         mixing=_mixing(about.get("mix"), samples),
@@ -225,7 +229,38 @@ def _about(path: Path) -> dict[str, Any]:
             raise InvalidInput(
                 f"{path.name}: class id {class_id!r} ({name}) must be a whole number from 1 to {IGNORE - 1}"
             )
-    return {**about, "classes": {k: str(v) for k, v in sorted(classes.items())}}
+    names = {class_id: str(name) for class_id, name in sorted(classes.items())}
+    _check_names(path, names)
+    return {**about, "classes": names, "mm_per_px": _scale(path, about.get("mm_per_px"))}
+
+
+def _check_names(path: Path, names: Mapping[int, str]) -> None:
+    """Figures and other formats know classes by name: one that names two things would mix what is counted of them."""
+    first = dict[str, int]()
+    for class_id, name in names.items():
+        if name == BACKGROUND:
+            raise InvalidInput(
+                f"{path.name}: class {class_id} is called {BACKGROUND}, which is what is no defect (0 in a mask); "
+                "give it another name"
+            )
+        if first.setdefault(name, class_id) != class_id:
+            raise InvalidInput(
+                f"{path.name}: classes {first[name]} and {class_id} are both called {name!r}; give each its own name"
+            )
+
+
+def _scale(path: Path, told: Any) -> float | None:
+    if told is None:
+        return None
+    try:
+        scale = math.nan if isinstance(told, bool) else float(told)
+    except (TypeError, ValueError):
+        scale = math.nan
+    if not (math.isfinite(scale) and scale > 0):
+        raise InvalidInput(
+            f"{path.name}: mm_per_px must be a positive number, not {told!r}; leave it out where it is not known"
+        )
+    return scale
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -67,10 +67,17 @@ def test_a_mistake_in_the_split_is_named(folder, split, said):
         ("name: x", "must have classes"),
         ("classes: {0: x}", "class id 0"),
         ("classes: {255: x}", "class id 255"),
+        ("classes: {1: scratch, 7: scratch}", r"dataset\.yaml: classes 1 and 7 are both called 'scratch'"),
+        ("classes: {1: 5, 2: '5'}", "classes 1 and 2 are both called '5'"),
+        ("classes: {1: background}", r"dataset\.yaml: class 1 is called background"),
+        *[
+            (f"classes: {{1: x}}\nmm_per_px: {told}", r"dataset\.yaml: mm_per_px must be a positive number")
+            for told in ("wide", "-1", "0", ".nan", ".inf", "true", "[1]", "''")
+        ],
         ("a: [", "read"),
     ],
 )
-def test_a_mistake_in_the_classes_is_named(folder, about, said):
+def test_a_mistake_in_the_description_is_named(folder, about, said):
     (folder / "dataset.yaml").write_text(about)
 
     with pytest.raises(InvalidInput, match=said):
