@@ -20,7 +20,9 @@ def saves(page) -> None:
     page.get_by_role("button", name="Save", exact=True).last.click()
 
 
-def test_a_person_gets_an_account_by_key_alone_and_logs_in_with_it(page, plant, browser):
+def test_a_person_gets_an_account_by_key_alone_logs_in_with_it_and_changes_the_password(
+    page, plant, browser, no_barrier
+):
     open_tab(page, plant, "people")
     accounts = page.get_by_role("region", name="Accounts")
     accounts.get_by_label("Name", exact=False).last.focus()
@@ -43,6 +45,24 @@ def test_a_person_gets_an_account_by_key_alone_and_logs_in_with_it(page, plant, 
     assert other.get_by_text("Administration").count() == 0
     other.goto(f"{plant.address}/admin/people")
     other.get_by_text("Your role does not show this page.").wait_for()
+
+    other.get_by_role("link", name="mia").press("Enter")
+    change = other.get_by_role("form", name="Change the password")
+    for field, typed in (("Password until now", "not mine"), ("New password again", "a newer password")):
+        change.get_by_label(field, exact=True).fill(typed)
+    change.get_by_label("New password", exact=True).fill("a newer passwort")
+    change.get_by_text("The two are not the same.").wait_for()
+    assert change.get_by_role("button", name="Change the password").is_disabled()
+    change.get_by_label("New password", exact=True).fill("a newer password")
+    no_barrier(other)
+    other.keyboard.press("Enter")
+    change.get_by_role("alert").get_by_text("Not stored.").wait_for()
+    change.get_by_label("Password until now").fill("a long password")
+    other.keyboard.press("Enter")
+    other.get_by_label("Name").fill("mia")
+    other.locator("input[type=password]").fill("a newer password")
+    other.keyboard.press("Enter")
+    other.get_by_role("navigation", name="Pages").get_by_text("Labels").wait_for()
     other.context.close()
 
     accounts.get_by_role("button", name="Remove: mia").click()
@@ -70,7 +90,12 @@ def test_a_key_is_shown_once_works_and_is_ended(page, plant):
 
 def test_a_rule_and_a_zone_drawn_on_the_picture_stand_in_the_products_file(page, plant):
     part = plant.inspects(defects=(), seed=61)
+    page.set_viewport_size(
+        {"width": 3840, "height": 2160}
+    )  # where the pages are drawn larger, a hand still draws where it is
     open_tab(page, plant, "products")
+    main = page.locator(".admin h1").bounding_box()
+    assert main["height"] > 30, "letters grow with the screen"
     drawing = page.get_by_role("img", name=re.compile("^Newest picture of"))
     drawing.scroll_into_view_if_needed()
     place = drawing.bounding_box()
@@ -84,6 +109,13 @@ def test_a_rule_and_a_zone_drawn_on_the_picture_stand_in_the_products_file(page,
     rule.get_by_label("Not good").select_option("limits")
     rule.get_by_label(re.compile("^At least")).fill("30")
     page.get_by_label("Currency").fill("eur")
+    doubt = page.get_by_role("region", name="When somebody is unsure")
+    assert doubt.get_by_label("Seconds to answer").input_value() == "300", "what holds without a word in the file"
+    doubt.get_by_label("Seconds to answer").fill("120")
+    doubt.get_by_label("A station with a time of its own").fill("brush-1")
+    page.keyboard.press("Enter")
+    doubt.get_by_label("Seconds at brush-1").fill("45")
+    doubt.get_by_label("When nobody came").select_option("review")
     saves(page)
     page.wait_for_function("() => document.querySelectorAll('.zones polygon:not(.halo)').length === 1")
     file = plant.home / "var/products/default.yaml"
@@ -98,6 +130,7 @@ def test_a_rule_and_a_zone_drawn_on_the_picture_stand_in_the_products_file(page,
     assert found["zones"][0]["box"] == pytest.approx([width / 4, height / 4, width / 4, height / 2], abs=3)
     assert found["classes"]["scratch"]["ng"] == {"length_px": 30}
     assert found["money"]["currency"] == "EUR"
+    assert found["doubt"] == {"seconds": 120, "stations": {"brush-1": 45}, "then": "review"}
     empty = {"content": {"default": {"ng": {}, "review": {}}}}
     plant.call("PUT", "/products/default", json={**empty, "read": plant.call("GET", "/products/default")["read"]})
 
@@ -113,6 +146,31 @@ def test_a_view_is_calibrated_by_a_target(page, plant):
     view.get_by_text("0.12500 mm per px").wait_for()
     view.get_by_role("button", name="Take it").click()
     assert float(view.get_by_label("mm per px").input_value()) == pytest.approx(0.125, rel=1e-3)
+
+
+def test_a_station_shows_what_its_camera_sees_now_and_what_its_verdicts_may_do(page, plant):
+    first = plant.inspects(defects=(), seed=63, station="camera-hall")
+    open_tab(page, plant, "stations")
+    station = page.get_by_role("region", name="camera-hall")
+    seen = station.get_by_role("group", name="As the camera sees it now")
+    seen.get_by_role("img", name=re.compile(f"^{first['part']}, ")).first.wait_for()
+    newer = plant.inspects(defects=(), seed=64, station="camera-hall")
+    picture = seen.get_by_role("img", name=re.compile(f"^{newer['part']}, ")).first
+    picture.wait_for()
+    page.wait_for_function("img => img.complete && img.naturalWidth > 0", arg=picture.element_handle())
+
+    station.get_by_label("What its verdicts may do").select_option("shadow")
+    assert station.get_by_role("button", name="Save").is_disabled(), "not without a reason"
+    station.get_by_label("Why").fill("New lamp")
+    page.keyboard.press("Enter")
+    station.get_by_text("Saved.").wait_for()
+    mode = plant.call("GET", "/stations/camera-hall/mode")
+    assert (mode["mode"], mode["by"], mode["reason"]) == ("shadow", "admin", "New lamp")
+    station.get_by_label("What its verdicts may do").select_option("decide")
+    station.get_by_label("Why").fill("It looks good")
+    page.keyboard.press("Enter")
+    station.get_by_role("alert").wait_for()
+    assert plant.call("GET", "/stations/camera-hall/mode")["mode"] == "shadow", "a step up is proved, not wished for"
 
 
 def test_settings_come_from_the_servers_own_descriptions_in_the_readers_language(page, plant):
