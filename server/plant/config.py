@@ -29,16 +29,17 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qc.errors import InvalidInput
+from server.plant import address
 from server.policies import check_product
 
 FILE = "plant.yaml"
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # addresses hold passwords
 
 
 class Trigger(StrEnum):
@@ -73,7 +74,7 @@ class AravisConfig(_Strict):
 class StreamConfig(_Strict):
     """A camera that streams, see `server.plant.video`."""
 
-    url: Annotated[str, Field(pattern="^rtsps?://")]
+    url: Annotated[str, Field(pattern="^rtsps?://"), AfterValidator(address.check)]
     latency_s: Annotated[float, Field(ge=0, le=30)] = 0.4
     """From taking a frame to its arrival here, at the least."""
 
@@ -94,7 +95,7 @@ class CameraConfig(_Strict):
     view: Annotated[str, Field(max_length=64)] = ""
     folder: Path | None = None
     """Where the camera's software writes one picture for each trigger; a picture is taken out of it."""
-    url: Annotated[str, Field(pattern="^https?://")] | None = None
+    url: Annotated[str, Field(pattern="^https?://"), AfterValidator(address.check)] | None = None
     """Asked for a picture at each trigger."""
     genicam: GenICamConfig | None = None
     aravis: AravisConfig | None = None
@@ -187,8 +188,10 @@ def read_config(file: Path) -> PlantConfig | None:
         raise InvalidInput(f"{file.name} cannot be read: {error}") from error
     try:
         return PlantConfig.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{file.name} is no YAML: {error}") from error
+    except yaml.YAMLError as error:  # its own words quote the line, which may hold a password
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise InvalidInput(f"{file.name} is no YAML{where}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"] if step != "[key]") or "the file"

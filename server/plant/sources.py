@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
 from qc.errors import Unavailable
 from server.ingest import files
 from server.orders import Picture
+from server.plant import address
 from server.plant.config import CameraConfig
 
 LOOK_S = 0.005
@@ -179,7 +181,8 @@ class UrlSource:
     """Each is asked for; one that does not come is the part's error."""
 
     def __init__(self, view: str, url: str, *, repeats: bool = False) -> None:
-        self.view, self.url = view, url
+        self.view, self._url = view, url
+        self._shown = address.shown(url)
         self._repetitions = Repetitions(allowed=repeats)
         self._client = httpx.Client(follow_redirects=False)
         self._problem: str | None = None
@@ -193,8 +196,8 @@ class UrlSource:
 
     def picture(self, within_s: float, wanted: Wanted = always) -> Picture:
         data = self._ask(within_s)
-        self._repetitions.check(data, self.url)
-        return Picture(data, self.url.rsplit("/", 1)[-1][:255], self.view)
+        self._repetitions.check(data, f"the camera {self._shown}")
+        return Picture(data, urlsplit(self._url).path.rsplit("/", 1)[-1][:255], self.view)
 
     def surplus(self) -> int:
         return 0
@@ -216,13 +219,17 @@ class UrlSource:
     def _ask(self, within_s: float) -> bytes:
         self._tried = time.monotonic()
         try:
-            answer = self._client.get(self.url, timeout=max(within_s, 0.001))
-            answer.raise_for_status()
+            answer = self._client.get(self._url, timeout=max(within_s, 0.001))
         except httpx.HTTPError as error:
-            self._problem = f"{self.url} gave no picture: {error or type(error).__name__}"
-            raise NoPicture(self._problem) from error
+            raise self._no_picture(str(error) or type(error).__name__) from error
+        if not answer.is_success:  # httpx's own words would repeat the address
+            raise self._no_picture(f"it answered {answer.status_code} {answer.reason_phrase}")
         self._problem = None
         return answer.content
+
+    def _no_picture(self, why: str) -> NoPicture:
+        self._problem = f"the camera {self._shown} gave no picture: {why}"
+        return NoPicture(self._problem)
 
 
 def source_of(config: CameraConfig) -> Source:

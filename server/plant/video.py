@@ -23,7 +23,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 from server.orders import Picture
 from server.pictures import png
+from server.plant import address
 from server.plant.config import CameraConfig
 from server.plant.sources import NoPicture, Repetitions, Wanted, always
 
@@ -64,15 +64,13 @@ class Way:
 def way_of(config: CameraConfig) -> Way:
     """How to open the camera of a `stream` or a `usb`."""
     if config.stream is not None:
-        parts = urlsplit(config.stream.url)
-        name = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
         limits = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
             int(1000 * OPEN_S),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             int(1000 * READ_S),
         ]
-        return Way(name, config.stream.url, cv2.CAP_FFMPEG, limits, config.stream.latency_s)
+        return Way(address.shown(config.stream.url), config.stream.url, cv2.CAP_FFMPEG, limits, config.stream.latency_s)
     usb = config.usb
     assert usb is not None, "the configuration has been checked"
     wanted = {
