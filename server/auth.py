@@ -77,8 +77,18 @@ def add_user(session: Session, name: str, role: Role, password: str, *, now: dat
 
 def set_password(session: Session, user: User, password: str) -> None:
     """Change a password and end every log-in of the account."""
+    set_hash(session, user, hash_of(password))
+
+
+def hash_of(password: str) -> str:
+    """Of a new password, to be made before a transaction begins: it takes a good part of a second. Raises InvalidInput."""
     check_password(password)
-    user.password_hash = _hasher.hash(password)
+    return _hasher.hash(password)
+
+
+def set_hash(session: Session, user: User, password_hash: str) -> None:
+    """Change a password, given as `hash_of` it, and end every log-in of the account."""
+    user.password_hash = password_hash
     session.add(user)
     session.exec(delete(BrowserSession).where(col(BrowserSession.user) == user.name))
 

@@ -107,13 +107,25 @@ def log_out(request: Request, response: Response, session: SessionDep) -> None:
 
 
 @router.post("/session/password", status_code=204)
-def change_password(wish: NewPassword, who: IdentityDep, session: SessionDep, context: ContextDep) -> None:
-    """Change one's own password; every log-in of the account ends."""
-    user = session.get(User, who.name) if who.by_cookie else None
+def change_password(wish: NewPassword, request: Request, who: IdentityDep, context: ContextDep) -> None:
+    """Change one's own password; every log-in of the account ends. Wrong old ones count as wrong log-ins do."""
+    limit: auth.FailureLimit = request.app.state.failure_limit
+    address = request.client.host if request.client else ""
+    at = context.now()
+    with context.database.read() as session:
+        user = session.get(User, who.name) if who.by_cookie else None
     if user is None:
         raise NotAllowed("only an account that logged in with a password can change it")
-    if not auth.verify_password(user, wish.old):
+    limit.check(f"{address} {user.name}", now=at)
+    right, new = auth.verify_password(user, wish.old), auth.hash_of(wish.new)  # slow, so not while others wait to write
+    if not right:
+        limit.failed(f"{address} {user.name}", now=at)
+    with context.database.write() as session:
+        kind = "account.password" if right else "login.failed"
+        audit.record(session, kind, user.name, {"address": address}, by=user.name, at=at)
+        if right and (account := session.get(User, user.name)) is not None:
+            auth.set_hash(session, account, new)
+        session.commit()
+    if not right:
         raise NotLoggedIn("the old password is wrong")
-    auth.set_password(session, user, wish.new)
-    session.commit()
     first_login.forget(context.settings, user.name)

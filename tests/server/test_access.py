@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from server import access, auth, first_login
+from server import access, auth, first_login, schema
 from server.access import PREFIX, Role, same_path
 from server.app import create_app
+from server.db import Database
 from server.settings import Settings
 
 
@@ -23,12 +24,38 @@ def test_every_route_has_a_rule_and_every_rule_a_route(tmp_path):
     assert ruled - served == set(), "these rules belong to no route"
 
 
-@pytest.mark.parametrize(("method", "path"), [key for key, allowed in access.RULES.items() if allowed is not None])
-def test_without_a_key_nothing_but_the_public_calls_answers(line, method, path):
-    answer = line.client.request(method, access.address_of(path).replace("{", "").replace("}", ""))
-    assert answer.status_code == 401
-    told = answer.json()["error"]
-    assert told.startswith("log in") if access.is_protocol(path) else told["code"] == "not_logged_in"
+@pytest.fixture
+def strangers(line, tmp_path):
+    """What somebody may show who has no right: nothing, a guess, a key that is over, was taken back, or of another plant."""
+    now = line.context.now()
+    with line.context.database.write() as session:
+        over = auth.create_key(session, "over", Role.ADMIN, now=now - timedelta(days=3), days=2)
+        revoked = auth.create_key(session, "revoked", Role.ADMIN, now=now)
+        auth.revoke_keys(session, "revoked", now=now)
+        session.commit()
+    elsewhere = Database(Settings(home=tmp_path).db_url)
+    schema.upgrade(elsewhere)
+    with elsewhere.write() as session:
+        foreign = auth.create_key(session, "foreign", Role.ADMIN, now=now)
+        session.commit()
+    elsewhere.close()
+    keys = {"wrong": "qc_guess", "over": over, "revoked": revoked, "foreign": foreign}
+    return {"none": {}} | {name: {"Authorization": f"Bearer {key}"} for name, key in keys.items()}
+
+
+def test_to_strangers_nothing_but_the_public_calls_answers(line, strangers):
+    for (method, path), allowed in access.RULES.items():
+        if allowed is None:
+            continue
+        address = access.address_of(path).replace("{", "").replace("}", "")
+        for name, head in strangers.items():
+            answer = line.client.request(method, address, headers=head)
+            assert answer.status_code == 401, (method, path, name)
+            told = answer.json()["error"]
+            if access.is_protocol(path):
+                assert told.startswith(("log in", "this key")), (method, path, name, told)
+            else:
+                assert told["code"] == "not_logged_in", (method, path, name)
 
 
 def test_each_role_may_do_what_the_table_says_and_no_more(line):
@@ -141,6 +168,24 @@ def test_guessing_passwords_is_slowed_down_and_an_unknown_name_looks_like_a_know
     began = line.context.now()
     line.context.now = lambda: began + timedelta(minutes=6)
     log_in(line)
+
+
+def test_who_has_a_log_in_cannot_guess_its_password_either_and_the_trail_tells_of_it(run_line, tmp_path):
+    with run_line(tmp_path / "home", login_failures=3) as line:
+        log_in(line)
+        guess = {"old": "a guess", "new": "mine from now on"}
+        for expected in (401, 401, 401, 429):
+            answer = line.client.post("/api/v1/session/password", json=guess, headers={"X-QC": "1"})
+            assert answer.status_code == expected
+        kinds = [one["kind"] for one in line.get("/audit", Role.ADMIN).json()["items"]]
+        assert kinds.count("login.failed") == 3
+        assert "account.password" not in kinds
+        line.context.now = lambda now=line.context.now(): now + timedelta(minutes=6)
+        _, password = first_login.read(line.context.settings)
+        right = {"old": password, "new": "a better password"}
+        assert line.client.post("/api/v1/session/password", json=right, headers={"X-QC": "1"}).status_code == 204
+        newest = line.get("/audit", Role.ADMIN).json()["items"][0]
+        assert (newest["kind"], newest["subject"], newest["by"]) == ("account.password", "admin", "admin")
 
 
 def test_passwords_and_keys_lie_in_the_database_only_as_hashes(line):
