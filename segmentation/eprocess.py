@@ -93,20 +93,27 @@ class Wager:
         self._highest = 0.0
         self.parts = self.wins = self.losses = 0
 
-    def see(self, gain: float) -> None:
+    def see(self, gain: float, *, stands_for: float = 1.0) -> None:
         """Put one part to the wager.
 
         Args:
             gain: 1 where only the challenger was right, -1 where only the champion was, 0 where they agree; less far
                 from 0 for a part that stands for fewer parts (see `weighted`). In [-1, 1], and fixed in scale before
                 the part was seen.
+            stands_for: how many parts a part of gain 0 stands for that was picked at random among others of gain 0,
+                such as 50 where each had a chance of 2 %; at least 1. A factor that is never below 1 may be divided by
+                its chance: its mean over the picked and the others stays what it was.
         """
         if not -1.0 <= gain <= 1.0:
             raise InvalidInput(f"a part's gain must lie between -1 and 1, not {gain}")
+        if stands_for < 1.0 or (stands_for > 1.0 and gain != 0):
+            raise InvalidInput(f"a part of gain {gain} cannot stand for {stands_for} parts")
         self.parts += 1
         self.wins += gain > 0
         self.losses += gain < 0
-        step = (gain + self.margin) / (1.0 - self.margin)  # at least -1, so that no stake can lose more than it has
+        step = (
+            (gain + self.margin) * stands_for / (1.0 - self.margin)
+        )  # at least -1, so that no stake can lose more than it has
         if step:
             self._log_purses += np.log1p(_stakes()[0] * step)
             self._highest = max(self._highest, self._log_purse())

@@ -4,23 +4,28 @@ The truth of a part is what a person said of it. Only parts on which the two dis
 of them is asked about (`GET /models/shadow/disagreements`): so that nobody picks which count, the gate stays shut while
 more than a tenth of them is unanswered. Two wagers must be won (`segmentation.eprocess`; both may be looked at after
 every part): that the challenger is right more often than the champion, and that it does not let more defective parts
-pass, to within a margin. For the second, all parts that people called not good count, agreed on or not.
+pass, to within a margin. For the second, all parts that people called not good count, agreed on or not; and of those
+that both let pass, which nobody is asked about, the ones that were drawn at random and labelled (`QC_LABEL_AT_RANDOM`),
+each for as many as its chance says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
+from labeling.records import LabelTask, Reason
 from qc.errors import Conflict
-from qc.records import Decision, Inspection
+from qc.records import Decision, Inspection, made_at
 from qc.verdict import Verdict
 from segmentation.eprocess import Evidence, Wager, gain
 from segmentation.records import ModelState
-from server import audit, gate_bounds, registry
+from server import audit, gate_bounds, money_sums, registry
 from server.context import Context
 from server.gate_bounds import Bound
 from server.gate_records import GateApproval
@@ -52,6 +57,8 @@ class Standing:
     """Parts that people called not good."""
     margin: float
     """Escapes of a defective part that it may, at the worst, have more than the champion."""
+    audited: int = 0
+    """Of the defective parts, those that both let pass and only the random share of labels found."""
 
     @property
     def open(self) -> bool:
@@ -70,6 +77,8 @@ class Standing:
             f"{self.champion_escapes} pass (not worse by {self.margin:.0%}: evidence "
             f"{self.escapes.highest:.3g} of the {1 / self.escapes.alpha:.3g} needed)"
         )
+        if self.audited:
+            told += f", {self.audited} of them found among parts drawn at random, which stand for the others"
         if not self._answered_enough:
             left = self.disagreements - self.answered
             told += f"; {left} of {self.disagreements} disagreements lack a person's word, decide them first"
@@ -114,13 +123,23 @@ def standing(session: Session, *, margin: float = GateRules().escapes) -> Standi
     words = _words(session, champion.id, challenger.id)
     better, escapes = Wager(), Wager(margin=margin)
     missed = [0, 0]
+    audited = _audited(session, champion.id, challenger.id, words)
+    left = iter([*audited, None])
+    next_one = next(left)
     for row in sorted((row for row in pairs if row.inspection_id in words), key=lambda r: words[r.inspection_id].id):
-        bad = words[row.inspection_id].verdict == Verdict.NG
+        word = words[row.inspection_id]
+        while next_one is not None and next_one[0] < (made_at(word.id) or word.at):
+            escapes.see(0, stands_for=1 / next_one[1])
+            next_one = next(left)
+        bad = word.verdict == Verdict.NG
         passed = passes(row.champion_verdict), passes(row.verdict)
         better.see(gain(bad, not passed[0], not passed[1]))
         if bad:
             missed = [missed[0] + passed[0], missed[1] + passed[1]]
             escapes.see(int(passed[0]) - int(passed[1]))
+    while next_one is not None:
+        escapes.see(0, stands_for=1 / next_one[1])
+        next_one = next(left)
     apart = [row for row in pairs if passes(row.champion_verdict) != passes(row.verdict)]
     return Standing(
         champion=champion.id,
@@ -130,10 +149,11 @@ def standing(session: Session, *, margin: float = GateRules().escapes) -> Standi
         answered=sum(row.inspection_id in words for row in apart),
         better=better.evidence(),
         escapes=escapes.evidence(),
-        champion_escapes=missed[0],
-        challenger_escapes=missed[1],
+        champion_escapes=missed[0] + len(audited),
+        challenger_escapes=missed[1] + len(audited),
         defective=escapes.parts,
         margin=margin,
+        audited=len(audited),
     )
 
 
@@ -312,6 +332,31 @@ def _telling(session: Session, champion: str, challenger: str) -> list[ShadowVer
     decided = col(ShadowVerdict.inspection_id).in_(select(Decision.inspection_id).where(counts()))
     both = select(ShadowVerdict).where(ShadowVerdict.model == challenger, ShadowVerdict.champion == champion)
     return list(session.exec(both.where(or_(apart, decided)).order_by(col(ShadowVerdict.inspection_id))))
+
+
+def _audited(
+    session: Session, champion: str, challenger: str, words: Mapping[str, Decision]
+) -> list[tuple[datetime, float]]:
+    """The parts that both let pass, nobody decided, and a label of the random share calls defective: when that was
+    known, and with which chance it was drawn; oldest first."""
+    both = select(ShadowVerdict.inspection_id).where(
+        ShadowVerdict.model == challenger,
+        ShadowVerdict.champion == champion,
+        ShadowVerdict.champion_verdict == Verdict.OK,
+        ShadowVerdict.verdict == Verdict.OK,
+    )
+    first, last = session.exec(
+        select(func.min(ShadowVerdict.inspection_id), func.max(ShadowVerdict.inspection_id)).where(
+            ShadowVerdict.model == challenger, ShadowVerdict.champion == champion
+        )
+    ).one()
+    drawn = money_sums.drawn_of(session, [col(Inspection.id).in_(both)], first or "", last or "")
+    chances = {id: chance for id, (_, defective, chance) in drawn.items() if defective and id not in words}
+    closed = select(LabelTask.inspection_id, func.max(LabelTask.closed_at)).where(
+        col(LabelTask.inspection_id).in_(chances), LabelTask.reason == Reason.SAMPLE
+    )
+    known = session.exec(closed.group_by(col(LabelTask.inspection_id)))
+    return sorted((moment, chances[id]) for id, moment in known if moment is not None)
 
 
 def _number(session: Session, champion: str, challenger: str) -> int:

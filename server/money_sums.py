@@ -110,7 +110,7 @@ def from_rows(session: Session, product: str, begin: datetime, after: datetime) 
     done = (*parts, col(Inspection.progress) == Progress.DONE)
     words = _words(session, done, min(ids), max(ids))
     spoken = Counter(words.values())
-    drawn = Counter(found for id, found in _drawn(session, done, min(ids), max(ids)).items() if id not in words)
+    drawn = Counter(found for id, found in drawn_of(session, done, min(ids), max(ids)).items() if id not in words)
     return Sums(judged, failed, spoken, drawn)
 
 
@@ -127,7 +127,7 @@ def _words(session: Session, parts: Any, first: str, last: str) -> dict[str, tup
     return {id: (_verdict(own) or verdict, word == Verdict.NG) for id, verdict, own, word in rows}
 
 
-def _drawn(session: Session, parts: Any, first: str, last: str) -> dict[str, tuple[Verdict | None, bool, float]]:
+def drawn_of(session: Session, parts: Any, first: str, last: str) -> dict[str, tuple[Verdict | None, bool, float]]:
     """Inspection -> (what the model said, is it defective by what was drawn, chance): all random crops are labelled."""
     sampled = col(LabelTask.reason) == Reason.SAMPLE, col(LabelTask.inspection_id).between(first, last)
     columns = col(Inspection.id), col(Inspection.verdict), col(Inspection.model_verdict)

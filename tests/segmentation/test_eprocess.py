@@ -76,6 +76,30 @@ def test_a_random_share_of_the_parts_is_weighed_for_the_parts_that_nobody_looked
         weighted(1, 0.1, 0.5)
 
 
+def test_escapes_that_both_let_pass_count_by_the_random_share_and_prove_nothing_falsely():
+    """Worse by just the margin: of 20 defective parts one passes the challenger alone; the rest passes both, and one in
+    25 of these is looked at."""
+    rng, proved, runs = np.random.default_rng(7), 0, 300
+    for _ in range(runs):
+        purse = Wager(margin=0.05)
+        for _ in range(400):
+            if rng.random() < 0.05:
+                purse.see(-1)
+            elif rng.random() < 0.04:
+                purse.see(0, stands_for=25)
+        proved += purse.evidence().proved
+    assert proved <= 0.05 * runs + 2 * (0.05 * 0.95 * runs) ** 0.5
+    few, weighed = Wager(margin=0.05), Wager(margin=0.05)
+    for _ in range(6):
+        few.see(0)
+        weighed.see(0, stands_for=25)
+    assert weighed.evidence().proved
+    assert not few.evidence().proved
+    for one, number in ((1, 2.0), (0, 0.5)):
+        with pytest.raises(InvalidInput):
+            few.see(one, stands_for=number)
+
+
 def test_who_was_right_alone_wins():
     assert gain(True, False, True) == 1
     assert gain(False, True, False) == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, delete
 
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.errors import InvalidInput
-from qc.records import Inspection, Progress
+from qc.records import Decision, Inspection, Progress
 from qc.verdict import Verdict
 from server import auth, gate, gate_bounds, gate_cost, registry
 from server.access import Role
@@ -213,6 +213,35 @@ def test_with_the_held_back_gate_too_a_promoted_model_that_does_worse_goes_by_it
         assert serving(line)[0] == OLD
         entry = line.get("/audit", Role.ADMIN, params={"kind": "promotion"}).json()["items"][0]
         assert (entry["subject"], entry["by"]) == (OLD, "server")
+
+
+def test_escapes_of_both_that_the_random_share_of_labels_found_count_for_those_nobody_looked_at(rivals):
+    def labelled(session, inspection, drawn):
+        crop = {"crop_x": 0, "crop_y": 0, "crop_width": 60, "crop_height": 60}
+        now = rivals.context.now()
+        about = {"part": "P", "station": "S-1", "reason": Reason.SAMPLE, "urgency": 0.5, "chance": 0.02}
+        done = {"state": TaskState.DONE, "opened_at": now, "closed_at": now}
+        task = LabelTask(inspection_id=inspection, n=0, **about, **crop, **done)
+        session.add(task)
+        session.flush()
+        told = {"mask_key": "a.png", "classes": {"1": "pit"}, "by": "eva@plant", "drawn": drawn}
+        there = {"studio_project": "1", "studio_annotation_id": int(inspection[-6:], 16)}
+        session.add(Annotation(label_task_id=task.id, updated_at=now, received_at=now, **told, **there))
+
+    with rivals.context.database.write() as session:
+        ids = looked_at(rivals, session, [("ok", "ok")] * 8, ["ok"] * 8)
+        session.execute(delete(Decision))
+        before = gate.standing(session)
+        for number, inspection in enumerate(ids):
+            labelled(session, inspection, {"pit": 1} if number < 5 else {"pit": 0})
+        session.flush()
+        now = gate.standing(session)
+    assert (before.defective, before.audited) == (0, 0)
+    assert (now.defective, now.audited) == (5, 5)
+    assert (now.champion_escapes, now.challenger_escapes) == (5, 5)
+    assert now.escapes.proved, "each stands for fifty: five without a weight prove nothing"
+    assert not now.better.proved
+    assert "5 of them found among parts drawn at random" in now.words()
 
 
 def test_a_challenger_that_costs_too_much_stays_out_however_right_it_is(rivals):
