@@ -5,7 +5,11 @@ One story, told in order, in a real browser against a real server of its own tha
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
 
 import cv2
 import pytest
@@ -186,3 +190,23 @@ def test_then_nobody_is_led_any_more_and_the_part_has_a_report_on_paper(empty, a
     assert {d["class"] for i in inspection["images"] for d in i["defects"]} <= set(said.split())
     assert "Log out" not in said
     assert sum(len(sheet.images) for sheet in sheets) >= 2, "a picture of each view"
+
+
+def test_a_camera_is_given_a_key_and_a_call_that_works_as_it_stands(empty, at_home, own_pictures, no_barrier, tmp_path):
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl, which the call is written for; install the package curl")
+    page = at_home
+    page.goto(f"{empty.address}/start")
+    page.get_by_text("Connect a camera instead").click()
+    page.get_by_label("Name of the camera or line").fill("press camera")
+    page.get_by_label("What it sees, where a part has several views").fill("from above")
+    page.keyboard.press("Enter")
+    call = page.get_by_label("So it sends a picture:").inner_text()
+    page.get_by_text("Waiting for a picture").wait_for()
+    no_barrier(page)
+    shutil.copy(next(file for file in own_pictures if file.endswith("own-0__top.png")), tmp_path / "picture.png")
+    here = {**os.environ, "no_proxy": "127.0.0.1"}
+    sent = subprocess.run(["sh", "-c", call], cwd=tmp_path, env=here, capture_output=True, text=True, check=True)
+    told = json.loads(sent.stdout)
+    assert (told["part"], told["station"], told["images"][0]["view"]) == ("P-1", "press-1", "from above")
+    page.get_by_text("A picture has come.").wait_for()
