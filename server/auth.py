@@ -81,7 +81,7 @@ def set_password(session: Session, user: User, password: str) -> None:
 
 
 def hash_of(password: str) -> str:
-    """Of a new password, to be made before a transaction begins: it takes a good part of a second. Raises InvalidInput."""
+    """Hash of a new password, made before a transaction begins: it takes a while. Raises InvalidInput."""
     check_password(password)
     return _hasher.hash(password)
 

@@ -70,9 +70,9 @@ def run_backup(arguments: argparse.Namespace) -> int:
 def run_restore(arguments: argparse.Namespace) -> int:
     """Compare every checksum of BACKUP, then make it the data folder QC_HOME; nothing is left half-way."""
     from server import audit_check, schema
-    from server.backup import restore
+    from server.backup import DATABASE, restore
     from server.blobs.opening import keys_elsewhere
-    from server.db import Database
+    from server.db import Database, sqlite_url
     from server.encrypted_backup import decrypt, is_encrypted
     from server.settings import read_settings
 
@@ -89,7 +89,7 @@ def run_restore(arguments: argparse.Namespace) -> int:
             made = restore(Path(scratch) / "plain", home, say=_say, elsewhere=elsewhere)
     else:
         made = restore(source, home, say=_say, elsewhere=elsewhere)
-    database = Database(settings.db_url)
+    database = Database(sqlite_url(home / DATABASE))  # the one that came back, whatever QC_DATABASE_URL says
     try:
         schema.upgrade(database)
         with database.read() as session:
@@ -97,6 +97,8 @@ def run_restore(arguments: argparse.Namespace) -> int:
     finally:
         database.close()
     print(f"{made.inspections} inspections are back in {settings.home.resolve()}; the audit trail is whole")
+    if settings.db_url != sqlite_url(home / DATABASE):
+        print("QC_DATABASE_URL names another database, which was not touched; leave it out to use what came back")
     print("start the server with qc up")
     return 0
 

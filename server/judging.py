@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -123,8 +124,15 @@ def judge(frames: list[Frame], segmenter: Segmenter, policy: Policy, *, station:
 
 
 def frames_of(exposures: list[Exposure], blobs: BlobStore, decode: Decode) -> list[Frame]:
-    """The stored pictures of an inspection, decoded anew."""
-    return [Frame(decode(blobs.get(exposure.original_key)), exposure.view, exposure.sha256) for exposure in exposures]
+    """The stored pictures of an inspection, decoded anew; raises Unavailable for one that is not what was received."""
+    return [Frame(decode(_received(exposure, blobs)), exposure.view, exposure.sha256) for exposure in exposures]
+
+
+def _received(exposure: Exposure, blobs: BlobStore) -> bytes:
+    data = blobs.get(exposure.original_key)
+    if hashlib.sha256(data).hexdigest() != exposure.sha256:
+        raise Unavailable(f"the stored picture {exposure.original_key} is damaged: its SHA-256 differs")
+    return data
 
 
 def store_instances(found: Findings, inspection_id: str, n: int, blobs: BlobStore) -> str | None:

@@ -26,7 +26,7 @@ def test_every_route_has_a_rule_and_every_rule_a_route(tmp_path):
 
 @pytest.fixture
 def strangers(line, tmp_path):
-    """What somebody may show who has no right: nothing, a guess, a key that is over, was taken back, or of another plant."""
+    """What somebody without a right may show: nothing, a guess, a key that is over, revoked, or of another plant."""
     now = line.context.now()
     with line.context.database.write() as session:
         over = auth.create_key(session, "over", Role.ADMIN, now=now - timedelta(days=3), days=2)
@@ -180,7 +180,8 @@ def test_who_has_a_log_in_cannot_guess_its_password_either_and_the_trail_tells_o
         kinds = [one["kind"] for one in line.get("/audit", Role.ADMIN).json()["items"]]
         assert kinds.count("login.failed") == 3
         assert "account.password" not in kinds
-        line.context.now = lambda now=line.context.now(): now + timedelta(minutes=6)
+        began = line.context.now()
+        line.context.now = lambda: began + timedelta(minutes=6)
         _, password = first_login.read(line.context.settings)
         right = {"old": password, "new": "a better password"}
         assert line.client.post("/api/v1/session/password", json=right, headers={"X-QC": "1"}).status_code == 204

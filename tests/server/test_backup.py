@@ -16,6 +16,7 @@ from server.access import Role
 from server.backup import backup, restore
 from server.cli import main
 from server.clock import now
+from server.judging import frames_of
 
 
 @pytest.fixture
@@ -140,6 +141,28 @@ def test_the_commands_say_what_they_did(kept, home, tmp_path, monkeypatch, capsy
     assert "1 inspections" in capsys.readouterr().out
     monkeypatch.setenv("QC_HOME", str(tmp_path / "new"))
     assert main(["restore", str(tmp_path / "second")]) == 0
-    assert "the audit trail is whole" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the audit trail is whole" in said
+    assert "QC_DATABASE_URL" not in said
     assert main(["restore", str(tmp_path / "second")]) == 1
     assert "not empty" in capsys.readouterr().err
+
+    other = tmp_path / "other.sqlite3"
+    monkeypatch.setenv("QC_DATABASE_URL", url(tmp_path).replace("qc.sqlite3", other.name))
+    monkeypatch.setenv("QC_HOME", str(tmp_path / "newer"))
+    assert main(["restore", str(tmp_path / "second")]) == 0
+    assert "QC_DATABASE_URL names another database, which was not touched" in capsys.readouterr().out
+    assert not other.exists()
+
+
+def test_a_stored_picture_that_was_altered_is_not_judged_anew_as_if_it_were_the_parts(run_line, tmp_path, home):
+    with run_line(home) as line:
+        line.send(line.picture(dark=9), part="P-1")
+        with line.context.database.read() as session:
+            exposures = list(session.exec(select(Exposure)))
+        context, key = line.context, exposures[0].original_key
+        (whole,) = frames_of(exposures, context.blobs, context.decode)
+        assert whole.sha256 == exposures[0].sha256
+        (home / "blobs" / key).write_bytes(line.picture(dark=2))
+        with pytest.raises(Unavailable, match=f"{key} is damaged"):
+            frames_of(exposures, context.blobs, context.decode)
