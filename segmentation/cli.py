@@ -219,9 +219,11 @@ def _tune(args: argparse.Namespace) -> int:
 
 def _novelty(args: argparse.Namespace) -> int:
     from qc.dataset import open_dataset
-    from segmentation.model import with_novelty
+    from segmentation.model import read_card, with_novelty
     from segmentation.novelty import clean_frames, remember
+    from segmentation.segmenter import unknown_id
 
+    unknown_id(map(int, read_card(args.model)["classes"]))  # said before minutes are spent on the memory
     data = open_dataset(args.dataset)
     frames = clean_frames(data)
     with bar("novelty") as progress:

@@ -37,7 +37,7 @@ from segmentation.networks import Network, build
 from segmentation.novelty import Novelty
 from segmentation.novelty import load as load_novelty
 from segmentation.novelty import save as save_novelty
-from segmentation.segmenter import FrameSegmenter, from_card
+from segmentation.segmenter import FrameSegmenter, from_card, unknown_id
 from segmentation.torch_look import torch_look
 
 FORMAT = 1
@@ -155,15 +155,20 @@ def with_novelty(folder: Path, novelty: Novelty, out: Path, *, about: Mapping[st
         about: where the memory comes from, for the card.
 
     Raises:
-        InvalidInput: `folder` holds no intact model. Conflict: `out` holds something else.
+        InvalidInput: `folder` holds no intact model, or one whose classes leave no id for `UNKNOWN`.
+        Conflict: `out` holds something else.
     """
+    unknown_id(map(int, read_card(folder)["classes"]))
     return _with(folder, out, "novelty", NOVELTY, lambda path: save_novelty(novelty, path), about)
 
 
 def with_first_look(folder: Path, look: FirstLook, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
     """Write the model in `folder` with a first look into `out`: another model, with another id.
 
-    Args, Raises: as `with_novelty`.
+    Args: as `with_novelty`.
+
+    Raises:
+        InvalidInput: `folder` holds no intact model. Conflict: `out` holds something else.
     """
     return _with(folder, out, "first_look", FIRST_LOOK, lambda path: save_first_look(look, path), about)
 
@@ -171,7 +176,7 @@ def with_first_look(folder: Path, look: FirstLook, out: Path, *, about: Mapping[
 def with_part_views(folder: Path, settings: PartSettings, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
     """Write the model in `folder` with what it should know of views into `out`: another model, with another id.
 
-    Args, Raises: as `with_novelty`.
+    Args, Raises: as `with_first_look`.
     """
     text = json.dumps(part_settings.to_json(settings), indent=1, ensure_ascii=False) + "\n"
     return _with(folder, out, "part_views", PART_VIEWS, lambda path: path.write_text(text, encoding="utf-8"), about)

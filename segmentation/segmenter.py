@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qc.dataset import IGNORE
 from qc.defects import CLOSE, logit
+from qc.errors import InvalidInput
 from qc.features import LARGEST
 from qc.frame import camera_bits
 from qc.geometry import Box
@@ -143,6 +145,21 @@ class _Grid:
         self.cells[place] = np.clip(cells, -LARGEST, LARGEST)
 
 
+def unknown_id(classes: Iterable[int]) -> int:
+    """The class id of what only a memory of clean parts finds: the next after the model's own.
+
+    Raises:
+        InvalidInput: that would be IGNORE, which means that nobody knows what a pixel is.
+    """
+    found = max(classes) + 1
+    if found >= IGNORE:
+        raise InvalidInput(
+            f"a model with the class id {found - 1} cannot remember clean parts: what only its memory finds would get "
+            f"the id {found}, which means that nobody knows; give its classes ids of at most {IGNORE - 2}, train again"
+        )
+    return found
+
+
 def from_card(
     card: Mapping[str, Any],
     look: Look,
@@ -151,10 +168,14 @@ def from_card(
     novelty: Novelty | None = None,
     first_look: FirstLook | None = None,
 ) -> FrameSegmenter:
-    """A look at work as the card of its model says."""
+    """A look at work as the card of its model says.
+
+    Raises:
+        InvalidInput: a memory, and no class id left for what only it finds.
+    """
     classes = {int(k): str(v) for k, v in sorted(card["classes"].items(), key=lambda item: int(item[0]))}
     if novelty is not None:
-        classes[max(classes) + 1] = UNKNOWN
+        classes[unknown_id(classes)] = UNKNOWN
     return FrameSegmenter(
         look,
         classes,

@@ -1,5 +1,8 @@
 """A memory of clean parts: what is unlike them goes to a person."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -9,10 +12,11 @@ from qc.frame import Frame
 from qc.inspection import inspect
 from qc.verdict import UNKNOWN, Policy, Verdict
 from segmentation import tiled
-from segmentation.model import load_segmenter, model_id, with_novelty
+from segmentation.model import identity, load_segmenter, model_id, read_card, with_novelty
 from segmentation.novelty import clean_frames, distances, load, remember, save
 from segmentation.ready import make_ready, open_ready
 from segmentation.render import render_part
+from segmentation.segmenter import from_card, unknown_id
 
 
 def clean(part):
@@ -100,6 +104,31 @@ def test_a_memory_is_part_of_the_models_identity(taught, model, tmp_path):
         load_segmenter(taught)
     file.write_bytes(whole)
     assert load_segmenter(taught).model_id == model_id(taught)
+
+
+def test_a_model_whose_classes_leave_no_id_for_what_is_unknown_cannot_remember(model, memory, tmp_path):
+    card = read_card(model)
+    assert unknown_id([1, 253]) == 254
+
+    def numbered(class_id):
+        return {**card, "classes": {class_id: "scratch"}}
+
+    assert from_card(numbered("253"), seen_nothing, runtime="torch", novelty=memory).classes[254] == UNKNOWN
+    assert max(from_card(numbered("254"), seen_nothing, runtime="torch").classes) == 254
+    with pytest.raises(InvalidInput, match="class id 254 cannot remember clean parts"):
+        from_card(numbered("254"), seen_nothing, runtime="torch", novelty=memory)
+
+    shutil.copytree(model, tmp_path / "model")
+    classes = numbered("254")
+    classes["id"] = identity(classes)
+    (tmp_path / "model/model.json").write_text(json.dumps(classes))
+    with pytest.raises(InvalidInput, match="class id 254 cannot remember clean parts"):
+        with_novelty(tmp_path / "model", memory, tmp_path / "out", about={})
+    assert not (tmp_path / "out").exists()
+
+
+def seen_nothing(window):
+    raise AssertionError("nobody looks")
 
 
 @pytest.mark.filterwarnings("ignore")  # of the exporter
