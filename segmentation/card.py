@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from qc.dataset import DataSet, Sample
 from segmentation.plan import Plan
@@ -41,9 +45,23 @@ def about_data(data: DataSet, plan: Plan) -> dict[str, Any]:
     }
 
 
-def about_versions() -> dict[str, str]:
-    """Versions of what computed the weights."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+def about_versions(device: str = "cpu") -> dict[str, str]:
+    """Versions of what computed the weights, and the machine."""
+    versions = {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    return versions | {"hardware": _hardware(device)}
+
+
+def _hardware(device: str) -> str:
+    """Processor, cores, and the accelerator where one was used, in words."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    told = [platform.machine(), processor or platform.processor(), f"{os.cpu_count()} cores"]
+    if device.startswith("cuda"):
+        told.append(torch.cuda.get_device_name(device))
+    return ", ".join(word for word in told if word)
 
 
 def _manifest(samples: tuple[Sample, ...]) -> dict[str, dict[str, str]]:

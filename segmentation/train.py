@@ -167,7 +167,7 @@ def train(
                 "warnings": list(plan.warnings),
             },
             "dataset": about_data(data, plan),
-            "versions": about_versions(),
+            "versions": about_versions(device),
         },
         pictures=judged.pictures,
     )

@@ -66,6 +66,7 @@ def test_the_card_says_where_the_model_comes_from(model, scratches):
     assert card["id"] == model_id(model)
     assert card["dataset"]["train_files"]["p00_left.png"].keys() == {"image", "mask"}
     assert card["training"]["steps"] == 45
+    assert f"{os.cpu_count()} cores" in card["versions"]["hardware"]
     assert 0.05 < card["threshold"] < 1
     assert card["reach_px"] > 100
     assert list((model / "samples").glob("*.png"))
