@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ class Checked:
     remarks: tuple[Remark, ...]
     counts: dict[str, Any]
     """Parts and frames of each side; and of each class, by name: parts that show it in each side, and the median of its
-    defects' areas, px."""
+    defects' areas, px. With a manifest that knows the label book: its version, when the set was frozen, and a hash of
+    what it says of each class."""
 
     @property
     def fit(self) -> bool:
@@ -104,9 +106,11 @@ def check_dataset(folder: Path, *, last: Mapping[str, Any] | None = None) -> Che
     remarks: list[Remark] = []
     rows = list(_rows(data, remarks))
     remarks += _duplicates(rows)
-    counts = _counts(data, rows)
+    book, drawn = _book(folder)
+    counts = _counts(data, rows) | ({"book": book} if book else {})
     remarks += _classes(data, counts)
     remarks += _policy(counts, last)
+    remarks += _other_rules(data, rows, counts, last, drawn)
     return Checked(tuple(remarks), counts)
 
 
@@ -256,6 +260,47 @@ def _policy(counts: Mapping[str, Any], last: Mapping[str, Any] | None) -> list[R
         if old and new and not 1 / POLICY_SHIFT <= new / old <= POLICY_SHIFT:
             told = f"{name} is drawn {new / old:.2g} times as large as last time ({new:g} px against {old:g})"
             found.append(Remark("warning", "policy", f"{told}: was the rule of what counts changed?"))
+    return found
+
+
+def _book(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The label book of a frozen set, and when each picture was drawn on last, as ISO 8601; both empty without one."""
+    file = folder / "manifest.json"
+    told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not (book := told.get("book")):
+        return {}, {}
+    hashes = {
+        name: hashlib.sha256(json.dumps(page, sort_keys=True).encode()).hexdigest()
+        for name, page in book["classes"].items()
+    }
+    drawn = {f["file"]: max(label["at"] for label in f["labels"]) for f in told["frames"] if f.get("labels")}
+    return {"version": book["version"], "frozen_at": told["frozen_at"], "classes": hashes}, drawn
+
+
+def _other_rules(
+    data: DataSet,
+    rows: Sequence[_Row],
+    counts: Mapping[str, Any],
+    last: Mapping[str, Any] | None,
+    drawn: Mapping[str, str],
+) -> list[Remark]:
+    """Were pictures drawn by what the label book said before its pages were changed?"""
+    before, now = (last or {}).get("book"), counts.get("book")
+    if not before or not now:
+        return []
+    found, since = [], datetime.fromisoformat(before["frozen_at"])
+    for class_id, name in data.classes.items():
+        if name not in before["classes"] or before["classes"][name] == now["classes"].get(name):
+            continue
+        showing = [row.file for row in rows if class_id in row.areas and row.file in drawn]
+        old = [file for file in showing if datetime.fromisoformat(drawn[file]) <= since]
+        if old:
+            told = f"the label book says something else of {name} than at the last training (version "
+            told += (
+                f"{before['version']}, now {now['version']}), and {len(old)} of {len(showing)} pictures that show it "
+            )
+            told += f"were drawn before that, such as {old[0]}: look whether they still hold"
+            found.append(Remark("warning", "policy", told))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import cv2
@@ -137,6 +138,23 @@ def test_people_who_draw_differently_than_before_are_asked_why(data):
     assert "scratch is drawn 6.4 times as large as last time" in told
     assert "class burr was learnt last time and is known no more" in told
     assert "class pit was not known" in told
+
+
+def test_pictures_drawn_before_the_label_book_was_changed_are_named(data):
+    def freeze(version, scratch, frozen_at):
+        frames = [{"file": f"t{n}.png", "labels": [{"at": f"2026-11-0{n + 1}T12:00:00+00:00"}]} for n in range(6)]
+        pages = {"scratch": {"definition": scratch}, "pit": {"definition": "a hole"}}
+        told = {"frames": frames, "book": {"version": version, "classes": pages}, "frozen_at": frozen_at}
+        (data.folder / "manifest.json").write_text(json.dumps(told))
+
+    freeze(3, "from 5 mm", "2026-11-04T13:00:00+00:00")
+    before = data.check().counts
+    assert remarks(data.check(last=before)) == [], "nothing was changed"
+    freeze(4, "from 3 mm", "2026-11-07T12:00:00+00:00")
+    checked = data.check(last=before)
+    assert remarks(checked) == [("warning", "policy")]
+    assert "version 3, now 4" in checked.words()
+    assert "4 of 6 pictures that show it were drawn before that, such as t0.png" in checked.words()
 
 
 def test_a_fingerprint_outlives_noise_and_scale_but_not_another_picture():
