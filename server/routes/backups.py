@@ -33,6 +33,9 @@ class BackupPage(BaseModel):
 
     folder: str
     same_disk: bool = Field(description="The folder lies on the disk of QC_HOME: one failure takes both.")
+    pictures_elsewhere: str | None = Field(
+        description="Where the cameras' pictures lie if not under QC_HOME: looked for there, and in no backup."
+    )
     items: list[BackupJson]
 
 
@@ -42,7 +45,12 @@ def list_backups(context: ContextDep) -> BackupPage:
     where, home = backup_job.folder(context.settings), context.settings.home.resolve()
     there = next(place for place in (where, *where.parents) if place.exists())
     items = [BackupJson.model_validate(one, from_attributes=True) for one in backup_job.kept(context.settings)]
-    return BackupPage(folder=str(where), same_disk=there.stat().st_dev == home.stat().st_dev, items=items)
+    return BackupPage(
+        folder=str(where),
+        same_disk=there.stat().st_dev == home.stat().st_dev,
+        pictures_elsewhere=context.settings.blobs or None,
+        items=items,
+    )
 
 
 @router.post("/backups", status_code=202)

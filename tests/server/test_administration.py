@@ -229,6 +229,7 @@ def test_a_backup_is_made_beside_the_running_server_and_can_be_put_back(line, tm
     assert wait_for_job(line, asked["id"])["state"] == "done"
     page = call(line, "GET", "/backups").json()
     assert page["same_disk"]
+    assert page["pictures_elsewhere"] is None
     [one] = page["items"]
     assert one["inspections"] == 1
     back = restore(line.context.settings.home / "backups" / one["name"], tmp_path / "restored")

@@ -2385,7 +2385,7 @@ export interface paths {
         put?: never;
         /**
          * Change Password
-         * @description Change one's own password; every log-in of the account ends.
+         * @description Change one's own password; every log-in of the account ends. Wrong old ones count as wrong log-ins do.
          */
         post: operations["change_password_api_v1_session_password_post"];
         delete?: never;
@@ -3141,6 +3141,11 @@ export interface components {
              * @description The folder lies on the disk of QC_HOME: one failure takes both.
              */
             same_disk: boolean;
+            /**
+             * Pictures Elsewhere
+             * @description Where the cameras' pictures lie if not under QC_HOME: looked for there, and in no backup.
+             */
+            pictures_elsewhere: string | null;
             /** Items */
             items: components["schemas"]["BackupJson"][];
         };

@@ -15,7 +15,7 @@ export function Backup() {
   const running = last?.state === "waiting" || last?.state === "running";
   const state = waiting(backups);
   if (state) return state;
-  const { folder = "", same_disk = false, items = [] } = backups.data ?? {};
+  const { folder = "", same_disk = false, pictures_elsewhere = null, items = [] } = backups.data ?? {};
   const problem = make.error ?? remove.error;
   return (
     <section className="panel" aria-label={words.tabs.backup}>
@@ -39,6 +39,7 @@ export function Backup() {
       )}
       <p className="quiet">{words.backup.where({ folder })}</p>
       {same_disk && <p className="note">{words.backup.sameDisk}</p>}
+      {pictures_elsewhere && <p className="note">{words.backup.picturesElsewhere({ place: pictures_elsewhere })}</p>}
       {items.length === 0 && <p>{words.backup.none}</p>}
       {items.length > 0 && (
         <table className="table">

@@ -147,6 +147,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     running: "Eine Sicherung läuft.",
     failed: "Die letzte Sicherung ist misslungen:",
     where: "In {{folder}}.",
+    picturesElsewhere: "Die Bilder der Kameras liegen in {{place}} und sind in keiner Sicherung: sichern Sie diesen Ort für sich.",
     sameDisk: "Dieser Ordner liegt auf derselben Platte wie die Daten: fällt sie aus, ist beides verloren. QC_BACKUPS nennt einen Ordner anderswo.",
     none: "Es gibt noch keine Sicherung.",
     made: "Erstellt",

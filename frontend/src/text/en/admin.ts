@@ -143,6 +143,7 @@ export const admin = {
     running: "A backup is being made.",
     failed: "The last backup failed:",
     where: "In {{folder}}.",
+    picturesElsewhere: "The cameras’ pictures lie in {{place}} and are in no backup: back that place up by itself.",
     sameDisk: "This folder is on the same disk as the data: if the disk fails, both are lost. Set QC_BACKUPS to a folder elsewhere.",
     none: "There is no backup yet.",
     made: "Made",

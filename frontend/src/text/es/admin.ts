@@ -149,6 +149,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     running: "Se está haciendo una copia.",
     failed: "La última copia falló:",
     where: "En {{folder}}.",
+    picturesElsewhere: "Las imágenes de las cámaras están en {{place}} y en ninguna copia: guarde ese lugar por separado.",
     sameDisk: "Esta carpeta está en el mismo disco que los datos: si falla, se pierden ambos. QC_BACKUPS nombra una carpeta en otro lugar.",
     none: "Aún no hay ninguna copia.",
     made: "Hecha",

@@ -145,6 +145,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     running: "正在备份。",
     failed: "上次备份失败：",
     where: "位于 {{folder}}。",
+    picturesElsewhere: "相机图片存放在 {{place}}，不在任何备份中：请单独备份该位置。",
     sameDisk: "此文件夹与数据在同一块磁盘上：磁盘坏了两者都会丢失。请用 QC_BACKUPS 指定别处的文件夹。",
     none: "还没有备份。",
     made: "制作于",
