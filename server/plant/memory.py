@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 from sqlmodel import col, select
 
+from qc.durable import flush_folder, write_whole
 from qc.errors import QcError
 from qc.records import Inspection
 from qc.verdict import Verdict
@@ -42,11 +43,15 @@ class Entry:
 
 def note(memory: Path, entries: Sequence[Entry]) -> None:
     """Write down entries that the trail cannot take now, behind those that are there; they survive a power cut."""
-    with _untold(memory).open("a", encoding="utf-8") as out:
+    file = _untold(memory)
+    is_new = not file.exists()
+    with file.open("a", encoding="utf-8") as out:
         for entry in entries:
             out.write(json.dumps({"subject": entry.subject, "body": entry.body}) + "\n")
         out.flush()
         os.fsync(out.fileno())
+    if is_new:
+        flush_folder(file.parent)
 
 
 def noted(memory: Path) -> list[Entry]:
@@ -74,12 +79,7 @@ def _untold(memory: Path) -> Path:
 
 def keep(memory: Path, state: State) -> None:
     """Write down how many triggers there were, and the last result; it survives a power cut."""
-    beside = memory.with_suffix(".new")
-    with beside.open("w", encoding="utf-8") as out:
-        json.dump({"triggers": state.number, "reply": _plain(state.reply)}, out)
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(memory)
+    write_whole(memory, json.dumps({"triggers": state.number, "reply": _plain(state.reply)}))
 
 
 def told(station: str, reply: Reply) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def told(station: str, reply: Reply) -> dict[str, Any]:
 def _plain(reply: Reply | None) -> dict[str, Any] | None:
     if reply is None:
         return None
-    names = ("number", "since", "fault", "verdict", "inspection", "score", "defects", "elapsed_ms")
+    names = ("number", "since", "part", "fault", "verdict", "inspection", "score", "defects", "elapsed_ms")
     told = {name: getattr(reply, name) for name in names}
     return {**told, "fault": int(reply.fault), "verdict": str(reply.verdict)}
 
