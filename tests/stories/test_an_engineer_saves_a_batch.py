@@ -65,11 +65,15 @@ def test_one_word_permits_the_rework_of_all_by_keyboard_alone(page, plant, batch
         assert plant.call("GET", f"/processes/bar/parts/{part}/plan", "machine")["permission"]["state"] == "approved"
 
 
-def test_a_part_that_differs_is_one_click_away_and_leads_back_to_its_batch(page, plant, batch):
+def test_a_part_that_differs_is_one_click_away_with_its_way_and_leads_back_to_its_batch(page, plant, batch, picture):
     opens(page, plant)
     page.get_by_text("All parts that wait").click()
     page.get_by_role("table").last.get_by_role("link", name="H-70", exact=True).click()
     page.get_by_role("article", name="Recommendation for H-70").wait_for()
+    way = page.get_by_role("region", name="The part's way")
+    way.locator(".way-ahead[d^=M]").first.wait_for(state="attached")
+    way.scroll_into_view_if_needed()
+    picture(page, "part-way")
     page.get_by_role("link", name=f"batch {BATCH}").click()
     page.get_by_role("heading", name=f"Batch {BATCH}").wait_for()
 
@@ -106,12 +110,14 @@ def test_the_decision_is_taken_as_it_was_seen_with_a_reason_in_any_script(page, 
     leave.check()
     take, why = panel.get_by_role("button", name="Take the decision"), panel.get_by_label("Why, in a few words")
     assert take.is_disabled(), "without a reason nothing is decided"
+    why.fill("One furnace charge, the same heat for all")
+    take.scroll_into_view_if_needed()
+    picture(page, "batch-decision")
+    no_barrier(page)
     why.fill("好")
     take.click()
     panel.get_by_role("alert").get_by_text("say in a few words why the batch").wait_for()
     why.fill("同一炉料，全部同样热处理")
-    picture(page, "batch-decision")
-    no_barrier(page)
     why.press("Enter")
     panel.get_by_text(re.compile(f"^{len(alike)} parts? (is|are) advised so now")).wait_for()
     taken = page.get_by_role("region", name="Decisions taken")
