@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from qc.frame import camera_bits
 from qc.geometry import Box, Calibration
 from qc.measuring import contrast, course
 from qc.ports import Segmentation
@@ -187,8 +188,10 @@ def find_defects(
     """
     instances = np.zeros(seen.log_odds.shape, np.uint16)
     defects = []
-    for blob in find_blobs(seen, threshold=threshold, edge=edge, min_area_px=min_area_px):
-        measured = course(blob.pixels)
+    blobs = find_blobs(seen, threshold=threshold, edge=edge, min_area_px=min_area_px)
+    bits = camera_bits(pixels) if pixels is not None and blobs else None  # as the segmenter judges it
+    for blob in blobs:
+        measured, at = course(blob.pixels), blob.box
         defects.append(
             Defect(
                 class_id=blob.class_id,
@@ -203,7 +206,7 @@ def find_defects(
                 outline=outline(blob.pixels, dx=blob.box.x, dy=blob.box.y),
                 mm_per_px=mm_per_px,
                 angle_deg=measured.angle_deg,
-                contrast=None if pixels is None else contrast(pixels, blob.pixels, x=blob.box.x, y=blob.box.y),
+                contrast=None if pixels is None else contrast(pixels, blob.pixels, x=at.x, y=at.y, bits=bits),
             )
         )
         instances[blob.place][blob.pixels] = len(defects)

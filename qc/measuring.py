@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from qc.frame import camera_bits
 from qc.skeleton import longest_way, thinned
 
 Floats = NDArray[np.float64]
@@ -97,13 +98,19 @@ def course(blob: NDArray[np.bool_]) -> Course:
 
 
 def contrast(
-    pixels: NDArray[np.uint8] | NDArray[np.uint16], blob: NDArray[np.bool_], *, x: int = 0, y: int = 0
+    pixels: NDArray[np.uint8] | NDArray[np.uint16],
+    blob: NDArray[np.bool_],
+    *,
+    x: int = 0,
+    y: int = 0,
+    bits: int | None = None,
 ) -> float:
     """How much brighter a blemish is than its surroundings: median inside less median around, over full scale.
 
     Args:
         pixels: the frame, `H x W` or `H x W x 3`, 8 or 16 bit; colours are averaged.
         blob: which pixels, `h x w`, with its first pixel at `(x, y)` of the frame.
+        bits: the camera's depth, which is full scale; None: as `camera_bits` judges it from the whole frame.
 
     Returns:
         In [-1, 1]; dark blemishes are negative; 0 where it has no surroundings on the frame. "Around" is a ring of
@@ -120,7 +127,7 @@ def contrast(
     around = (far > 0) & (near == 0)
     if not around.any():
         return 0.0
-    full = float(np.iinfo(pixels.dtype).max)
+    full = float((1 << (camera_bits(pixels) if bits is None else bits)) - 1)
     return float((np.median(grey[own > 0]) - np.median(grey[around])) / full)
 
 

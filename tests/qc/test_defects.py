@@ -65,6 +65,8 @@ def test_direction_and_contrast_are_given_where_the_picture_is():
 
     assert blind.as_json()["contrast"] is None
     assert found.as_json()["contrast"] == pytest.approx(0.2)
+    (deep,), _ = find_defects(seen(scores), CLASSES, threshold=0.5, pixels=picture.astype(np.uint16) << 4)
+    assert deep.as_json()["contrast"] == pytest.approx(0.2, abs=0.002), "a camera of 12 bit"
     assert found.as_json()["angle_deg"] == 0
 
 

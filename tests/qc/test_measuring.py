@@ -168,6 +168,18 @@ def test_contrast_is_the_share_of_full_scale_between_inside_and_around(kind, col
     assert contrast(picture, np.ones((3, 30), bool), x=10, y=20) == pytest.approx(-0.1, abs=0.005)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_a_cameras_bits_do_not_change_contrast(bits):
+    eight = np.full((50, 60), 200, np.uint8)
+    eight[20:23, 10:40] = 75
+    blob = np.ones((3, 30), bool)
+    deep = eight.astype(np.uint16) << (bits - 8)
+    wanted = contrast(eight, blob, x=10, y=20)
+    assert wanted == pytest.approx(-125 / 255)
+    assert contrast(deep, blob, x=10, y=20) == pytest.approx(wanted, abs=0.003)
+    assert contrast(deep >> 1, blob, x=10, y=20, bits=bits) == pytest.approx(wanted / 2, abs=0.003)
+
+
 def test_contrast_at_the_corner_of_a_frame_and_over_a_whole_frame():
     picture = np.full((20, 20), 100, np.uint8)
     picture[:3, :3] = 202
