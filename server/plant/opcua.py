@@ -16,6 +16,9 @@ Names and states are the specification's; the types are not those of its informa
 here, so that conformance to its profiles is not claimed. What is there serves the facet "simple inline": single jobs by
 recipe, results by event and by id. There is no continuous execution, no configuration management, no file transfer.
 
+A job says which rules hold by RecipeId, by ProductId, or by both where they agree; what is not there, or contradicts
+the other, fails with BadInvalidArgument: nothing may be judged by another product's rules.
+
 Where a method does not fit the state it fails with BadInvalidState, and no trigger is counted: unlike a level on a
 wire, a call has an answer. A result need not be acknowledged: it is kept under its id.
 
@@ -28,6 +31,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -62,6 +66,8 @@ log = structlog.get_logger(__name__)
 NAMESPACE = "urn:qc-line:vision"
 KEPT = 1000
 """Results of a station that can be asked for by id; older ones are in the database."""
+MAX_INDEX = 65535
+"""The last index of a recipe."""
 LOW = Inputs(trigger=False, acknowledge=False)
 
 
@@ -224,14 +230,22 @@ class OpcUaWire:
 
     def _start(self, station: Station, part: str, recipe: str, product: str) -> Any:
         """Returns the job's id, or why there is none."""
-        chosen = [
-            n for n, name in station.config.recipes.items() if str(n) == recipe or (not recipe and name == product)
-        ]
-        if station.config.recipes and not chosen:
+        index = self._index(station, recipe or "", product or "")  # a client's empty text may come as None
+        if index is None:
             return bad(StatusCodes.BadInvalidArgument)
-        inputs = Inputs(trigger=True, acknowledge=False, recipe=chosen[0] if chosen else 0, part=part)
+        inputs = Inputs(trigger=True, acknowledge=False, recipe=index, part=part)
         number = station.trigger_if_ready(inputs)
         return bad(StatusCodes.BadInvalidState) if number is None else job_id(station.name, number)
+
+    def _index(self, station: Station, recipe: str, product: str) -> int | None:
+        """The recipe that is wished for; None: there is none, or it is for another product than the one wished for."""
+        recipes: Mapping[int, str] = station.config.recipes
+        if not recipes:  # every index is the default product
+            if product not in ("", self._context.settings.default_product):
+                return None
+            return int(recipe or 0) if re.fullmatch("[0-9]{0,5}", recipe) and int(recipe or 0) <= MAX_INDEX else None
+        wished = [n for n, name in recipes.items() if recipe in ("", str(n)) and product in ("", name)]
+        return wished[0] if wished and (recipe or product) else None
 
     async def _publish(self, system: _System) -> None:
         shown = system.station.shown()

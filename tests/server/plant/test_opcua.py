@@ -44,7 +44,13 @@ def model():
 
 
 @pytest.fixture
-def cell(tmp_path, run_line, model):
+def recipes():
+    """Which the station knows."""
+    return {1: "bar", 2: "hinge"}
+
+
+@pytest.fixture
+def cell(tmp_path, run_line, model, recipes):
     """A server with one station over OPC UA, and the folder that its camera writes into."""
     home, camera = tmp_path / "home", tmp_path / "camera"
     home.mkdir()
@@ -53,7 +59,7 @@ def cell(tmp_path, run_line, model):
         "decide_by_s": 20,
         "cameras": [{"folder": str(camera)}],
         "opcua": True,
-        "recipes": {1: "bar", 2: "hinge"},
+        "recipes": recipes,
         "picture_within_s": 0.3,  # the pictures are there before their triggers
         "picture_early_s": 30,  # however slow this machine is
     }
@@ -89,11 +95,13 @@ def talk(line, *steps, key=None, options=()):
 
 
 def test_jobs_run_by_recipe_and_their_results_come_by_event_and_by_id(cell):
-    begin, ok, bad, unknown, nothing = talk(
+    begin, ok, bad, unknown, neither, contradiction, nothing = talk(
         cell,
         {"start": {"part": "P-1", "recipe": "1"}, "copy": picture(cell, "1")},
         {"start": {"part": "P-2", "product": "hinge"}, "copy": picture(cell, "2", dark=8)},
         {"start": {"part": "P-3", "recipe": "9"}},
+        {"start": {"part": "P-3"}},
+        {"start": {"part": "P-3", "recipe": "1", "product": "hinge"}},
         {"result": "nobody's"},
     )
     assert begin["events"] == ["ErrorEvent", "JobStartedEvent", "ReadyEvent", "ResultReadyEvent"]
@@ -101,7 +109,7 @@ def test_jobs_run_by_recipe_and_their_results_come_by_event_and_by_id(cell):
     good, faulty = ok["event"]["Result"], bad["event"]["Result"]
     assert (good["ok"], good["part"], good["error"]) == (True, "P-1", 0)
     assert (faulty["ok"], faulty["verdict"], faulty["defects"]) == (False, "ng", 1)
-    assert unknown["refused"] == "BadInvalidArgument"
+    assert [one["refused"] for one in (unknown, neither, contradiction)] == ["BadInvalidArgument"] * 3
     assert nothing["refused"] == "BadNotFound"
     with cell.context.database.read() as session:
         rows = session.exec(select(Inspection).order_by(Inspection.id)).all()
@@ -122,6 +130,19 @@ def test_a_job_that_does_not_fit_the_state_is_refused_and_the_running_one_goes_o
     state = cell.context.parts["plant"].stations["brush-1"]
     assert state.shown().number == 1, "what was refused was no trigger"
     model.go.set()
+
+
+@pytest.mark.parametrize("recipes", [{}])
+def test_without_recipes_a_job_for_another_product_than_the_default_one_is_refused(cell):
+    default = cell.context.settings.default_product
+    _, hinge, words, told = talk(
+        cell,
+        {"start": {"part": "P-1", "product": "hinge"}},
+        {"start": {"part": "P-1", "recipe": "hinge"}},
+        {"start": {"part": "P-1", "product": default, "recipe": "7"}, "copy": picture(cell, "1")},
+    )
+    assert hinge["refused"] == words["refused"] == "BadInvalidArgument"
+    assert (told["job"], told["event"]["Result"]["ok"]) == ("brush-1#1", True), "every index is the default product"
 
 
 def test_nobody_comes_in_without_a_machines_key_or_in_the_clear(cell):
