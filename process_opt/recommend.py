@@ -13,6 +13,7 @@ from process_opt.advised import Advised, keep
 from process_opt.belief import Belief, believe
 from process_opt.causes import causes
 from process_opt.explore import Explored, explore
+from process_opt.left_alone import beside, left_alone
 from process_opt.measure import Reading, readings_worth_taking
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, make_plan, settle, worth
@@ -160,11 +161,27 @@ def _later(model: ProcessModel, at: int) -> NDArray[np.bool_]:
     )
 
 
+def pays(model: ProcessModel, options: Options) -> bool:
+    """Does a correction pay by itself whose effects the history identifies, all of them?
+
+    A rework step counts by its settings; one without settings was run by people who saw the part, so it does not.
+    """
+    best = options.best
+    rework = [model.process.steps[k].settings for k in best.run]
+    known = all(model.identified.get(s.name, False) for settings in rework for s in settings) and all(rework)
+    moved = bool(np.any(np.abs(best.v) > 1e-9)) or (bool(rework) and known)
+    return options.patient is not None or (moved and best.value > options.scrap)
+
+
 def decide(model: ProcessModel, options: Options) -> str:
-    """The decision alone."""
+    """The decision alone.
+
+    Where a setting that is not identified promises more, a correction by identified ones is still the decision if it
+    pays; only where none does, and the answer could turn on the unknown one, is there nothing to be said.
+    """
     if withdrawn(model):
         return "abstain"
-    if options.beyond is not None:
+    if options.beyond is not None and not pays(model, options):
         return "abstain"
     top = max(options.best.value, options.scrap)
     stake = model.process.value - model.process.escape
@@ -200,7 +217,7 @@ def _alternatives(model: ProcessModel, options: Options, decision: str) -> list[
     if options.best is not options.nothing:
         kinds.append(("correct", options.best))
     for kind, plan in kinds:
-        if kind == decision or (decision == "abstain" and kind == "correct"):
+        if kind == decision or (kind == "correct" and withdrawn(model)):
             continue
         out.append(
             {
@@ -215,7 +232,16 @@ def _alternatives(model: ProcessModel, options: Options, decision: str) -> list[
 
 
 def _reason(model: ProcessModel, options: Options, decision: str) -> str:
-    """The decision's reason in one sentence for an engineer: chances in per cent, money in the process's currency."""
+    """The decision's reason for an engineer, and what was left alone beside it, if anything."""
+    reason = _of_itself(model, options, decision)
+    if options.beyond is None or decision == "abstain":
+        return reason
+    gain = options.beyond.value - max(options.best.value, options.scrap)
+    return f"{reason} {beside(model, options.beyond, gain)}"
+
+
+def _of_itself(model: ProcessModel, options: Options, decision: str) -> str:
+    """The reason in one sentence: chances in per cent, money in the process's currency."""
     process = model.process
     best, nothing = options.best, options.nothing
     spent = worth(model, best.chance, 0.0) - best.value
@@ -233,9 +259,9 @@ def _reason(model: ProcessModel, options: Options, decision: str) -> str:
         )
     if decision == "abstain":
         assert options.beyond is not None
-        names = [n for n in settings_of(model, options.beyond.v) if not model.identified.get(n, False)]
+        names = left_alone(model, options.beyond)
         return (
-            f"A correction would be needed, but the history does not identify the effect of {', '.join(names[:4])}: "
+            f"A correction would be needed, but the history does not identify the effect of {', '.join(names)}: "
             f"people chose these settings seeing the part; dither them on at least 40 parts and fit again."
         )
     if decision == "measure":

@@ -63,6 +63,7 @@ class Line:
         missing: float = 0.0,
         scrap_beyond: float = np.inf,
         batch_size: int = 100,
+        only: tuple[str, ...] | None = None,
     ) -> None:
         self.process = process
         self.truths = truths
@@ -73,6 +74,8 @@ class Line:
         self.dither, self.dither_size = dither, dither_size
         self.hidden_look, self.operator_noise = hidden_look, operator_noise
         self.missing, self.scrap_beyond, self.batch_size = missing, scrap_beyond, batch_size
+        self.only = only
+        """Settings that are dithered; the others are nominal on dithered parts. None: all."""
         self.drift = 0.0
         """Where slow drift stood at the end of the last history drawn, in the state's units."""
 
@@ -117,7 +120,9 @@ class Line:
             if p:
                 habit: Floats = look @ truth.steer.T if truth.steer is not None else np.zeros((n, p))
                 habit = habit + self.operator_noise * rng.standard_normal((n, p))
-                v = np.where(dithered[:, None], self.dither_size * rng.standard_normal((n, p)), habit)
+                drawn = self.dither_size * rng.standard_normal((n, p))
+                drawn *= [self.only is None or s.name in self.only for s in step.settings]
+                v = np.where(dithered[:, None], drawn, habit)
                 v = np.clip(v, -1, 1)
                 units = self.settings_to_units(k, v)
                 for j, s in enumerate(step.settings):

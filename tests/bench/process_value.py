@@ -25,11 +25,15 @@ from process_opt.recommend import recommend
 from process_opt.simulate import Line, bent_line, crossed_line, linear_line
 from process_opt.state_space import Motion
 
+FEW = tuple(f"s{k:02d}-op.lever1" for k in range(2, 21, 3))
+"""Seven settings in forty that are dithered: of the others nobody can tell what they do."""
+
 LINES = {
     "linear5": lambda s: linear_line(5, s, hidden_look=0.5),
     "linear20": lambda s: linear_line(20, s, hidden_look=0.5),
     "linear20every5": lambda s: linear_line(20, s, every=5, hidden_look=0.5),
     "linear20missing": lambda s: linear_line(20, s, hidden_look=0.5, missing=0.6),
+    "linear20few": lambda s: linear_line(20, s, hidden_look=0.5, only=FEW),
     "linear20batch": lambda s: linear_line(20, s, batch_sd=np.full(3, 0.08), drift_sd=0.1),
     "linear50": lambda s: linear_line(50, s, hardness=2.0, hidden_look=0.5),
     "linear50hard": lambda s: linear_line(50, s, hardness=1.4, hidden_look=0.5),

@@ -8,11 +8,13 @@ import math
 import numpy as np
 import pytest
 
+from process_opt.belief import believe
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.learn import update
+from process_opt.left_alone import left_alone
 from process_opt.model import ProcessModel, load_model
-from process_opt.recommend import recommend
+from process_opt.recommend import GAIN_WORTH_ABSTAINING, recommend, weigh
 from process_opt.simulate import Line, linear_line
 from qc.errors import InvalidInput, NotFound
 
@@ -95,6 +97,36 @@ def test_a_history_without_dither_recommends_no_setting(line: Line) -> None:
     assert "abstain" in {a["decision"] for a in answers}
     reasons = [a["reason"] for a in answers if a["decision"] == "abstain"]
     assert all("does not identify" in r for r in reasons)
+
+
+def test_a_lever_nobody_dithered_is_left_alone_and_the_others_are_used(line: Line) -> None:
+    known = {"s05-op.lever1", "s06-op.lever1", "s07-op.lever2"}
+    half = linear_line(8, 3, hidden_look=0.5, dither=0.5, only=tuple(known))
+    model = fit(half.process, parse_history(half.history(1500, 1), half.process))
+    assert {name for name, is_known in model.identified.items() if is_known} == known
+    stake = half.process.value - half.process.escape
+    helped = 0
+    for seed in range(12):
+        question = request(half, seed)
+        answer = recommend(model, question)
+        assert set(answer["settings"]) <= known
+        options = weigh(model, believe(model, question["observed"], 4))  # type: ignore[arg-type]
+        if options.beyond is None:
+            continue
+        assert options.beyond.value > options.best.value + GAIN_WORTH_ABSTAINING * stake
+        unknown = left_alone(model, options.beyond)
+        assert unknown
+        assert not set(unknown) & known
+        assert all(name in answer["reason"] for name in unknown)
+        assert "identify" in answer["reason"]
+        assert "dither" in answer["reason"]
+        if options.best.v.any() and options.best.value > options.scrap:
+            helped += 1
+            assert answer["decision"] in {"correct", "measure"}
+            assert answer["expected_value"] >= max(answer["value_if_continued"], answer["value_if_scrapped"])
+        elif options.patient is None:
+            assert answer["decision"] == "abstain"
+    assert helped >= 2
 
 
 @pytest.mark.parametrize(
