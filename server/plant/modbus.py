@@ -58,6 +58,9 @@ PART_BACK = 34
 READ_DISCRETE, READ_INPUT = 2, 4
 WRITE_COILS, WRITE_HOLDING = (5, 15), (6, 16, 22, 23)
 
+START_S = 10.0
+"""For so long whoever starts it waits for it to listen, in seconds."""
+
 
 class ModbusWire:
     """Serves one station over Modbus TCP, in a thread with an event loop of its own."""
@@ -75,7 +78,10 @@ class ModbusWire:
         self._problem: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"modbus-{station.name}", daemon=True)
         self._thread.start()
-        self._up.wait(10)
+        if not self._up.wait(START_S):
+            raise Unavailable(
+                f"{station.name}: Modbus has not come up at {config.host}:{config.port} within {START_S:g} s"
+            )
         if self._problem is not None:
             raise Unavailable(
                 f"{station.name}: nobody can listen for the PLC at {config.host}:{config.port} ({self._problem})"
@@ -93,15 +99,24 @@ class ModbusWire:
         """How many are connected."""
         return self._clients
 
+    @property
+    def problem(self) -> str | None:
+        """Why no PLC can talk to it; None: it listens."""
+        return None if self._thread.is_alive() else "nobody listens for the PLC any more; start the server again"
+
     def stop(self) -> None:
         """Hang up."""
-        if self._server is not None:
+        if self._server is not None and self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._hang_up(self._server), self._loop).result(5)
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
+        except Exception as error:  # said by whoever started the wire, or in the log once it is up
+            if self._up.is_set():
+                log.error("Modbus has ended", station=self._station.name, exc_info=error)
+            self._problem = error
         finally:
             self._loop.close()
             self._up.set()

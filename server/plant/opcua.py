@@ -24,6 +24,9 @@ wire, a call has an answer. A result need not be acknowledged: it is kept under 
 
 Clients log in with any name and a key of the role machine (`qc key create --role machine`) as password; nobody is
 anonymous. The wire is encrypted with a certificate that is made at the first start.
+
+A server that ends by itself is told in `/health` and started again, at the same port; meanwhile no station is ready,
+and a result that nobody heard is told afterwards.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import contextlib
 import json
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,6 +70,10 @@ log = structlog.get_logger(__name__)
 NAMESPACE = "urn:qc-line:vision"
 KEPT = 1000
 """Results of a station that can be asked for by id; older ones are in the database."""
+START_S = 30.0
+"""For so long whoever starts it waits for it to listen, in seconds."""
+AGAIN_S, LONGEST_S = 1.0, 60.0
+"""The first and the longest pause before a server that ended is started again, in seconds."""
 MAX_INDEX = 65535
 """The last index of a recipe."""
 LOW = Inputs(trigger=False, acknowledge=False)
@@ -101,9 +109,6 @@ class _System:
     automatic: Node
     last: Node
     events: Mapping[str, EventGenerator]
-    results: OrderedDict[str, str]
-    told: Reply | None
-    """The newest result that went out."""
     phase: Phase | None = None
     state: str = "Preoperational"
 
@@ -115,23 +120,35 @@ class OpcUaWire:
         """Raises Unavailable where nobody can listen at the address."""
         self._stations, self._config, self._context = stations, config, context
         self._loop = asyncio.new_event_loop()
-        self._up, self._changed, self._stop = threading.Event(), asyncio.Event(), False
-        self._problem: Exception | None = None
-        self._systems: list[_System] = []
+        self._up, self._changed, self._stop = threading.Event(), asyncio.Event(), threading.Event()
+        self._failure: Exception | None = None
+        self._results: dict[str, OrderedDict[str, str]] = {name: OrderedDict() for name in stations}
+        """By station and id; they outlive a server that ended."""
+        self._told = {name: station.shown().reply for name, station in stations.items()}
+        """Each station's newest result that went out."""
         self.port = 0
         self._thread = threading.Thread(target=self._run, name="opcua", daemon=True)
         self._thread.start()
-        self._up.wait(30)
-        if self._problem is not None:
+        if not self._up.wait(START_S):
+            self.stop()
+            raise Unavailable(f"OPC UA has not come up at {config.host}:{config.port} within {START_S:g} s")
+        if self._failure is not None:
             raise Unavailable(
-                f"nobody can listen for OPC UA at {config.host}:{config.port} ({self._problem})"
-            ) from self._problem
+                f"nobody can listen for OPC UA at {config.host}:{config.port} ({self._failure})"
+            ) from self._failure
         for station in stations.values():
             station.on_change(self._wake)
 
+    @property
+    def problem(self) -> str | None:
+        """Why nobody can talk to it; None: it listens."""
+        if self._failure is not None:
+            return f"it has ended and is started again ({self._failure or type(self._failure).__name__}); see the log"
+        return None if self._thread.is_alive() else "it has ended; start the server again"
+
     def stop(self) -> None:
         """Hang up."""
-        self._stop = True
+        self._stop.set()
         self._wake()
         self._thread.join(timeout=10)
 
@@ -140,12 +157,22 @@ class OpcUaWire:
             self._loop.call_soon_threadsafe(self._changed.set)
 
     def _run(self) -> None:
+        """Serve until it is stopped; what ends the server by itself is told, and it is started again."""
+        pause_s = AGAIN_S / 2  # doubled with each failure
         try:
-            self._loop.run_until_complete(self._serve())
-        except Exception as error:  # said by whoever started the wire, or in the log once it is up
-            if self._up.is_set():
-                log.error("OPC UA has ended", exc_info=error)
-            self._problem = error
+            while not self._stop.is_set():
+                begun = time.monotonic()
+                try:
+                    self._loop.run_until_complete(self._serve())
+                except Exception as error:
+                    self._failure = error
+                    if not self._up.is_set():  # said by whoever started the wire
+                        return
+                    pause_s = AGAIN_S if time.monotonic() - begun > LONGEST_S else min(2 * pause_s, LONGEST_S)
+                    log.error("OPC UA has ended", again_in_s=pause_s, exc_info=error)
+                    for station in self._stations.values():
+                        station.lost()
+                    self._stop.wait(pause_s)
         finally:
             self._loop.close()
             self._up.set()
@@ -153,7 +180,8 @@ class OpcUaWire:
     async def _serve(self) -> None:
         server = Server(user_manager=Doors(self._context))
         await server.init()
-        server.set_endpoint(f"opc.tcp://{self._config.host}:{self._config.port}/qc")
+        port = self._config.port or self.port  # where clients knew it before
+        server.set_endpoint(f"opc.tcp://{self._config.host}:{port}/qc")
         server.set_server_name("qc line")
         server.set_identity_tokens([ua.UserNameIdentityToken])
         policy = ua.SecurityPolicyType.NoSecurity
@@ -162,16 +190,17 @@ class OpcUaWire:
             await self._certify(server, self._context.settings.folder("plant"))
         server.set_security_policy([policy])
         space = await server.register_namespace(NAMESPACE)
-        self._systems = [await self._build(server, space, station) for station in self._stations.values()]
+        systems = [await self._build(server, space, station) for station in self._stations.values()]
         async with server:
             assert server.bserver is not None
             self.port = server.bserver.port
             log.info("listening for OPC UA", host=self._config.host, port=self.port, encrypted=self._config.encrypted)
-            for system in self._systems:
+            for system in systems:
                 system.station.heard(LOW)
+            self._failure = None
             self._up.set()
-            while not self._stop:
-                for system in self._systems:
+            while not self._stop.is_set():
+                for system in systems:
                     await self._publish(system)
                 with contextlib.suppress(TimeoutError):  # deadlines pass without anybody saying so
                     await asyncio.wait_for(self._changed.wait(), 0.25)
@@ -200,7 +229,7 @@ class OpcUaWire:
         products = list(station.config.recipes.values()) or [self._context.settings.default_product]
         await recipes.add_variable(space, "Products", products)
         management = await vision_system.add_object(space, "ResultManagement")
-        results: OrderedDict[str, str] = OrderedDict()
+        results = self._results[station.name]
         last = await management.add_variable(space, "LastResult", "")
 
         @uamethod
@@ -226,7 +255,7 @@ class OpcUaWire:
                 space, f"{station.name}.{name}", ObjectIds.BaseEventType, [(field, text) for field in fields]
             )
             events[name] = await server.get_event_generator(kind, vision_system.nodeid)
-        return _System(station, vision, automatic, last, events, results, station.shown().reply)
+        return _System(station, vision, automatic, last, events)
 
     def _start(self, station: Station, part: str, recipe: str, product: str) -> Any:
         """Returns the job's id, or why there is none."""
@@ -256,9 +285,9 @@ class OpcUaWire:
         if system.station.phase != system.phase:
             system.phase = system.station.phase
             await self._tell_phase(system, shown)
-        if shown.reply is not None and shown.reply != system.told:
-            system.told = shown.reply
+        if shown.reply is not None and shown.reply != self._told[system.station.name]:
             await self._tell_result(system, shown)
+            self._told[system.station.name] = shown.reply
             system.station.heard(Inputs(trigger=False, acknowledge=True))
             system.station.heard(LOW)
             self._changed.set()
@@ -277,9 +306,10 @@ class OpcUaWire:
         content = json.dumps(result_json(system.station.name, reply), sort_keys=True)
         job = job_id(system.station.name, reply.number)
         result = reply.inspection or job
-        system.results[result] = content
-        while len(system.results) > KEPT:
-            system.results.popitem(last=False)
+        results = self._results[system.station.name]
+        results[result] = content
+        while len(results) > KEPT:
+            results.popitem(last=False)
         await system.last.write_value(content)
         state = "Completed" if reply.fault == Fault.NONE else "Failed"
         fields = {"JobId": job, "PartId": reply.part, "RecipeId": str(shown.recipe), "ResultId": result}

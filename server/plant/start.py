@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from server.context import Context
 from server.plant.config import FILE, PlantConfig, read_config
 from server.plant.sources import source_of
@@ -13,6 +15,8 @@ from server.plant.station import Station
 if TYPE_CHECKING:
     from server.plant.modbus import ModbusWire
     from server.plant.opcua import OpcUaWire
+
+log = structlog.get_logger(__name__)
 
 
 class Plant:
@@ -47,17 +51,22 @@ class Plant:
             for name, station in self.stations.items()
         }
         bad = {name: one["message"] for name, one in told.items() if one["state"] != "ok"}
+        for name, wire in self.wires.items():
+            if wire.problem is not None:
+                bad[f"{name}, Modbus"] = wire.problem
+        if self.opcua is not None and self.opcua.problem is not None:
+            bad["OPC UA"] = self.opcua.problem
         message = {"message": "; ".join(f"{name}: {why}" for name, why in bad.items())} if bad else {}
         return {"state": "degraded" if bad else "ok", **message, "stations": told}
 
     def stop(self) -> None:
-        """End every station, then its wire: the PLC can read the last result until then."""
-        for station in self.stations.values():
-            station.stop()
-        for wire in self.wires.values():
-            wire.stop()
-        if self.opcua is not None:
-            self.opcua.stop()
+        """End every station, then its wire, whatever happens to one: the PLC can read the last result until then."""
+        wires = [*self.wires.values(), *([] if self.opcua is None else [self.opcua])]
+        for part in [*self.stations.values(), *wires]:
+            try:
+                part.stop()
+            except Exception as error:  # the others have to be ended, too
+                log.error("not ended properly", part=type(part).__name__, exc_info=error)
 
 
 def start(context: Context) -> Plant | None:

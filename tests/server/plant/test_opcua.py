@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from sqlmodel import select
 from qc.ports import Segmentation
 from qc.records import Inspection
 from server.access import Role
+from server.plant.handshake import Phase
 
 CLIENT = Path(__file__).with_name("opcua_client.py")
 
@@ -78,6 +81,13 @@ def picture(line, name, *, dark=0):
     file = line.folder / f"{name}.png"
     cv2.imwrite(str(file), grey)
     return [str(file), str(line.camera / file.name)]
+
+
+def wait_until(true) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def talk(line, *steps, key=None, options=()):
@@ -143,6 +153,34 @@ def test_without_recipes_a_job_for_another_product_than_the_default_one_is_refus
     )
     assert hinge["refused"] == words["refused"] == "BadInvalidArgument"
     assert (told["job"], told["event"]["Result"]["ok"]) == ("brush-1#1", True), "every index is the default product"
+
+
+def test_a_server_that_ends_by_itself_is_told_and_started_again_and_loses_no_result(cell, monkeypatch):
+    plant = cell.context.parts["plant"]
+    wire, station = plant.opcua, plant.stations["brush-1"]
+    port, trouble = wire.port, ValueError("no such node")
+
+    async def failing(*_what):
+        raise trouble
+
+    wait_until(lambda: station.phase == Phase.READY)
+    monkeypatch.setattr(wire, "_tell_result", failing)
+    shutil.copy(*picture(cell, "1"))
+    assert wire._start(station, "P-1", "1", "") == "brush-1#1"
+    wait_until(lambda: wire.problem is not None)
+    told = plant.state()
+    assert told["state"] == "degraded"
+    assert "OPC UA: it has ended and is started again (no such node)" in told["message"]
+    monkeypatch.undo()
+    wait_until(lambda: wire.problem is None and station.phase == Phase.READY)
+    assert wire.port == port, "where the clients look for it"
+    assert "OPC UA" not in plant.state().get("message", "")
+    result = station.shown().reply.inspection
+    found, again = talk(
+        cell, {"result": result}, {"start": {"part": "P-2", "recipe": "1"}, "copy": picture(cell, "2")}
+    )[1:]
+    assert (found["result"]["part"], found["result"]["ok"]) == ("P-1", True)
+    assert (again["job"], again["event"]["Result"]["ok"]) == ("brush-1#2", True)
 
 
 def test_nobody_comes_in_without_a_machines_key_or_in_the_clear(cell):
