@@ -136,6 +136,9 @@ class Inspection(SQLModel, table=True):
     """SHA-256 of the product's file by which it was judged; its text is kept in the blob store."""
     runtime: str | None = None
     """What computed the model, such as `torch 2.13.0`: the same runtime gives the same score to the last bit."""
+    keeper: str | None = None
+    """The data folder (`server.home_id`) whose server took it in, and judges it after a stop: its pictures are there.
+    None: of an earlier version."""
 
     @property
     def said(self) -> Verdict | None:

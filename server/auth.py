@@ -112,6 +112,11 @@ def create_key(session: Session, name: str, role: Role, *, now: datetime, days: 
     return key
 
 
+def key_hash(key: str) -> str:
+    """What is kept of a key."""
+    return _hash(key)
+
+
 def revoke_keys(session: Session, name: str, *, now: datetime) -> int:
     """End every key of a name; returns how many there were."""
     keys = list(session.exec(select(ApiKey).where(ApiKey.name == name, col(ApiKey.revoked_at).is_(None))))

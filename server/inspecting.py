@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
+from sqlalchemy import or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
@@ -27,6 +28,7 @@ from server import camera_health, judging
 from server.codes_config import codes_at
 from server.context import Context
 from server.deadlines import Deadlines, Late
+from server.home_id import home_id
 from server.inspections import exposures_of
 from server.orders import ENDINGS, Order, Taken, check_order, frames_of_order, nobody
 from server.policies import check_product
@@ -52,6 +54,7 @@ class Inspector:
         self._orders: dict[str, Order] = {}
         """Of the same inspections, without their pictures: what they were asked for."""
         self._taking = 0
+        self._home_id = home_id(context.settings.folder("."))
         self._deadlines = Deadlines(context, self._count)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -188,6 +191,7 @@ class Inspector:
             product=product,
             received_at=self._context.now(),
             process_values=dict(order.process_values),
+            keeper=self._home_id,
         )
         exposures = []
         for n, (picture, frame) in enumerate(zip(order.pictures, frames, strict=True)):
@@ -355,7 +359,8 @@ class Inspector:
             self._stop.wait(AGAIN_S)
 
     def _queue_what_is_left(self) -> None:
-        wanted = select(Inspection.id).where(NOT_JUDGED).order_by(col(Inspection.id))
+        ours = or_(col(Inspection.keeper).is_(None), col(Inspection.keeper) == self._home_id)
+        wanted = select(Inspection.id).where(NOT_JUDGED, ours).order_by(col(Inspection.id))  # not another server's
         with self._context.database.read() as session:
             left = list(session.exec(wanted))
         for inspection_id in left:
