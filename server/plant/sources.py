@@ -1,4 +1,4 @@
-"""Where a triggered station gets its pictures from."""
+"""Where a triggered station gets its pictures from: what every camera can do, and a folder as one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
-
-import httpx
 
 from qc.errors import Unavailable
 from server.ingest import files
 from server.orders import Picture
-from server.plant import address
 from server.plant.config import CameraConfig
 
 LOOK_S = 0.005
@@ -173,65 +169,6 @@ class FolderSource:
         return [file for file in sorted(self.folder.iterdir()) if files.is_meant(file)] if self.folder.is_dir() else []
 
 
-class UrlSource:
-    """A camera that gives a picture over HTTP when asked."""
-
-    unasked = False
-    lost = 0
-    """Each is asked for; one that does not come is the part's error."""
-
-    def __init__(self, view: str, url: str, *, repeats: bool = False) -> None:
-        self.view, self._url = view, url
-        self._shown = address.shown(url)
-        self._repetitions = Repetitions(allowed=repeats)
-        self._client = httpx.Client(follow_redirects=False)
-        self._problem: str | None = None
-        self._tried = 0.0
-
-    def arm(self) -> None:
-        """Each picture is asked for; none lies about."""
-
-    def stored(self) -> None:
-        """There is nothing to clear away."""
-
-    def picture(self, within_s: float, wanted: Wanted = always) -> Picture:
-        data = self._ask(within_s)
-        self._repetitions.check(data, f"the camera {self._shown}")
-        return Picture(data, urlsplit(self._url).path.rsplit("/", 1)[-1][:255], self.view)
-
-    def surplus(self) -> int:
-        return 0
-
-    def lying(self) -> int:
-        return 0
-
-    def problem(self) -> str | None:
-        if self._problem is not None and time.monotonic() - self._tried > AGAIN_S:
-            try:
-                self._ask(1.0)
-            except NoPicture:
-                return self._problem
-        return self._problem
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _ask(self, within_s: float) -> bytes:
-        self._tried = time.monotonic()
-        try:
-            answer = self._client.get(self._url, timeout=max(within_s, 0.001))
-        except httpx.HTTPError as error:
-            raise self._no_picture(str(error) or type(error).__name__) from error
-        if not answer.is_success:  # httpx's own words would repeat the address
-            raise self._no_picture(f"it answered {answer.status_code} {answer.reason_phrase}")
-        self._problem = None
-        return answer.content
-
-    def _no_picture(self, why: str) -> NoPicture:
-        self._problem = f"the camera {self._shown} gave no picture: {why}"
-        return NoPicture(self._problem)
-
-
 def source_of(config: CameraConfig) -> Source:
     """The source that a configuration names."""
     if config.folder is not None:
@@ -248,5 +185,7 @@ def source_of(config: CameraConfig) -> Source:
         from server.plant.video import VideoSource
 
         return VideoSource(config)
+    from server.plant.url import UrlSource
+
     assert config.url is not None, "the configuration has been checked"
     return UrlSource(config.view, config.url, repeats=config.repeats)

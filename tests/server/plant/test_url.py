@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,7 +11,7 @@ import pytest
 import structlog
 
 from qc.errors import InvalidInput
-from server.plant import address
+from server.plant import address, url
 from server.plant.config import CameraConfig, read_config
 from server.plant.sources import NoPicture, source_of
 
@@ -80,14 +81,14 @@ def test_a_cameras_password_is_sent_to_it_and_told_to_nobody(camera):
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("of", "told"),
     [
         ("rtsp://operator:hunter2@[fe80::1]:554/main?pwd=letmein#letmein", "rtsp://[fe80::1]:554/main"),
         ("http://operator:hunter2@camera", "http://camera"),
     ],
 )
-def test_of_an_address_scheme_host_and_path_are_told(url, told):
-    assert address.shown(url) == told
+def test_of_an_address_scheme_host_and_path_are_told(of, told):
+    assert address.shown(of) == told
 
 
 @pytest.mark.parametrize(
@@ -108,3 +109,44 @@ def test_a_configuration_that_makes_no_sense_is_refused_without_its_passwords(tm
         read_config(file)
     told = f"{refused.value.message} {refused.value.__cause__}"
     assert not [secret for secret in SECRETS if secret in told]
+
+
+def test_a_camera_that_drips_bytes_is_given_up_when_its_time_is_over(camera):
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "300")
+        handler.end_headers()
+        for _ in range(300):  # each of them long before a single read is late
+            time.sleep(0.02)
+            handler.wfile.write(b"x")
+
+    camera.answer, source = drip, camera.source
+    with pytest.raises(NoPicture, match=r"had not answered to the end within 1\.00 s"):
+        source.picture(1.0)
+    camera.answer = lambda handler: gives(handler, b"a picture")
+    assert source.picture(30).data == b"a picture", "the next part has its own"
+    source.close()
+
+
+def test_an_answer_without_an_end_is_cut_off(camera, monkeypatch):
+    monkeypatch.setattr(url, "MAX_BYTES", 1000)
+
+    def pour(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(200):
+            handler.wfile.write(b"x" * 100)
+
+    camera.answer, source = pour, camera.source
+    with pytest.raises(NoPicture, match="longer than 1000 bytes"):
+        source.picture(30)
+    source.close()
+
+
+def test_a_picture_that_nobody_waits_for_any_more_is_not_waited_for(camera):
+    asked, over = threading.Event(), threading.Event()
+    camera.answer, source = lambda handler: (asked.set(), over.wait(60)), camera.source
+    with pytest.raises(NoPicture, match="nobody waits"):
+        source.picture(30, lambda: not asked.is_set())
+    over.set()
+    source.close()
