@@ -68,11 +68,19 @@ class Settled:
 
 
 def move(file: Path, to: Path) -> Path:
-    """Move a file; where something lies at the goal already, beside it under another name. Returns where it is now."""
+    """Move a file; where something lies at the goal already, beside it under another name. Returns where it is now.
+
+    Raises OSError where it cannot be taken away; then there is no second copy of it either.
+    """
     to.parent.mkdir(parents=True, exist_ok=True)
     if to.exists():
         to = to.with_name(f"{to.stem}-{secrets.token_hex(4)}{to.suffix}")
-    shutil.move(file, to)
+    try:
+        shutil.move(file, to)
+    except OSError:
+        if file.exists():  # what cannot be renamed is copied, before it turns out that it cannot be removed
+            to.unlink(missing_ok=True)
+        raise
     return to
 
 

@@ -9,7 +9,8 @@ begins with a dot, or ends in `.tmp` or `.part`, is not finished by its own acco
 
 Exactly once: before a part is handed over, a claim is written that names its files and their hashes; the claim's id is
 the trigger id. After a crash the claim is found: if the inspection is stored, only the files are cleared away, else it
-is handed over again. What cannot be read goes to `rejected/` with the reason beside it, and the line goes on.
+is handed over again. What cannot be read goes to `rejected/` with the reason beside it, and the line goes on; so it
+does where a file cannot be taken away, which `/health` names.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class FolderIngest:
         self._bad_since: dict[Path, float] = {}
         self._taken = self._refused = 0
         self._problem: str | None = None
+        self._stuck: dict[Path, str] = {}
+        """Files that could not be taken away at the last look, and why: they are passed over, not the others."""
+        self._found_stuck: dict[Path, str] = {}
+        """Those of the look that goes on now."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
         self._thread.start()
@@ -67,8 +72,8 @@ class FolderIngest:
     def state(self) -> dict[str, Any]:
         """For /health."""
         state = {"folder": str(self._inbox), "taken": self._taken, "rejected": self._refused}
-        if self._problem:
-            return {"state": "degraded", "message": self._problem, **state}
+        if message := self._problem or next(iter(self._stuck.values()), None):
+            return {"state": "degraded", "message": message, "stuck": len(self._stuck), **state}
         return {"state": "ok" if self._thread.is_alive() else "failed", **state}
 
     def stop(self) -> None:
@@ -101,6 +106,7 @@ class FolderIngest:
 
     def look(self) -> None:
         """Take whatever is finished now."""
+        self._found_stuck = {}
         for claim in claims.unfinished(self._inbox):
             if not self._stop.is_set():
                 self._finish(claim)
@@ -108,6 +114,7 @@ class FolderIngest:
             if self._stop.is_set():
                 return
             self._take(waiting)
+        self._stuck = self._found_stuck
         self._settled.forget_missing()
         self._bad_since = {file: since for file, since in self._bad_since.items() if file.exists()}
 
@@ -125,10 +132,13 @@ class FolderIngest:
                     continue
                 inside = [(file.stem, file) for file in sorted(place.iterdir())] if place.is_dir() else [_named(place)]
                 part = place.name if place.is_dir() else place.stem.partition("__")[0]
-                groups[station.name, part] += [(view, file) for view, file in inside if files.is_meant(file)]
+                groups[station.name, part] += [(view, file) for view, file in inside if self._is_wanted(file)]
         for (station_name, part), found in groups.items():
             if found and all([self._settled.is_finished(file) for _, file in found]):
                 yield Waiting(station_name, part, tuple(found))
+
+    def _is_wanted(self, file: Path) -> bool:
+        return files.is_meant(file) and file not in self._found_stuck
 
     def _take(self, waiting: Waiting) -> None:
         try:
@@ -176,17 +186,23 @@ class FolderIngest:
             claims.drop(claim)  # nothing is stored: its files are found again as if they were new
 
     def _clear(self, claim: claims.Claim) -> None:
-        """The inspection is stored: put its files away, then forget the claim."""
+        """The inspection is stored: put its files away, then forget the claim, unless one of them cannot be."""
+        whole = True
         for name, sha256 in claim.files.items():
             file = self._inbox / name
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
-                continue  # put away already, or replaced by the next picture in the meantime
-            if self._settings.inbox_keep:
-                files.move(file, self._inbox / ".done" / name)
-            else:
-                file.unlink()
-            files.remove_if_empty(file.parent, below=self._inbox)
-        claims.drop(claim)
+            try:
+                if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+                    continue  # put away already, or replaced by the next picture in the meantime
+                if self._settings.inbox_keep:
+                    files.move(file, self._inbox / ".done" / name)
+                else:
+                    file.unlink()
+                files.remove_if_empty(file.parent, below=self._inbox)
+            except OSError as error:
+                whole = False
+                self._is_stuck(file, "has been inspected", error)
+        if whole:
+            claims.drop(claim)
 
     def _may_still_change(self, waiting: Waiting) -> bool:
         """A file that makes no sense may come from a slow writer; it gets `inbox_patience_s` without a change."""
@@ -197,12 +213,23 @@ class FolderIngest:
 
     def _reject(self, found: list[Path], reason: str) -> None:
         for file in found:
-            kept = files.move(file, self._rejected / file.relative_to(self._inbox))
+            try:
+                kept = files.move(file, self._rejected / file.relative_to(self._inbox))
+            except OSError as error:
+                self._is_stuck(file, f"is rejected ({reason})", error)
+                continue
             kept.with_name(kept.name + ".reason.txt").write_text(reason + "\n", encoding="utf-8")
             files.remove_if_empty(file.parent, below=self._inbox)
             self._refused += 1
             self._context.metrics.rejected.labels("folder").inc()
             log.warning("rejected", file=str(kept), reason=reason)
+
+    def _is_stuck(self, file: Path, why: str, error: OSError) -> None:
+        """It is tried again at the next look; the other files go on."""
+        place = file.relative_to(self._inbox)
+        self._found_stuck[file] = f"{place} {why} and cannot be taken away ({error.strerror}); check its permissions"
+        if file not in self._stuck:
+            log.error("stuck in the inbox", file=str(file), why=why, exc_info=error)
 
 
 def start(context: Context) -> FolderIngest:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import time
 
+import pytest
 from sqlmodel import select
 
 from qc.records import Exposure, Inspection
@@ -140,3 +142,41 @@ def test_an_old_modification_time_does_not_make_a_growing_file_finished(line):
     file.write_bytes(line.picture())
     os.utime(file, (1, 1))
     wait_for(lambda: "P-1" in inspected(line))
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_file_that_cannot_be_taken_away_holds_up_no_other(run_line, tmp_path, monkeypatch, keeps):
+    really, stuck = {"unlink": os.unlink, "rename": os.rename}, ("left.png", "bad.png")
+
+    def refusing(name):
+        def call(path, *rest, **more):
+            if os.path.basename(path) in stuck and "inbox" in os.fspath(path) and ".done" not in os.fspath(path):
+                raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+            return really[name](path, *rest, **more)
+
+        return call
+
+    with run_line(tmp_path / "home", inbox_keep=keeps) as line:
+        for name in really:
+            monkeypatch.setattr(os, name, refusing(name))
+        home = line.context.settings.home
+        first, other = home / "inbox" / "A" / "P-1", home / "inbox" / "B"
+        for folder in (first, other):
+            folder.mkdir(parents=True)
+        (first / "left.png").write_bytes(line.picture(mark=1))
+        (first / "right.png").write_bytes(line.picture(mark=2))
+        (home / "inbox" / "bad.png").write_bytes(b"no picture, and no station")
+        wait_for(lambda: "P-1" in inspected(line))
+        inbox = line.context.parts["folder"]
+        wait_for(lambda: inbox.state().get("stuck") == 2)
+        (other / "P-2.png").write_bytes(line.picture(mark=3))
+        wait_for(lambda: "P-2" in inspected(line) and not (other / "P-2.png").exists())
+        assert wait_for(lambda: inbox.state().get("stuck") == 2), "which is said, also after other parts"
+        assert "check its permissions" in inbox.state()["message"]
+        assert [file.name for file in first.iterdir()] == ["left.png"]
+        monkeypatch.undo()
+        wait_for(lambda: inbox.state()["state"] == "ok" and not first.exists())
+        with line.context.database.read() as session:
+            assert sorted(session.exec(select(Inspection.part))) == ["P-1", "P-2"]
+        assert not list((home / "inbox" / ".claims").glob("*.json"))
+        assert [file.name for file in (home / "rejected").rglob("*.png")] == ["bad.png"], "not a copy for each look"
