@@ -336,6 +336,8 @@ def _export(args: argparse.Namespace) -> int:
         about = export(args.model, format=args.format, out=args.out, samples=samples, progress=progress)
     parity = about["compared_with_the_model"]
     print(f"{args.out}: {args.format}, {parity['images']} verdicts compared, none differs")
+    for lacking in about["lacks"]:
+        print(f"it lacks {lacking}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ from segmentation.torch_look import torch_look
 
 FORMATS = ("onnx", "openvino")
 
+LACKS = {
+    "first_look": "the first look: every place is looked at, also where the model itself need not look",
+    "part_views": "what the model knows of the views of a part: each picture is answered alone",
+}
+"""What the card of a model may have that the file of a network has no place for, in words."""
+
 
 def export(
     folder: Path,
@@ -32,7 +38,7 @@ def export(
     """Write the model in `folder` as `onnx` or `openvino`; returns what `artefact.json` says.
 
     The artefact folder holds the model file(s), `model.json` and `artefact.json`, which says how to feed it, what
-    comes out, and with what result it was compared.
+    comes out, what of the model it lacks, and with what result it was compared.
 
     Args:
         folder: the model.
@@ -41,7 +47,7 @@ def export(
         samples: images on which both must give the same verdict, the same defects and nearly the same log-odds.
 
     Raises:
-        InvalidInput: an unknown format, or nothing to compare on.
+        InvalidInput: an unknown format, nothing to compare on, or a model with a memory of clean parts.
         Conflict: the verdicts differ; nothing is written.
     """
     if format not in FORMATS:
@@ -50,6 +56,7 @@ def export(
         raise InvalidInput("an export needs images to compare the verdicts on; give some")
     refuse_foreign(out)
     card, network = load_network(folder)
+    refuse_memory(folder, card, asks="an exported file")
     own = from_card(card, torch_look(network), runtime="torch")
     out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -66,6 +73,14 @@ def export(
     finally:
         shutil.rmtree(working, ignore_errors=True)
     return about
+
+
+def refuse_memory(folder: Path, card: Mapping[str, Any], *, asks: str) -> None:
+    """Raises InvalidInput for a model that remembers clean parts: what `asks` would answer as another model."""
+    if "novelty" in card:
+        raise InvalidInput(
+            f"{folder} remembers clean parts, and {asks} cannot ask a memory yet; export the model it was made from"
+        )
 
 
 def _about(card: dict[str, Any], format: str, parity: dict[str, Any]) -> dict[str, Any]:
@@ -97,5 +112,6 @@ def _about(card: dict[str, Any], format: str, parity: dict[str, Any]) -> dict[st
             "rule": "place tiles at multiples of the stride, look at the halo around each (cut off at the frame), "
             "keep the core only; the result is that of the whole frame",
         },
+        "lacks": [words for name, words in LACKS.items() if name in card],
         "compared_with_the_model": parity,
     }

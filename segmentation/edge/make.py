@@ -32,6 +32,7 @@ from segmentation.edge.eyes import CONTENTS, FORMAT, POLICY, SETTINGS, SITE, Edg
 from segmentation.edge.packing import folder_bytes, pack, pinned
 from segmentation.edge.program import EXPECTED, SAMPLES
 from segmentation.edge.spool import Spool
+from segmentation.export import refuse_memory
 from segmentation.first_look import FILE as FIRST_LOOK
 from segmentation.model import CARD, load_network, read_first_look, refuse_foreign, replace_folder
 from segmentation.parity import Picture, Progress
@@ -112,10 +113,7 @@ def export_edge(
     _check(place)
     refuse_foreign(out)
     card, network = load_network(folder)
-    if "novelty" in card:
-        raise InvalidInput(
-            f"{folder} remembers clean parts, and an edge cannot ask a memory yet; export the model it was made from"
-        )
+    refuse_memory(folder, card, asks="an edge")
     torch_eyes = from_card(card, torch_look(network), runtime="torch", first_look=read_first_look(folder, card))
     out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

@@ -9,9 +9,12 @@ import pytest
 from qc.errors import Conflict, InvalidInput
 from segmentation import export as exporting
 from segmentation.export import export
-from segmentation.model import load_network, load_segmenter, read_card
+from segmentation.first_look import FEATURES, FirstLook
+from segmentation.model import load_network, load_segmenter, read_card, with_first_look, with_novelty
+from segmentation.novelty import Novelty
 from segmentation.runtimes import open_look, write
 from segmentation.samples import carried
+from server.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,28 @@ def test_an_artefact_with_other_verdicts_is_not_written(model, onnx_file, tmp_pa
 def test_an_export_without_pictures_to_compare_on_is_refused(model, tmp_path):
     with pytest.raises(InvalidInput, match="images to compare"):
         export(model, format="onnx", out=tmp_path / "artefact", samples=[])
+
+
+def test_an_artefact_of_a_model_with_a_first_look_says_that_it_lacks_it(
+    model, onnx_file, tmp_path, monkeypatch, capsys
+):
+    use(monkeypatch, onnx_file)
+    look = FirstLook(np.zeros((FEATURES + 1, 1), np.float32), np.zeros(2, np.float32), 0.5)
+    with_first_look(model, look, tmp_path / "sparing", about={})
+    said = {}
+    for name, folder in (("plain", model), ("sparing", tmp_path / "sparing")):
+        assert main(["export", str(folder), "--format", "onnx", "--out", str(tmp_path / "artefact")]) == 0
+        said[name] = json.loads((tmp_path / "artefact/artefact.json").read_text())["lacks"], capsys.readouterr().out
+    assert said["plain"][0] == []
+    assert "lacks" not in said["plain"][1]
+    (words,), printed = said["sparing"]
+    assert words.startswith("the first look")
+    assert f"it lacks {words}" in printed
+
+
+def test_a_model_that_remembers_clean_parts_is_not_exported_without_its_memory(model, tmp_path):
+    memory = Novelty(np.ones((4, 8), np.float32), np.ones(8, np.float32), 1.0, 1.0)
+    with_novelty(model, memory, tmp_path / "remembering", about={})
+    with pytest.raises(InvalidInput, match="remembers clean parts, and an exported file cannot ask a memory"):
+        export(tmp_path / "remembering", format="onnx", out=tmp_path / "artefact", samples=carried(model))
+    assert not (tmp_path / "artefact").exists()
