@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from process_opt.counted import COUNT, NUMBER
 from process_opt.process import Process
+from process_opt.scales import check_units
 from qc.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -21,12 +21,6 @@ Floats = NDArray[np.float64]
 
 FIXED = ("part", "batch", "disposition", "scrapped_at", "assignment")
 ASSIGNMENTS = ("operator", "dither", "recommendation", "")
-
-UNIT_RATIO = 100.0
-"""A column this many times larger than its limits, or than itself elsewhere, is in another unit: mm and µm or m lie a
-factor of 1000 apart, g and kg too, while honest readings stay within a few times their limits."""
-FAR_SD = 300.0
-"""A single reading this many robust standard deviations off the others is a slip of the unit or of the point."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,8 @@ def parse_history(
 
     Raises:
         InvalidInput: a column is missing or unknown, a value is not a number or not finite, a part is listed twice, a
-            setting is impossible, a column or reading is in another unit, or no part was ever finished.
+            setting is impossible, a column or some of its rows are in another unit (`scales.py`), or no part was ever
+            finished.
     """
     _check_columns(table, process, where)
     size = len(table)
@@ -121,7 +116,7 @@ def parse_history(
     readings = _numbers(table, list(process.measurements), where)
     _check_settings(settings, process, where)
     _check_counts(readings, process, where)
-    _check_units(readings, process, where)
+    check_units(settings, readings, assignment == "dither", process, where)
     batch_names = _text(table, "batch")
     batches, batch = np.unique(batch_names, return_inverse=True)
     batch = np.where(batch_names == "", -1, batch)
@@ -204,50 +199,6 @@ def _check_counts(readings: Floats, process: Process, where: str) -> None:
             raise InvalidInput(
                 f"{where} row {wrong[0] + 2}: {name} is a {m.kind}, so it must be {what}, not {y[wrong[0]]:g}"
             )
-
-
-def _check_units(readings: Floats, process: Process, where: str) -> None:
-    sizes = dict[str, list[tuple[str, float]]]()
-    for j, (name, (_, m)) in enumerate(process.measurements.items()):
-        values = readings[:, j]
-        rows = np.flatnonzero(np.isfinite(values))
-        values = values[rows]
-        if values.size < 5 or m.kind == COUNT:  # a count has no unit
-            continue
-        middle = float(np.median(values))
-        typical = float(np.median(np.abs(values)))
-        limits = [v for v in (m.lower, m.upper) if math.isfinite(v)]
-        if limits:
-            scale = max(abs(v) for v in limits)
-            if typical > UNIT_RATIO * scale > 0 or (
-                len(limits) == 2 and min(limits) > 0 and typical < min(limits) / UNIT_RATIO
-            ):
-                raise InvalidInput(
-                    f"{where}: {name} is typically {typical:g} but its limits are "
-                    f"{' to '.join(f'{v:g}' for v in limits)}; "
-                    f"the column seems to be in another unit"
-                )
-        spread = 1.4826 * float(np.median(np.abs(values - middle)))
-        if spread > 0:
-            off = np.abs(values - middle) / spread
-            worst = int(np.argmax(off))
-            if off[worst] > FAR_SD:
-                raise InvalidInput(
-                    f"{where} row {rows[worst] + 2}: {name} = {values[worst]:g} lies {off[worst]:.0f} "
-                    f"standard deviations "
-                    f"from the other parts (median {middle:g}); another unit, or a slip of the point?"
-                )
-        sizes.setdefault(name.split(".", 1)[1], []).append((name, typical))
-    for same in sizes.values():
-        if len(same) < 3:
-            continue
-        usual = float(np.median([t for _, t in same]))
-        for name, typical in same:
-            if usual > 0 and (typical > UNIT_RATIO * 3 * usual):
-                raise InvalidInput(
-                    f"{where}: {name} is typically {typical:g} where other steps read {usual:g}; "
-                    f"the column seems to be in another unit"
-                )
 
 
 def _last(
