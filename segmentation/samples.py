@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.dataset import IGNORE, Sample, open_dataset
+from qc.dataset import FALSE_ALARMS, IGNORE, QUALITY, Sample, open_dataset
 from qc.errors import InvalidInput
 from qc.frame import decode, to_8bit
 
@@ -19,6 +19,8 @@ FOLDER = "samples"
 COUNT = 8
 SIDE_PX = 512
 """With eight crops of at most this side a folder grows by two megabytes at most."""
+
+_LEARNT = (FALSE_ALARMS, QUALITY)
 
 MOST = 60
 """So many of a model's own val images prove enough; each costs every runtime a look."""
@@ -64,6 +66,12 @@ def sha256_of(path: Path) -> str:
     """Of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_of(sample: Sample) -> list[str]:
+    """All that can be learnt from a sample: SHA-256 of picture, mask and weights, and what split.csv adds; else ""."""
+    files = (sample.image, sample.mask, sample.weight)
+    return [*("" if f is None else sha256_of(f) for f in files), *(sample.columns.get(c, "") for c in _LEARNT)]
 
 
 def some_of(samples: Sequence[Sample], most: int) -> list[Sample]:

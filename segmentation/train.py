@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qc.dataset import FALSE_ALARMS, QUALITY, Mixing, open_dataset
+from qc.dataset import Mixing, open_dataset
 from qc.errors import InvalidInput
 from segmentation import checkpoint
 from segmentation.card import about_data, about_versions
@@ -31,6 +31,7 @@ from segmentation.model import (
 )
 from segmentation.networks import Network, aligned, build, reach
 from segmentation.plan import Plan, Start, make_plan
+from segmentation.samples import content_of
 from segmentation.schedule import Budget, Clock
 from segmentation.teacher import Teacher
 from segmentation.together import ALONE, Crew, own_batches
@@ -68,7 +69,8 @@ def train(
     Args:
         dataset: a data set on disk (contracts, section 2). Without labelled `val` images, parts of `train`
             are held back.
-        out: the model folder; until it is finished only `out.partial` is there, from which a killed run continues.
+        out: the model folder; until it is finished only `out.partial` is there, from which a killed run continues,
+            unless a picture or label was changed meanwhile: then it begins anew.
         minutes: limit for everything, reading and saving included. Neither `minutes` nor `steps`: until the
             validation parts show no further gain.
         steps: an exact number of steps; then the same seed gives the same weights on the same machine.
@@ -98,6 +100,7 @@ def train(
     for warning in plan.warnings:
         warnings.warn(warning, stacklevel=2)
     tutor = None if teacher is None else Teacher(teacher, plan.classes, device)
+    fingerprint = _fingerprint(plan, steps, seed, device, tutor, data.mixing)
     torch.manual_seed(seed)
     learner = Learner(beginning_network(plan), plan.config, device, tutor=tutor, crew=crew)
     net = learner.net
@@ -112,7 +115,6 @@ def train(
     budget = Budget(steps, seconds, plan.config.warm_up, plan.config.cool_down, clock=clock)
 
     folder = checkpoint.partial_folder(out)
-    fingerprint = _fingerprint(plan, steps, seed, device, tutor, data.mixing)
     state = checkpoint.read(folder, learner, fingerprint=fingerprint) or {
         "fingerprint": fingerprint,
         "step": 0,
@@ -265,13 +267,13 @@ def _moved_head(start: Start, classes: Mapping[int, str], own: Mapping[str, Tens
 def _fingerprint(
     plan: Plan, steps: int | None, seed: int, device: str, tutor: Teacher | None, mixing: Mixing | None
 ) -> str:
-    """Two runs with the same one may continue each other."""
+    """Two runs with the same one may continue each other: nothing was drawn, weighed or chosen differently."""
     deciding = {
         "config": as_json(plan.config),
         "network": as_json(plan.network),
         "classes": {str(k): v for k, v in plan.classes.items()},
-        "train": [[s.image.name, s.image.stat().st_size] for s in plan.train],
-        "columns": [[s.columns.get(FALSE_ALARMS, ""), s.columns.get(QUALITY, "")] for s in plan.train],
+        "train": [[s.image.name, *content_of(s)] for s in plan.train],
+        "val": [[s.image.name, *content_of(s)] for s in plan.val],
         "start": plan.start.id if plan.start else None,
         "beginning": plan.beginning.id if plan.beginning else None,
         "steps": steps,

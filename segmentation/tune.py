@@ -35,6 +35,7 @@ from segmentation.config import NETWORKS, NetworkConfig, TrainConfig, as_json
 from segmentation.page.html import document, table
 from segmentation.page.svg import Axis, Line, chart
 from segmentation.plan import make_plan
+from segmentation.samples import content_of
 from segmentation.train import train
 
 Progress = Callable[[float, str], None]
@@ -264,10 +265,10 @@ def _open_study(dataset: Path, out: Path, budget: Budget, device: str) -> optuna
 
 
 def _identity(dataset: Path) -> str:
-    """Of a data set: names, splits, classes, and sizes of masks."""
+    """Of a data set: names, splits, classes, mix, and the content of pictures and labels."""
     data = open_dataset(dataset)
-    rows = [[s.image.name, s.split, s.part, s.mask.stat().st_size if s.mask else -1] for s in data.samples]
-    text = json.dumps([data.name, sorted(data.classes.items()), rows])
+    rows = [[s.image.name, s.split, s.part, s.group, *content_of(s)] for s in data.samples]
+    text = json.dumps([data.name, sorted(data.classes.items()), rows, data.mixing.id if data.mixing else None])
     return f"{data.name} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

@@ -28,6 +28,9 @@ from segmentation.train import train
 
 SMALL = TrainConfig(crop_px=64, batch=2, begin="imagenet")
 
+UNPACKED = [cv2.IMWRITE_PNG_COMPRESSION, 0]
+"""Files of one size, whatever they show."""
+
 
 def weights_of(folder: Path):
     return load_file(folder / "weights.safetensors")
@@ -104,6 +107,39 @@ def test_an_interrupted_run_ends_with_the_same_weights(scratches, tmp_path, monk
     assert steps[0].startswith("step 4")
     train(scratches, tmp_path / "whole", steps=5, config=SMALL)
     assert same(weights_of(tmp_path / "cut"), weights_of(tmp_path / "whole"))
+
+
+def test_a_killed_run_begins_anew_when_a_file_was_changed(drawn_dataset, tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    def first_words():
+        said = []
+
+        def tell(share, words):
+            said.append(words)
+            raise Killed
+
+        with pytest.raises(Killed):
+            train(data, tmp_path / "model", steps=9, config=SMALL, progress=tell)
+        return said[0].split(",")[0]
+
+    data = drawn_dataset(tmp_path / "data", parts=4, val=2, size=(96, 96))
+    (data / "weights").mkdir()
+    for mask in (data / "masks").iterdir():
+        cv2.imwrite(str(data / "weights" / mask.name), np.full((96, 96), 255, np.uint8))
+    files = {f: cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in data.glob("*/*.png")}
+    for file, pixels in files.items():
+        cv2.imwrite(str(file), pixels, UNPACKED)
+    monkeypatch.setattr("segmentation.train.CHECKPOINT_SECONDS", 0.0)
+    assert [first_words(), first_words()] == ["step 1", "step 2"]
+    for of, folder in ((min, "masks"), (max, "masks"), (min, "weights"), (min, "images")):  # of train, and of val
+        file = of((data / folder).iterdir())
+        size = file.stat().st_size
+        files[file][:4, :4] = 255 - files[file][:4, :4]
+        cv2.imwrite(str(file), files[file], UNPACKED)
+        assert file.stat().st_size == size
+        assert first_words() == "step 1", (of, folder)
 
 
 def test_frozen_stages_stay_as_they_came_and_the_others_learn(scratches, tmp_path):

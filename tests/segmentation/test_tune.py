@@ -97,6 +97,20 @@ def test_a_trial_behind_the_middle_is_given_up_after_a_quarter(tiny, tmp_path, m
     assert report["trials"][-1]["after_a_quarter"] == 0.1
 
 
+def test_a_search_does_not_go_on_with_other_labels_of_the_same_size(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "train", lambda *a, **s: {"figures": known(0.5), "training": {"seconds": 1}})
+    mask = next((tiny / "masks").iterdir())
+    unpacked = [cv2.IMWRITE_PNG_COMPRESSION, 0]
+    cv2.imwrite(str(mask), np.zeros((96, 96), np.uint8), unpacked)
+    size = mask.stat().st_size
+    for trials in (1, 2):
+        assert len(tune(tiny, tmp_path / "study", trials=trials, budget=Budget(steps=1))["trials"]) == trials
+    cv2.imwrite(str(mask), np.eye(96, dtype=np.uint8), unpacked)
+    assert mask.stat().st_size == size
+    with pytest.raises(Conflict, match="another data set"):
+        tune(tiny, tmp_path / "study", trials=3, budget=Budget(steps=1))
+
+
 def known(value):
     """Figures that are all the same."""
     return {name: {"value": value} for name in module.FIGURES}
