@@ -9,8 +9,8 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,21 @@ from labeling.manifest import write_manifest
 from labeling.people import newest_of_each
 from labeling.push import png
 from labeling.records import Annotation, LabelTask
-from qc.dataset import FALSE_ALARMS, IGNORE, QUALITY, WEIGHTS, Sample, open_dataset
+from qc.dataset import FALSE_ALARMS, IGNORE, QUALITY, WEIGHTS, DataSet, Sample, open_dataset
 from qc.errors import Conflict, InvalidInput
-from qc.frame import FORMATS
+from qc.frame import FORMATS, picture_size
 from qc.geometry import Box
+from qc.given import GIVEN_FILE
 from qc.ports import BlobStore
 from qc.records import Exposure
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 """Of the parts; enough to train on, and two sides of equal size to judge by."""
+
+OUR_SOURCE = "labels from Label Studio"
+
+SAME_SCALE = 0.02
+"""Scales that differ by less are one: lengths are stored with few digits."""
 
 COLUMNS = ["file", "split", "part", "view", "group", "origin", FALSE_ALARMS, QUALITY]
 
@@ -53,6 +59,8 @@ class Row:
     """`labels`, or the name of the data set that it was taken from."""
     false_alarms: str = ""
     label_quality: str = ""
+    further: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the base's split.csv that only people and other tools know, such as `inspector:anna`."""
 
 
 def side(part: str) -> str:
@@ -86,7 +94,8 @@ def freeze(
         out: the folder to make.
         classes: class id to name in the new set; annotations and `base` are translated by name.
         base: a data set whose images are mixed in, on the sides where they are; files are linked where the disk allows.
-            An image that is in both is taken from the labels.
+            An image that is in both is taken from the labels. Its licence, source, `views.yaml` and further columns of
+            split.csv are kept, and its `mm_per_px` where the labelled pictures are of that scale too (`_scale`).
         least_parts: labelled parts that train and val must each have; test may still be empty.
         name: of the set; by default that of the folder.
 
@@ -112,14 +121,16 @@ def freeze(
             row, frame = _write_exposure(work, blobs, exposure, labels, classes, sides)
             rows.append(row)
             frames.append(frame)
-        if mixed_in is not None:
-            ours = {Path(row.file).stem for row in rows}
-            ids = _translation(mixed_in.classes, classes, where=mixed_in.name)
-            for sample in mixed_in.samples:
-                if sample.name not in ours:
-                    rows.append(_take_over(work, sample, ids, mixed_in.name))
+        about: dict[str, Any] = {"name": name or out.name, "classes": dict(sorted(classes.items()))}
+        if mixed_in is None:
+            about["source"] = OUR_SOURCE
+        else:
+            rows = _mixed(work, rows, mixed_in, classes)
+            about |= _about_base(mixed_in, [exposure for exposure, _ in exposures])
+            if (mixed_in.root / GIVEN_FILE).is_file():
+                _link(mixed_in.root / GIVEN_FILE, work / GIVEN_FILE)
         _check_sides(work, rows, least_parts)
-        _write_index(work, rows, classes, name=name or out.name, base=None if mixed_in is None else mixed_in.name)
+        _write_index(work, rows, about)
         write_manifest(work, now=now, frames=frames, book=book.snapshot(session))
         open_dataset(work)
         os.rename(work, out)
@@ -272,6 +283,50 @@ def _write_exposure(
     return row, frame
 
 
+def _mixed(work: Path, rows: list[Row], base: DataSet, classes: Mapping[int, str]) -> list[Row]:
+    """Our images and the base's; of an image that is in both, what the base's split.csv knows further of it."""
+    ids = _translation(base.classes, classes, where=base.name)
+    known = {sample.name: sample for sample in base.samples}
+    twice = {Path(row.file).stem for row in rows} & set(known)
+    ours = [
+        replace(row, further=_further(known[Path(row.file).stem])) if Path(row.file).stem in twice else row
+        for row in rows
+    ]
+    return ours + [_take_over(work, sample, ids, base.name) for name, sample in known.items() if name not in twice]
+
+
+def _further(sample: Sample) -> dict[str, str]:
+    return {name: value for name, value in sample.columns.items() if name and name not in COLUMNS}
+
+
+def _about_base(base: DataSet, exposures: Sequence[Exposure]) -> dict[str, Any]:
+    """What dataset.yaml of the new set keeps of the base's."""
+    source = f"{OUR_SOURCE}, mixed with {base.name}" + (f" ({base.source})" if base.source else "")
+    kept = {"mm_per_px": _scale(base, exposures), "licence": base.licence, "source": source}
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _scale(base: DataSet, exposures: Sequence[Exposure]) -> float | None:
+    """The base's `mm_per_px` if our pictures have it too: a data set has one scale, and rendered parts have their own.
+
+    A picture has it where the station measured its defects in millimetres at that scale. Where nothing was measured on
+    it, it must be as large as one of the base's: then it may come from the same camera.
+    """
+    if base.mm_per_px is None:
+        return None
+    unmeasured = set[tuple[int, int]]()
+    for exposure in exposures:
+        longest = max(exposure.defects, key=lambda d: float(d.get("length_px") or 0), default={})
+        if not longest.get("length_mm") or not longest.get("length_px"):
+            unmeasured.add((exposure.width, exposure.height))
+        elif not math.isclose(longest["length_mm"] / longest["length_px"], base.mm_per_px, rel_tol=SAME_SCALE):
+            return None
+    pictures = iter(base.samples)
+    while unmeasured and (sample := next(pictures, None)) is not None:
+        unmeasured.discard(picture_size(sample.image.read_bytes(), name=sample.image.name))
+    return None if unmeasured else base.mm_per_px
+
+
 def _take_over(work: Path, sample: Sample, ids: NDArray[np.uint8], origin: str) -> Row:
     """An image of the base set, and its mask with our class ids."""
     _link(sample.image, work / "images" / sample.image.name)
@@ -300,6 +355,7 @@ def _take_over(work: Path, sample: Sample, ids: NDArray[np.uint8], origin: str) 
         origin,
         kept.get(FALSE_ALARMS, ""),
         kept.get(QUALITY, ""),
+        _further(sample),
     )
 
 
@@ -325,11 +381,13 @@ def _check_sides(work: Path, rows: list[Row], least_parts: int) -> None:
         )
 
 
-def _write_index(work: Path, rows: list[Row], classes: Mapping[int, str], *, name: str, base: str | None) -> None:
+def _write_index(work: Path, rows: list[Row], about: Mapping[str, Any]) -> None:
+    further = list(dict.fromkeys(name for row in rows for name in row.further))
     with (work / "split.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows([getattr(row, column) for column in COLUMNS] for row in sorted(rows, key=lambda r: r.file))
-    source = "labels from Label Studio" if base is None else f"labels from Label Studio, mixed with {base}"
-    about = {"name": name, "classes": dict(sorted(classes.items())), "source": source}
-    (work / "dataset.yaml").write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        writer.writerow([*COLUMNS, *further])
+        for row in sorted(rows, key=lambda r: r.file):
+            own = [getattr(row, column) for column in COLUMNS]
+            writer.writerow([*own, *(row.further.get(name, "") for name in further)])
+    text = yaml.safe_dump(dict(about), sort_keys=False, allow_unicode=True)
+    (work / "dataset.yaml").write_text(text, encoding="utf-8")

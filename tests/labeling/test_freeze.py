@@ -19,6 +19,7 @@ from labeling.records import Annotation, TaskState
 from qc.dataset import IGNORE, SPLITS, open_dataset
 from qc.errors import Conflict, InvalidInput
 from qc.geometry import Box
+from qc.given import read_given
 from qc.records import Exposure
 from segmentation.columns import false_alarms, label_quality
 
@@ -204,6 +205,65 @@ def test_a_base_set_is_mixed_in_and_its_classes_are_translated_by_name(line, tmp
     assert len(data.samples) == 4
     rendered = [s for s in data.samples if s.columns["origin"] == "rendered"]
     assert {int(v) for s in rendered for v in np.unique(s.labels(data.classes))} == {0, 1}
+
+
+def known_base(tmp_path, *, size=(20, 30)):
+    """A base set of which more is known than pixels."""
+    base = base_set(tmp_path, CLASSES)
+    for image in (base / "images").iterdir():
+        cv2.imwrite(str(image), np.full(size, 90, np.uint8))
+    for mask in (base / "masks").iterdir():
+        cv2.imwrite(str(mask), np.zeros(size, np.uint8))
+    rows = (base / "split.csv").read_text().splitlines()
+    added = [",inspector:anna,lot", ",ng,7", ",ok,", ",,8"]
+    (base / "split.csv").write_text("\n".join(row + more for row, more in zip(rows, added, strict=True)))
+    about = {"mm_per_px": 0.05, "licence": "CC BY 4.0", "source": "the old line"}
+    about |= yaml.safe_load((base / "dataset.yaml").read_text())
+    (base / "dataset.yaml").write_text(yaml.safe_dump(about))
+    (base / "views.yaml").write_text("views: {top: [[1, 0, 3], [0, 1, 0], [0, 0, 1]]}\n")
+    return base
+
+
+def test_what_the_base_set_knows_beside_pixels_is_kept(line, tmp_path):
+    task = labelled(line, PARTS["train"][0])
+    base = known_base(tmp_path, size=(700, 900))
+    data = open_dataset(frozen(line, tmp_path / "set", base=base))
+    assert (data.mm_per_px, data.licence) == (0.05, "CC BY 4.0")
+    assert data.source == "labels from Label Studio, mixed with rendered (the old line)"
+    assert read_given(data.root).views["top"][0, 2] == 3
+    assert {s.name: (s.columns["inspector:anna"], s.columns["lot"]) for s in data.samples} == {
+        "b0": ("ng", "7"),
+        "b1": ("ok", ""),
+        "b2": ("", "8"),
+        f"{task.inspection_id}_0": ("", ""),
+    }
+    assert "views.yaml" in json.loads((data.root / "manifest.json").read_text())["files"]
+
+    for sample in data.samples:  # what inspectors say of an image that is in both stays too
+        if sample.part == task.part:
+            text = (data.root / "split.csv").read_text()
+            own = next(row for row in text.splitlines() if row.startswith(sample.image.name))
+            (data.root / "split.csv").write_text(text.replace(own, own.removesuffix(",,") + ",ok,9"))
+    again = open_dataset(frozen(line, tmp_path / "again", base=data.root))
+    (mine,) = [s for s in again.samples if s.part == task.part]
+    assert (mine.columns["inspector:anna"], mine.columns["lot"], mine.columns["origin"]) == ("ok", "9", "labels")
+
+
+@pytest.mark.parametrize(
+    ("size", "length_mm", "kept"),
+    [
+        ((700, 900), None, 0.05),  # nobody measured; it may be the base's camera
+        ((20, 30), None, None),  # another camera, or rendered
+        ((20, 30), 0.45, 0.05),  # measured at the base's scale
+        ((700, 900), 0.72, None),  # measured at another
+    ],
+)
+def test_a_scale_is_kept_where_the_labelled_pictures_have_it(line, tmp_path, size, length_mm, kept):
+    task = labelled(line, PARTS["train"][0])
+    exposure = line.session.get(Exposure, (task.inspection_id, task.n))
+    exposure.defects = [{**d, "length_px": 9.0, "length_mm": length_mm} for d in exposure.defects]
+    line.session.commit()
+    assert open_dataset(frozen(line, tmp_path / "set", base=known_base(tmp_path, size=size))).mm_per_px == kept
 
 
 def test_what_a_model_saw_and_people_did_not_is_learnt_from_as_a_false_alarm(line, tmp_path):
