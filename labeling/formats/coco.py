@@ -15,8 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import polygon
 
-from labeling.formats.common import Builder, Mask, Passed, columns, link, pieces, plain_name, size_of, whole
-from qc.dataset import IGNORE, SPLITS, DataSet
+from labeling.formats.common import (
+    Builder,
+    Mask,
+    Passed,
+    columns,
+    link,
+    lose_the_rest,
+    pieces,
+    plain_name,
+    size_of,
+    whole,
+)
+from qc.dataset import IGNORE, SPLITS, DataSet, Sample
 from qc.errors import InvalidInput
 
 UNKNOWN = "ignore"
@@ -25,7 +36,7 @@ UNKNOWN = "ignore"
 
 def write(data: DataSet, out: Path) -> Passed:
     """Write a data set as COCO; raises Conflict if `out` exists."""
-    passed = Passed()
+    passed, written = Passed(), list[Sample]()
     with whole(out) as work:
         (work / "annotations").mkdir()
         for split in SPLITS:
@@ -56,6 +67,7 @@ def write(data: DataSet, out: Path) -> Passed:
                         )
                         passed.defects += class_id != IGNORE
                 passed.images += 1
+                written.append(sample)
                 link(sample.image, work / split / sample.image.name)
             if images:
                 categories = [{"id": c, "name": name, "supercategory": "defect"} for c, name in data.classes.items()]
@@ -68,6 +80,7 @@ def write(data: DataSet, out: Path) -> Passed:
                     "categories": categories,
                 }
                 (work / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), encoding="utf-8")
+    lose_the_rest(passed, data, written, parts=True, licence=True)
     return passed
 
 

@@ -6,7 +6,7 @@ import csv
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from labeling.manifest import write_manifest
 from labeling.push import png
-from qc.dataset import Sample, open_dataset
+from qc.dataset import DataSet, Sample, open_dataset
 from qc.errors import Conflict, InvalidInput
 from qc.frame import FORMATS, picture_size
+from qc.given import GIVEN_FILE
 
 Mask = NDArray[np.uint8]
 
@@ -144,6 +145,37 @@ class Builder:
         )
         open_dataset(self.root)
         write_manifest(self.root, now=datetime.now(UTC))
+
+
+OWN = frozenset({"file", "split", "part", "view", "group"})
+"""Columns of split.csv that every data set has, written or not."""
+
+
+def lose_the_rest(passed: Passed, data: DataSet, written: Sequence[Sample], *, parts: bool, licence: bool) -> None:
+    """Count what a data set knows beside pixels, classes and sides, and an export does not hold.
+
+    Args:
+        passed: told how many images, or facts, lose what.
+        written: the images of the export.
+        parts: part, view and group are in it.
+        licence: so is the licence.
+    """
+    if not parts:
+        known = sum((s.part, s.view, s.group) != (s.name, "", s.name) for s in written)
+        passed.lose("images whose part, view or group is left out", known)
+    for column in dict.fromkeys(name for s in written for name in s.columns):
+        if column and column not in OWN:
+            passed.lose(f"images whose {column} is left out", sum(bool(s.columns.get(column)) for s in written))
+    passed.lose("images whose trust in labels (weights) is left out", sum(s.weight is not None for s in written))
+    facts = {
+        "mm_per_px": data.mm_per_px,
+        "licence": None if licence else data.licence,
+        "source": data.source,
+        "mix": data.mixing,
+    }
+    for name, value in facts.items():
+        passed.lose(f"{name} of dataset.yaml left out", int(value is not None))
+    passed.lose(f"{GIVEN_FILE} left out", int((data.root / GIVEN_FILE).is_file()))
 
 
 def plain_name(text: object, *, what: str) -> str:

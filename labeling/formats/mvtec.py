@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from labeling.formats.common import ENDINGS, Builder, Passed, link, pieces, plain_name, size_of, whole
+from labeling.formats.common import ENDINGS, Builder, Passed, link, lose_the_rest, pieces, plain_name, size_of, whole
 from labeling.push import png
-from qc.dataset import IGNORE, DataSet
+from qc.dataset import IGNORE, DataSet, Sample
 from qc.errors import InvalidInput
 
 COMBINED = "combined"
@@ -22,7 +22,7 @@ COMBINED = "combined"
 
 def write(data: DataSet, out: Path) -> Passed:
     """Write a data set in MVTec's layout; its val and test images become `test`. Raises Conflict if `out` exists."""
-    passed = Passed()
+    passed, written = Passed(), list[Sample]()
     with whole(out) as work:
         for sample in data.samples:
             if sample.mask is None:
@@ -43,8 +43,11 @@ def write(data: DataSet, out: Path) -> Passed:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 drawn = (mask > 0) & (mask != IGNORE)
                 target.write_bytes(png(np.where(drawn, 255, 0).astype(np.uint8)))
+            passed.lose("images of val, which count as test here", int(sample.split == "val"))
             passed.images += 1
+            written.append(sample)
             passed.defects += sum(1 for c in classes for _ in pieces(mask, c))
+    lose_the_rest(passed, data, written, parts=False, licence=False)
     return passed
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from labeling.config import label_config, labels_of
 from labeling.convert import from_results, to_results
-from labeling.formats.common import Builder, Passed, columns, link, pieces, plain_name, size_of, whole
+from labeling.formats.common import Builder, Passed, columns, link, lose_the_rest, pieces, plain_name, size_of, whole
 from qc.dataset import SPLITS, DataSet
 from qc.errors import InvalidInput
 
@@ -35,6 +35,7 @@ def write(data: DataSet, out: Path) -> Passed:
             passed.images += 1
         (work / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
         (work / "config.xml").write_text(label_config(data.classes.values()), encoding="utf-8")
+    lose_the_rest(passed, data, data.samples, parts=True, licence=False)
     return passed
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from labeling.formats.common import ENDINGS, Builder, Passed, link, size_of, whole
+from labeling.formats.common import ENDINGS, Builder, Passed, link, lose_the_rest, size_of, whole
 from labeling.outlines import inside, outline
-from qc.dataset import IGNORE, SPLITS, DataSet
+from qc.dataset import IGNORE, SPLITS, DataSet, Sample
 from qc.errors import InvalidInput
 
 DIGITS = 8
@@ -24,7 +24,7 @@ DIGITS = 8
 
 def write(data: DataSet, out: Path) -> Passed:
     """Write a data set as YOLO segmentation; raises Conflict if `out` exists."""
-    passed = Passed()
+    passed, written = Passed(), list[Sample]()
     order = {class_id: k for k, class_id in enumerate(sorted(data.classes))}
     with whole(out) as work:
         for sample in data.samples:
@@ -50,10 +50,12 @@ def write(data: DataSet, out: Path) -> Passed:
             target.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
             link(sample.image, work / "images" / sample.split / sample.image.name)
             passed.images += 1
+            written.append(sample)
             passed.defects += len(lines)
         sides = {s: f"images/{s}" for s in SPLITS if (work / "images" / s).is_dir()}
         about = {"path": ".", **sides, "names": {k: data.classes[c] for c, k in order.items()}}
         (work / "data.yaml").write_text(yaml.safe_dump(about, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    lose_the_rest(passed, data, written, parts=False, licence=False)
     return passed
 
 

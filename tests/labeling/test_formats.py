@@ -108,7 +108,7 @@ def test_a_ring_loses_its_hole_in_yolo_and_that_is_said(tmp_path):
     ring = np.zeros((30, 30), np.uint8)
     ring[5:15, 5:15], ring[8:12, 8:12] = 1, 0
     told = yolo.write(dataset(tmp_path / "ours", [ring]), tmp_path / "yolo")
-    assert told.lost == {"holes filled": 1}
+    assert told.lost == {"holes filled": 1, "images whose part, view or group is left out": 1}
 
 
 def test_pixels_that_touch_at_corners_come_back_from_polygons(tmp_path):
@@ -139,11 +139,48 @@ def test_mvtecs_layout_keeps_places_and_counts_what_it_has_no_room_for(tmp_path)
     assert (tmp_path / "mvtec/train/good/i0.png").is_file()
     assert (tmp_path / "mvtec/ground_truth/scratch/i2_mask.png").is_file()
     assert (tmp_path / "mvtec/test/combined/i3.png").is_file()
+    assert told.lost.pop("images whose part, view or group is left out") == told.images == 3
     assert sum(told.lost.values()) == 3
     mvtec.read(tmp_path / "mvtec", tmp_path / "back")
     back = open_dataset(tmp_path / "back")
     assert sorted(back.classes.values()) == ["combined", "scratch"]
     assert ((masks_of(back)["i2"] > 0) == (scratch > 0)).all()
+
+
+KNOWN = {
+    "images whose inspector:anna is left out": 2,
+    "images whose false_alarms is left out": 1,
+    "images whose label_quality is left out": 1,
+    "images whose trust in labels (weights) is left out": 1,
+    "mm_per_px of dataset.yaml left out": 1,
+    "source of dataset.yaml left out": 1,
+    "views.yaml left out": 1,
+}
+LICENCE, PARTS = "licence of dataset.yaml left out", "images whose part, view or group is left out"
+
+
+@pytest.mark.parametrize(
+    ("module", "more"),
+    [
+        (coco, {}),
+        (studio_json, {LICENCE: 1}),
+        (yolo, {LICENCE: 1, PARTS: 3}),
+        (mvtec, {LICENCE: 1, PARTS: 3, "images of val, which count as test here": 1}),
+    ],
+)
+def test_what_a_data_set_knows_beside_pixels_is_counted_where_an_export_leaves_it_out(tmp_path, module, more):
+    root = dataset(tmp_path / "ours", [np.zeros((9, 9), np.uint8)] * 3, sides=("train", "val", "test")).root
+    rows = (root / "split.csv").read_text().splitlines()
+    added = [",inspector:anna,false_alarms,label_quality", ",ok,1 1 3 3,", ",ng,,0.5", ",,,"]
+    (root / "split.csv").write_text("\n".join(row + more for row, more in zip(rows, added, strict=True)))
+    (root / "weights").mkdir()
+    (root / "weights/i0.png").write_bytes(png(np.full((9, 9), 200, np.uint8)))
+    (root / "views.yaml").write_text("views: {}\n")
+    with (root / "dataset.yaml").open("a") as file:
+        file.write("mm_per_px: 0.05\nlicence: CC BY 4.0\nsource: line 3\n")
+    told = module.write(open_dataset(root), tmp_path / "theirs")
+    assert told.lost == KNOWN | more
+    assert "1 mm_per_px of dataset.yaml left out" in told.sentences()
 
 
 def test_a_coco_file_of_somebody_else_with_polygons_and_compressed_runs(tmp_path):
