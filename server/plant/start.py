@@ -61,8 +61,10 @@ class Plant:
 
     def stop(self) -> None:
         """End every station, then its wire, whatever happens to one: the PLC can read the last result until then."""
-        wires = [*self.wires.values(), *([] if self.opcua is None else [self.opcua])]
-        for part in [*self.stations.values(), *wires]:
+        parts: list[Station | ModbusWire | OpcUaWire] = [*self.stations.values(), *self.wires.values()]
+        if self.opcua is not None:
+            parts.append(self.opcua)
+        for part in parts:
             try:
                 part.stop()
             except Exception as error:  # the others have to be ended, too
