@@ -45,7 +45,7 @@ def test_a_badge_with_its_pin_logs_in_and_is_in_the_trail(line):
     assert log_in(line).status_code == 401, "the badge before is of no use any more"
     with line.context.database.read() as session:
         kinds = session.exec(select(AuditEntry.kind).where(AuditEntry.subject == "otto").order_by(AuditEntry.n)).all()
-    assert kinds == ["badge.given", "login.badge", "badge.given"]
+    assert kinds == ["badge.given", "login.badge", "login.failed", "login", "badge.given"]
 
 
 def test_a_badge_is_blocked_after_ten_wrong_pins_wherever_they_come_from(tmp_path, run_line):
