@@ -6,6 +6,7 @@ Plain ASGI, so that it acts before a body is read.
 from __future__ import annotations
 
 import time
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,7 @@ class Guard:
             return
         identity = await self._who(headers)
         scope.setdefault("state", {})["identity"] = identity
+        scope["state"]["is_still_known"] = partial(self._is_still_known, headers)
         asked = "GET" if method == "HEAD" else method
         if rule is None:
             if identity is None:
@@ -129,6 +131,13 @@ class Guard:
         except CookieError:
             cookie = None
         return await run_in_threadpool(self._cookie, cookie.value) if cookie else None
+
+    async def _is_still_known(self, headers: Headers) -> bool:
+        """Whether the sender would be let in again; for answers that last."""
+        try:
+            return await self._who(headers) is not None
+        except NotLoggedIn:
+            return False
 
     def _key(self, key: str) -> auth.Identity:
         with self.context.database.read() as session:

@@ -7,14 +7,18 @@ import json
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
+from starlette.datastructures import Headers
 
+from server import auth
 from server.access import Role
 from server.events import QUEUE_SIZE, EventBus
+from server.guard import Guard
 from server.routes.events import stream
 
 
@@ -24,11 +28,15 @@ def in_a_loop(main: Coroutine[Any, Any, Any]) -> Any:
         return thread.submit(asyncio.run, main).result()
 
 
+async def known() -> bool:
+    return True
+
+
 def heard(bus: EventBus, happen, *kinds: str) -> list[str]:
     """The next event of each of these kinds, in a stream that was opened before `happen` was called."""
 
     async def listen() -> list[str]:
-        pieces = stream(bus)
+        pieces = stream(bus, known)
         assert (await anext(pieces)).startswith("retry:")
         thread = threading.Thread(target=happen)
         thread.start()
@@ -53,6 +61,25 @@ def test_a_listener_hears_of_the_part_and_of_the_decision(line):
     data = [json.loads(piece.splitlines()[1].removeprefix("data: ")) for piece in pieces]
     assert (data[0]["part"], data[0]["verdict"], data[0]["images"]) == ("P-5", "ng", 1)
     assert data[1]["inspection_id"] == data[0]["id"]
+    assert line.context.events.listeners == 0
+
+
+def test_a_stream_ends_with_the_key_that_opened_it(line):
+    with line.context.database.write() as session:
+        key = auth.create_key(session, "wall", Role.OPERATOR, now=line.context.now())
+        session.commit()
+    guard = Guard(line.client.app, context=line.context)
+    still = partial(guard._is_still_known, Headers({"authorization": f"Bearer {key}"}))
+
+    async def listen() -> list[str]:
+        pieces = stream(line.context.events, still, keepalive_s=0.05)
+        found = [await anext(pieces), await anext(pieces)]
+        with line.context.database.write() as session:
+            auth.revoke_keys(session, "wall", now=line.context.now())
+            session.commit()
+        return found + [piece async for piece in pieces if not piece.startswith(":")]
+
+    assert in_a_loop(listen()) == ["retry: 2000\n\n", ": still here\n\n"]
     assert line.context.events.listeners == 0
 
 

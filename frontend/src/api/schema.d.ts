@@ -505,8 +505,9 @@ export interface paths {
         };
         /**
          * Events
-         * @description A stream of events: inspection, decision, label_task, model, job, recommendation, outcome. Nothing is replayed: a
-         *     client that was away asks for the lists again.
+         * @description A stream of events: inspection, decision, call, alarm, label_task, label_book, label_dispute, model, job,
+         *     recommendation, outcome, erasure. Nothing is replayed: a client that was away asks for the lists again. It ends with
+         *     the key or the log-in.
          */
         get: operations["events_api_v1_events_get"];
         put?: never;
