@@ -12,9 +12,10 @@
       events of <station>: ReadyEvent, JobStartedEvent(JobId), ResultReadyEvent(JobId, PartId, RecipeId, ResultId,
       ResultState, Result), ErrorEvent(Code, Text)
 
-Names and states are the specification's; the types are not those of its information model, whose file cannot be shipped
-here, so that conformance to its profiles is not claimed. What is there serves the facet "simple inline": single jobs by
-recipe, results by event and by id. There is no continuous execution, no configuration management, no file transfer.
+Names and states are the specification's; the types are not those of its information model (the OPC Foundation's file of
+it is not loaded), so that conformance to its profiles is not claimed. What is there serves the facet "simple inline":
+single jobs by recipe, results by event and by id. There is no continuous execution, no configuration management and no
+file transfer; alarms go over MQTT and webhooks (`server/outbound`).
 
 A job says which rules hold by RecipeId, by ProductId, or by both where they agree; what is not there, or contradicts
 the other, fails with BadInvalidArgument: nothing may be judged by another product's rules.
@@ -48,20 +49,16 @@ from asyncua import ua
 from asyncua.common.methods import uamethod
 from asyncua.common.node import Node
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
-from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.event_generator import EventGenerator
 from asyncua.server.server import Server
-from asyncua.server.user_managers import UserManager
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from qc.errors import Unavailable
-from server import auth
-from server.access import Role
 from server.context import Context
-from server.errors import NotLoggedIn
 from server.plant.config import OpcUaConfig
+from server.plant.doors import Doors
 from server.plant.handshake import WORDS, Fault, Inputs, Phase, Reply
 from server.plant.station import Shown, Station
 
@@ -77,27 +74,6 @@ AGAIN_S, LONGEST_S = 1.0, 60.0
 MAX_INDEX = 65535
 """The last index of a recipe."""
 LOW = Inputs(trigger=False, acknowledge=False)
-
-
-class Doors(UserManager):
-    """Lets in who has a key."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def get_user(
-        self, iserver: Any, username: str | None = None, password: str | None = None, certificate: Any = None
-    ) -> User | None:
-        """The user, or None: then the session is refused."""
-        if not password:
-            return None
-        try:
-            with self._context.database.read() as session:
-                who = auth.who_has_key(session, password, now=self._context.now())
-        except NotLoggedIn as error:
-            log.warning("refused over OPC UA", name=username, problem=error.message)
-            return None
-        return User(role=UserRole.User, name=who.name) if who.role in (Role.MACHINE, Role.ADMIN) else None
 
 
 @dataclass
@@ -121,6 +97,7 @@ class OpcUaWire:
         self._stations, self._config, self._context = stations, config, context
         self._loop = asyncio.new_event_loop()
         self._up, self._changed, self._stop = threading.Event(), asyncio.Event(), threading.Event()
+        self._doors = Doors(context)
         self._failure: Exception | None = None
         self._results: dict[str, OrderedDict[str, str]] = {name: OrderedDict() for name in stations}
         """By station and id; they outlive a server that ended."""
@@ -133,6 +110,7 @@ class OpcUaWire:
             self.stop()
             raise Unavailable(f"OPC UA has not come up at {config.host}:{config.port} within {START_S:g} s")
         if self._failure is not None:
+            self._doors.stop()
             raise Unavailable(
                 f"nobody can listen for OPC UA at {config.host}:{config.port} ({self._failure})"
             ) from self._failure
@@ -151,6 +129,7 @@ class OpcUaWire:
         self._stop.set()
         self._wake()
         self._thread.join(timeout=10)
+        self._doors.stop()
 
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended: there is nobody to tell
@@ -178,7 +157,7 @@ class OpcUaWire:
             self._up.set()
 
     async def _serve(self) -> None:
-        server = Server(user_manager=Doors(self._context))
+        server = Server(user_manager=self._doors)
         await server.init()
         port = self._config.port or self.port  # where clients knew it before
         server.set_endpoint(f"opc.tcp://{self._config.host}:{port}/qc")

@@ -70,6 +70,8 @@ def cell(tmp_path, run_line, model, recipes):
     (home / "plant.yaml").write_text(yaml.safe_dump(config))
     with run_line(home, model) as line:
         line.folder, line.camera = tmp_path, camera
+        doors = line.context.parts["plant"].opcua._doors
+        wait_until(lambda: doors.get_user(None, "plc", line.keys[Role.MACHINE]))  # the keys have just been made
         yield line
 
 
