@@ -49,7 +49,7 @@ def charts(templates: Any, tmp_path: Path) -> Iterator[tuple[dict[str, Any], dic
     ways = itertools.product(*(CHOICES[name] for name in ("database", "labels", "monitoring")), ("local", "s3"))
     for number, (database, labels, monitoring, blobs) in enumerate(ways):
         answers = {"database": database, "blobs": blobs, "labels": labels, "monitoring": monitoring}
-        answers |= {"gpu": CHOICES["gpu"][number // 2 % 2], "network": number % 4 < 3}
+        answers |= {"gpu": CHOICES["gpu"][number // 2 % 2], "network": number % 4 < 3, "plc": number // 3 % 2 == 0}
         yield answers, *chart(templates, tmp_path / str(number), answers)
 
 
@@ -124,17 +124,61 @@ def test_every_pod_is_under_a_network_policy_that_denies_the_rest(clusters):
         assert set(pods(objects)) <= set(listed["values"])
 
 
+def open_ports(policy: dict[str, Any], cidr: str) -> set[int]:
+    """The ports that a policy opens to a network."""
+    return {
+        port["port"]
+        for rule in policy["spec"]["ingress"]
+        if {"ipBlock": {"cidr": cidr}} in rule["from"]
+        for port in rule["ports"]
+    }
+
+
+def test_plcs_reach_the_ports_of_their_service_where_they_are_asked_for(clusters):
+    seen = set()
+    for answers, _, objects in clusters:
+        opened = open_ports(named_object(objects, "NetworkPolicy", "qc-server"), "10.0.0.0/8")
+        wanted = {4840, *range(5020, 5030)} if answers["plc"] else set()
+        assert opened == {8000} | wanted
+        (server,) = pods(objects)["qc-server"]["containers"]
+        inner = {port["name"]: port["containerPort"] for port in server["ports"]}
+        services = [thing["spec"] for thing in objects if (thing["kind"], thing["metadata"]["name"]) == PLC]
+        assert len(services) == bool(wanted)
+        assert {port["port"] for spec in services for port in spec["ports"]} == wanted
+        assert all(inner[port["targetPort"]] == port["port"] for spec in services for port in spec["ports"])
+        mounts = {mount["mountPath"] for mount in server["volumeMounts"]}
+        assert ("/data/plant.yaml" in mounts) == bool(wanted)
+        seen.add(answers["plc"])
+    assert seen == {True, False}
+
+
+PLC = ("Service", "qc-plc")
+
+
+def test_plcs_may_have_a_network_of_their_own_and_cameras_a_volume(with_more):
+    policy = named_object(with_more, "NetworkPolicy", "qc-server")
+    assert open_ports(policy, "10.7.0.0/24") == {4840, 5020}
+    assert open_ports(policy, "10.0.0.0/8") == {8000}
+    assert {"to": [{"ipBlock": {"cidr": "10.7.0.0/24"}}]} in policy["spec"]["egress"], "cameras that are asked"
+    service = named_object(with_more, *PLC)["spec"]
+    assert service["loadBalancerSourceRanges"] == ["10.7.0.0/24"]
+    pod = pods(with_more)["qc-server"]
+    assert {"name": "cameras", "mountPath": "/cameras"} in pod["containers"][0]["volumeMounts"]
+    assert {"name": "cameras", "persistentVolumeClaim": {"claimName": "line-7"}} in pod["volumes"]
+
+
 MORE: dict[str, Any] = {
     "tls": {"secretName": "own-tls", "issuer": "plant-ca"},
     "database": {"secretName": "rds", "key": "uri"},
     "ray": {"enabled": True, "gpus": 1},
+    "plc": {"clients": "10.7.0.0/24", "modbus": [5020], "cameras": "line-7"},
 }
 
 
 @pytest.fixture(scope="module")
 def with_more(templates: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The objects of a chart whose values ask for TLS by cert-manager, a managed database's secret, and Ray."""
-    answers = {"database": "url", "blobs": "s3", "labels": "none", "monitoring": True}
+    """The objects of a chart whose values ask for TLS by cert-manager, a managed database's secret, Ray, and PLCs."""
+    answers = {"database": "url", "blobs": "s3", "labels": "none", "monitoring": True, "plc": True}
     folder = tmp_path_factory.mktemp("more")
     files = templates.deployment(r"chart/", shape="kubernetes", **answers)
     made = helm.Chart.load(str(write(folder, files) / "chart")).render(MORE)
