@@ -23,7 +23,7 @@ from server.deploy.making import new
 
 ACCEPTED = {
     "keys of one's own instead of the cloud's": (
-        "CKV_AWS_189 CKV_GCP_37 CKV_GCP_38 CKV_AZURE_93 CKV_AZURE_117 CKV2_AZURE_1 CKV_AWS_58 CKV_AZURE_227"
+        "CKV_AWS_189 CKV_GCP_37 CKV_GCP_38 CKV_AZURE_93 CKV_AZURE_117 CKV2_AZURE_1 CKV_AWS_58 CKV_AZURE_227 CKV_AWS_354"
     ),
     "reached by the plant over a public address that lets nobody else in": (
         "CKV_AWS_88 CKV_AWS_130 CKV_AWS_39 CKV_GCP_40 CKV_GCP_25 CKV_GCP_64 CKV_AZURE_119 CKV_AZURE_115 "
@@ -32,6 +32,16 @@ ACCEPTED = {
     "logs of the cloud about itself; the product has an audit trail": (
         "CKV_AWS_18 CKV2_AWS_11 CKV2_AWS_62 CKV_GCP_26 CKV_GCP_61 CKV_GCP_62 CKV_AZURE_4 CKV_AZURE_33 CKV2_AZURE_21"
     ),
+    "the database logs connections, locks and errors; who did what is in the product's audit trail": (
+        "CKV_GCP_108 CKV_GCP_110 CKV_GCP_111 CKV2_GCP_13"
+    ),
+    "the database is in the server's own network (a delegated subnet), which knows no private endpoints": (
+        "CKV2_AZURE_57"
+    ),
+    "unencrypted connections are refused (ENCRYPTED_ONLY); a password says who it is, not a client's certificate": (
+        "CKV_GCP_6"
+    ),
+    "PostgreSQL 17 everywhere, in compose, chart and clouds": ("CKV_GCP_79"),
     "copies in other regions, and service levels, are the customer's to pay for": (
         "CKV_AWS_144 CKV_AZURE_170 CKV_AZURE_226 CKV_AZURE_232 CKV_AZURE_168 CKV_GCP_21"
     ),
@@ -73,11 +83,13 @@ def main() -> int:
 
 
 def render(folder: Path) -> None:
-    """Terraform of every cloud in both shapes, and what Helm makes of one chart."""
+    """Terraform of every cloud in both shapes with all that it can make, and what Helm makes of one chart."""
     for place, blobs in (("aws", "s3"), ("gcp", "gcs"), ("azure", "azure")):
+        whole = {"place": place, "blobs": blobs, "database": "url", "managed": True}
         for shape in ("compose", "kubernetes"):
-            new(folder / f"{place}-{shape}", {"place": place, "shape": shape, "blobs": blobs, "database": "postgres"})
-    made = helm.Chart.load(str(folder / "aws-kubernetes/chart")).render({})
+            new(folder / f"{place}-{shape}", {**whole, "shape": shape})
+    new(folder / "own", {"shape": "kubernetes", "blobs": "s3", "database": "postgres"})
+    made = helm.Chart.load(str(folder / "own/chart")).render({})
     (folder / "objects").mkdir()
     for name, text in made.items():
         (folder / "objects" / Path(name).name).write_text(text)

@@ -36,6 +36,9 @@ WHOLE = [
     {"shape": "kubernetes", "database": "postgres", "blobs": "s3"},
     {"shape": "kubernetes", "place": "gcp", "blobs": "gcs", "labels": "url", "monitoring": False, "name": "plant-7"},
     {"place": "aws", "database": "postgres", "blobs": "s3", "gpu": "nvidia", "port": 9100, "address": "10.1.2.3"},
+    {"plc": True, "place": "aws", "database": "url", "managed": True, "blobs": "s3"},
+    {"plc": True, "shape": "kubernetes", "place": "gcp", "database": "url", "managed": True, "blobs": "gcs"},
+    {"plc": True, "shape": "systemd", "place": "azure", "database": "url", "managed": True, "blobs": "azure"},
 ]
 """Whole deployments that differ in all that matters."""
 
@@ -237,7 +240,10 @@ PRIVATE = {
         ["storage_encrypted *= true", "referenced_security_group_id", "force_ssl"],
     ),
     "gcp": ("google_sql_database_instance.database.private_ip_address", ["ipv4_enabled *= false", '"ENCRYPTED_ONLY"']),
-    "azure": ("azurerm_postgresql_flexible_server.database.fqdn", ["public_network_access_enabled = false"]),
+    "azure": (
+        "azurerm_postgresql_flexible_server.database.fqdn",
+        ["public_network_access_enabled = false", 'network_security_group_association" "database"'],
+    ),
 }
 
 
