@@ -8,6 +8,7 @@ import pytest
 
 from qc.errors import Conflict, InvalidInput
 from segmentation import export as exporting
+from segmentation.edge.make import export_edge
 from segmentation.export import export
 from segmentation.first_look import FEATURES, FirstLook
 from segmentation.model import load_network, load_segmenter, read_card, with_first_look, with_novelty
@@ -90,4 +91,6 @@ def test_a_model_that_remembers_clean_parts_is_not_exported_without_its_memory(m
     with_novelty(model, memory, tmp_path / "remembering", about={})
     with pytest.raises(InvalidInput, match="remembers clean parts, and an exported file cannot ask a memory"):
         export(tmp_path / "remembering", format="onnx", out=tmp_path / "artefact", samples=carried(model))
+    with pytest.raises(InvalidInput, match="remembers clean parts, and an edge cannot ask a memory"):
+        export_edge(tmp_path / "remembering", tmp_path / "artefact", runtime="onnx", samples=carried(model))
     assert not (tmp_path / "artefact").exists()
