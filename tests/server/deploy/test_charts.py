@@ -152,6 +152,37 @@ def test_plcs_reach_the_ports_of_their_service_where_they_are_asked_for(clusters
     assert seen == {True, False}
 
 
+def test_the_server_calls_nobody_outside_but_whom_the_values_name(clusters, with_more):
+    def called(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        rules = named_object(objects, "NetworkPolicy", "qc-server")["spec"]["egress"]
+        plant = ("10.0.0.0/8", "10.7.0.0/24")
+        return [
+            rule
+            for rule in rules
+            for to in rule.get("to", [])
+            if to.get("ipBlock", {}).get("cidr", "10.0.0.0/8") not in plant
+        ]
+
+    assert all(called(objects) == [] for _, _, objects in clusters)
+    assert called(with_more) == [
+        {
+            "to": [{"ipBlock": {"cidr": "203.0.113.10/32"}}],
+            "ports": [{"port": 443, "protocol": "TCP"}, {"port": 4318, "protocol": "TCP"}],
+        },
+        {"to": [{"ipBlock": {"cidr": "198.51.100.0/24"}}], "ports": [{"port": 8001, "protocol": "TCP"}]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "missing"), [({"ports": [443]}, "a cidr"), ({"cidr": "203.0.113.10/32"}, "its ports")]
+)
+def test_an_address_to_call_is_never_half_said(entry, missing, templates, tmp_path):
+    files = templates.deployment(r"chart/", shape="kubernetes")
+    folder = write(tmp_path, files) / "chart"
+    with pytest.raises(Exception, match=f"egress: each entry needs {missing}"):
+        helm.Chart.load(str(folder)).render({"egress": [entry]})
+
+
 PLC = ("Service", "qc-plc")
 
 
@@ -171,6 +202,7 @@ MORE: dict[str, Any] = {
     "tls": {"secretName": "own-tls", "issuer": "plant-ca"},
     "database": {"secretName": "rds", "key": "uri"},
     "ray": {"enabled": True, "gpus": 1},
+    "egress": [{"cidr": "203.0.113.10/32", "ports": [443, 4318]}, {"cidr": "198.51.100.0/24", "ports": [8001]}],
     "plc": {"clients": "10.7.0.0/24", "modbus": [5020], "cameras": "line-7"},
 }
 
