@@ -5,8 +5,8 @@ error, the same characteristic read at other steps, and other rows of the same c
 factor from its first row to its last, and that none of these speaks of, cannot be told from a right one: so a first or
 last look that is ten times too large, a setting without dithered rows within its machine's limits, or a reading without
 `gauge_sd`, limits and namesakes. Nor can fewer than `FEW` wrong rows of a setting (people may have chosen them), a
-factor of ten on readings on both sides of nothing (the process may have been ten times as restless), or a factor on
-scattered rows that is no larger than the column's own scatter.
+factor of ten on readings on both sides of nothing (the process may have been ten times as restless), or scattered rows
+that the factor does not take `APART` times as far off as the others reach by themselves.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ FEW = 5
 """Rows from which on they have a scatter of their own; a column with fewer is not looked at."""
 BLOCK = 20
 """Rows in a row from which on a shift in time is told; likewise at each of its ends, so that drift is none."""
+APART = 2.0
+"""How much further off than the furthest of the others scattered rows must lie: a tenth of a reading that scatters by a
+fifth of itself comes about honestly among some thousand parts."""
 ALIKE = 0.25
 """How far distributions may lie apart (Kolmogorov and Smirnov's distance) beside chance, once the factor is off."""
 
@@ -193,8 +196,10 @@ def _by_gap(values: Floats, chosen: bool) -> tuple[Rows, float] | None:
         return None
     inner = float(np.ptp(np.quantile(x[rest], [0.01, 0.99])))
     few = 0.0 if off.size >= FEW else inner / 2
-    factor = times(math.exp(float(np.median(x[off]) - np.median(x[rest]))), 0.1 + few)
-    if factor is None:
+    factor = times(math.exp(float(np.median(x[off]) - np.median(x[rest]))), min(0.05 + few, 0.3))
+    middle = float(np.median(values[rest]))
+    away, usual = np.abs(values[off] - middle).min(), np.abs(values[rest] - middle).max()
+    if factor is None or away < APART * usual or (np.sign(values[off]) != np.sign(middle)).any():
         return None
     far = abs(math.log(factor))
     if gaps[at - 1] < far / 4 or inner > far / 2 or not _alike(values[off] / factor, values[rest]):

@@ -131,6 +131,22 @@ def test_what_happens_honestly_is_let_through(honest: Callable[[pd.DataFrame], p
     assert parse_history(kept, replace(process, steps=steps)).size == 300
 
 
+def test_one_part_far_off_in_a_column_that_scatters_is_no_slip() -> None:
+    """Of six hundred parts that scatter by a quarter of themselves, the furthest comes near a tenth of the others."""
+    demonstration = bar_line(0)
+    assert parse_history(demonstration.history(600, 4), demonstration.process).size == 600
+    made = table(600)
+    rng = np.random.default_rng(5)
+    made[MIDDLE] = 12 + 3 * rng.standard_normal(600)
+    made.loc[368, MIDDLE] = 1.3
+    process = alone()
+    steps = tuple(
+        replace(step, measurements=tuple(replace(m, gauge_sd=None) for m in step.measurements))
+        for step in process.steps
+    )
+    assert parse_history(made, replace(process, steps=steps)).size == 600
+
+
 @pytest.mark.parametrize(
     "line",
     [
