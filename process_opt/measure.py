@@ -22,7 +22,7 @@ AIMED = 0.8
 TELLING = 0.15
 """A reading that is expected to move the end by less than this share of its spread cannot turn a decision."""
 LOOKED_AT = 2
-"""Readings worked out: those that are expected to move the end most. The rest could only add less."""
+"""Readings that may be advised: those that are expected to move the end most. The rest could only add less."""
 ROUGHLY, HOPEFUL = 4, 0.5
 """Every fourth draw first; only if these see half of what a reading must add, or more, are all asked."""
 OFTENEST = 3
@@ -38,12 +38,29 @@ class Reading:
     gain: float
     """Expected money it adds, its cost taken off."""
     again: bool = False
+    sure: bool = True
+    """Worked out with every draw, so that it may be advised; False: told for comparison, with every fourth."""
 
 
 def readings_worth_taking(
     model: ProcessModel, belief: Belief, best: Plan, nothing: Plan, *, least: float = 0.0
 ) -> Reading | None:
-    """The reading that adds most, or None where none adds `least` or more.
+    """The reading that adds most, or None where none adds `least` or more."""
+    if _nearly_sure(model, best, nothing, least):
+        return None
+    return best_of(every_reading(model, belief, best, nothing, least=least), least)
+
+
+def best_of(readings: list[Reading], least: float) -> Reading | None:
+    """The one that adds most of those that may be advised; None where none adds `least` or more."""
+    top = max((r for r in readings if r.sure), key=lambda r: r.gain, default=None)
+    return top if top is not None and top.gain >= least else None
+
+
+def every_reading(
+    model: ProcessModel, belief: Belief, best: Plan, nothing: Plan, *, least: float = 0.0
+) -> list[Reading]:
+    """What each reading that can still be taken, or taken again, is worth; the one that adds most first.
 
     Only the latest step that measures a coordinate is considered, and the state is taken to have moved on by chance
     alone since: an older look is a noisier look at the state of now. After each possible result the part is scrapped,
@@ -51,31 +68,31 @@ def readings_worth_taking(
 
     Args:
         least: money that a reading must add; with perfect knowledge a part that is nearly sure either way cannot gain
-            that much, and nothing is worked out.
+            that much, and none is advised.
     """
-    if _nearly_sure(model, best, nothing, least):
-        return None
+    candidates = _candidates(model, belief)
+    if not candidates:
+        return []
     plans = [nothing] if best is nothing else [nothing, best]
-    outlooks: list[Outlook] = []
+    outlooks = look_ahead_each(model, belief, [p.v for p in plans], [p.run for p in plans])
     telling: list[tuple[float, str, int, bool, float]] = []
-    for name, c, again in _candidates(model, belief):
-        outlooks = outlooks or look_ahead_each(model, belief, [p.v for p in plans], [p.run for p in plans])
+    for name, c, again in candidates:
         k, _ = model.process.measurements[name]
         place = list(model.process.measurements).index(name)
         moved_on = sum(float(model.motions[j].noise[c, c]) for j in range(k + 1, belief.at))
         noise = float(model.gauge[place]) + moved_on
         tells = max(_tells(belief, ahead, c, noise) for ahead in outlooks)
-        if tells > TELLING:
-            telling.append((tells, name, c, again, noise))
+        telling.append((tells, name, c, again, noise))
+    sure = not _nearly_sure(model, best, nothing, least)
     found: list[Reading] = []
-    for _, name, c, again, noise in sorted(telling, reverse=True)[:LOOKED_AT]:
+    for place, (tells, name, c, again, noise) in enumerate(sorted(telling, reverse=True)):
         cost = model.process.steps[model.process.measurements[name][0]].cost
-        rough = _gain(model, belief, c, noise, plans, outlooks, np.arange(0, model.size, ROUGHLY))
-        if rough - cost > HOPEFUL * least:
-            every = np.arange(model.size)
-            found.append(Reading(name, cost, _gain(model, belief, c, noise, plans, outlooks, every) - cost, again))
-    top = max(found, key=lambda r: r.gain, default=None)
-    return top if top is not None and top.gain >= least else None
+        worth_it = _gain(model, belief, c, noise, plans, outlooks, np.arange(0, model.size, ROUGHLY))
+        advised = sure and place < LOOKED_AT and tells > TELLING and worth_it - cost > HOPEFUL * least
+        if advised:
+            worth_it = _gain(model, belief, c, noise, plans, outlooks, np.arange(model.size))
+        found.append(Reading(name, cost, worth_it - cost, again, advised))
+    return sorted(found, key=lambda r: -r.gain)
 
 
 def _candidates(model: ProcessModel, belief: Belief) -> list[tuple[str, int, bool]]:

@@ -14,7 +14,7 @@ from process_opt.belief import Belief, believe
 from process_opt.causes import causes
 from process_opt.explore import Explored, explore
 from process_opt.left_alone import beside, left_alone
-from process_opt.measure import Reading, readings_worth_taking
+from process_opt.measure import Reading, best_of, every_reading
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, make_plan, settle, worth
 from process_opt.request import parse_question
@@ -52,6 +52,8 @@ class Options:
     patient: Plan | None = None
     """`best`, renewed after later readings, where only that makes it worth more than scrapping; None: not needed, or
     not clearly so."""
+    readings: tuple[Reading, ...] = ()
+    """Every one that can still be taken, or taken again, the one that adds most first; `reading` is one of them."""
 
 
 def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         "value_if_scrapped": round(options.scrap, 4),
         "causes": causes(model, question.observed, question.at),
         "alternatives": _alternatives(model, options, decision),
+        "readings": [_as_told(reading) for reading in options.readings],
         "reason": _reason(model, options, decision) if found is None else found.reason(model),
         **({"explored": found.as_json()} if found is not None else {}),
         "model": name,
@@ -134,8 +137,9 @@ def weigh(model: ProcessModel, belief: Belief) -> Options:
         wider = max(make_plan(model, belief, allowed=later, rounds=0), key=lambda p: p.value)
         if wider.value > max(best.value, model.process.scrap) + GAIN_WORTH_ABSTAINING * stake:
             beyond = wider
-    reading = readings_worth_taking(model, belief, best, nothing, least=GAIN_WORTH_A_READING * stake)
-    return Options(nothing, best, model.process.scrap, beyond, reading, patient)
+    least = GAIN_WORTH_A_READING * stake
+    readings = every_reading(model, belief, best, nothing, least=least)
+    return Options(nothing, best, model.process.scrap, beyond, best_of(readings, least), patient, tuple(readings))
 
 
 def _patient(model: ProcessModel, belief: Belief, best: Plan) -> Plan | None:
@@ -229,6 +233,17 @@ def _alternatives(model: ProcessModel, options: Options, decision: str) -> list[
             }
         )
     return sorted(out, key=lambda a: -float(a["expected_value"]))
+
+
+def _as_told(reading: Reading) -> dict[str, Any]:
+    """A reading: was it taken before, what does it cost, and how much money does deciding after it add?"""
+    value = max(reading.gain + reading.cost, 0.0)
+    return {
+        "reading": reading.name,
+        "again": reading.again,
+        "cost": round(reading.cost, 4),
+        "value": round(value, 4),
+    }
 
 
 def _reason(model: ProcessModel, options: Options, decision: str) -> str:

@@ -28,6 +28,18 @@ class Cause(BaseModel):
     share: float
 
 
+class WorthOfReading(BaseModel):
+    """A reading that can still be taken, or taken again, before deciding. Money in the process's currency."""
+
+    reading: str
+    """`step.measurement`."""
+    again: bool
+    """Was it taken before?"""
+    cost: float
+    value: float
+    """What deciding after it adds, its cost not taken off."""
+
+
 class Advice(BaseModel):
     """What to do with the part. Money in the process's currency, from `at` on."""
 
@@ -51,6 +63,8 @@ class Advice(BaseModel):
     value_if_scrapped: float | None
     causes: list[Cause]
     alternatives: list[dict[str, Any]]
+    readings: list[WorthOfReading] = Field(default_factory=list)
+    """Every one still possible, the one that adds most beyond its cost first."""
     reason: str
     model: str
     elapsed_ms: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from process_opt.belief import believe
 from process_opt.fit import fit
 from process_opt.history import parse_history
-from process_opt.measure import OFTENEST, readings_worth_taking
+from process_opt.measure import OFTENEST, every_reading, readings_worth_taking
 from process_opt.model import ProcessModel
 from process_opt.plan import make_plan
 from process_opt.recommend import recommend
@@ -96,3 +97,52 @@ def test_the_answer_says_that_a_reading_is_to_be_taken_again(line, model) -> Non
     for answer in wished:
         assert answer["measure"][0] in halfway(line, 0)
         assert "again" in answer["reason"]
+
+
+def test_the_answer_tells_what_every_reading_still_possible_costs_and_adds(line, model) -> None:
+    rough = coarse(model, 40.0)
+    at = line.process.steps[4].name
+    steps = {step.name: step for step in line.process.steps}
+    chosen = 0
+    for seed in range(6):
+        seen = halfway(line, seed)
+        seen.pop("s04-op.angle")
+        answer = recommend(rough, {"part": "P", "at": at, "observed": seen})
+        told = answer["readings"]
+        assert {r["reading"]: r["again"] for r in told} == {
+            "s04-op.length": True,
+            "s04-op.angle": False,
+            "s04-op.thickness": True,
+        }
+        for reading in told:
+            assert reading["cost"] == steps[reading["reading"].split(".")[0]].cost
+            assert reading["value"] >= 0
+        net = [r["value"] - r["cost"] for r in told]
+        assert net == sorted(net, reverse=True)
+        if answer["decision"] == "measure":
+            chosen += 1
+            assert any(r["reading"] == answer["measure"][0] and r["value"] > r["cost"] for r in told)
+    assert chosen
+
+
+def test_a_reading_through_a_fine_gauge_again_is_worth_nothing_and_that_is_told(line, model) -> None:
+    answers = [
+        recommend(m, {"part": "P", "at": line.process.steps[4].name, "observed": halfway(line, s)})
+        for m in (coarse(model, 25.0), coarse(model, 0.1))
+        for s in range(6)
+    ]
+    rough, fine = (max(r["value"] for a in some for r in a["readings"]) for some in (answers[:6], answers[6:]))
+    assert rough > 5 * fine
+    assert fine < 0.3
+
+
+def test_the_worth_of_every_reading_takes_milliseconds(line, model) -> None:
+    belief = believe(model, halfway(line, 3), 4)
+    plans = make_plan(model, belief, allowed=np.ones(len(model.identified), dtype=bool))
+    nothing = next(p for p in plans if not p.v.any())
+    took = []
+    for _ in range(5):
+        began = time.thread_time()
+        every_reading(model, belief, plans[0], nothing)
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.05

@@ -38,7 +38,7 @@ def request(line: Line, seed: int = 1, steps: int = 4) -> dict[str, object]:
 
 FIELDS = {
     "part", "at", "decision", "settings", "run", "measure", "p_conform", "p_conform_interval", "expected_value",
-    "value_if_continued", "value_if_scrapped", "causes", "alternatives", "reason", "model", "elapsed_ms",
+    "value_if_continued", "value_if_scrapped", "causes", "alternatives", "readings", "reason", "model", "elapsed_ms",
 }  # fmt: skip
 
 

@@ -2930,6 +2930,8 @@ export interface components {
             alternatives: {
                 [key: string]: unknown;
             }[];
+            /** Readings */
+            readings?: components["schemas"]["WorthOfReading"][];
             /** Reason */
             reason: string;
             /** Model */
@@ -7188,6 +7190,20 @@ export interface components {
             currency: string;
             /** Words */
             words: string;
+        };
+        /**
+         * WorthOfReading
+         * @description A reading that can still be taken, or taken again, before deciding. Money in the process's currency.
+         */
+        WorthOfReading: {
+            /** Reading */
+            reading: string;
+            /** Again */
+            again: boolean;
+            /** Cost */
+            cost: number;
+            /** Value */
+            value: number;
         };
         /**
          * WrongJson
