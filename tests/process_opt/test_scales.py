@@ -131,6 +131,11 @@ def test_what_happens_honestly_is_let_through(honest: Callable[[pd.DataFrame], p
     assert parse_history(kept, replace(process, steps=steps)).size == 300
 
 
+def test_a_few_readings_that_lie_close_by_chance_say_nothing_of_the_gauge() -> None:
+    rare = bar_line(19)  # its last rework step was run on five of these parts
+    assert parse_history(rare.history(60, 19), rare.process).size == 60
+
+
 def test_one_part_far_off_in_a_column_that_scatters_is_no_slip() -> None:
     """Of six hundred parts that scatter by a quarter of themselves, the furthest comes near a tenth of the others."""
     demonstration = bar_line(0)
