@@ -1,15 +1,16 @@
 """How many labels fewer, if what to label is chosen by `labeling.priority` instead of by chance::
 
-    OMP_NUM_THREADS=1 python tests/bench/label_priority.py ../shared/data/magnetic_tile --seeds 5
-    OMP_NUM_THREADS=1 python tests/bench/label_priority.py ../shared/data/magnetic_tile --images 120 --upto 60 --seeds 2
+    OMP_NUM_THREADS=1 python tests/bench/label_priority.py ../shared/data/magnetic_tile --steps 200 --seeds 3 \\
+        --out /tmp/priority.json
 
-The model is a quick stand-in, so that hundreds of trainings take minutes: the encoder's features stay as they are, and
-a linear head is learnt on the cells of the images labelled so far. The first batch is drawn by chance, the same for
-both; then either chance goes on, or `choose` picks each next batch from what the head says (its uncertainty, the
-distance of the most suspicious cells from what is labelled, rare classes), a tenth still by chance.
+The product's own training, `--steps` each, from the images labelled so far. The first `--first` images are drawn by
+chance, the same for both; then chance goes on to `--upto`, and beside it `choose` picks `--batch` after `--batch` up to
+half of that, a tenth of each still by chance, from what the model of the round before says of the images that nobody
+labelled: doubt, how unlike the labelled ones the surest place looks to its encoder, rare classes.
 
-Reported: recall of defective images of the val split where one in twenty of its clean images raises an alarm, against
-labels, averaged over seeds; and how many chosen labels reach the recall of `--upto` random ones.
+All models are judged on the val split, which also settles their thresholds. Reported for each number of labels: image
+AP, recall of defects at 0.1 and 1 false alarms an image, mean IoU; means over the seeds, and the difference of the
+chosen half to all of chance's with its standard error. What is done stays in --out; the same command goes on.
 """
 
 from __future__ import annotations
@@ -18,209 +19,140 @@ import segmentation  # noqa: F401  # isort: skip - first, it lets smp import tor
 
 import argparse
 import json
+import os
+import tempfile
 import time
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
-import torch
+from learning_curve import assemble, defects_on
 from numpy.typing import NDArray
-from torch.nn import functional as F
+from tqdm import tqdm
 
 from labeling.priority import Candidate, choose, labelling_seconds, uncertainty
 from qc.dataset import IGNORE, DataSet, Sample, open_dataset
-from qc.frame import to_8bit
-from segmentation.novelty import CELL_PX, STRIDE, Features
+from segmentation.evaluate import evaluate
+from segmentation.model import load_segmenter
+from segmentation.segmenter import FrameSegmenter
+from segmentation.train import train
 
-FALSE_ALARMS = 0.05
+FIGURES = ("image_ap", "defect_recall_at_0.1", "defect_recall_at_1", "mean_iou")
 AT_RANDOM = 0.1
 """Share of each chosen batch that is drawn by chance."""
-TOP = 3
-"""An image's score is the mean over so many of its worst cells: a single one is noise."""
-STEPS = 150
-CLEAN_CELLS = 150
-"""Clean cells of an image that the head learns from at most; all of its defective ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An image as the head sees it."""
-
-    name: str
-    group: str
-    cells: NDArray[np.float32]
-    """`n x C` features."""
-    classes: NDArray[np.int64]
-    """`n`: class id that covers most of the cell's defect, 0 clean, -1 unknown."""
-    megapixels: float
-
-    @property
-    def defective(self) -> bool:
-        return bool((self.classes > 0).any())
+def say(segmenter: FrameSegmenter, sample: Sample) -> tuple[float, int, NDArray[np.float32]]:
+    """Score of an image, the class and the encoder's cell of its surest place."""
+    seen = segmenter.segment(sample.pixels())
+    y, x = np.unravel_index(int(seen.log_odds.argmax()), seen.log_odds.shape)
+    score = seen.score if seen.score is not None else float(1 / (1 + np.exp(-float(seen.log_odds[y, x]))))
+    assert seen.cells is not None
+    cell = seen.cells[:, y // seen.cell_px, x // seen.cell_px].astype(np.float32)
+    return score, int(seen.class_id[y, x]), cell
 
 
-def look(sample: Sample, data: DataSet, features: Features) -> Seen:
-    grey = to_8bit(sample.pixels())
-    rgb = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB) if grey.ndim == 2 else grey
-    height, width = rgb.shape[:2]
-    below, right = -height % STRIDE, -width % STRIDE
-    rgb = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REFLECT_101)
-    mask = cv2.copyMakeBorder(sample.labels(data.classes), 0, below, 0, right, cv2.BORDER_CONSTANT, value=IGNORE)
-    with torch.inference_mode():
-        x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1.0
-        found = features(x.contiguous(memory_format=torch.channels_last))[0].flatten(1).T.numpy()
-    blocks = mask.reshape(mask.shape[0] // CELL_PX, CELL_PX, mask.shape[1] // CELL_PX, CELL_PX).swapaxes(1, 2)
-    flat = blocks.reshape(-1, CELL_PX * CELL_PX)
-    counts = np.stack([(flat == k).sum(axis=1) for k in sorted(data.classes)], axis=1)
-    classes = np.where(counts.max(axis=1) > 0, np.array(sorted(data.classes))[counts.argmax(axis=1)], 0)
-    classes[(counts.max(axis=1) == 0) & (flat == IGNORE).any(axis=1)] = -1
-    known = classes >= 0
-    return Seen(sample.name, sample.group, found[known].copy(), classes[known], height * width / 1e6)
-
-
-def fit(images: Sequence[Seen], ids: Sequence[int], random: np.random.Generator) -> torch.nn.Linear:
-    """A linear head, clean and each class; classes weigh the same in sum as clean does."""
-    rows, labels = [], []
-    for image in images:
-        clean = np.flatnonzero(image.classes == 0)
-        kept = np.concatenate([np.flatnonzero(image.classes > 0), random.permutation(clean)[:CLEAN_CELLS]])
-        rows.append(image.cells[kept])
-        labels.append(image.classes[kept])
-    x = torch.from_numpy(np.concatenate(rows))
-    table = {0: 0} | {class_id: place for place, class_id in enumerate(ids, start=1)}
-    y = torch.tensor([table[int(k)] for k in np.concatenate(labels)])
-    counts = torch.bincount(y, minlength=len(table)).float()
-    weight = torch.where(counts > 0, counts.clamp(min=1).rsqrt(), 0.0)
-    head = torch.nn.Linear(x.shape[1], len(table))
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.zeros_(head.bias)
-    steps = torch.optim.AdamW(head.parameters(), lr=0.03, weight_decay=0.05)
-    for _ in range(STEPS):
-        steps.zero_grad()
-        loss = F.cross_entropy(head(x), y, weight=weight)
-        loss.backward()
-        steps.step()
-    return head
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the head says of an image."""
-
-    score: float
-    classes: dict[int, float]
-    embedding: NDArray[np.float32]
-
-
-def say(image: Seen, head: torch.nn.Linear, ids: Sequence[int]) -> Said:
-    with torch.inference_mode():
-        odds = head(torch.from_numpy(image.cells)).softmax(dim=1).numpy()
-    doubt = 1.0 - odds[:, 0]
-    worst = np.argsort(doubt)[-TOP:]
-    classes = {class_id: float(odds[worst, place].mean()) for place, class_id in enumerate(ids, start=1)}
-    return Said(float(doubt[worst].mean()), classes, image.cells[worst].mean(axis=0))
-
-
-def recall(judges: Sequence[Seen], head: torch.nn.Linear, ids: Sequence[int]) -> float:
-    scores = np.array([say(image, head, ids).score for image in judges])
-    bad = np.array([image.defective for image in judges])
-    return float((scores[bad] > np.quantile(scores[~bad], 1.0 - FALSE_ALARMS)).mean())
-
-
-def pick(pool: Sequence[Seen], known: Sequence[Seen], head: torch.nn.Linear, ids: Sequence[int], n: int, seed: int):
+def pick(data: DataSet, known: Sequence[Sample], model: Path, n: int, seed: int) -> list[Sample]:
     """The next `n` by their worth."""
+    segmenter = replace(load_segmenter(model), keep_cells=True)
+    labelled_names = {sample.name for sample in known}
+    pool = {s.name: s for s in data.split("train") if s.mask is not None and s.name not in labelled_names}
     candidates = []
-    for image in pool:
-        said = say(image, head, ids)
+    for sample in tqdm(pool.values(), desc="looking", leave=False, disable=None):
+        score, class_id, cell = say(segmenter, sample)
         candidates.append(
             Candidate(
-                id=image.name,
-                uncertainty=uncertainty([min(said.score, 1.0)]),
-                classes={k: min(p, 1.0) for k, p in said.classes.items()},
-                embedding=said.embedding.tolist(),
-                cost_s=labelling_seconds(1, image.megapixels),
+                id=sample.name,
+                uncertainty=uncertainty([score]),
+                classes={class_id: score},
+                embedding=cell.tolist(),
+                cost_s=labelling_seconds(1, sample.pixels().size / 1e6),
             )
         )
-    labelled = {k: sum(int((image.classes == k).any()) for image in known) for k in ids}
-    embeddings = [say(image, head, ids).embedding.tolist() for image in known]
+    embeddings = [say(segmenter, sample)[2].tolist() for sample in known]
+    labels = [np.unique(sample.labels(data.classes)) for sample in known]
+    labelled = {k: sum(int(k in each) for each in labels) for k in data.classes if k != IGNORE}
     chosen = choose(candidates, count=n, share_at_random=AT_RANDOM, labelled=labelled, known=embeddings, seed=seed)
-    return [each.id for each in chosen]
+    return [pool[each.id] for each in chosen]
 
 
-def curve(
-    pool: Sequence[Seen], judges: Sequence[Seen], ids: Sequence[int], *, batch: int, upto: int, seed: int, by: str
-) -> list[float]:
-    """Recall after each batch."""
-    random = np.random.default_rng(seed)
-    rest = {image.name: image for image in pool}
-    names = [pool[k].name for k in random.permutation(len(pool))[:batch]]
-    known, found = [], []
-    while True:
-        known += [rest.pop(name) for name in names]
-        head = fit(known, ids, np.random.default_rng(seed))
-        found.append(recall(judges, head, ids))
-        if len(known) >= upto or not rest:
-            return found
-        n = min(batch, upto - len(known), len(rest))
-        if by == "chance":
-            names = random.choice(sorted(rest), n, replace=False).tolist()
-        else:
-            names = pick(list(rest.values()), known, head, ids, n, seed + len(known))
+def learn(data: DataSet, known: Sequence[Sample], model: Path, *, steps: int, seed: int) -> dict[str, Any]:
+    """Train on what is labelled, judge on val."""
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        root = assemble(Path(folder) / "set", data, [*known, *data.split("val")], name=data.name)
+        train(root, model, steps=steps, seed=seed)
+        report = evaluate(load_segmenter(model), open_dataset(root), split="val")
+    seconds = round(time.process_time() - began)
+    defective = sum(defects_on(sample, data) > 0 for sample in known)
+    return {"seconds": seconds, "defective": defective, **{name: report[name]["value"] for name in FIGURES}}
 
 
-def needed(labels: Sequence[int], chosen: NDArray[np.float64], goal: float) -> float | None:
-    """Labels from which on the chosen curve stays at the goal or above, between two batches by a straight line."""
-    below = [k for k, value in enumerate(chosen) if value < goal]
-    if not below:
-        return float(labels[0])
-    k = below[-1]
-    if k + 1 == len(chosen):
-        return None
-    share = (goal - chosen[k]) / (chosen[k + 1] - chosen[k])
-    return float(labels[k] + share * (labels[k + 1] - labels[k]))
+def one_seed(data: DataSet, done: dict[str, Any], keep: Any, chosen: argparse.Namespace, seed: int) -> None:
+    """Chance and choice, from the same first images."""
+    names = {s.name: s for s in data.split("train") if s.mask is not None}
+    order = [sorted(names)[k] for k in np.random.default_rng(seed).permutation(len(names))]
+    first = f"{chosen.steps} steps, seed {seed}"
+
+    def reach(by: str, known: Sequence[str], folder: Path) -> Path:
+        key = f"{first}, {by}, {len(known)}"
+        model = folder / f"{by} {len(known)}"
+        if key not in done or by == "worth":  # a next round needs the model
+            figures = learn(data, [names[name] for name in known], model, steps=chosen.steps, seed=seed)
+            keep(key, {**figures, "names": list(known)})
+        return model
+
+    with tempfile.TemporaryDirectory() as folder:
+        for n in (chosen.upto // 2, chosen.upto):
+            reach("chance", order[:n], Path(folder))
+        if f"{first}, worth, {chosen.upto // 2}" in done:
+            return
+        known = order[: chosen.first]
+        while True:
+            model = reach("worth", known, Path(folder))
+            n = min(chosen.batch, chosen.upto // 2 - len(known))
+            if n <= 0:
+                return
+            known = known + [s.name for s in pick(data, [names[k] for k in known], model, n, seed + len(known))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--images", type=int, default=0, help="of train and of val, at most; 0: all")
-    parser.add_argument("--batch", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--first", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=30)
     parser.add_argument("--upto", type=int, default=200)
-    parser.add_argument("--seeds", type=int, default=5)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    started = time.perf_counter()
-    data = open_dataset(args.dataset)
-    features = Features().eval().to(memory_format=torch.channels_last)
-    sides = {}
-    for split in ("train", "val"):
-        samples = [s for s in data.split(split) if s.mask is not None]
-        order = np.random.default_rng(0).permutation(len(samples))[: args.images or None]
-        sides[split] = [look(samples[k], data, features) for k in order]
-    spread = np.concatenate([image.cells for image in sides["train"]]).std(axis=0) + 1e-6
-    for image in (*sides["train"], *sides["val"]):
-        image.cells[:] = image.cells / spread
-    pool, judges = sides["train"], sides["val"]
-    bad = sum(image.defective for image in judges)
-    print(f"{len(pool)} images to choose from; judged by {bad} defective and {len(judges) - bad} clean ones")
-    print(f"features after {time.perf_counter() - started:.0f} s", flush=True)
-    ids = sorted(data.classes)
-    curves: dict[str, list[list[float]]] = {"chance": [], "worth": []}
-    for seed in range(args.seeds):
-        for by, found in curves.items():
-            found.append(curve(pool, judges, ids, batch=args.batch, upto=args.upto, seed=seed, by=by))
-        print(f"seed {seed} after {time.perf_counter() - started:.0f} s", flush=True)
-    mean = {by: np.mean(found, axis=0) for by, found in curves.items()}
-    labels = [min(args.batch * (k + 1), args.upto, len(pool)) for k in range(len(mean["chance"]))]
-    for k, n in enumerate(labels):
-        print(f"{n:5d} labels   by chance {mean['chance'][k]:.3f}   by worth {mean['worth'][k]:.3f}")
-    goal = float(mean["chance"][-1])
-    reached = needed(labels, mean["worth"], goal)
-    told = f"{reached:.0f} chosen labels" if reached is not None else f"not within {labels[-1]} chosen labels"
-    print(f"recall of {labels[-1]} random labels ({goal:.3f}): {told}")
-    print(json.dumps({"labels": labels, "goal": goal, "needed": reached, **{k: v.tolist() for k, v in mean.items()}}))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="JSON; what stands there is not done again")
+    chosen = parser.parse_args()
+    data = open_dataset(chosen.dataset)
+    done: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
+
+    def keep(key: str, figures: dict[str, Any]) -> None:
+        done[key] = figures
+        working = chosen.out.with_name(f".{chosen.out.name}.{os.getpid()}")
+        working.write_text(json.dumps(done, indent=1) + "\n")
+        os.replace(working, chosen.out)
+        print(key, {name: value for name, value in figures.items() if name != "names"}, flush=True)
+
+    for seed in range(chosen.seeds):
+        one_seed(data, done, keep, chosen, seed)
+    half = chosen.upto // 2
+    arms = {f"{by}, {n}": (by, n) for by, n in (("chance", half), ("chance", chosen.upto), ("worth", half))}
+    for name in FIGURES:
+        value = {
+            arm: np.array([done[f"{chosen.steps} steps, seed {s}, {by}, {n}"][name] for s in range(chosen.seeds)])
+            for arm, (by, n) in arms.items()
+        }
+        apart = value[f"worth, {half}"] - value[f"chance, {chosen.upto}"]
+        spread = apart.std(ddof=1) / np.sqrt(len(apart)) if len(apart) > 1 else float("nan")
+        means = "   ".join(f"{arm}: {each.mean():.3f}" for arm, each in value.items())
+        print(f"{name:>22}   {means}   {half} chosen less {chosen.upto} by chance {apart.mean():+.3f} ± {spread:.3f}")
 
 
 if __name__ == "__main__":
