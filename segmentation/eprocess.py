@@ -111,9 +111,8 @@ class Wager:
         self.parts += 1
         self.wins += gain > 0
         self.losses += gain < 0
-        step = (
-            (gain + self.margin) * stands_for / (1.0 - self.margin)
-        )  # at least -1, so that no stake can lose more than it has
+        # at least -1, so that no stake can lose more than it has
+        step = (gain + self.margin) * stands_for / (1.0 - self.margin)
         if step:
             self._log_purses += np.log1p(_stakes()[0] * step)
             self._highest = max(self._highest, self._log_purse())
