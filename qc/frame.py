@@ -255,13 +255,16 @@ def _packbits_size(part: bytes) -> int:
 def camera_bits(pixels: Pixels) -> int:
     """The camera's depth: 8, 10, 12, 14 or 16.
 
-    Cameras put 10, 12 or 14 bit into 16; the smallest of these depths that holds the brightest pixel is taken
-    as the camera's, so that a dim 12-bit frame is not shown black.
+    Cameras put 10, 12 or 14 bit into 16. At the low end the smallest of these depths that holds the brightest pixel is
+    taken as the camera's, so that a dim 12-bit frame is not shown black: a guess, which a brighter pixel may change. At
+    the high end, where our own cameras' pictures have them, the two lowest bits are empty, so that a frame down to a
+    sixteenth of full scale is known for what it is.
     """
     if pixels.dtype == np.uint8:
         return 8
     brightest = int(pixels.max(initial=0))
-    return next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
+    return 16 if bits == 14 and not int(np.bitwise_or.reduce(pixels, axis=None)) & 3 else bits
 
 
 def to_8bit(pixels: Pixels) -> NDArray[np.uint8]:

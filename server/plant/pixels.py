@@ -35,14 +35,14 @@ def pixels_of(data: NDArray[Any], width: int, height: int, pixel_format: str) ->
     base = pixel_format.rstrip("0123456789")
     bits = int(pixel_format[len(base) :] or 8)
     grey = data
-    if grey.dtype == np.uint16 and bits < 16:
-        grey = grey << (16 - bits)
     channels = {"Mono": 1, "RGB": 3, "BGR": 3, "RGBa": 4, "BGRa": 4, **dict.fromkeys(BAYER, 1)}.get(base)
     if channels is None or grey.dtype not in (np.uint8, np.uint16) or grey.size != height * width * channels:
         raise NoPicture(f"pixel format {pixel_format} is not understood; choose Mono8, Mono12, RGB8 or a Bayer format")
-    shaped = grey.reshape(height, width, channels) if channels > 1 else grey.reshape(height, width)
+    shaped: NDArray[Any] = grey.reshape(height, width, channels) if channels > 1 else grey.reshape(height, width)
     if base in BAYER:
-        return cast(Pixels, cv2.cvtColor(shaped, BAYER[base]))
+        shaped = cv2.cvtColor(shaped, BAYER[base])
+    if shaped.dtype == np.uint16 and bits < 16:
+        shaped = shaped << (16 - bits)  # last, so that the low bits are empty (`qc.frame.camera_bits`)
     if base.startswith("BGR"):
         return np.ascontiguousarray(shaped[..., 2::-1])
     if base.startswith("RGB"):

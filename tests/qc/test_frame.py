@@ -141,3 +141,10 @@ def test_damaged_bytes_give_a_picture_or_a_clear_refusal(ending, data):
 @pytest.mark.parametrize(("brightest", "shown"), [(1023, 255), (4095, 255), (65535, 255), (200, 200)])
 def test_the_cameras_depth_is_taken_from_its_brightest_pixel(brightest, shown):
     assert to_8bit(np.array([[0, brightest]], np.uint16)).tolist() == [[0, shown]]
+
+
+@pytest.mark.parametrize("brightest", [0x100, 0x3FF, 0x400, 0xFFF])
+def test_a_12_bit_frame_at_the_high_end_keeps_its_ground_whatever_its_brightest_pixel(brightest):
+    ground = 0xC8
+    shown = to_8bit(np.array([[ground, brightest]], np.uint16) << 4)
+    assert shown.tolist() == [[ground >> 4, brightest >> 4]]

@@ -173,7 +173,7 @@ def test_a_cameras_bits_do_not_change_contrast(bits):
     eight = np.full((50, 60), 200, np.uint8)
     eight[20:23, 10:40] = 75
     blob = np.ones((3, 30), bool)
-    deep = eight.astype(np.uint16) << (bits - 8)
+    deep = (eight.astype(np.uint16) << (bits - 8)) + 1  # its lowest bit is in use
     wanted = contrast(eight, blob, x=10, y=20)
     assert wanted == pytest.approx(-125 / 255)
     assert contrast(deep, blob, x=10, y=20) == pytest.approx(wanted, abs=0.003)

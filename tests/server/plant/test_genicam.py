@@ -9,7 +9,7 @@ import genicam
 import numpy as np
 import pytest
 
-from qc.frame import decode
+from qc.frame import camera_bits, decode
 from server.plant.config import CameraConfig, GenICamConfig
 from server.plant.genicam import GenICamSource
 from server.plant.pixels import as_tiff, pixels_of
@@ -90,6 +90,9 @@ def test_pixel_formats_become_pictures():
         mosaic[place[0] :: 2, place[1] :: 2] = 200  # where the red pixels of this order lie
         seen = pixels_of(mosaic, 8, 8, f"Bayer{order}8")[2:6, 2:6].reshape(-1, 3).mean(0)
         assert seen[0] > 100 > 20 > seen[2], order
+    dim = pixels_of(np.arange(0x100, 0x140, dtype=np.uint16), 8, 8, "BayerRG12")
+    assert not (dim & 15).any(), "colours made between pixels have no more bits than the camera"
+    assert camera_bits(dim) == 16
     with pytest.raises(NoPicture, match="YUV422"):
         pixels_of(np.zeros(8, np.uint8), 2, 2, "YUV422_8")
 
