@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 from server.orders import Picture
 from server.plant.sources import Source, Wanted, always
@@ -31,25 +30,21 @@ class Views:
         if len(self._sources) == 1:
             return [ask(self._sources[0], always)]
         failures: list[Exception] = []
-        begin = threading.Barrier(len(self._sources))
 
-        def one(source: Source) -> tuple[float, Picture]:
-            begin.wait()
+        def one(source: Source) -> tuple[float, Picture | None]:
             asked = time.perf_counter()
             try:
                 return asked, ask(source, lambda: not failures)
-            except Exception as error:
+            except Exception as error:  # the first one is raised below, when the others have given up, too
                 failures.append(error)
-                raise
+                return asked, None
 
-        waiting = [self._threads.submit(one, source) for source in self._sources]
-        wait(waiting)
+        told = [each.result() for each in [self._threads.submit(one, source) for source in self._sources]]
         if failures:
             raise failures[0]
-        told = [each.result() for each in waiting]
         times = [asked for asked, _ in told]
         self.apart_ms = 1000 * (max(times) - min(times))
-        return [picture for _, picture in told]
+        return [picture for _, picture in told if picture is not None]
 
     def close(self) -> None:
         """End the threads."""

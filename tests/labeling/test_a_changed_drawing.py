@@ -66,14 +66,14 @@ def standing(line):
 
 
 def test_what_each_person_drew_is_kept_and_the_last_word_counts(line, studio, joins, draw):
-    ada, ben = joins("ada"), joins("ben")
+    ada, cem = joins("ada"), joins("cem")
     task = line.asks_in(studio, boxes=[SCRATCH])
     drawing = submits(ada, task, draw(task, (10, 10, 20, 5, 1)))
     assert collected(line, studio, task) is Outcome.FINISHED
 
-    changes(ben, drawing, draw(task, (10, 10, 20, 5, 2), (40, 10, 9, 9, 2)))
+    changes(cem, drawing, draw(task, (10, 10, 20, 5, 2), (40, 10, 9, 9, 2)))
     assert collected(line, studio, task) is Outcome.FINISHED
-    first, second = ("ada", {"scratch": 1}, True, False), ("ben", {"dent": 2}, False, False)
+    first, second = ("ada", {"scratch": 1}, True, False), ("cem", {"dent": 2}, False, False)
     assert standing(line) == [first, second]
     assert collected(line, studio, task) is Outcome.UNCHANGED
     assert len(newest_of_each(line.session)[0][1]) == 2
@@ -81,7 +81,7 @@ def test_what_each_person_drew_is_kept_and_the_last_word_counts(line, studio, jo
 
     changes(ada, drawing, draw(task, (10, 10, 20, 5, 1)))
     collected(line, studio, task)
-    assert standing(line) == [("ben", {"dent": 2}, True, False), ("ada", {"scratch": 1}, False, False)]
+    assert standing(line) == [("cem", {"dent": 2}, True, False), ("ada", {"scratch": 1}, False, False)]
 
     studio.call("DELETE", f"api/annotations/{drawing}/")
     assert collected(line, studio, task) is Outcome.REOPENED
@@ -99,7 +99,7 @@ def test_what_we_write_in_a_persons_name_is_that_persons(line, studio, joins, dr
 
 def test_two_who_drew_for_themselves_are_compared(line, studio, joins, draw):
     task = line.asks_in(studio, boxes=[SCRATCH])
-    for name in ("ada", "ben"):
+    for name in ("ada", "cem"):
         submits(joins(name), task, draw(task, (10, 10, 20, 5, 1)))
     collected(line, studio, task)
     (pair,) = pairs(line.session, line.blobs, CLASSES)
