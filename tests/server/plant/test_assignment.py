@@ -239,19 +239,3 @@ def test_a_verdict_that_is_there_before_its_picture_is_cleared_away_is_told_too(
     reply = cell.result()
     assert (reply.ok, reply.part, reply.fault) == (True, "P-41", Fault.NONE)
     assert list(cell.camera.glob("*.png")) == []
-
-
-def test_two_cameras_of_one_part_give_one_verdict_on_both_views(cells, tmp_path):
-    second = tmp_path / "second"
-    second.mkdir()
-    cameras = [{"view": "top", "folder": str(tmp_path / "camera")}, {"view": "left", "folder": str(second)}]
-    cell = ready(cells(cameras=cameras))
-    cell.shoots(51)
-    (cell.camera / "1.png").rename(second / "1.png")
-    cell.shoots(50)
-    cell.says(trigger=True, part="P-50")
-    reply = cell.result()
-    assert (reply.ok, reply.part) == (True, "P-50")
-    told = cell.line.get(f"/inspections/{reply.inspection}").json()
-    assert [image["view"] for image in told["images"]] == ["top", "left"]
-    assert cell.station.state()["asked_apart_ms"] >= 0
