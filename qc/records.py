@@ -103,6 +103,8 @@ class Inspection(SQLModel, table=True):
 
     __table_args__ = (
         UniqueConstraint("station", "trigger_id"),
+        # by its name, and by how it begins: PostgreSQL's index in the order of a country's letters knows only the first
+        Index("ix_inspection_part", "part", postgresql_ops={"part": "text_pattern_ops"}),
         Index("ix_inspection_station_id", "station", "id"),  # pages of a station, and its newest
         Index("ix_inspection_verdict_id", "verdict", "id"),
         Index("ix_inspection_station_verdict_id", "station", "verdict", "id"),  # also where a station has none of it
@@ -112,7 +114,7 @@ class Inspection(SQLModel, table=True):
     )
 
     id: str = Field(default_factory=new_id, primary_key=True)
-    part: str = Field(index=True)
+    part: str
     station: str
     trigger_id: str | None = None
     """The line's name for this trigger; the same trigger again is the same inspection."""

@@ -67,7 +67,7 @@ def _parts(session: Session, asked: str) -> list[Hit]:
 
 
 def _begins(session: Session, name: Any, asked: str) -> ColumnElement[bool]:
-    """SQLite asks an index for a range, not for LIKE; elsewhere the order of letters is the country's."""
+    """SQLite asks an index for a range and not for LIKE; PostgreSQL for LIKE, as `ix_inspection_part` is made for it."""
     if session.get_bind().dialect.name == "sqlite":
         return cast(ColumnElement[bool], name.between(asked, asked + LAST))
     return cast(ColumnElement[bool], name.startswith(asked, autoescape=True))

@@ -178,6 +178,7 @@ def queries(parts: int, rng: random.Random, ids: list[str]) -> dict[str, Callabl
         "not ok, older page": lambda: f"/inspections?limit=50&verdict=ng&cursor={seen()}",
         "in doubt at a station": lambda: f"/inspections?limit=50&verdict=review&station={station()}",
         "of a part": lambda: f"/inspections?part=P-{rng.randrange(1, parts)}",
+        "looked for": lambda: f"/search?q=P-{rng.randrange(1, parts)}",
         "since a moment": lambda: f"/inspections?limit=50&since={moment(30)}",
         "not ok since a moment": lambda: f"/inspections?limit=50&verdict=ng&since={moment(30)}",
         "one inspection": lambda: f"/inspections/{seen()}",
