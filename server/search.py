@@ -67,7 +67,7 @@ def _parts(session: Session, asked: str) -> list[Hit]:
 
 
 def _begins(session: Session, name: Any, asked: str) -> ColumnElement[bool]:
-    """SQLite asks an index for a range and not for LIKE; PostgreSQL for LIKE, as `ix_inspection_part` is made for it."""
+    """SQLite asks an index for a range and not for LIKE; PostgreSQL for LIKE, which `ix_inspection_part` knows."""
     if session.get_bind().dialect.name == "sqlite":
         return cast(ColumnElement[bool], name.between(asked, asked + LAST))
     return cast(ColumnElement[bool], name.startswith(asked, autoescape=True))
