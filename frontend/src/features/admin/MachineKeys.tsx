@@ -2,6 +2,7 @@ import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { type MachineKey, useAddKey, useMachineKeys, useRevokeKey } from "../../api/admin";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { dayAndTime } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { Remove } from "./Remove";
@@ -24,15 +25,7 @@ export function MachineKeys({ roles }: { roles: { value: Role; label: string }[]
       {waiting(keys)}
       {keys.data && keys.data.items.length > 0 && (
         <table className="table">
-          <thead>
-            <tr>
-              <th scope="col">{words.people.keyFor}</th>
-              <th scope="col">{words.people.role}</th>
-              <th scope="col">{words.people.since}</th>
-              <th scope="col">{words.people.ends}</th>
-              <td />
-            </tr>
-          </thead>
+          <ColumnHeads names={[words.people.keyFor, words.people.role, words.people.since, words.people.ends, ""]} />
           <tbody>
             {keys.data.items.map((key) => (
               <tr key={key.id}>

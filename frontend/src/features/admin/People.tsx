@@ -3,6 +3,7 @@ import { useState } from "react";
 import { type Person, useAddPerson, useChangePerson, usePeople, useRemovePerson } from "../../api/admin";
 import { useSession } from "../../api/session";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { dayAndTime } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { MachineKeys } from "./MachineKeys";
@@ -28,16 +29,7 @@ export function People() {
         {waiting(people)}
         {people.data && (
           <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">{words.people.name}</th>
-                <th scope="col">{words.people.role}</th>
-                <th scope="col">{words.people.ways}</th>
-                <th scope="col">{words.people.since}</th>
-                <th scope="col">{words.people.newPassword}</th>
-                <td />
-              </tr>
-            </thead>
+            <ColumnHeads names={[words.people.name, words.people.role, words.people.ways, words.people.since, words.people.newPassword, ""]} />
             <tbody>
               {people.data.items.map((person) => (
                 <tr key={person.name}>

@@ -1,6 +1,7 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { type TrailFilter, trailCsv, useTrail, useVerify } from "../../api/admin";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { dayAndTime } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { words } from "./words";
@@ -41,16 +42,7 @@ export function Trail() {
       {trail.data && items.length === 0 && <p className="quiet">{words.trail.none}</p>}
       {items.length > 0 && (
         <table className="table trail">
-          <thead>
-            <tr>
-              <th scope="col">{words.trail.number}</th>
-              <th scope="col">{words.trail.at}</th>
-              <th scope="col">{words.trail.kind}</th>
-              <th scope="col">{words.trail.by}</th>
-              <th scope="col">{words.trail.about}</th>
-              <th scope="col">{words.trail.said}</th>
-            </tr>
-          </thead>
+          <ColumnHeads names={[words.trail.number, words.trail.at, words.trail.kind, words.trail.by, words.trail.about, words.trail.said]} />
           <tbody>
             {items.map((entry) => (
               <tr key={entry.n}>

@@ -1,6 +1,7 @@
 import type { Advice, Process, Recommendation } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { change, figure, range } from "../../ui/format";
 import { beyondLimits, find } from "./readings";
 
@@ -24,14 +25,7 @@ export function Actions({ advice, process }: { advice: Advice; process: Process 
       )}
       {settings.length > 0 && (
         <table className="settings">
-          <thead>
-            <tr>
-              <th scope="col">{words.setting}</th>
-              <th scope="col">{words.nominal}</th>
-              <th scope="col">{words.new}</th>
-              <th scope="col">{words.withinRange}</th>
-            </tr>
-          </thead>
+          <ColumnHeads names={[words.setting, words.nominal, words.new, words.withinRange]} />
           <tbody>
             {settings.map(([name, value]) => {
               const setting = find(process, name)?.setting;

@@ -1,6 +1,7 @@
 import { Link } from "wouter";
 import type { BatchDecision, BatchPart } from "../../api/batches";
 import { words } from "../../text/desk";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { money, percent } from "../../ui/format";
 import { DecisionMark } from "./DecisionMark";
 
@@ -26,15 +27,7 @@ function Parts({ parts, currency }: { parts: readonly BatchPart[]; currency: str
   const chance = (share: number | null) => (share === null ? "–" : percent(share));
   return (
     <table className="facts batch-parts">
-      <thead>
-        <tr>
-          {[words.batch.part, words.batch.own, words.batch.ownChance, words.batch.sharedChance, words.batch.gain, words.batch.cause].map((name) => (
-            <th key={name} scope="col">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <ColumnHeads names={[words.batch.part, words.batch.own, words.batch.ownChance, words.batch.sharedChance, words.batch.gain, words.batch.cause]} />
       <tbody>
         {parts.map((part) => (
           <tr key={part.part}>

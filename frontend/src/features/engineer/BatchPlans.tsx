@@ -3,6 +3,7 @@ import type { Process } from "../../api/words";
 import { percentScale, rangeWithZero } from "../../geometry/scale";
 import { text } from "../../text";
 import { words } from "../../text/desk";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { figure, fixed, money, percent } from "../../ui/format";
 import { Share } from "../../ui/Share";
 import { leadingPlan } from "./leading";
@@ -82,13 +83,7 @@ export function CommonSettings({ decision, process }: { decision: BatchDecision;
       {settings.length === 0 && plan.run.length === 0 && <p className="quiet">{words.batch.nothing}</p>}
       {settings.length > 0 && (
         <table className="facts">
-          <thead>
-            <tr>
-              <th scope="col">{words.batch.setting}</th>
-              <th scope="col">{text.engineer.nominal}</th>
-              <th scope="col">{words.batch.value}</th>
-            </tr>
-          </thead>
+          <ColumnHeads names={[words.batch.setting, text.engineer.nominal, words.batch.value]} />
           <tbody>
             {settings.map(([name, value]) => {
               const setting = find(process, name)?.setting;

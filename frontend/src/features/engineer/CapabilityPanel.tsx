@@ -2,6 +2,7 @@ import { Button } from "@mantine/core";
 import { useState } from "react";
 import type { BeforeAndAfter, Capability } from "../../api/words";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { figure, money, percent } from "../../ui/format";
 
 /** Readings shown at first: those that hold the process back, and those that decide. */
@@ -23,16 +24,7 @@ export function CapabilityPanel({ told, conformance }: { told: BeforeAndAfter; c
       {told.after === null && <p className="quiet">{words.noAfter}</p>}
       {columns.length > 0 && (
         <table className="table capability">
-          <thead>
-            <tr>
-              <th scope="col">{text.train.figure}</th>
-              {columns.map((column) => (
-                <th key={column.name} scope="col">
-                  {column.name}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <ColumnHeads names={[text.train.figure, ...columns.map(({ name }) => name)]} />
           <tbody>
             <Line name={words.parts} values={columns.map(({ of }) => String(of.parts))} />
             <Line name={words.rolled} values={columns.map(({ of }) => share(of.rolled_yield))} />
@@ -45,16 +37,7 @@ export function CapabilityPanel({ told, conformance }: { told: BeforeAndAfter; c
         <>
           <p className="quiet">{words.capabilityHelp}</p>
           <table className="table capability">
-            <thead>
-              <tr>
-                <th scope="col">{words.reading}</th>
-                {columns.map((column) => (
-                  <th key={column.name} scope="col">
-                    {words.indices({ name: column.name })}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <ColumnHeads names={[words.reading, ...columns.map(({ name }) => words.indices({ name }))]} />
             <tbody>
               {shown.map((reading) => (
                 <tr key={reading}>

@@ -4,6 +4,7 @@ import type { Process, Recommendation } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
 import { words } from "../../text/desk";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { figure, range } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { type Band, beyond, outside, type Point, rangeOf, type Way, waysOf } from "./way";
@@ -109,15 +110,7 @@ function Numbers({ ways }: { ways: readonly Way[] }) {
   const between = (low: number | null | undefined, high: number | null | undefined) => (low == null && high == null ? "–" : range(low == null ? "…" : figure(low), high == null ? "…" : figure(high)));
   return (
     <table className="facts">
-      <thead>
-        <tr>
-          {[said.reading, said.measured, said.usual, said.ahead, said.limits].map((name) => (
-            <th key={name} scope="col">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <ColumnHeads names={[said.reading, said.measured, said.usual, said.ahead, said.limits]} />
       <tbody>
         {rows.map(({ point, unit, name }) => (
           <tr key={name}>

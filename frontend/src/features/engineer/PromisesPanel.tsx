@@ -1,6 +1,7 @@
 import type { Decision, Kept, Promises } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { figure, fixed, percent } from "../../ui/format";
 import { DecisionMark } from "./DecisionMark";
 
@@ -23,14 +24,7 @@ export function PromisesPanel({ promises, coverage }: { promises: Promises; cove
         <p className="quiet">{words.noAdvice}</p>
       ) : (
         <table className="kept">
-          <thead>
-            <tr>
-              <th scope="col">{words.advice}</th>
-              <th scope="col">{words.told}</th>
-              <th scope="col">{words.done}</th>
-              <th scope="col">{words.drawn({ low: percent(low) })}</th>
-            </tr>
-          </thead>
+          <ColumnHeads names={[words.advice, words.told, words.done, words.drawn({ low: percent(low) })]} />
           <tbody>
             {promises.decisions.map((one) => (
               <tr key={one.decision}>

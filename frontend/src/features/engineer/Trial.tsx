@@ -1,6 +1,7 @@
 import type { Exploring, Process, Worth } from "../../api/words";
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { fixed, money, percent } from "../../ui/format";
 
 type Rule = NonNullable<NonNullable<Process["serving"]>["trial"]>;
@@ -69,13 +70,7 @@ export function ExploringPanel({ told, currency }: { told: Exploring; currency: 
       {(told.allowed || told.parts > 0) && <p className="quiet">{told.parts === 0 ? words.notExplored : words.explored({ count: told.parts, price: money(told.expected_price, currency) })}</p>}
       {told.settings.length > 0 && (
         <table className="facts">
-          <thead>
-            <tr>
-              <th scope="col">{words.setting}</th>
-              <th scope="col">{words.varied}</th>
-              <th scope="col">{words.toldBack}</th>
-            </tr>
-          </thead>
+          <ColumnHeads names={[words.setting, words.varied, words.toldBack]} />
           <tbody>
             {told.settings.map((one) => (
               <tr key={one.setting}>

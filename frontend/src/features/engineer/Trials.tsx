@@ -2,6 +2,7 @@ import { Button } from "@mantine/core";
 import type { UseMutationResult } from "@tanstack/react-query";
 import type { Recipe } from "../../api/recipe";
 import { words } from "../../text/desk";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { figure, money } from "../../ui/format";
 
 type End = UseMutationResult<unknown, Error, { number: number; how: "told" | "called off" }>;
@@ -15,14 +16,7 @@ export function Trials({ recipe, end }: { recipe: Recipe; end: End }) {
       <p className="quiet">{recipe.trials.length === 0 ? named.noTrials : named.howTold}</p>
       {recipe.trials.length > 0 && (
         <table className="facts">
-          <thead>
-            <tr>
-              <th scope="col">{named.trial}</th>
-              <th scope="col">{named.setting}</th>
-              <th scope="col">{named.money}</th>
-              <td />
-            </tr>
-          </thead>
+          <ColumnHeads names={[named.trial, named.setting, named.money, ""]} />
           <tbody>
             {recipe.trials.map((trial) => (
               <tr key={trial.trial}>

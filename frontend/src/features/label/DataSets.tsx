@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { type DataDifference, type DataSet, useDataDifference, useDataSets } from "../../api/datasets";
 import { text } from "../../text";
 import { words } from "../../text/desk";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { dayAndTime, shortId } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 
@@ -18,15 +19,7 @@ export function DataSets() {
     <>
       <p className="quiet">{said.help}</p>
       <table className="table">
-        <thead>
-          <tr>
-            {[said.frozen, said.version, said.images, said.parts, said.drawn, said.model].map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <ColumnHeads names={[said.frozen, said.version, said.images, said.parts, said.drawn, said.model]} />
         <tbody>
           {found.data.map((one) => (
             <Row key={one.job} one={one} />
@@ -119,14 +112,7 @@ function Told({ of: told }: { of: DataDifference }) {
           <h3>{said.relabelled({ count: told.relabelled })}</h3>
           {!told.looked && <p className="quiet">{said.notLooked}</p>}
           <table className="facts">
-            <thead>
-              <tr>
-                <th scope="col">{said.image}</th>
-                <th scope="col">{said.before}</th>
-                <th scope="col">{said.after}</th>
-                <th scope="col">{said.px}</th>
-              </tr>
-            </thead>
+            <ColumnHeads names={[said.image, said.before, said.after, said.px]} />
             <tbody>
               {told.masks.map((mask) => (
                 <tr key={mask.image}>

@@ -6,6 +6,7 @@ import { useIsEngineer } from "../../api/session";
 import type { LabelTask } from "../../api/words";
 import { text } from "../../text";
 import { words as desk } from "../../text/desk";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { ago, fixed, seconds } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 import { TakeAway } from "../../ui/TakeAway";
@@ -54,16 +55,7 @@ export function LabelPage({ at }: { at: string | undefined }) {
           <Empty title={tab === "todo" ? words.empty : words.none[tab as "done" | "cancelled"]}>{words.emptyHelp}</Empty>
         ) : (
           <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">{words.head.what}</th>
-                <th scope="col">{words.head.part}</th>
-                <th scope="col">{words.head.why}</th>
-                <th scope="col">{words.head.urgency}</th>
-                <th scope="col">{words.head.since}</th>
-                <th scope="col">{words.head.link}</th>
-              </tr>
-            </thead>
+            <ColumnHeads names={[words.head.what, words.head.part, words.head.why, words.head.urgency, words.head.since, words.head.link]} />
             <tbody>
               {items.map((task) => (
                 <tr key={task.id}>

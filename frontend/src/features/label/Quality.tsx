@@ -1,6 +1,7 @@
 import { useLabelQuality } from "../../api/learning";
 import type { Agreement, Labeller } from "../../api/words";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { change, fixed } from "../../ui/format";
 import { Share } from "../../ui/Share";
 import { waiting } from "../../ui/States";
@@ -22,14 +23,7 @@ export function Quality() {
       <p className="quiet">{labellers.length === 0 ? words.noGolden : words.golden}</p>
       {labellers.length > 0 && (
         <table className="table">
-          <thead>
-            <tr>
-              <th scope="col">{words.person}</th>
-              <th scope="col">{words.tasks}</th>
-              <th scope="col">{words.score}</th>
-              <th scope="col">{words.drift}</th>
-            </tr>
-          </thead>
+          <ColumnHeads names={[words.person, words.tasks, words.score, words.drift]} />
           <tbody>
             {labellers.map((one) => (
               <tr key={one.person}>

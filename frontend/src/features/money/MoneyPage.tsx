@@ -3,6 +3,7 @@ import { useState } from "react";
 import { useStations } from "../../api/inspections";
 import { csvAddress, useMoney } from "../../api/money";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { monthName } from "../../ui/format";
 import { Empty, waiting } from "../../ui/States";
 import { TakeAway } from "../../ui/TakeAway";
@@ -34,14 +35,7 @@ export function MoneyPage() {
         <>
           {found.data.money === null && <p className="quiet">{words.noCosts}</p>}
           <table className="figures">
-            <thead>
-              <tr>
-                <th scope="col">{words.figure}</th>
-                <th scope="col">{words.value}</th>
-                <th scope="col">{words.between}</th>
-                <th scope="col">{words.formula}</th>
-              </tr>
-            </thead>
+            <ColumnHeads names={[words.figure, words.value, words.between, words.formula]} />
             <tbody>
               {rows(found.data, words.names).map((row) => (
                 <tr key={row.name}>

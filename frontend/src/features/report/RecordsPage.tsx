@@ -6,6 +6,7 @@ import { type Chosen, recordsCsv, useRecords } from "../../api/records";
 import type { Inspection, Verdict } from "../../api/words";
 import { text } from "../../text";
 import { words } from "../../text/desk";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { dayAndTime } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { TakeAway } from "../../ui/TakeAway";
@@ -77,15 +78,7 @@ function Table({ items }: { items: readonly Inspection[] }) {
   const named = words.records;
   return (
     <table className="table">
-      <thead>
-        <tr>
-          {[named.part, named.verdict, named.station, named.product, named.at, named.defects, named.said, named.report].map((name) => (
-            <th key={name} scope="col">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <ColumnHeads names={[named.part, named.verdict, named.station, named.product, named.at, named.defects, named.said, named.report]} />
       <tbody>
         {items.map((one) => (
           <tr key={one.id}>

@@ -5,6 +5,7 @@ import { boxOf, centreOf, lookAt, pathOf, pathOfBox } from "../../geometry/frame
 import { framePx, mm } from "../../geometry/units";
 import { text } from "../../text";
 import { words } from "../../text/desk";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { percent, showMm, showPx } from "../../ui/format";
 import { Crop } from "../../viewer/Crop";
 import { classColour } from "../../viewer/palette";
@@ -81,15 +82,7 @@ function Defects({ defects }: { defects: readonly Defect[] }) {
   };
   return (
     <table className="facts">
-      <thead>
-        <tr>
-          {[named.number, named.class, named.sure, named.length, named.width].map((name) => (
-            <th key={name} scope="col">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <ColumnHeads names={[named.number, named.class, named.sure, named.length, named.width]} />
       <tbody>
         {defects.map((defect, place) => (
           <tr key={place}>

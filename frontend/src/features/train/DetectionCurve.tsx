@@ -1,5 +1,6 @@
 import { percentScale } from "../../geometry/scale";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { figure, percent } from "../../ui/format";
 import { type Curve, type Detection, type Miss, points } from "./detection";
 
@@ -66,14 +67,7 @@ export function Misses({ misses }: { misses: readonly Miss[] }) {
   if (misses.length === 0) return <p>{words.noMisses}</p>;
   return (
     <table className="figures">
-      <thead>
-        <tr>
-          <th scope="col">{words.missPicture}</th>
-          <th scope="col">{words.missClass}</th>
-          <th scope="col">{words.missLength}</th>
-          <th scope="col">{words.missScore}</th>
-        </tr>
-      </thead>
+      <ColumnHeads names={[words.missPicture, words.missClass, words.missLength, words.missScore]} />
       <tbody>
         {misses.map((miss, place) => (
           <tr key={place}>

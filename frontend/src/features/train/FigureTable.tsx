@@ -1,4 +1,5 @@
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { Share } from "../../ui/Share";
 import type { Row } from "./figures";
 
@@ -6,16 +7,7 @@ import type { Row } from "./figures";
 export function FigureTable({ rows, columns }: { rows: readonly Row[]; columns: readonly string[] }) {
   return (
     <table className="figures">
-      <thead>
-        <tr>
-          <th scope="col">{text.train.figure}</th>
-          {columns.map((name) => (
-            <th key={name} scope="col">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <ColumnHeads names={[text.train.figure, ...columns]} />
       <tbody>
         {rows.map((row) => (
           <tr key={row.name}>
