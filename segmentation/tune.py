@@ -31,9 +31,9 @@ from optuna.trial import FrozenTrial, TrialState
 from qc.dataset import open_dataset
 from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
+from qc.page import document, table
+from qc.svg import Axis, Line, chart
 from segmentation.config import NETWORKS, NetworkConfig, TrainConfig, as_json
-from segmentation.page.html import document, table
-from segmentation.page.svg import Axis, Line, chart
 from segmentation.plan import make_plan
 from segmentation.samples import content_of
 from segmentation.train import train

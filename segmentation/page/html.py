@@ -7,29 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from qc.page import document, figure, table
+from qc.svg import Axis, Line, Mark, chart, stairs
 from segmentation.page.crops import Crop
-from segmentation.page.svg import Axis, Line, Mark, chart, stairs
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --soft: #6a7686; --line: #dde3ea; --paper: #fff; --main: #0b62c4;
-        --second: #b4460f; --miss: #ff5a36; --alarm: #ffd23f; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6ebf2; --soft: #98a4b4; --line: #313a46; --paper: #12161c;
-        --main: #6db3ff; --second: #ff9a62; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1100px;
-       margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p.soft, td.soft, figcaption { color: var(--soft); }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .25rem .9rem .25rem 0; vertical-align: top;
-       border-bottom: 1px solid var(--line); } td { font-variant-numeric: tabular-nums; }
-.row { display: flex; flex-wrap: wrap; gap: 1.2rem; } .row > figure { margin: 0; flex: 1 1 320px; max-width: 480px; }
-.crops figure { flex: 0 1 240px; } .crops svg { width: 100%; max-height: 320px; background: #000; }
-svg text { font: 11px system-ui, sans-serif; fill: var(--soft); } svg text.title { fill: var(--ink); }
-svg .grid { stroke: var(--line); fill: none; } svg polyline { fill: none; stroke-width: 2; }
-svg .main { stroke: var(--main); } svg .second { stroke: var(--second); stroke-dasharray: 5 4; }
-svg path.mark { stroke: var(--soft); stroke-dasharray: 2 3; }
-svg polygon { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
-svg polygon.miss { stroke: var(--miss); } svg polygon.alarm { stroke: var(--alarm); }
-"""
 
 NAMES = {
     "defect_recall_at_0.1": "defects found at 0.1 false alarms an image",
@@ -69,15 +49,6 @@ def page(report: Mapping[str, Any], crops: Sequence[Crop]) -> str:
     return document(name, "".join(body))
 
 
-def document(title: str, body: str) -> str:
-    """A whole page; `body` is HTML, the title is escaped."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
-    )
-
-
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
@@ -88,26 +59,15 @@ def _cells(figure: Mapping[str, float | None] | None) -> tuple[str, str]:
     return _number(figure["value"]), f"{_number(figure['low'])} to {_number(figure['high'])}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table; all cells are escaped."""
-    top = "".join(f"<th>{escape(h)}</th>" for h in head)
-    lines = ("".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(f'<tr>{r}</tr>' for r in lines)}</tbody></table>"
-
-
-def _figure(drawn: str, caption: str) -> str:
-    return f"<figure>{drawn}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
 def _curves(curves: Mapping[str, Any]) -> str:
     share = Axis("recall", 0.0, 1.0)
     precision = [(p["recall"], p["precision"]) for p in curves["precision_recall"]]
     froc = [(p["false_alarms"], p["recall"]) for p in curves["recall_over_false_alarms"]]
     most = max([2.0, *(min(x, 10.0) for x, _ in froc)])
-    return _figure(
+    return figure(
         chart("Precision over recall of defects", share, Axis("precision", 0.0, 1.0), [Line(precision)]),
         "Of what is reported, the share that is right, over the share of defects found.",
-    ) + _figure(
+    ) + figure(
         chart(
             "Recall over false alarms",
             Axis("false alarms an image", 0.0, most),
@@ -135,7 +95,7 @@ def _detection_chart(detection: Mapping[str, Any]) -> str:
     points = [
         (a, 1 / (1 + math.exp(-max(min(pod["intercept"] + pod["slope"] * math.log(a), 700), -700)))) for a in places
     ]
-    return _figure(
+    return figure(
         chart(
             "Probability of detection over length",
             Axis(f"length, {unit}", low, high, logarithmic=True),
@@ -241,7 +201,7 @@ def _people(inspectors: Mapping[str, Any] | None) -> str:
 
 
 def _crops(title: str, crops: Sequence[Crop], none: str) -> str:
-    shown = "".join(_figure(_picture(c), f"{c.image}: {c.text}") for c in crops)
+    shown = "".join(figure(_picture(c), f"{c.image}: {c.text}") for c in crops)
     return f'<h2>{title}</h2><div class="row crops">{shown or escape(none)}</div>'
 
 

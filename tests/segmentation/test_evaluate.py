@@ -12,10 +12,10 @@ import pytest
 from qc.dataset import open_dataset
 from qc.defects import logit
 from qc.ports import Segmentation
+from qc.svg import Axis, stairs
 from segmentation.evaluate import RiskChoice, evaluate, evaluation
 from segmentation.metrics import share_interval
 from segmentation.page import page, worst_crops
-from segmentation.page.svg import Axis, stairs
 from segmentation.risk import Costs
 from segmentation.sections import binomial
 from server.cli import main

@@ -53,8 +53,17 @@ class Mark:
     text: str
 
 
-def chart(name: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Sequence[Mark] = ()) -> str:
-    """One chart with axes, a grid, curves and marks."""
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What lies between two curves: points `(x, low, high)`, in the order of `x`."""
+
+    points: Sequence[tuple[float, float, float]]
+
+
+def chart(
+    name: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Sequence[Mark] = (), bands: Sequence[Band] = ()
+) -> str:
+    """One chart with axes, a grid, bands, curves above them, and marks."""
 
     def at(px: float, py: float) -> tuple[float, float]:
         return (
@@ -79,6 +88,10 @@ def chart(name: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Sequence[Ma
         f'<text class="title" x="14" y="{(TOP + bottom) / 2}" transform="{turned}" text-anchor="middle">'
         f"{escape(y.title)}</text>"
     )
+    for band in bands:
+        edge = [(px, low) for px, low, _ in band.points] + [(px, high) for px, _, high in reversed(band.points)]
+        points = " ".join(f"{px},{py}" for px, py in (at(*p) for p in edge))
+        parts.append(f'<polygon class="band" points="{points}"/>')
     for line in lines:
         points = " ".join(f"{px},{py}" for px, py in (at(*p) for p in line.points))
         parts.append(f'<polyline class="{escape(line.style, quote=True)}" points="{points}"/>')
