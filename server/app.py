@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from qc.ports import Segmenter
-from server import clock, errors, first_login, frontend, parts, routes, schema
+from server import clock, configuration, errors, first_login, frontend, parts, routes, schema
 from server.access import PREFIX
 from server.auth import FailureLimit
 from server.blobs.opening import blobs_of
@@ -85,10 +85,13 @@ def create_app(
 
 
 def start(context: Context) -> None:
-    """Tables, the first account, then parts."""
+    """Tables, the first account, what the configuration is, then parts."""
     schema.upgrade(context.database)
     with context.database.write() as session:
         first_login.ensure(session, context.settings)
+    with context.database.write() as session:
+        configuration.keep(session, context.settings, now=context.now())
+        session.commit()
     parts.start_all(context)
 
 
