@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
 from qc.records import Exposure, Inspection
-from server import audit
+from server import audit, loose_scan
 from server.context import Context
 from server.judging import policy_key
 from server.policies import check_product, parse_rules
@@ -27,6 +27,12 @@ HEADER = "# Written by the Administration page; edit here or there. server/polic
 
 LOOKED_BACK = 200
 """So many of a product's newest inspections are asked for the pictures of its views."""
+
+
+def known(session: Session, context: Context) -> list[str]:
+    """Names of every product that has a file or a part."""
+    seen = set(loose_scan.values(session, col(Inspection.product))) - {""}
+    return sorted({*context.policies.products(), *seen})
 
 
 def text_of(context: Context, product: str) -> str:

@@ -1,19 +1,22 @@
-"""What people look for by a name or the beginning of one: parts, inspections, models, batches, stations.
+"""What people look for by a name: parts, inspections, models, batches, stations, products, classes, people.
 
 Parts are found by how their names begin: there are millions of them, and that is what an index answers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
 
+from labeling import book
 from qc.records import Inspection
 from segmentation.records import ModelVersion
-from server import process_batches, process_service
+from server import people, process_batches, process_service, registry
+from server.access import ENGINEERS, LABELS, Role
 from server.loose_scan import newest_of_each
 
 MOST = 12
@@ -22,7 +25,7 @@ MOST = 12
 LAST = "\U0010ffff"
 """Sorts behind every letter where text is compared byte by byte, as SQLite does."""
 
-Kind = Literal["part", "inspection", "model", "batch", "station"]
+Kind = Literal["part", "inspection", "model", "batch", "station", "class", "product", "person"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,13 @@ class Hit:
     """Of a part its newest inspection; of a batch its process."""
 
 
-def find(session: Session, asked: str, *, office: bool) -> list[Hit]:
+def find(session: Session, asked: str, *, role: Role, products: Iterable[str] = ()) -> list[Hit]:
     """What bears that name, or one that begins with it; letters may be upper or lower case.
 
     Args:
         asked: what somebody typed; of spaces around it nothing is thought.
-        office: models, batches and stations as well, which have pages of the office.
+        role: of who asks; nothing is found that has no page for them.
+        products: those that are known.
     """
     asked = asked.strip()
     if not asked:
@@ -48,8 +52,13 @@ def find(session: Session, asked: str, *, office: bool) -> list[Hit]:
     hits = _parts(session, asked)
     if row := session.get(Inspection, asked.lower()):
         hits.append(Hit("inspection", row.part, row.id))
-    if office:
+    if role in ENGINEERS:
         hits += _models(session, asked) + _batches(session, asked) + _stations(session, asked)
+        hits += _named("product", products, asked)
+    if role in LABELS:
+        hits += _named("class", _classes(session), asked)
+    if role is Role.ADMIN:
+        hits += _named("person", (user.name for user in people.accounts(session)), asked)
     return hits
 
 
@@ -86,5 +95,16 @@ def _batches(session: Session, asked: str) -> list[Hit]:
 
 
 def _stations(session: Session, asked: str) -> list[Hit]:
-    names = newest_of_each(session, col(Inspection.station), col(Inspection.id))
-    return [Hit("station", name, name) for name in sorted(names) if asked.lower() in name.lower()][:MOST]
+    return _named("station", newest_of_each(session, col(Inspection.station), col(Inspection.id)), asked)
+
+
+def _classes(session: Session) -> set[str]:
+    """Classes that the serving model answers or the label book explains."""
+    champion = registry.champion(session)
+    served = registry.as_json(champion)["classes"].values() if champion else ()
+    return {*served, *book.pages(session)}
+
+
+def _named(kind: Kind, names: Iterable[str], asked: str) -> list[Hit]:
+    """Of a list that is short, whatever has these letters in its name."""
+    return [Hit(kind, name, name) for name in sorted(names) if asked.lower() in name.lower()][:MOST]

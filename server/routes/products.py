@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from qc.errors import InvalidInput
 from qc.frame import decode
-from qc.records import Exposure, Inspection
-from server import calibrating, loose_scan, products
+from qc.records import Exposure
+from server import calibrating, products
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
@@ -82,8 +82,7 @@ class ScaleJson(BaseModel):
 @router.get("/products")
 def list_products(session: SessionDep, context: ContextDep) -> ProductNames:
     """Every product that is known."""
-    seen = set(loose_scan.values(session, col(Inspection.product))) - {""}
-    return ProductNames(items=sorted({*context.policies.products(), *seen}))
+    return ProductNames(items=products.known(session, context))
 
 
 @router.get("/products/{name}")

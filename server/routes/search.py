@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from server import search
-from server.access import ENGINEERS
+from server import products, search
 from server.auth import IdentityDep
+from server.context import ContextDep
 from server.db import SessionDep
 
 router = APIRouter(tags=["search"])
@@ -30,7 +30,10 @@ class Hits(BaseModel):
 
 
 @router.get("/search")
-def find(q: Annotated[str, Query(min_length=1, max_length=128)], who: IdentityDep, session: SessionDep) -> Hits:
-    """Parts whose names begin so, the inspection with that id; for engineers also models, batches and stations."""
-    found = search.find(session, q, office=who.role in ENGINEERS)
+def find(
+    q: Annotated[str, Query(min_length=1, max_length=128)], who: IdentityDep, session: SessionDep, context: ContextDep
+) -> Hits:
+    """Parts whose names begin so, the inspection with that id; models, batches, stations, products, classes and people
+    for those who have pages of them."""
+    found = search.find(session, q, role=who.role, products=products.known(session, context))
     return Hits(items=[HitJson(kind=one.kind, name=one.name, id=one.id) for one in found])

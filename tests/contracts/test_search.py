@@ -8,6 +8,7 @@ from sqlalchemy import event, text
 
 from qc.records import Inspection
 from server import schema, search
+from server.access import Role
 from server.db import Database
 
 
@@ -26,7 +27,7 @@ def test_the_beginning_of_a_name_is_answered_by_an_index(database_url):
     asked: list[tuple[str, object]] = []
     event.listen(database.engine, "before_cursor_execute", lambda _, __, sql, given, *___: asked.append((sql, given)))
     with database.read() as session:
-        found = search.find(session, "Bar_", office=False)
+        found = search.find(session, "Bar_", role=Role.OPERATOR)
         assert sorted(hit.name for hit in found) == ["Bar_0", "Bar_1", "Bar_2"]
         sql, given = next((sql, given) for sql, given in asked if "GROUP BY inspection.part" in sql)
         if not sqlite:

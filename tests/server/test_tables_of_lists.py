@@ -77,6 +77,14 @@ def test_what_is_looked_for_is_found_by_how_its_name_begins(line):
     station = again["station"]
     assert ("station", station, station) in found(station[1:].upper())
     assert found(station, Role.OPERATOR) == []
+    named = line.get("/label-book").json()["classes"][0]["name"]
+    assert ("class", named, named) in found(named.upper(), Role.LABELLER)
+    assert found(named, Role.OPERATOR) == []
+    [product, *_] = line.get("/products").json()["items"]
+    assert ("product", product, product) in found(product[1:])
+    person = line.get("/people", Role.ADMIN).json()["items"][0]["name"]
+    assert ("person", person, person) in found(person, Role.ADMIN)
+    assert found(person) == [], "who has an account is an administrator's to know"
     with line.context.database.write() as session:
         registry.add(session, model_id="sha256:abc1", folder="models/a", card={}, now=line.context.now())
         session.commit()
