@@ -2336,7 +2336,8 @@ export interface paths {
         };
         /**
          * Find
-         * @description Parts whose names begin so, the inspection with that id; for engineers also models, batches and stations.
+         * @description Parts whose names begin so, the inspection with that id; models, batches, stations, products, classes and people
+         *     for those who have pages of them.
          */
         get: operations["find_api_v1_search_get"];
         put?: never;
@@ -4695,7 +4696,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "part" | "inspection" | "model" | "batch" | "station";
+            kind: "part" | "inspection" | "model" | "batch" | "station" | "class" | "product" | "person";
             /** Name */
             name: string;
             /**

@@ -78,6 +78,8 @@ export type Advice = {
   value_if_scrapped: number | null;
   causes: { step: string; share: number }[];
   alternatives: Partial<Advice>[];
+  /** Every reading still possible, the one that adds most beyond its cost first; older advice has none. */
+  readings?: { reading: string; again: boolean; cost: number; value: number }[];
   reason: string;
   model: string;
   elapsed_ms: number;

@@ -3,6 +3,7 @@ import { useLocation } from "wouter";
 import { useSession } from "../../api/session";
 import { Backup } from "./Backup";
 import { Connections } from "./Connections";
+import { Erasures } from "./Erasures";
 import { People } from "./People";
 import { Products } from "./Products";
 import { SettingsForm } from "./SettingsForm";
@@ -14,7 +15,7 @@ export { ready } from "./words";
 
 /** What an engineer looks after; an administrator looks after all of it. */
 const ENGINEERS = ["products", "stations", "connections"] as const;
-const TABS = ["products", "stations", "people", "settings", "connections", "trail", "backup"] as const;
+const TABS = ["products", "stations", "people", "settings", "connections", "trail", "backup", "erasures"] as const;
 type Tab = (typeof TABS)[number];
 
 const SHOWN: Record<Tab, () => React.ReactNode> = {
@@ -25,6 +26,7 @@ const SHOWN: Record<Tab, () => React.ReactNode> = {
   connections: () => <Connections />,
   trail: () => <Trail />,
   backup: () => <Backup />,
+  erasures: () => <Erasures />,
 };
 
 /** Everything that is set up once and looked after from then on. */

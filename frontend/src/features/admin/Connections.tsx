@@ -2,6 +2,7 @@ import { Button } from "@mantine/core";
 import { useConnections, useTryConnection } from "../../api/admin";
 import { milliseconds } from "../../ui/format";
 import { waiting } from "../../ui/States";
+import { Deliveries } from "./Deliveries";
 import { words } from "./words";
 import { Served } from "../../ui/Served";
 
@@ -15,6 +16,7 @@ export function Connections() {
       {connections.data?.items.map((one) => (
         <One key={one.name} name={one.name} kind={one.kind as keyof typeof words.connections.kind} to={one.to} />
       ))}
+      <Deliveries />
     </>
   );
 }

@@ -1,5 +1,6 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
+import { useSearch } from "wouter";
 import { type Product, useChangeProduct, useProduct, useProductNames } from "../../api/admin";
 import { waiting } from "../../ui/States";
 import { Doubt } from "./Doubt";
@@ -13,10 +14,10 @@ import { Served } from "../../ui/Served";
 
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
 
-/** A product's verdict rules, zones, scale and costs. */
+/** A product's verdict rules, zones, scale and costs; `?product=NAME` is that one's. */
 export function Products() {
   const names = useProductNames();
-  const [chosen, choose] = useState("");
+  const [chosen, choose] = useState(new URLSearchParams(useSearch()).get("product") ?? "");
   const [fresh, setFresh] = useState("");
   const name = chosen || names.data?.items[0] || "";
   const product = useProduct(name);

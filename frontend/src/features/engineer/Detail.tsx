@@ -6,6 +6,7 @@ import { dayAndTime, money, shortId } from "../../ui/format";
 import { Actions, Readings } from "./Actions";
 import { Causes } from "./Causes";
 import { DecisionMark } from "./DecisionMark";
+import { Measuring } from "./Measuring";
 import { Permission } from "./Permission";
 import { PartWay } from "./PartWay";
 import { PlanTable } from "./PlanTable";
@@ -101,6 +102,7 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
             <Causes advice={advice} process={process} />
           </section>
           <Readings recommendation={recommendation} process={process} />
+          <Measuring key={recommendation.id} advice={advice} process={process} />
         </div>
       </div>
       {may && <PartWay recommendation={recommendation} process={process} name={name} />}

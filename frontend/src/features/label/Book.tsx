@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
-import { useState } from "react";
-import { Link } from "wouter";
+import { useEffect, useRef, useState } from "react";
+import { Link, useSearch } from "wouter";
 import { type BookPage, type Example, useBook, useBookAction } from "../../api/book";
 import { useIsEngineer } from "../../api/session";
 import { text } from "../../text";
@@ -9,28 +9,33 @@ import { waiting } from "../../ui/States";
 import { BookEditor } from "./BookEditor";
 import { limitText } from "./limits";
 
-/** What each class is, from which size on, and how it looks on real parts. */
+/** What each class is, from which size on, and how it looks on real parts; `?class=NAME` shows that one. */
 export function Book() {
   const book = useBook();
+  const named = new URLSearchParams(useSearch()).get("class");
   const state = waiting(book);
   if (state || !book.data) return state;
   return (
     <div className="book">
       <p className="quiet">{book.data.version === 0 ? text.book.notBegun : text.book.about({ version: book.data.version })}</p>
       {book.data.classes.map((page) => (
-        <ClassPage key={page.name} page={page} />
+        <ClassPage key={page.name} page={page} linked={page.name === named} />
       ))}
     </div>
   );
 }
 
-function ClassPage({ page }: { page: BookPage }) {
+function ClassPage({ page, linked }: { page: BookPage; /** The address names it. */ linked: boolean }) {
+  const place = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (linked) place.current?.scrollIntoView();
+  }, [linked]);
   const [editing, setEditing] = useState(false);
   const engineer = useIsEngineer();
   const words = text.book;
   const shown = (shows: Example["shows"]) => page.examples.filter((example) => example.shows === shows);
   return (
-    <section className="model" aria-label={page.name}>
+    <section className="model" aria-label={page.name} ref={place} data-linked={linked}>
       <header>
         <h2>{page.name}</h2>
         <span className="quiet">

@@ -6,9 +6,9 @@ import { words } from "../../text/floor";
 import { shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
 
-const KINDS = ["part", "inspection", "model", "batch", "station"] as const;
+const KINDS = ["part", "inspection", "model", "batch", "station", "product", "class", "person"] as const;
 
-/** Finds parts, inspections, models, batches and stations by name; what is asked stands in the address. */
+/** Finds whatever has a name and a page; what is asked stands in the address. */
 export function SearchPage() {
   const [, go] = useLocation();
   const asked = (new URLSearchParams(useAddress()).get("q") ?? "").trim();
@@ -46,6 +46,9 @@ export function SearchPage() {
 function addressOf({ kind, name, id }: Hit): string {
   if (kind === "model") return `/models/${encodeURIComponent(id)}`;
   if (kind === "batch") return `/engineer/batches/${encodeURIComponent(id)}/${encodeURIComponent(name)}`;
+  if (kind === "product") return `/admin/products?product=${encodeURIComponent(name)}`;
+  if (kind === "class") return `/labels/book?class=${encodeURIComponent(name)}`;
+  if (kind === "person") return "/admin/people";
   if (kind === "station") return `/records?station=${encodeURIComponent(name)}`;
   return `/inspect/${id}`;
 }

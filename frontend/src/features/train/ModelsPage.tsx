@@ -11,8 +11,10 @@ import { waiting } from "../../ui/States";
 import { TakeAway } from "../../ui/TakeAway";
 import { FigureTable } from "./FigureTable";
 import { sideBySide } from "./figures";
+import { Heads } from "./Heads";
 import { JobList } from "./JobList";
 import { ModelCard } from "./ModelCard";
+import { Places } from "./Places";
 import { Shadow } from "./Shadow";
 import { Served } from "../../ui/Served";
 
@@ -52,6 +54,8 @@ export function ModelsPage({ id }: { id?: string | undefined }) {
           </p>
         )}
         <Shadow />
+        <Places models={items} />
+        <Heads />
         <h2>{words.others}</h2>
         {others.length === 0 && <p className="quiet">{words.noOthers}</p>}
         {others.map((model) => (

@@ -51,8 +51,8 @@ export const floor: Part<typeof en> = {
   search: {
     title: "Suchen",
     field: "Name oder sein Anfang",
-    help: "Ein Teil, die Nummer einer Prüfung, ein Modell, eine Charge, eine Station. Mit der Eingabetaste suchen.",
+    help: "Ein Teil, die Nummer einer Prüfung, ein Modell, eine Charge, eine Station, ein Produkt, eine Klasse, eine Person. Mit der Eingabetaste suchen.",
     none: "Nichts beginnt mit „{{asked}}“.",
-    kind: { part: "Teile", inspection: "Prüfung", model: "Modelle", batch: "Chargen", station: "Stationen" },
+    kind: { part: "Teile", inspection: "Prüfung", model: "Modelle", batch: "Chargen", station: "Stationen", product: "Produkte", class: "Klassen", person: "Personen" },
   },
 };

@@ -48,8 +48,8 @@ export const floor = {
   search: {
     title: "Search",
     field: "Name, or how it begins",
-    help: "A part, an inspection's id, a model, a batch, a station. Enter looks.",
+    help: "A part, an inspection's id, a model, a batch, a station, a product, a class, a person. Enter looks.",
     none: "Nothing begins with “{{asked}}”.",
-    kind: { part: "Parts", inspection: "Inspection", model: "Models", batch: "Batches", station: "Stations" },
+    kind: { part: "Parts", inspection: "Inspection", model: "Models", batch: "Batches", station: "Stations", product: "Products", class: "Classes", person: "People" },
   },
 } as const;

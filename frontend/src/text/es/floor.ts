@@ -52,8 +52,8 @@ export const floor: Part<typeof en> = {
   search: {
     title: "Buscar",
     field: "Nombre o su comienzo",
-    help: "Una pieza, el número de una inspección, un modelo, un lote, una estación. Intro busca.",
+    help: "Una pieza, el número de una inspección, un modelo, un lote, una estación, un producto, una clase, una persona. Intro busca.",
     none: "Nada comienza por «{{asked}}».",
-    kind: { part: "Piezas", inspection: "Inspección", model: "Modelos", batch: "Lotes", station: "Estaciones" },
+    kind: { part: "Piezas", inspection: "Inspección", model: "Modelos", batch: "Lotes", station: "Estaciones", product: "Productos", class: "Clases", person: "Personas" },
   },
 };

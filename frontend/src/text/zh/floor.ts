@@ -50,8 +50,8 @@ export const floor: Part<typeof en> = {
   search: {
     title: "搜索",
     field: "名称或其开头",
-    help: "零件、检验编号、模型、批次、工位。按回车键搜索。",
+    help: "零件、检验编号、模型、批次、工位、产品、类别、人员。按回车键搜索。",
     none: "没有以“{{asked}}”开头的内容。",
-    kind: { part: "零件", inspection: "检验", model: "模型", batch: "批次", station: "工位" },
+    kind: { part: "零件", inspection: "检验", model: "模型", batch: "批次", station: "工位", product: "产品", class: "类别", person: "人员" },
   },
 };

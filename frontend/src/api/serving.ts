@@ -1,0 +1,40 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { api, told } from "./client";
+import { refreshEvery } from "./connection";
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+export type Assignment = Schemas["AssignmentJson"];
+export type Head = Schemas["HeadJson"];
+
+/** Products and stations with a model of their own. */
+export const useAssignments = () =>
+  useQuery({ queryKey: ["models", "assignments"], queryFn: async () => (await told(api.GET("/api/v1/models/assignments"))).items, refetchInterval: refreshEvery });
+
+/** Let a model serve a product, a station, or a product at a station; or let the one before it serve there again. */
+export function useAssign() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async ({ model, ...place }: { model: string | null; product: string; station: string; reason: string }) => {
+      if (model === null) await told(api.POST("/api/v1/models/assignments/rollback", { body: place }));
+      else await told(api.POST("/api/v1/models/{id}/assign", { params: { path: { id: model } }, body: place }));
+    },
+    onSettled: () => queries.invalidateQueries({ queryKey: ["models"] }),
+  });
+}
+
+/** Classes learnt from a few examples, newest first. */
+export const useHeads = () =>
+  useQuery({ queryKey: ["heads"], queryFn: async () => (await told(api.GET("/api/v1/heads"))).items, refetchInterval: refreshEvery });
+
+/** Learn a class from what people labelled so; or let one suggest nothing any more. Answers with the class. */
+export function useHeadAction() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (wish: { kind: "learn"; name: string; toReview: boolean } | { kind: "retire"; id: string }): Promise<Head> =>
+      wish.kind === "learn"
+        ? told(api.POST("/api/v1/heads", { body: { name: wish.name, examples: [], to_review: wish.toReview } }))
+        : told(api.POST("/api/v1/heads/{id}/retire", { params: { path: { id: wish.id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["heads"] }),
+  });
+}
