@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import bindparam, delete, func
+from sqlalchemy import ARRAY, Text, bindparam, delete, func
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col
 
@@ -28,7 +28,7 @@ Key = tuple[str, int, int]
 """Inspection, image, defect."""
 
 AT_ONCE = 1000
-"""Inspections of one statement; SQLite takes some thousand names in one."""
+"""Inspections of one statement."""
 
 # built once: building one takes five times as long as reading a vector by it
 _ONE = sql_select(col(Feature.vector)).where(
@@ -36,13 +36,16 @@ _ONE = sql_select(col(Feature.vector)).where(
     col(Feature.n) == bindparam("image"),
     col(Feature.defect) == bindparam("place"),
 )
-_SOME = sql_select(col(Feature.inspection_id), col(Feature.n), col(Feature.defect), col(Feature.vector)).where(
-    col(Feature.inspection_id).in_(bindparam("ids", expanding=True))
-)
-# for SQLite one text instead of a thousand names, which takes half of the time
-_SOME_BY_TEXT = sql_select(*_SOME.selected_columns).where(
-    col(Feature.inspection_id).in_(sql_select(func.json_each(bindparam("ids")).table_valued("value").c.value))
-)
+_WHAT = col(Feature.inspection_id), col(Feature.n), col(Feature.defect), col(Feature.vector)
+# one text, or one array, instead of a thousand names: that takes half of the time
+_SOME = {
+    "sqlite": sql_select(*_WHAT).where(
+        col(Feature.inspection_id).in_(sql_select(func.json_each(bindparam("ids")).table_valued("value").c.value))
+    ),
+    "postgresql": sql_select(*_WHAT).where(col(Feature.inspection_id) == func.any(bindparam("ids", type_=ARRAY(Text)))),
+}
+# told, and no condition: a database that is asked for an encoder looks through all vectors of it rather
+_SOME_AND_ENCODER = {dialect: found.add_columns(col(Feature.encoder)) for dialect, found in _SOME.items()}
 
 
 def keep(
@@ -119,21 +122,19 @@ def vectors(session: Session, keys: Iterable[Key], *, encoder: str | None = None
     """Those of these vectors that are kept; of one encoder only, if it is given."""
     wanted = set(keys)
     ids = sorted({key[0] for key in wanted})
+    dialect = session.get_bind().dialect.name
+    found = (_SOME if encoder is None else _SOME_AND_ENCODER)[dialect]
     rows: list[tuple[Key, bytes]] = []
-    by_text = session.get_bind().dialect.name == "sqlite"
     for first in range(0, len(ids), AT_ONCE):
         some = ids[first : first + AT_ONCE]
-        found = _SOME_BY_TEXT if by_text else _SOME
-        if encoder is not None:
-            found = found.where(col(Feature.encoder) == encoder)
-        told = {"ids": json.dumps(some) if by_text else some}
-        for inspection, n, defect, data in session.connection().execute(found, told):
-            if (key := (inspection, n, defect)) in wanted:
+        told = {"ids": json.dumps(some) if dialect == "sqlite" else some}
+        for inspection, n, defect, data, *of in session.connection().execute(found, told):
+            if (key := (inspection, n, defect)) in wanted and (not of or of[0] == encoder):
                 rows.append((key, data))
     if len({len(data) for _, data in rows}) != 1:  # of encoders that tell more or less
         return {key: from_bytes(data) for key, data in rows}
-    together = from_bytes(b"".join(data for _, data in rows)).reshape(len(rows), -1)
-    return {key: vector for (key, _), vector in zip(rows, together, strict=True)}
+    together = from_bytes(b"".join([data for _, data in rows])).reshape(len(rows), -1)
+    return dict(zip([key for key, _ in rows], together, strict=True))
 
 
 def encoder_of(session: Session, keys: Sequence[Key]) -> str:
