@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.alternatives import settings_of
 from process_opt.belief import believe
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, settle_each
-from process_opt.recommend import GAIN_WORTH_A_CHANGE, settings_of
+from process_opt.recommend import GAIN_WORTH_A_CHANGE
 from process_opt.request import parse_question
 from process_opt.what_if import chosen_plan
 from qc.errors import InvalidInput

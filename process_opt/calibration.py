@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from process_opt.misfit import FEWEST_DITHERED, WORST, Factors, drawn_together, factors
 from process_opt.model import ProcessModel
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+LEVELS = tuple(round(0.05 * n, 2) for n in range(2, 20))
+"""Sizes of intervals that the check is told for."""
 SHARES = (0.25, 0.5, 0.75)
 """How much of a part's way is known when its end is predicted."""
 
@@ -32,7 +35,8 @@ def held_out_check(model: ProcessModel, data: Data, found: Factors) -> dict[str,
     Returns:
         `parts`; `widen`: factor for the predictive variance of each deciding reading; `widen_sd`, how surely its
         logarithm is known, `widen_alike`, how much of that the readings share, and `widen_parts`, how many parts say
-        so; `coverage90`: share of errors inside the 90 % interval before and after widening.
+        so; `coverage90`: share of errors inside the 90 % interval before and after widening; `coverage`: after it, for
+        intervals of every size.
     """
     rows = np.flatnonzero(~data.people)
     alone = rows.size >= FEWEST_DITHERED
@@ -52,6 +56,10 @@ def held_out_check(model: ProcessModel, data: Data, found: Factors) -> dict[str,
             "as_fitted": round(float(np.mean(z2 < 1.645**2)), 4) if z2.size else None,
             "widened": round(float(np.mean(z2 / wide < 1.645**2)), 4) if z2.size else None,
         },
+        "coverage": [
+            {"interval": level, "held": round(float(np.mean(z2 / wide < ndtri((1 + level) / 2) ** 2)), 4)}
+            for level in (LEVELS if z2.size else ())
+        ],
     }
 
 

@@ -38,8 +38,13 @@ def beside(model: ProcessModel, beyond: Plan, gain: float) -> str:
         told.append(f"{name} (± {lever.dither_sd:.3g} {model.process.settings[name][1].unit}".rstrip() + ")")
         parts, cost = max(parts, lever.dither_parts or 0), cost + (lever.dither_cost or 0.0)
     currency = model.process.currency
-    return (
+    begins = (
         f"Left alone: {', '.join(told)}, from which the fit promises {gain:.2f} {currency} more, but the history does "
-        f"not identify what they do; dithered by these standard deviations on {parts} parts, for about {cost:.2f} "
-        f"{currency}, they would be known."
+        "not identify what they do"
+    )
+    if not parts:
+        return f"{begins}; their machines leave no room to vary them, so nobody can find out."
+    return (
+        f"{begins}; dithered by these standard deviations on {parts} parts, for about {cost:.2f} {currency}, they "
+        "would be known."
     )

@@ -212,7 +212,7 @@ class ProcessModel:
 
     def save(self, folder: Path) -> None:
         """Write the model folder; whole or not at all."""
-        from process_opt.report import as_html
+        from process_opt.report_page import as_html
 
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)

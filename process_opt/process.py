@@ -61,6 +61,8 @@ class Step:
     """For running it once."""
     setup_cost: float = 0.0
     """If any setting leaves its nominal value."""
+    minutes: float | None = None
+    """How long running it once takes; None: nobody said."""
     optional: bool = False
     """A rework step, not run unless chosen."""
     needs_approval: bool = False
@@ -118,8 +120,8 @@ def read_process(path: Path) -> Process:
 
 
 _TOP = {"name", "currency", "part", "conformance", "steps"}
-_STEP = {"name", "partner", "factory", "cost", "setup_cost", "optional", "needs_approval", "after", "settings",
-         "measurements", "formula", "constants"}  # fmt: skip
+_STEP = {"name", "partner", "factory", "cost", "setup_cost", "minutes", "optional", "needs_approval", "after",
+         "settings", "measurements", "formula", "constants"}  # fmt: skip
 
 
 def parse_process(content: Any, *, where: str = "process") -> Process:
@@ -227,6 +229,7 @@ def _step(raw: Any, where: str, earlier: set[str]) -> Step:
         ),
         cost=_not_negative(content.get("cost", 0.0), f"{where}: cost"),
         setup_cost=_not_negative(content.get("setup_cost", 0.0), f"{where}: setup_cost"),
+        minutes=None if content.get("minutes") is None else _not_negative(content["minutes"], f"{where}: minutes"),
         optional=optional,
         needs_approval=needs_approval,
         partner=str(content.get("partner") or ""),

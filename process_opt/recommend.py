@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.advised import Advised, keep
+from process_opt.alternatives import alternatives, minutes_of, rework_of, settings_of
 from process_opt.belief import Belief, believe
 from process_opt.causes import causes
 from process_opt.explore import Explored, explore
@@ -31,9 +32,9 @@ GAIN_WORTH_A_READING = 0.01
 """Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
 
 
-GAIN_WORTH_PATIENCE = 0.02
+GAIN_WORTH_PATIENCE = 0.01
 """Likewise for going on only because later readings will allow a better plan: that sum trusts people to ask again."""
-ASKED_AGAIN = 0.8
+ASKED_AGAIN = 0.9
 """Going on like that must pay even if only this share of the parts is asked about again and the others lose."""
 DOUBTERS = 0.2
 """Its gain is the one that this share of the draws does not reach."""
@@ -79,7 +80,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     if decision == "measure" and options.reading is not None:
         value = max(value, options.scrap) + options.reading.gain
     settings = settings_of(model, chosen.v) if decision == "correct" else {}
-    run = [model.process.steps[k].name for k in sorted(chosen.run)] if decision == "correct" else []
+    run = rework_of(model, chosen) if decision == "correct" else []
     asks = [step.name for step in model.process.steps if step.needs_approval and step.name in run]
     answer = {
         "part": question.part,
@@ -92,10 +93,11 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         "p_conform": round(chosen.chance, 4),
         "p_conform_interval": chosen.interval(),
         "expected_value": round(value, 4),
+        "minutes": 0.0 if decision == "scrap" else minutes_of(model, chosen, question.at),
         "value_if_continued": round(options.nothing.value, 4),
         "value_if_scrapped": round(options.scrap, 4),
         "causes": causes(model, question.observed, question.at),
-        "alternatives": _alternatives(model, options, decision),
+        "alternatives": _ways(model, question.at, options, decision),
         "readings": [_as_told(reading) for reading in options.readings],
         "reason": _reason(model, options, decision) if found is None else found.reason(model),
         **({"explored": found.as_json()} if found is not None else {}),
@@ -202,37 +204,13 @@ def as_advised(decision: str, options: Options) -> Advised:
     return Advised(decision, tuple(plan.v.tolist()), plan.run)
 
 
-def settings_of(model: ProcessModel, v: NDArray[np.float64]) -> dict[str, float]:
-    """What leaves its nominal value, in units."""
-    out = {}
-    for j, (name, (_, setting)) in enumerate(model.process.settings.items()):
-        if abs(v[j]) > 1e-9:
-            value = setting.nominal + v[j] * model.layout.stretch[j]
-            out[name] = float(np.clip(float(f"{value:.6g}"), setting.low, setting.high))
-    return out
-
-
-def _alternatives(model: ProcessModel, options: Options, decision: str) -> list[dict[str, Any]]:
+def _ways(model: ProcessModel, at: int, options: Options, decision: str) -> list[dict[str, Any]]:
     """What else could be done, one of each kind, best first."""
-    out = []
-    if decision != "scrap":
-        out.append({"decision": "scrap", "expected_value": options.scrap, "p_conform": None, "settings": {}, "run": []})
     kinds = [("continue", options.nothing)]
-    if options.best is not options.nothing:
+    if options.best is not options.nothing and not withdrawn(model):
         kinds.append(("correct", options.best))
-    for kind, plan in kinds:
-        if kind == decision or (kind == "correct" and withdrawn(model)):
-            continue
-        out.append(
-            {
-                "decision": kind,
-                "expected_value": round(plan.value, 4),
-                "p_conform": round(plan.chance, 4),
-                "settings": settings_of(model, plan.v),
-                "run": [model.process.steps[k].name for k in sorted(plan.run)],
-            }
-        )
-    return sorted(out, key=lambda a: -float(a["expected_value"]))
+    others = [(kind, plan) for kind, plan in kinds if kind != decision]
+    return alternatives(model, at, others, None if decision == "scrap" else options.scrap)
 
 
 def _as_told(reading: Reading) -> dict[str, Any]:
@@ -302,7 +280,7 @@ def _of_itself(model: ProcessModel, options: Options, decision: str) -> str:
     if decision == "correct":
         count = len(settings_of(model, best.v))
         done = [f"{count} setting{'s' * (count != 1)} changed"] if count else []
-        done += [f"{model.process.steps[k].name} run" for k in sorted(best.run)]
+        done += [f"{name} run" for name in rework_of(model, best)]
         return (
             f"With {' and '.join(done)} the chance is {_percent(best.chance)} instead of {_percent(nothing.chance)}, "
             f"worth {money(best.value)} instead of {money(nothing.value)}; {pays}."

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.advised import Advised, find, keep
+from process_opt.alternatives import settings_of
 from process_opt.belief import Belief, believe
 from process_opt.counted import expected, from_scale
 from process_opt.model import ProcessModel
 from process_opt.outlook import go_forward
 from process_opt.plan import Plan, settle_each
-from process_opt.recommend import as_advised, decide, settings_of, weigh
+from process_opt.recommend import as_advised, decide, weigh
 from process_opt.request import Question, check_observed, parse_question
 from qc.errors import InvalidInput
 

@@ -22,7 +22,9 @@ class Axis:
 
     def share(self, value: float) -> float:
         """Where a value lies between the ends, in [0, 1]; beyond them at the end."""
-        low, high, value = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, max(value, 1e-300)))
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, value = (math.log(v) for v in (low, high, max(value, 1e-300)))
         return min(max((value - low) / (high - low), 0.0), 1.0)
 
     def ticks(self) -> list[float]:
@@ -105,6 +107,52 @@ def chart(
             f"{escape(mark.text)}</text>"
         )
     return "".join([*parts, "</svg>"])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A named value with an interval, in a chart that has one such row below the other."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    style: str = "main"
+
+
+ROW_HEIGHT, NAME_WIDTH = 16, 150
+
+
+def forest(name: str, title: str, rows: Sequence[Row], *, wide: int = WIDTH) -> str:
+    """Values with their intervals, one a row, and a line at zero (a forest plot).
+
+    Args:
+        name: read to those who cannot see it.
+        title: of the scale, with its unit.
+        wide: width in units of the view box.
+    """
+    low, high = min([0.0, *(r.low for r in rows)]), max([0.0, *(r.high for r in rows)])
+    room = 0.04 * (high - low) or 1.0
+    axis = Axis(title, low - room, high + room)
+    height = TOP + ROW_HEIGHT * len(rows) + BOTTOM
+    bottom = height - BOTTOM
+
+    def at(value: float) -> float:
+        return round(NAME_WIDTH + axis.share(value) * (wide - NAME_WIDTH - RIGHT), 1)
+
+    parts = [f'<svg viewBox="0 0 {wide} {height}" role="img" aria-label="{escape(name, quote=True)}">']
+    for value in axis.ticks():
+        parts.append(f'<path class="grid" d="M{at(value)} {TOP}V{bottom}"/>')
+        parts.append(f'<text x="{at(value)}" y="{bottom + 16}" text-anchor="middle">{value:g}</text>')
+    parts.append(f'<path class="mark" d="M{at(0.0)} {TOP}V{bottom}"/>')
+    for number, row in enumerate(rows):
+        y, style = TOP + ROW_HEIGHT * (number + 0.5), escape(row.style, quote=True)
+        place = f'x="{NAME_WIDTH - 8}" y="{y + 4}"'
+        parts.append(f'<text class="title" {place} text-anchor="end">{escape(row.name)}</text>')
+        parts.append(f'<path class="{style}" stroke-width="2" d="M{at(row.low)} {y}H{at(row.high)}"/>')
+        parts.append(f'<circle class="{style}" cx="{at(row.value)}" cy="{y}" r="3.5" stroke-width="2"/>')
+    parts.append(f'<text class="title" x="{(NAME_WIDTH + wide) / 2}" y="{height - 8}" text-anchor="middle">')
+    return "".join([*parts, f"{escape(title)}</text></svg>"])
 
 
 def stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

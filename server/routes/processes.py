@@ -59,6 +59,8 @@ class Advice(BaseModel):
     p_conform_interval: list[float] | None
     """90 %."""
     expected_value: float | None
+    minutes: float | None = None
+    """How long the steps still to come take; None where the process does not say."""
     value_if_continued: float | None
     value_if_scrapped: float | None
     causes: list[Cause]

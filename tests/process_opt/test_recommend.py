@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,7 +39,8 @@ def request(line: Line, seed: int = 1, steps: int = 4) -> dict[str, object]:
 
 FIELDS = {
     "part", "at", "decision", "settings", "run", "measure", "p_conform", "p_conform_interval", "expected_value",
-    "value_if_continued", "value_if_scrapped", "causes", "alternatives", "readings", "reason", "model", "elapsed_ms",
+    "minutes", "value_if_continued", "value_if_scrapped", "causes", "alternatives", "readings", "reason", "model",
+    "elapsed_ms",
 }  # fmt: skip
 
 
@@ -50,6 +52,33 @@ def test_an_answer_has_every_field_of_the_contract_and_is_json(line: Line, model
     assert 0 <= low <= answer["p_conform"] <= high <= 1
     assert sum(c["share"] for c in answer["causes"]) <= 1.0001
     assert answer["model"] == model.id
+
+
+def test_every_other_way_is_told_with_its_money_its_risk_and_its_time(line: Line) -> None:
+    timed = replace(line.process, steps=tuple(replace(s, minutes=3.0 + k) for k, s in enumerate(line.process.steps)))
+    known = fit(timed, parse_history(line.history(600, 1), timed))
+    answers = [recommend(known, request(line, seed)) for seed in range(6)]
+    rest = sum(3.0 + k for k in range(4, 8))
+    assert {"correct", "scrap"} & {a["decision"] for a in answers}
+    for answer in answers:
+        assert answer["minutes"] == (0.0 if answer["decision"] == "scrap" else rest)
+        others = answer["alternatives"]
+        assert [o["expected_value"] for o in others] == sorted((o["expected_value"] for o in others), reverse=True)
+        assert answer["decision"] not in {o["decision"] for o in others}
+        for other in others:
+            if other["decision"] == "scrap":
+                assert other["p_conform_interval"] is None
+                assert other["minutes"] == 0.0
+            else:
+                low, high = other["p_conform_interval"]
+                assert low <= other["p_conform"] <= high
+                assert other["minutes"] == rest
+
+
+def test_a_way_whose_steps_do_not_all_say_how_long_they_take_has_no_time(line: Line, model: ProcessModel) -> None:
+    answer = recommend(model, request(line))
+    assert answer["minutes"] in (None, 0.0)
+    assert {o["minutes"] for o in answer["alternatives"] if o["decision"] != "scrap"} <= {None}
 
 
 def test_the_same_request_has_the_same_answer_also_after_saving(line: Line, model: ProcessModel, tmp_path) -> None:

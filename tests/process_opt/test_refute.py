@@ -15,7 +15,7 @@ from process_opt.layout import lay_out
 from process_opt.model import ProcessModel
 from process_opt.process import parse_process
 from process_opt.refute import _placebo, refute
-from process_opt.report import as_html
+from process_opt.report_page import as_html
 from process_opt.sensitivity import as_text, robustness_value, sensitivity
 from process_opt.simulate import linear_line
 

@@ -2921,6 +2921,8 @@ export interface components {
             p_conform_interval: number[] | null;
             /** Expected Value */
             expected_value: number | null;
+            /** Minutes */
+            minutes?: number | null;
             /** Value If Continued */
             value_if_continued: number | null;
             /** Value If Scrapped */
@@ -3728,6 +3730,10 @@ export interface components {
             };
             /** Data */
             data: {
+                [key: string]: unknown;
+            };
+            /** Limits */
+            limits: {
                 [key: string]: unknown;
             };
             /** Versions */
@@ -5006,7 +5012,7 @@ export interface components {
              * Reason
              * @enum {string}
              */
-            reason: "review" | "overruled" | "sample";
+            reason: "review" | "overruled" | "sample" | "drift";
             /**
              * Urgency
              * @description 1 is next, 0 is whenever.
@@ -5046,11 +5052,18 @@ export interface components {
             reasons: {
                 [key: string]: number;
             };
+            /** @description Null: opened by a version that did not say it. */
+            shown: components["schemas"]["ShownJson"] | null;
             /**
              * Cost S
              * @description Seconds a person will need, about.
              */
             cost_s: number | null;
+            /**
+             * Why
+             * @description Of `drift`: the alarm that asked for it, in one sentence.
+             */
+            why: string | null;
             /**
              * Golden
              * @description Its truth is known: everybody labels it, and is compared with it.
@@ -6329,6 +6342,27 @@ export interface components {
             note: string;
             /** @description Only together with `annotation`. */
             example?: components["schemas"]["ExampleWish"] | null;
+        };
+        /**
+         * ShownJson
+         * @description How much of what a person should see of an inspection is on its tasks, all together.
+         */
+        ShownJson: {
+            /**
+             * Defects
+             * @description Blemishes that lie on the tasks.
+             */
+            defects: number;
+            /**
+             * Of
+             * @description Blemishes that should; 0 where what the model missed is searched for.
+             */
+            of: number;
+            /**
+             * Area
+             * @description Share of the images' area that the tasks show.
+             */
+            area: number;
         };
         /**
          * Shows
