@@ -19,7 +19,7 @@ from labeling.places import Places
 from labeling.proposed import proposals
 from labeling.records import LabelTask, TaskState
 from labeling.studio import KEY, Studio, Wanted
-from labeling.studio_view import PRIORITY
+from labeling.studio_view import PRIORITY, SHOWN, shown_words
 from qc.errors import InvalidInput, NotFound
 from qc.frame import decode, to_8bit
 from qc.geometry import Box
@@ -27,7 +27,7 @@ from qc.ports import BlobStore
 from qc.records import Exposure
 
 TOGETHER = 8
-"""Tasks made in one go: what costs is the number of requests, not their size. As many as one inspection may have."""
+"""Tasks made in one go: what costs is the number of requests, not their size, and the first shall be there soon."""
 
 KEPT_BYTES = 300_000_000
 """Of decoded frames; eight colour views of 12 Mpx."""
@@ -199,6 +199,7 @@ def _wanted(cut: _Cut, proposed: Sequence[Sequence[Mapping[str, object]]]) -> Wa
         "station": task.station,
         "reason": task.reason.value,
         PRIORITY: round(task.urgency, 4),
+        SHOWN: shown_words(task.grounds.get("shown")),
         "sha256": cut.exposure.sha256,
     }
     return Wanted(data, proposed, task.urgency, task.model or "none")

@@ -1,9 +1,10 @@
 """Do two pictures show the same piece of metal, and where does each pixel of one lie on the other?
 
-Ways, in this order: a homography that the user gives (`qc.given`); the part lying as in the other view, or
-shifted; and where that does not hold, matched features or the outline of the part. Each is only a start, and refined by
-`labeling.align`. Whatever the way, the answer is checked on squares of the pictures that took no part in finding it;
-"these views cannot be registered" is an answer.
+Ways, in this order: a homography that the user gives (`qc.given`); markers that both views show (`labeling.fiducials`);
+the part lying as in the other view, or shifted; and where that does not hold, matched features or the outline of the
+part. Each is only a start, and refined by `labeling.align`. Whatever the way, the answer is checked on squares of the
+pictures that took no part in finding it; "these views cannot be registered" is an answer. Where nothing else can be
+compared, on polished metal, markers are believed alone.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from labeling.align import (
     surfaces,
     to_level,
 )
+from labeling.fiducials import Marked, by_markers
 from qc.frame import Pixels
 from qc.given import GIVEN_SPREAD_PX
 
@@ -51,6 +53,10 @@ LEAST_OVERLAP = 0.25
 FEWEST_MATCHES = 15
 """Features that agree on a homography; random ones reach about 10 of thousands."""
 
+MARKED_SPREAD_PX = 2 * NEAR_PX
+"""Markers that nothing else confirms are believed where they say better than this where a point lies, on average over
+the frame. At the finest level; one small tag in a corner says less."""
+
 LARGEST_PX = 1600
 """The finest level works on pictures whose longer side is at most this; labels are not drawn finer."""
 
@@ -59,6 +65,7 @@ class Way(StrEnum):
     """What a registration started from."""
 
     GIVEN = "given homography"
+    MARKERS = "markers"
     FIXTURE = "structure, from the fixture"
     SHIFT = "structure, from a shift"
     FEATURES = "features"
@@ -91,7 +98,8 @@ class Registration:
     """3 x 3, from (x, y) of the first picture to (x, y) of the second; pixel centres are whole numbers."""
     way: Way
     quality: Quality | None
-    """None where it was not checked: through a third view, or given and the pictures are too small or too smooth."""
+    """None where it was not checked: through a third view, or given and the pictures are too small or too smooth, or by
+    markers alone."""
     spread_px: float
     """How far a carried point may be off, one standard deviation, px of the second picture."""
 
@@ -136,16 +144,29 @@ def register(
         quality, _ = _check(pictures[base], given, base, first.shape)
         return Registration(given, Way.GIVEN, quality, spread_px)
     refusal = Refusal("the pictures are too small, or too smooth, to be compared")
+    marked = by_markers(one, two, base)
     if min(_squares(first.shape, base), _squares(second.shape, base)) < FEWEST_CELLS:
-        return refusal
-    for starts in (_near_starts(*pictures[4 * base], 4 * base), _far_starts(one, two, base)):
+        return _by_markers_alone(marked, base) or refusal
+    for starts in (_marked_starts(marked), _near_starts(*pictures[4 * base], 4 * base), _far_starts(one, two, base)):
         start = _best_start(starts, *pictures[4 * base], base)
         answer = refusal if start is None else _from_start(*start, pictures, base, first.shape, second.shape)
         if isinstance(answer, Registration):
             return answer
         if start is not None:
             refusal = answer
-    return refusal
+    return _by_markers_alone(marked, base) or refusal
+
+
+def _marked_starts(marked: Marked | None) -> Iterator[tuple[Way, Floats]]:
+    if marked is not None:
+        yield Way.MARKERS, marked.matrix
+
+
+def _by_markers_alone(marked: Marked | None, base: int) -> Registration | None:
+    """What the markers say where structure says nothing, or nothing that agrees with itself."""
+    if marked is None or marked.spread_px > MARKED_SPREAD_PX * base:
+        return None
+    return Registration(marked.matrix, Way.MARKERS, None, marked.spread_px)
 
 
 def _from_start(

@@ -16,6 +16,9 @@ BY_SCORE = "-tasks:predictions_score"
 PRIORITY = "priority"
 """The field by which people are given tasks, highest first; it changes as labels come in (`labeling.order`)."""
 
+SHOWN = "shown"
+"""The field that says how much of a part its tasks show together (`labeling.tasks.Shown`)."""
+
 _OURS = ("label_task", "inspection", "n", "crop", "sha256")
 _THEIRS = (
     *("inner_id", "cancelled_annotations", "total_predictions", "annotations_results", "annotations_ids"),
@@ -30,6 +33,19 @@ HIDDEN = {
 }
 """Columns that are not shown, in the list alone and beside the editor. Label Studio loads what a column shows for all
 thirty tasks of a page whenever one is opened: every crop in full size, and every stroke of every proposal."""
+
+
+def shown_words(told: Mapping[str, Any] | None) -> str:
+    """How much of a part its tasks show, in Label Studio's language; empty where an earlier version did not say it.
+
+    Args:
+        told: the fields of `labeling.tasks.Shown`.
+    """
+    if told is None:
+        return ""
+    if told["of"]:
+        return f"{told['defects']} of {told['of']} defects of the part"
+    return f"{told['area']:.0%} of the part"
 
 
 def view() -> dict[str, Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -35,8 +38,21 @@ SEARCH_PX = 2048
 DOUBT = 0.2
 """Blemishes below this score are shown only if nothing surer is there; policies review from here by default."""
 
-MOST = 8
-"""Crops of one inspection at most, most suspicious first: a person's time is what we have least of."""
+MOST = 32
+"""Crops of one inspection at most, most suspicious first. A 12 Mpx frame with blemishes all over takes 20 to 24; that
+something is beyond them is told with the tasks (`Shown`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How much of what a person should see of an inspection is on its tasks; the rest is beyond `MOST`."""
+
+    defects: int
+    """Blemishes that lie on the crops."""
+    of: int
+    """Blemishes that should; 0 where there is none, or where what the model missed is searched for."""
+    area: float
+    """Share of the frames' area that the crops show, in (0, 1]; 1 where a search covers everything."""
 
 
 def open_task(
@@ -53,7 +69,8 @@ def open_task(
     """Ask a person to label what is doubtful about an inspection.
 
     A doubtful or rejected part is shown around its blemishes. A part that the model passed and an operator rejected
-    holds something we have not seen, so that whole frames are shown, as far as `MOST` crops go.
+    holds something we have not seen, so that whole frames are shown. Both as far as `MOST` crops go; each task's
+    grounds say how much of it the tasks show together (`shown`: the fields of `Shown`).
 
     Asking again gives the same tasks; a higher urgency wins. The caller commits.
 
@@ -73,10 +90,11 @@ def open_task(
     reason = Reason(reason)
     missed = reason is Reason.OVERRULED and inspection.said is Verdict.OK
     places = _places(exposures, missed=missed)
+    told = asdict(_shown(exposures, places, missed=missed))
     tasks = []
     for exposure, box in places:
         people = 2 if drawn_by_chance(f"twice {inspection.id} {exposure.n} {box.as_list()}", twice) else 1
-        found = grounds(exposure, exposures, box)
+        found = {**grounds(exposure, exposures, box), "shown": told}
         wish = {"reason": reason, "urgency": urgency, "people": people, "chance": chance, "grounds": found}
         tasks.append(_one(session, inspection, exposure, box, wish, now=now))
     return tasks
@@ -92,10 +110,25 @@ def _places(exposures: Sequence[Exposure], *, missed: bool) -> list[tuple[Exposu
     return _in_turns([[(e, box) for box in cover(e.width, e.height, largest=SEARCH_PX)] for e in worst_first])[:MOST]
 
 
+def _shown(exposures: Sequence[Exposure], places: Sequence[tuple[Exposure, Box]], *, missed: bool) -> Shown:
+    """What these crops show of the exposures."""
+    boxes: dict[int, list[Box]] = {e.n: [box for of, box in places if of.n == e.n] for e in exposures}
+    asked = [] if missed else [(e.n, d) for e in exposures for d in _asked_about(e.defects)]
+    on = sum(all(any(_holds(box, piece) for box in boxes[n]) for piece in _pieces(d)) for n, d in asked)
+    area = sum(box.width * box.height for _, box in places) / sum(e.width * e.height for e in exposures)
+    return Shown(on, len(asked), round(min(area, 1.0), 3))
+
+
 def _in_turns(lists: list[list[tuple[Exposure, Box]]]) -> list[tuple[Exposure, Box]]:
     """The first of each list, then the second of each, and so on."""
     longest = max((len(each) for each in lists), default=0)
     return [each[k] for k in range(longest) for each in lists if k < len(each)]
+
+
+def _asked_about(defects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a frame's blemishes those that a person should see, surest first."""
+    ordered = sorted(defects, key=lambda d: -float(d["score"]))
+    return [d for d in ordered if d.get("counts") or float(d["score"]) >= DOUBT] or ordered[:3]
 
 
 def crops(width: int, height: int, defects: Sequence[dict[str, Any]]) -> list[Box]:
@@ -104,29 +137,50 @@ def crops(width: int, height: int, defects: Sequence[dict[str, Any]]) -> list[Bo
     A blemish that is longer than a crop may be is covered by several. Every blemish at or above `DOUBT` (or, if there
     is none, the surest three) lies in the union of the crops.
     """
-    ordered = sorted(defects, key=lambda d: -float(d["score"]))
-    shown = [d for d in ordered if d.get("counts") or float(d["score"]) >= DOUBT] or ordered[:3]
-    found: list[Box] = []
-    for defect in shown:
-        for place in _pieces(Box(*defect["bbox"]), defect.get("outline") or ()):
-            box = _window(place.grown(CONTEXT_PX, width=width, height=height), width, height)
-            if any(_holds(other, place) for other in found):
-                continue
-            near = next((k for k, other in enumerate(found) if _fits(other.around(box))), None)
-            if near is None:
-                found.append(box)
-            else:
-                found[near] = found[near].around(box)
+    pieces = [piece for d in _asked_about(defects) for piece in _pieces(d)]
+    places = np.array([(p.x, p.y, p.right, p.bottom) for p in (_in_context(p, width, height) for p in pieces)])
+    waiting = np.ones(len(pieces), bool)
+    found = []
+    while waiting.any():
+        around = _fullest(places, int(waiting.argmax()), waiting)
+        waiting &= ~_inside(places, around)
+        x, y, right, bottom = (int(v) for v in around)
+        found.append(_window(Box(x, y, right - x, bottom - y), width, height))
     return found
 
 
-def _pieces(box: Box, outline: Sequence[Sequence[Sequence[int]]]) -> list[Box]:
-    """The box itself, or, where it is too long for one crop, the pieces of it that the outline passes through."""
-    room = LARGEST_PX - 2 * CONTEXT_PX
+def _fullest(places: NDArray[np.int64], k: int, waiting: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Around place `k` and as many others that wait as a crop has room for: left, top, right and bottom edge.
+
+    A window that holds the most can be moved until its left and top edges touch those of places it holds, so that no
+    others need be tried.
+    """
+    one = places[k]
+    with_it = np.concatenate([np.minimum(places[:, :2], one[:2]), np.maximum(places[:, 2:], one[2:])], axis=1)
+    near = places[waiting & (with_it[:, 2:] - with_it[:, :2] <= LARGEST_PX).all(axis=1)]
+    lefts, tops = (np.unique(near[near[:, axis] <= one[axis], axis]) for axis in (0, 1))
+    across = (near[:, 0] >= lefts[:, None]) & (near[:, 2] <= lefts[:, None] + LARGEST_PX)  # window x place
+    down = (near[:, 1] >= tops[:, None]) & (near[:, 3] <= tops[:, None] + LARGEST_PX)
+    left, top = np.unravel_index(int((across.astype(int) @ down.T.astype(int)).argmax()), (len(lefts), len(tops)))
+    held = near[across[left] & down[top]]
+    return np.concatenate([held[:, :2].min(axis=0), held[:, 2:].max(axis=0)])
+
+
+def _inside(places: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray((places[:, :2] >= edges[:2]).all(axis=1) & (places[:, 2:] <= edges[2:]).all(axis=1))
+
+
+def _in_context(box: Box, width: int, height: int) -> Box:
+    return box.grown(CONTEXT_PX, width=width, height=height)
+
+
+def _pieces(defect: Mapping[str, Any]) -> list[Box]:
+    """A blemish's box, or, where it is too long for one crop, the pieces of it that the outline passes through."""
+    box, room = Box(*defect["bbox"]), LARGEST_PX - 2 * CONTEXT_PX
     if box.width <= room and box.height <= room:
         return [box]
     pieces = [part.shifted(dx=box.x, dy=box.y) for part in cover(box.width, box.height, largest=room)]
-    edges = [(a, b) for ring in outline for a, b in zip(ring, [*ring[1:], ring[0]], strict=True)]
+    edges = [(a, b) for ring in defect.get("outline") or () for a, b in zip(ring, [*ring[1:], ring[0]], strict=True)]
     points = [p for a, b in edges for p in _along(a, b)]
     hit = [p for p in pieces if any(p.x <= x < p.right and p.y <= y < p.bottom for x, y in points)]
     return hit or pieces
@@ -148,10 +202,6 @@ def _window(box: Box, width: int, height: int) -> Box:
 
 def _holds(outer: Box, inner: Box) -> bool:
     return outer.around(inner) == outer
-
-
-def _fits(box: Box) -> bool:
-    return box.width <= LARGEST_PX and box.height <= LARGEST_PX
 
 
 def cover(width: int, height: int, *, largest: int) -> list[Box]:

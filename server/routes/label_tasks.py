@@ -19,6 +19,14 @@ from server.studio_service import task_url
 router = APIRouter(tags=["label tasks"])
 
 
+class ShownJson(BaseModel):
+    """How much of what a person should see of an inspection is on its tasks, all together."""
+
+    defects: int = Field(description="Blemishes that lie on the tasks.")
+    of: int = Field(description="Blemishes that should; 0 where what the model missed is searched for.")
+    area: float = Field(description="Share of the images' area that the tasks show.")
+
+
 class LabelTaskJson(BaseModel):
     """A crop of an inspection that a person should label."""
 
@@ -28,7 +36,7 @@ class LabelTaskJson(BaseModel):
     part: str
     station: str
     view: str
-    reason: Literal["review", "overruled", "sample"]
+    reason: Literal["review", "overruled", "sample", "drift"]
     urgency: float = Field(description="1 is next, 0 is whenever.")
     state: TaskState
     problem: str | None
@@ -41,7 +49,9 @@ class LabelTaskJson(BaseModel):
     reasons: dict[str, float] = Field(
         description="What speaks for it: uncertainty, disagreement, novelty, rarity, each 0..1; empty: not weighed yet."
     )
+    shown: ShownJson | None = Field(description="Null: opened by a version that did not say it.")
     cost_s: float | None = Field(description="Seconds a person will need, about.")
+    why: str | None = Field(description="Of `drift`: the alarm that asked for it, in one sentence.")
     golden: bool = Field(description="Its truth is known: everybody labels it, and is compared with it.")
 
 
@@ -93,7 +103,9 @@ def label_tasks(
             width=sizes.get((row.inspection_id, row.n), (None, None))[0],
             height=sizes.get((row.inspection_id, row.n), (None, None))[1],
             reasons=row.grounds.get("reasons", {}),
+            shown=row.grounds.get("shown"),
             cost_s=row.grounds.get("cost_s"),
+            why=row.grounds.get("sentence"),
             golden=row.golden_key is not None,
         )
         for row in shown

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import yaml
 
-from labeling.align import moved
+from labeling.align import grey, moved
+from labeling.fiducials import FAMILY, by_markers
 from labeling.registration import Refusal, Registration, Way, register
 from qc.errors import InvalidInput
 from qc.given import read_given
@@ -94,6 +95,53 @@ def test_a_given_homography_that_the_pictures_contradict_shows_in_its_quality():
     answer = register(metal(1, lamp=1), metal(1, lamp=-1, turn=TURN), given=wrong)
     assert answer.quality.agree < 0.3
     assert answer.quality.chance > 1e-3
+
+
+def tagged(picture, places, *, side=64, turn=None):
+    """The picture with tags laid on it: number to the left upper corner (x, y); then seen from another angle."""
+    shown = picture.copy()
+    family = cv2.aruco.getPredefinedDictionary(FAMILY)
+    for number, (x, y) in places.items():
+        tag = np.full((side + 16, side + 16), 235, np.uint8)
+        tag[8:-8, 8:-8] = cv2.aruco.generateImageMarker(family, number, side)
+        shown[y : y + side + 16, x : x + side + 16] = tag
+    return shown if turn is None else cv2.warpPerspective(shown, turn, (SIDE, SIDE), borderValue=128)
+
+
+POLISHED = np.full((SIDE, SIDE), 128, np.uint8)
+ASKEW = np.array([[0.62, -0.55, 260.0], [0.58, 0.66, -40.0], [-1e-4, 2e-4, 1.0]])
+FOUR = {3: (40, 40), 7: (500, 60), 11: (60, 500), 200: (480, 500)}
+
+
+def test_polished_views_that_share_markers_are_laid_on_each_other_by_them():
+    assert isinstance(register(POLISHED, cv2.warpPerspective(POLISHED, ASKEW, (SIDE, SIDE))), Refusal)
+    answer = register(tagged(POLISHED, FOUR), tagged(POLISHED, FOUR, turn=ASKEW))
+    assert isinstance(answer, Registration)
+    assert answer.way is Way.MARKERS
+    assert off(answer.matrix, ASKEW) < 2.0
+    assert answer.spread_px < 2.0
+
+
+def test_markers_are_tried_first_and_what_the_surface_shows_makes_them_finer():
+    near = np.array([[0.9998, -0.012, 34.0], [0.012, 0.9998, -29.0], [0, 0, 1.0]])
+    two = {5: (40, 60), 9: (480, 480)}
+    answer = register(tagged(metal(1, lamp=1), two), tagged(metal(1, lamp=-1), two, turn=near))
+    assert isinstance(answer, Registration)
+    assert answer.way is Way.MARKERS
+    assert answer.quality.chance < 1e-3
+    assert off(answer.matrix, near) < 1.5
+
+
+def test_a_lone_small_marker_is_not_believed_without_the_surface():
+    lone = {3: (40, 40)}
+    assert isinstance(register(tagged(POLISHED, lone, side=40), tagged(POLISHED, lone, side=40)), Refusal)
+
+
+def test_markers_that_contradict_each_other_say_nothing():
+    elsewhere = dict(zip(FOUR, [(60, 500), (40, 40), (480, 500), (500, 60)], strict=True))
+    views = tagged(POLISHED, FOUR), tagged(POLISHED, elsewhere)
+    assert by_markers(*(grey(view) for view in views), 1) is None
+    assert len(by_markers(grey(views[0]), grey(views[0]), 1).markers) == 4
 
 
 def test_given_homographies_go_through_the_plane_that_views_share(tmp_path):

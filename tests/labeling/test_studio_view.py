@@ -2,7 +2,7 @@
 
 import pytest
 
-from labeling.studio_view import BY_SCORE, HIDDEN, URGENT_FIRST, corrected, view
+from labeling.studio_view import BY_SCORE, HIDDEN, URGENT_FIRST, corrected, shown_words, view
 
 ORDER = ["-tasks:data.priority"]
 
@@ -24,3 +24,15 @@ def test_what_somebody_arranged_stays():
     assert corrected(theirs) is None
     ordered = view() | {"ordering": ["tasks:id"], "hiddenColumns": {}}
     assert corrected(ordered) == theirs | {"hiddenColumns": HIDDEN}
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"defects": 131, "of": 300, "area": 0.2}, "131 of 300 defects of the part"),
+        ({"defects": 0, "of": 0, "area": 0.444}, "44% of the part"),
+        (None, ""),
+    ],
+)
+def test_the_list_says_how_much_of_a_part_its_tasks_show(told, words):
+    assert shown_words(told) == words

@@ -7,6 +7,7 @@ from sqlmodel import select
 from labeling.records import LabelTask
 from labeling.tasks import CONTEXT_PX, LARGEST_PX, MOST, SEARCH_PX, SMALLEST_PX, cover, crops, next_task
 from qc.errors import InvalidInput
+from qc.geometry import Box
 from qc.verdict import Verdict
 
 
@@ -87,13 +88,51 @@ def test_what_the_model_missed_is_searched_for_on_the_whole_frame(line):
     passed = line.inspects(frame=(3000, 4000), verdict=Verdict.OK, boxes=[(5, 5, 4, 4, 1, 0.1)])
     found = line.asks(passed, reason="overruled")
     assert sum(t.crop_width * t.crop_height for t in found) == 3000 * 4000
+    assert {t.grounds["shown"]["area"] for t in found} == {1.0}
 
 
-def test_a_part_with_many_views_costs_a_person_a_limited_number_of_crops(line):
-    passed = line.inspects(frame=(2100, 2100), verdict=Verdict.OK, views=tuple("abcdef"))
-    found = line.asks(passed, reason="overruled")
+def test_two_hundred_blemishes_on_a_large_frame_are_all_on_tasks_and_the_tasks_say_so(line):
+    inspection = line.inspects(frame=(3000, 4000), boxes=[(5, 5, 4, 4, 1, 0.6)])
+    scatter(line, inspection, 200, side=(4000, 3000))
+    found = line.asks(inspection)
+    assert 8 < len(found) <= MOST
+    assert on_tasks(line, inspection, found) == 200
+    assert {(t.grounds["shown"]["defects"], t.grounds["shown"]["of"]) for t in found} == {(200, 200)}
+
+
+def test_where_blemishes_are_left_out_the_tasks_say_how_many(line):
+    inspection = line.inspects(boxes=[(5, 5, 4, 4, 1, 0.6)])
+    scatter(line, inspection, 300, side=(12000, 12000))
+    found = line.asks(inspection)
     assert len(found) == MOST
-    assert {t.n for t in found} == set(range(6))
+    shown = {(t.grounds["shown"]["defects"], t.grounds["shown"]["of"]) for t in found}
+    assert shown == {(on_tasks(line, inspection, found), 300)}
+    assert on_tasks(line, inspection, found) < 300
+
+
+def test_a_search_that_stays_short_of_the_whole_part_says_how_far_it_goes(line):
+    passed = line.inspects(verdict=Verdict.OK, views=("left", "right"))
+    for exposure in line.exposures(passed):
+        exposure.width = exposure.height = 6 * SEARCH_PX
+    found = line.asks(passed, reason="overruled")
+    assert (len(found), {t.n for t in found}) == (MOST, {0, 1})
+    assert {t.grounds["shown"]["area"] for t in found} == {round(MOST / 72, 3)}
+
+
+def scatter(line, inspection, count, *, side):
+    """The model finds so many small blemishes all over a frame of `side`, width and height."""
+    (exposure,) = line.exposures(inspection)
+    rng = np.random.default_rng(5)
+    exposure.width, exposure.height = side
+    places = zip(rng.integers(0, side[0] - 40, count), rng.integers(0, side[1] - 40, count), strict=True)
+    exposure.defects = [{"class": "scratch", **defect(int(x), int(y), 30, 12, 0.4)} for x, y in places]
+    line.session.commit()
+
+
+def on_tasks(line, inspection, tasks):
+    """How many of the blemishes lie whole on one of these crops."""
+    boxes = [Box(*d["bbox"]) for d in line.exposures(inspection)[0].defects]
+    return sum(any(t.crop.around(box) == t.crop for t in tasks) for box in boxes)
 
 
 def test_the_part_a_person_disagreed_about_is_labelled_first(line):

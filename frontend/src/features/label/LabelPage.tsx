@@ -8,6 +8,7 @@ import { text } from "../../text";
 import { words as desk } from "../../text/desk";
 import { ColumnHeads } from "../../ui/ColumnHeads";
 import { ago, fixed, seconds } from "../../ui/format";
+import { Served } from "../../ui/Served";
 import { Empty, waiting } from "../../ui/States";
 import { TakeAway } from "../../ui/TakeAway";
 import { Crop } from "../../viewer/Crop";
@@ -18,7 +19,7 @@ import { Disputes } from "./Disputes";
 import { Golden } from "./Golden";
 import { Propose } from "./Propose";
 import { Quality } from "./Quality";
-import { whys } from "./why";
+import { partly, whys } from "./why";
 
 /** Of a crop in the list, in CSS pixels: large enough to see a scratch of some pixels in a crop of 512. */
 const WIDE = 208;
@@ -72,6 +73,11 @@ export function LabelPage({ at }: { at: string | undefined }) {
                   <td>
                     {words.reason[task.reason]}
                     <p className="quiet task-why">{words.reasonHelp[task.reason]}</p>
+                    {task.why && (
+                      <p className="quiet task-why">
+                        <Served text={task.why} />
+                      </p>
+                    )}
                     {whys(task).length > 0 && (
                       <ul className="task-whys">
                         {whys(task).map(({ name, value }) => (
@@ -81,6 +87,7 @@ export function LabelPage({ at }: { at: string | undefined }) {
                         ))}
                       </ul>
                     )}
+                    {task.shown && partly(task.shown) && <div className="quiet">{partly(task.shown)}</div>}
                     {task.problem && <div className="problem">{task.problem}</div>}
                   </td>
                   <td>
