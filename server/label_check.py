@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from qc.ports import Segmentation, Segmenter
 
 Progress = Callable[[float, str], None]
 Look = Callable[[Sample, Segmenter, Segmentation], None]
+Clock = Callable[[], float]
 
 AROUND_PX = 96
 """Shown around a doubt on every side."""
@@ -44,6 +46,7 @@ def cross_check(
     threads: int | None = None,
     look: Look | None = None,
     progress: Progress | None = None,
+    clock: Clock = time.monotonic,
 ) -> Doubts:
     """Train `count` models, each without a share of the parts, and question the labels of that share.
 
@@ -53,6 +56,7 @@ def cross_check(
         minutes, steps: of each model's training; neither: until it learns no more.
         look: is shown every answer, for comparisons.
         progress: told how far it is.
+        clock: what `minutes` are measured by; see `segmentation.train.train`.
 
     Raises:
         InvalidInput: too few parts with defects for so many models.
@@ -73,7 +77,7 @@ def cross_check(
             _write(root, data, others, masks)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of data that are fewer than the whole set
-                train(root, model, minutes=minutes, steps=steps, seed=seed, device=device)
+                train(root, model, minutes=minutes, steps=steps, seed=seed, device=device, clock=clock)
             segmenter = load_segmenter(model, device=device, threads=threads)
         if progress is not None:
             progress((fold + 0.9) / count, f"model {fold + 1} of {count} looks at {len(ours)} images")

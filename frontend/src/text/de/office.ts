@@ -210,6 +210,7 @@ export const office: Part<typeof en> = {
     disputes: "Streitfälle",
     book: "Fehlerkatalog",
     why: { disagreement: "Meinungen gehen auseinander", uncertainty: "Das Modell ist unsicher", novelty: "Anders als Bekanntes", rarity: "Selten unter den Labels" },
+    shown: { defects: "Die Aufgaben zeigen {{n}} von {{of}} Defekten dieses Teils. Die anderen stehen auf keiner Aufgabe.", area: "Die Aufgaben zeigen {{share}} dieses Teils. Der Rest steht auf keiner Aufgabe." },
     cost: "etwa {{time}}",
     golden: "Referenzaufgabe",
     makeGolden: "Zur Referenz machen",

@@ -214,6 +214,7 @@ export const office = {
     disputes: "Disputes",
     book: "Label book",
     why: { disagreement: "Opinions differ", uncertainty: "The model is unsure", novelty: "Unlike what it knows", rarity: "Rare among the labels" },
+    shown: { defects: "The tasks show {{n}} of the {{of}} defects of this part. The others are on no task.", area: "The tasks show {{share}} of this part. The rest is on no task." },
     cost: "about {{time}}",
     golden: "Golden task",
     makeGolden: "Make golden",

@@ -209,6 +209,7 @@ export const office: Part<typeof en> = {
     disputes: "Disputas",
     book: "Libro de etiquetas",
     why: { disagreement: "Opiniones distintas", uncertainty: "El modelo no está seguro", novelty: "Distinto de lo que conoce", rarity: "Raro entre las etiquetas" },
+    shown: { defects: "Las tareas muestran {{n}} de los {{of}} defectos de esta pieza. Los demás no están en ninguna tarea.", area: "Las tareas muestran {{share}} de esta pieza. El resto no está en ninguna tarea." },
     cost: "unos {{time}}",
     golden: "Tarea de referencia",
     makeGolden: "Hacer referencia",

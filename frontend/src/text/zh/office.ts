@@ -203,6 +203,7 @@ export const office: Part<typeof en> = {
     disputes: "争议",
     book: "标注手册",
     why: { disagreement: "意见不一", uncertainty: "模型不确定", novelty: "与已知不同", rarity: "标注中罕见" },
+    shown: { defects: "任务显示了该零件 {{of}} 个缺陷中的 {{n}} 个，其余的不在任何任务中。", area: "任务显示了该零件的 {{share}}，其余部分不在任何任务中。" },
     cost: "约 {{time}}",
     golden: "基准任务",
     makeGolden: "设为基准",
