@@ -10,6 +10,8 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
-from qc.frame import FORMATS, Pixels, decode
+from qc.frame import FORMATS, check_depth, decode, depth_of, is_deep, to_8bit, used_bits
 from qc.mixing import BLOCK
 
 IGNORE = 255
@@ -44,6 +46,39 @@ QUALITY = "label_quality"
 """A column of split.csv: in [0, 1], how far the image's labels are trusted; empty is 1."""
 
 
+DEPTH = "camera_bits"
+"""In dataset.yaml, and a column of split.csv for what differs from it: how many bits the camera puts at the low end of
+16-bit pictures (10, 12, 14), or 16 where they stand at the high end."""
+
+LOOKED_AT = 16
+"""Pictures of 16 bit by which a data set's depth is guessed that nobody told; as many as are read in some seconds."""
+
+
+@dataclass(slots=True)
+class Depth:
+    """The depth of a data set's 16-bit pictures, guessed from several of them, once, when it is first asked for.
+
+    One frame's brightest pixel says little: it may be a dim one, and noise decides whether it passes a power of two.
+    """
+
+    images: tuple[Path, ...]
+    """PNG and TIFF files of the set, whose depth nobody told."""
+    _found: int | None = None
+
+    def __call__(self) -> int:
+        """As `qc.frame.depth_of` guesses from `LOOKED_AT` pictures together, evenly over all of 16 bit; 8 without any.
+
+        Raises:
+            InvalidInput: one of them is damaged; it is named.
+        """
+        if self._found is None:
+            deep = [image for image in self.images if is_deep(image)]
+            chosen = deep[:: max(1, -(-len(deep) // LOOKED_AT))]
+            used = [used_bits(decode(i.read_bytes(), name=i.name)) for i in chosen]
+            self._found = depth_of(reduce(or_, used)) if used else 8
+        return self._found
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One image of a data set. Reading is lazy; a sample is a place, not a picture."""
@@ -57,21 +92,35 @@ class Sample:
     group: str
     """What must never be on both sides of a split; the part where nothing else is given."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """The row of split.csv, whole."""
+    """The row of split.csv, whole; with `camera_bits` where dataset.yaml tells it."""
     weight: Path | None = None
     """How far each pixel of the mask is trusted, `weights/<name>.png`; None: in full."""
+    camera_bits: int | None = None
+    """The camera's depth, as the data set tells it (`DEPTH`); None: nobody told."""
+    guess: Depth | None = field(default=None, compare=False, repr=False)
+    """What to take where nobody told; None: each picture for itself."""
 
     @property
     def name(self) -> str:
         """The image's file name without its ending."""
         return self.image.stem
 
-    def pixels(self) -> Pixels:
-        """The picture; raises InvalidInput naming the file."""
+    def pixels(self) -> NDArray[np.uint8]:
+        """The picture as models see it, `H x W` or `H x W x 3`: the highest 8 bits of the camera's.
+
+        Raises:
+            InvalidInput: the file is damaged, or brighter than its `camera_bits` can be; it is named.
+        """
         try:
-            return decode(self.image.read_bytes(), name=self.image.name)
+            picture = decode(self.image.read_bytes(), name=self.image.name)
+            deep = picture.dtype == np.uint16
+            return to_8bit(picture, self.camera_bits, usual=self.usual_bits() if deep else None)
         except (InvalidInput, OSError) as error:
             raise InvalidInput(f"{self.image.name}: {error}") from error
+
+    def usual_bits(self) -> int | None:
+        """The depth of the data set's other pictures where nobody told this one's, else None; raises as `Depth`."""
+        return self.guess() if self.guess is not None and self.camera_bits is None else None
 
     def labels(self, classes: Mapping[int, str]) -> NDArray[np.uint8]:
         """`H x W` class ids, 0 background, IGNORE unknown; raises InvalidInput naming the file."""
@@ -125,6 +174,15 @@ class DataSet:
         """The samples of one split, in the order of split.csv; only the labelled ones unless asked otherwise."""
         return [s for s in self.samples if s.split == name and (s.mask is not None or not labelled)]
 
+    def depth(self) -> int | None:
+        """The depth of its 16-bit pictures, told or else guessed; None: it has none, or of several depths.
+
+        Raises:
+            InvalidInput: as `Depth`.
+        """
+        told = {sample.camera_bits or sample.usual_bits() or 8 for sample in self.samples}
+        return max(told) if len(told) == 1 and max(told) > 8 else None
+
 
 def read_mask(path: Path, classes: Mapping[int, str], *, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """A mask file as class ids; raises InvalidInput for another type, size, or an unknown class id."""
@@ -151,41 +209,15 @@ def open_dataset(root: Path) -> DataSet:
 
     Raises:
         InvalidInput: a file is missing or malformed, two classes have one name or one is called `background`,
-            `mm_per_px` is no positive number, a split is unknown, a part or group stands on both sides of
-            a split, an image is listed twice or two images share a stem (their masks would collide).
+            `mm_per_px` is no positive number or `camera_bits` no depth, a split is unknown, a part or group stands on
+            both sides of a split, an image is listed twice or two images share a stem (their masks would collide).
     """
     root = Path(root)
     about = _about(root / "dataset.yaml")
     rows = _rows(root / "split.csv")
-    samples, seen = [], dict[str, str]()
-    for number, row in enumerate(rows, start=2):
-        file = row.get("file", "")
-        image = root / "images" / file
-        if not file or Path(file).name != file:
-            raise InvalidInput(f"split.csv line {number}: {file!r} is not a plain file name")
-        if image.suffix.lower() not in {e for endings in FORMATS.values() for e in endings}:
-            raise InvalidInput(f"split.csv line {number}: {file} is not a JPEG, PNG, BMP or TIFF")
-        if not image.is_file():
-            raise InvalidInput(f"split.csv line {number}: images/{file} is not there")
-        if row.get("split") not in SPLITS:
-            raise InvalidInput(f"split.csv line {number}: split must be one of {SPLITS}, not {row.get('split')!r}")
-        if image.stem in seen:
-            raise InvalidInput(f"split.csv line {number}: {file} and {seen[image.stem]} would share one mask")
-        seen[image.stem] = file
-        mask, weight = (root / folder / f"{image.stem}.png" for folder in ("masks", WEIGHTS))
-        part = row.get("part") or image.stem
-        samples.append(
-            Sample(
-                image=image,
-                mask=mask if mask.is_file() else None,
-                split=row["split"],
-                part=part,
-                view=row.get("view") or "",
-                group=row.get("group") or part,
-                columns=row,
-                weight=weight if weight.is_file() else None,
-            )
-        )
+    guess = _guess(root, rows, about[DEPTH])
+    samples = [_sample(root, number, row, about[DEPTH], guess) for number, row in enumerate(rows, start=2)]
+    _check_stems(samples)
     _check_sides(samples)
     return DataSet(
         root=root,
@@ -197,6 +229,51 @@ def open_dataset(root: Path) -> DataSet:
         source=about.get("source"),
         mixing=_mixing(about.get("mix"), samples),
     )
+
+
+def _sample(root: Path, number: int, row: dict[str, str], depth: int | None, guess: Depth) -> Sample:
+    """The image of one line of split.csv; `depth` where the line tells no other."""
+    file, line = row.get("file", ""), f"split.csv line {number}"
+    image = root / "images" / file
+    if not file or Path(file).name != file:
+        raise InvalidInput(f"{line}: {file!r} is not a plain file name")
+    if image.suffix.lower() not in {e for endings in FORMATS.values() for e in endings}:
+        raise InvalidInput(f"{line}: {file} is not a JPEG, PNG, BMP or TIFF")
+    if not image.is_file():
+        raise InvalidInput(f"{line}: images/{file} is not there")
+    if row.get("split") not in SPLITS:
+        raise InvalidInput(f"{line}: split must be one of {SPLITS}, not {row.get('split')!r}")
+    if told := row.get(DEPTH):
+        depth = check_depth(told, f"{line}: {DEPTH}")
+    mask, weight = (root / folder / f"{image.stem}.png" for folder in ("masks", WEIGHTS))
+    part = row.get("part") or image.stem
+    return Sample(
+        image=image,
+        mask=mask if mask.is_file() else None,
+        split=row["split"],
+        part=part,
+        view=row.get("view") or "",
+        group=row.get("group") or part,
+        columns=row if depth is None else {**row, DEPTH: str(depth)},
+        weight=weight if weight.is_file() else None,
+        camera_bits=depth,
+        guess=guess,
+    )
+
+
+def _guess(root: Path, rows: Iterable[Mapping[str, str]], depth: int | None) -> Depth:
+    """Of the images whose depth neither their line of split.csv nor dataset.yaml (`depth`) tells."""
+    deep = (*FORMATS["PNG"], *FORMATS["TIFF"])
+    untold = [row.get("file", "") for row in rows if depth is None and not row.get(DEPTH)]
+    return Depth(tuple(root / "images" / file for file in untold if file.lower().endswith(deep)))
+
+
+def _check_stems(samples: Iterable[Sample]) -> None:
+    seen = dict[str, str]()
+    for number, sample in enumerate(samples, start=2):
+        if other := seen.get(sample.name):
+            raise InvalidInput(f"split.csv line {number}: {sample.image.name} and {other} would share one mask")
+        seen[sample.name] = sample.image.name
 
 
 def _mixing(told: Any, samples: Iterable[Sample]) -> Mixing | None:
@@ -231,7 +308,8 @@ def _about(path: Path) -> dict[str, Any]:
             )
     names = {class_id: str(name) for class_id, name in sorted(classes.items())}
     _check_names(path, names)
-    return {**about, "classes": names, "mm_per_px": _scale(path, about.get("mm_per_px"))}
+    depth = None if about.get(DEPTH) is None else check_depth(about[DEPTH], f"{path.name}: {DEPTH}")
+    return {**about, "classes": names, "mm_per_px": _scale(path, about.get("mm_per_px")), DEPTH: depth}
 
 
 def _check_names(path: Path, names: Mapping[int, str]) -> None:

@@ -189,7 +189,7 @@ def find_defects(
     instances = np.zeros(seen.log_odds.shape, np.uint16)
     defects = []
     blobs = find_blobs(seen, threshold=threshold, edge=edge, min_area_px=min_area_px)
-    bits = camera_bits(pixels) if pixels is not None and blobs else None  # as the segmenter judges it
+    bits = None if pixels is None or not blobs else seen.camera_bits or camera_bits(pixels)  # as the segmenter reads it
     for blob in blobs:
         measured, at = course(blob.pixels), blob.box
         defects.append(

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import cv2
@@ -36,6 +37,12 @@ _MAGIC = (
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
 )
+
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that cameras give, in files of 8 or 16."""
+
+_PNG_HEAD = 25
+"""Bytes of a PNG up to its bit depth."""
 
 _PACKBITS = 32773
 _TIFF_COMPRESSIONS = (1, 8, 32946, _PACKBITS)
@@ -252,23 +259,75 @@ def _packbits_size(part: bytes) -> int:
     return size
 
 
-def camera_bits(pixels: Pixels) -> int:
-    """The camera's depth: 8, 10, 12, 14 or 16.
+def is_deep(path: Path) -> bool:
+    """Does the file hold 16 bit a channel? By its header; no for one that is damaged, which `decode` will say."""
+    with path.open("rb") as file:
+        head = file.read(_PNG_HEAD)
+    if head.startswith(b"\x89PNG"):
+        return len(head) == _PNG_HEAD and head[-1] == 16
+    if head[:2] not in (b"II", b"MM"):
+        return False
+    import tifffile
 
-    Cameras put 10, 12 or 14 bit into 16. At the low end the smallest of these depths that holds the brightest pixel is
-    taken as the camera's, so that a dim 12-bit frame is not shown black: a guess, which a brighter pixel may change. At
-    the high end, where our own cameras' pictures have them, the two lowest bits are empty, so that a frame down to a
-    sixteenth of full scale is known for what it is.
+    try:
+        with tifffile.TiffFile(path) as opened:
+            return bool(opened.pages[0].dtype == np.uint16)
+    except Exception:  # tifffile raises whatever it meets; `decode` has the words for it
+        return False
+
+
+def check_depth(told: object, where: str) -> int:
+    """A camera's depth that somebody told, one of `DEPTHS`; raises InvalidInput naming `where`."""
+    text = str(told).strip()
+    if isinstance(told, bool) or text not in {str(bits) for bits in DEPTHS}:
+        raise InvalidInput(f"{where} must be the camera's depth, one of {DEPTHS}, not {told!r}")
+    return int(text)
+
+
+def camera_bits(pixels: Pixels, told: int | None = None, *, usual: int | None = None) -> int:
+    """The camera's depth: 8, 10, 12, 14 or 16; 8 for pictures of 8 bit.
+
+    Args:
+        pixels: the whole frame.
+        told: the camera's, as somebody told it; None: nobody did.
+        usual: that of pictures like this one, taken unless a pixel is brighter; None: there are none.
+
+    Raises:
+        InvalidInput: a pixel is brighter than `told` bits can say.
     """
-    if pixels.dtype == np.uint8:
-        return 8
-    brightest = int(pixels.max(initial=0))
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if brightest < 1 << bits)
-    return 16 if bits == 14 and not int(np.bitwise_or.reduce(pixels, axis=None)) & 3 else bits
+    return 8 if pixels.dtype == np.uint8 else depth_of(used_bits(pixels), told, usual=usual)
 
 
-def to_8bit(pixels: Pixels) -> NDArray[np.uint8]:
-    """The picture with 8 bit a channel; the highest 8 of `camera_bits`."""
+def used_bits(pixels: Pixels) -> int:
+    """Every bit that is set in one of the pixels, as a number; 0 for a black picture."""
+    return int(np.bitwise_or.reduce(pixels, axis=None))
+
+
+def depth_of(used: int, told: int | None = None, *, usual: int | None = None) -> int:
+    """The depth of a camera that puts 10, 12, 14 or 16 bits into 16; told, usual and raises as for `camera_bits`.
+
+    At the low end the smallest depth that holds the brightest pixel is guessed, so that a dim 12-bit frame is not shown
+    black: which a brighter pixel may change. At the high end, where our own cameras' pictures have them (depth 16), the
+    two lowest bits are empty, so that a frame down to an eighth of full scale is known for what it is.
+
+    Args:
+        used: as `used_bits` says.
+    """
+    if told is not None:
+        if used >= 1 << told:
+            raise InvalidInput(
+                f"camera_bits says that the camera gives {told} bits, values up to {(1 << told) - 1}, but a pixel is "
+                "brighter; correct camera_bits (16 where the camera's bits stand at the high end of 16)"
+            )
+        return told
+    bits = next(bits for bits in DEPTHS if used < 1 << bits)
+    return max(16 if bits == 14 and not used & 3 else bits, usual or 0)
+
+
+def to_8bit(pixels: Pixels, told: int | None = None, *, usual: int | None = None) -> NDArray[np.uint8]:
+    """The picture with 8 bit a channel: the highest 8 of `camera_bits`, which has the arguments and errors."""
     if pixels.dtype == np.uint8:
         return cast(NDArray[np.uint8], pixels)
-    return (pixels >> (camera_bits(pixels) - 8)).astype(np.uint8)
+    seen = np.empty(pixels.shape, np.uint8)
+    np.right_shift(pixels, camera_bits(pixels, told, usual=usual) - 8, out=seen, casting="unsafe")
+    return seen

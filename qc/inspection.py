@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qc.defects import Defect, find_defects, frame_score
 from qc.features import Features, pooled
-from qc.frame import Frame
+from qc.frame import Frame, to_8bit
 from qc.ports import Segmenter
 from qc.verdict import Policy, Verdict
 
@@ -30,15 +30,21 @@ class Findings:
 
 
 def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str = "") -> Findings:
-    """Look at one frame and judge it."""
-    seen = segmenter.segment(frame.pixels)
+    """Look at one frame and judge it.
+
+    Raises:
+        InvalidInput: the policy tells the camera's depth, and a pixel is brighter.
+    """
+    told = policy.depth(station=station, view=frame.view)
+    pixels = frame.pixels if told is None else to_8bit(frame.pixels, told)
+    seen = segmenter.segment(pixels)
     defects, instances = find_defects(
         seen,
         segmenter.classes,
         threshold=segmenter.threshold,
         edge=segmenter.edge,
         mm_per_px=policy.scale(station=station, view=frame.view),
-        pixels=frame.pixels,
+        pixels=pixels,
     )
     return Findings(
         verdict=policy.judge(defects, view=frame.view),

@@ -25,6 +25,8 @@ class Segmentation:
     nobody asked for it."""
     cell_px: int = 16
     """Side of a square of `cells`, in pixels."""
+    camera_bits: int | None = None
+    """The depth that was taken for the camera's; None: the frame has 8 bit, or it was not said."""
     score: float | None = None
     """How likely the frame shows a defect, in [0, 1], where the model says it; None: as its surest pixel."""
 

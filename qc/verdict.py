@@ -4,6 +4,7 @@ A policy is a file for each product that a user edits::
 
     product: seat-bar
     mm_per_px: 0.05                  # optional; or by station and view: {station-1: {top: 0.05}}
+    camera_bits: 12                  # optional, for 16-bit pictures; or by station and view, as mm_per_px
     default: {ng: {}, review: {}}               # classes that are not named below
     classes:
       scratch: {ng: {length_mm: 1.0}, review: {}}
@@ -20,11 +21,11 @@ A rule such as `{length_mm: 1.0}` holds when every size named is reached (`score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -32,7 +33,10 @@ import yaml
 
 from qc.defects import Defect
 from qc.errors import InvalidInput
+from qc.frame import check_depth
 from qc.geometry import Box
+
+T = TypeVar("T")
 
 UNKNOWN = "unknown"
 """Class of what no class was ever learnt for, and no clean part ever showed: a person looks, unless a rule names it."""
@@ -145,6 +149,9 @@ class Policy:
     default: ClassRule = field(default_factory=ClassRule)
     zones: tuple[Zone, ...] = ()
     mm_per_px: float | Mapping[str, Mapping[str, float]] | None = None
+    camera_bits: int | Mapping[str, Mapping[str, int]] | None = None
+    """How many bits the cameras put at the low end of 16-bit pictures (10, 12, 14); 16 where they stand at the high
+    end. None: as the model's own pictures had it."""
 
     def judge(self, defects: Iterable[Defect], *, view: str = "") -> Verdict:
         """The verdict on one view, from all of its defects."""
@@ -155,6 +162,12 @@ class Policy:
         if self.mm_per_px is None or isinstance(self.mm_per_px, float):
             return self.mm_per_px
         return self.mm_per_px.get(station, {}).get(view)
+
+    def depth(self, *, station: str, view: str) -> int | None:
+        """The bits of a station's camera, or None where nobody told them."""
+        if self.camera_bits is None or isinstance(self.camera_bits, int):
+            return self.camera_bits
+        return self.camera_bits.get(station, {}).get(view)
 
     def _rule(self, defect: Defect, view: str) -> ClassRule:
         for zone in self.zones:
@@ -175,10 +188,11 @@ def read_policy(path: Path) -> Policy:
 def parse_policy(content: Any, *, where: str = "policy") -> Policy:
     """A policy from what YAML or JSON gave; raises InvalidInput with the place of the mistake."""
     servers = {"customer", "gate", "money", "doubt"}  # for the server alone (`server.policies`)
-    top = _mapping(content, where, {"product", "mm_per_px", "default", "classes", "zones"} | servers)
+    top = _mapping(content, where, {"product", "mm_per_px", "camera_bits", "default", "classes", "zones"} | servers)
     return Policy(
         product=str(top.get("product", "")),
-        mm_per_px=_scale(top.get("mm_per_px"), f"{where}: mm_per_px"),
+        mm_per_px=_by_view(top.get("mm_per_px"), f"{where}: mm_per_px", _positive),
+        camera_bits=_by_view(top.get("camera_bits"), f"{where}: camera_bits", check_depth),
         default=_class_rule(top.get("default", {}), f"{where}: default"),
         classes=_class_rules(top.get("classes", {}), f"{where}: classes"),
         zones=tuple(_zone(z, f"{where}: zones[{i}]") for i, z in enumerate(top.get("zones") or [])),
@@ -199,15 +213,16 @@ def _positive(value: Any, where: str) -> float:
     return float(value)
 
 
-def _scale(value: Any, where: str) -> float | dict[str, dict[str, float]] | None:
+def _by_view(value: Any, where: str, read: Callable[[Any, str], T]) -> T | dict[str, dict[str, T]] | None:
+    """One value for all cameras, or by station and view; each as `read` checks it."""
     if value is None:
         return None
     if not isinstance(value, dict):
-        return _positive(value, where)
+        return read(value, where)
     for station, views in value.items():
         if not isinstance(views, dict):
-            raise InvalidInput(f"{where}.{station} must map views to mm per pixel, not {views!r}")
-    return {str(s): {str(v): _positive(n, f"{where}.{s}.{v}") for v, n in views.items()} for s, views in value.items()}
+            raise InvalidInput(f"{where}.{station} must map views to values, not {views!r}")
+    return {str(s): {str(v): read(n, f"{where}.{s}.{v}") for v, n in views.items()} for s, views in value.items()}
 
 
 def _rule(value: Any, where: str) -> Rule | None:

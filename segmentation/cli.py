@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from qc.durable import write_whole
 from qc.progress import bar
@@ -18,16 +18,36 @@ if TYPE_CHECKING:
     from segmentation.config import NetworkConfig, TrainConfig
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+DEVICE = "auto: the GPU where torch sees one, else the processor"
+
+
+def register(commands: Commands) -> None:
     """Add this package's commands."""
-    from segmentation.edge import cli as edge_cli
     from segmentation.render import cli as render
 
+    _add_train(commands)
+    _add_tune(commands)
+    _add_novelty(commands)
+    _add_first(commands)
+    _add_views(commands)
+    _add_predict(commands)
+    _add_evaluate(commands)
+    _add_export(commands)
+    render.register(commands)
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
+
+
+def _add_train(commands: Commands) -> None:
     train = commands.add_parser("train", help="learn from a data set", description="DATASET -> model folder")
     train.add_argument("dataset", type=Path, metavar="DATASET")
     train.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
     train.add_argument("--minutes", type=_positive, help="never take longer; default: until validation stops improving")
-    train.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    _add_device(train)
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--steps", type=_count, help="exactly so many steps: repeatable to the bit on one machine")
     train.add_argument("--start-from", type=Path, metavar="MODEL", help="continue from this model's weights")
@@ -38,6 +58,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     train.add_argument("--teacher", type=Path, metavar="MODEL", help="learn from this model's answers, too")
     train.set_defaults(run=_train)
 
+
+def _add_tune(commands: Commands) -> None:
     tune = commands.add_parser(
         "tune", help="search for better settings", description="DATASET -> settings for qc train"
     )
@@ -50,10 +72,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     budget.add_argument("--minutes-per-trial", type=_positive, default=5.0, help="of training; 5")
     budget.add_argument("--steps-per-trial", type=_count, help="instead of minutes: repeatable")
     tune.add_argument("--minutes", type=_positive, help="begin no trial that would not end within so many")
-    tune.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    _add_device(tune)
     tune.add_argument("--seed", type=int, default=0)
     tune.set_defaults(run=_tune)
 
+
+def _add_novelty(commands: Commands) -> None:
     novelty = commands.add_parser(
         "novelty",
         help="teach a model what clean parts look like",
@@ -65,6 +89,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     novelty.add_argument("--seed", type=int, default=0)
     novelty.set_defaults(run=_novelty)
 
+
+def _add_first(commands: Commands) -> None:
     first = commands.add_parser(
         "first-look",
         help="spare the network the places where surely nothing is",
@@ -84,6 +110,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     first.add_argument("--seed", type=int, default=0)
     first.set_defaults(run=_first_look)
 
+
+def _add_views(commands: Commands) -> None:
     views = commands.add_parser(
         "part-views",
         help="teach a model which view of a part shows what",
@@ -94,6 +122,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     views.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
     views.set_defaults(run=_part_views)
 
+
+def _add_predict(commands: Commands) -> None:
     predict = commands.add_parser("predict", help="look at images", description="images -> masks and defects as JSON")
     predict.add_argument("model", type=Path, metavar="MODEL")
     predict.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files or folders of images")
@@ -101,15 +131,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     predict.add_argument("--scores", action="store_true", help="also write NAME.score.png, 255 times the probability")
     predict.add_argument("--policy", type=Path, metavar="FILE", help="the product's rules; default: every defect is ng")
     predict.add_argument("--mm-per-px", type=_positive, help="calibration, where the policy has none")
-    predict.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    _add_device(predict)
     predict.set_defaults(run=_predict)
 
+
+def _add_evaluate(commands: Commands) -> None:
     evaluate = commands.add_parser("evaluate", help="measure a model", description="figures on a split of a data set")
     evaluate.add_argument("model", type=Path, metavar="MODEL")
     evaluate.add_argument("dataset", type=Path, metavar="DATASET")
     evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
     evaluate.add_argument("--out", type=Path, required=True, metavar="REPORT.json")
-    evaluate.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    _add_device(evaluate)
     money = evaluate.add_argument_group("money", "thresholds of ok, review and ng from what mistakes cost")
     money.add_argument(
         "--costs",
@@ -127,6 +159,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     money.add_argument("--prevalence", type=_share, help="share of defective parts in production")
     evaluate.set_defaults(run=_evaluate)
 
+
+def _add_export(commands: Commands) -> None:
+    from segmentation.edge import cli as edge_cli
+
     export = commands.add_parser("export", help="write a model for other runtimes, or a folder for an IPC at the line")
     export.add_argument("model", type=Path, metavar="MODEL")
     kind = export.add_mutually_exclusive_group(required=True)
@@ -141,7 +177,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     edge_cli.add_options(export)
     export.set_defaults(run=_export)
-    render.register(commands)
 
 
 def _train(args: argparse.Namespace) -> int:

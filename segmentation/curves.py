@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,14 +34,18 @@ class OverlapCounts:
     """Sum over drawn defects of the shares of their pixels by level."""
     count: int
     """Drawn defects."""
+    classes: Mapping[int, tuple[Floats, int]] = field(default_factory=dict)
+    """What each class has of `regions` and of `count`; classes of which nothing is drawn may be missing."""
 
 
-def overlap_counts(background: NDArray[np.float16], regions: Sequence[NDArray[np.float16]]) -> OverlapCounts:
-    """Count the log-odds of background pixels, and of the pixels of every drawn defect."""
-    shares = np.zeros(len(EDGES) + 1)
-    for region in regions:
-        shares += _levels(region) / max(len(region), 1)
-    return OverlapCounts(_levels(background), shares, len(regions))
+def overlap_counts(
+    background: NDArray[np.float16], regions: Sequence[NDArray[np.float16]], kinds: Sequence[int] = ()
+) -> OverlapCounts:
+    """Count the log-odds of background pixels, and of the pixels of every drawn defect; `kinds`: their class ids."""
+    shares = np.array([_levels(region) / max(len(region), 1) for region in regions]).reshape(-1, len(EDGES) + 1)
+    own = {kind: np.array([other == kind for other in kinds]) for kind in sorted(set(kinds))}
+    classes = {kind: (shares[those].sum(axis=0), int(those.sum())) for kind, those in own.items()}
+    return OverlapCounts(_levels(background), shares.sum(axis=0), len(regions), classes)
 
 
 def _levels(log_odds: NDArray[np.float16]) -> NDArray[np.int64]:
@@ -84,44 +88,96 @@ def area_under_overlap(background: NDArray[Any], regions: Floats, count: float) 
     return float(((heights[1:] + heights[:-1]) / 2 * np.diff(grid)).sum() / HIGHEST_RATE)
 
 
-def precision_recall(hits: Floats, alarms: Floats, found_at: Floats) -> list[dict[str, float]]:
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores, and the part (0 and up) that each comes from."""
+
+    score: Floats
+    part: NDArray[np.int64]
+
+    def at_least(self, scores: Floats, weights: Floats) -> Floats:
+        """`draws x len(scores)`: how many reach each of the scores, in every draw of the parts.
+
+        Args:
+            scores: falling.
+            weights: `draws x parts`, how often each part was drawn.
+        """
+        # A score first counts at the first of `scores` that it reaches, and at all below.
+        place = np.searchsorted(-scores, -self.score, side="left")
+        counts = np.zeros((weights.shape[1], len(scores) + 1))
+        np.add.at(counts, (self.part, place), 1.0)
+        total: Floats = np.cumsum(weights @ counts[:, :-1], axis=1)
+        return total
+
+
+def precision_recall(hits: Scored, alarms: Scored, found_at: Scored, weights: Floats) -> list[dict[str, float | None]]:
     """Precision and recall of defects, from the surest answer down to a score of 0.05.
 
     Args:
-        hits, alarms: scores of the right and of the wrong predictions.
+        hits, alarms: the right and the wrong predictions.
         found_at: of every drawn defect, the score at which it is found; -1 never.
+        weights: `draws x parts`; the first draw is the split as it is, the others are resamples.
 
     Returns:
-        `[{"score", "precision", "recall"}]`: of the predictions at or above the score, the share that is right; of the
-        drawn defects, the share that they find. Empty if nothing is predicted or drawn.
+        `[{"score", "precision", "recall", "precision_low", "precision_high", "recall_low", "recall_high"}]`: of the
+        predictions at or above the score, the share that is right; of the drawn defects, the share that they find; the
+        95 % interval of each at this score. Empty if nothing is predicted or drawn.
     """
-    if not len(found_at) or not len(hits) + len(alarms):
+    if not len(found_at.score) or not len(hits.score) + len(alarms.score):
         return []
-    scores = _thinned(np.unique(np.concatenate([hits, alarms]))[::-1])
-    right = _at_least(hits, scores)
-    wrong, found = _at_least(alarms, scores), _at_least(found_at, scores)
-    return [
-        {"score": round(float(s), 5), "precision": round(float(r / (r + w)), 5), "recall": round(float(f), 5)}
-        for s, r, w, f in zip(scores, right, wrong, found / len(found_at), strict=True)
-    ]
+    scores = _thinned(np.unique(np.concatenate([hits.score, alarms.score]))[::-1])
+    right, wrong = hits.at_least(scores, weights), alarms.at_least(scores, weights)
+    curves = {"precision": _ratio(right, right + wrong), "recall": _found(found_at, scores, weights)}
+    return _points(scores, curves)
 
 
-def recall_over_alarms(alarms: Floats, found_at: Floats, images: int) -> list[dict[str, float]]:
-    """Recall of defects over false alarms an image (FROC), `[{"score", "false_alarms", "recall"}]`."""
-    if not len(found_at):
+def recall_over_alarms(
+    alarms: Scored, found_at: Scored, images: NDArray[np.int64], weights: Floats
+) -> list[dict[str, float | None]]:
+    """Recall of defects over false alarms an image (FROC); arguments as for `precision_recall`.
+
+    Args:
+        images: the part of each.
+
+    Returns:
+        `[{"score", "false_alarms", "recall", …}]`, with `_low` and `_high` of both as there.
+    """
+    if not len(found_at.score):
         return []
-    scores = _thinned(np.unique(np.concatenate([alarms, found_at[found_at > 0]]))[::-1])
-    wrong, found = _at_least(alarms, scores), _at_least(found_at, scores)
+    found = found_at.score[found_at.score > 0]
+    scores = _thinned(np.unique(np.concatenate([alarms.score, found]))[::-1])
+    if not len(scores):
+        return []
+    of = weights @ np.bincount(images, minlength=weights.shape[1])
+    curves = {
+        "false_alarms": _ratio(alarms.at_least(scores, weights), of[:, None]),
+        "recall": _found(found_at, scores, weights),
+    }
+    return _points(scores, curves)
+
+
+def _found(found_at: Scored, scores: Floats, weights: Floats) -> Floats:
+    drawn = weights @ np.bincount(found_at.part, minlength=weights.shape[1])
+    return _ratio(found_at.at_least(scores, weights), drawn[:, None])
+
+
+def _ratio(some: Floats, of: Floats) -> Floats:
+    """NaN where there is nothing to have a share of."""
+    share: Floats = np.divide(some, of, out=np.full(some.shape, np.nan), where=np.broadcast_to(of, some.shape) > 0)
+    return share
+
+
+def _points(scores: Floats, curves: Mapping[str, Floats]) -> list[dict[str, float | None]]:
+    """Each curve is `draws x len(scores)`."""
+    told: dict[str, Floats] = {"score": scores, **{name: drawn[0] for name, drawn in curves.items()}}
+    for name, drawn in curves.items():
+        unknown = np.isnan(drawn[1:]).all(axis=0)  # numpy warns of a quantile of nothing
+        ends = np.nanquantile(np.where(unknown, 0.0, drawn[1:]), [0.025, 0.975], axis=0)
+        told[f"{name}_low"], told[f"{name}_high"] = np.where(unknown, np.nan, ends)
     return [
-        {"score": round(float(s), 5), "false_alarms": round(float(w) / images, 5), "recall": round(float(f), 5)}
-        for s, w, f in zip(scores, wrong, found / len(found_at), strict=True)
+        {name: None if np.isnan(values[n]) else round(float(values[n]), 5) for name, values in told.items()}
+        for n in range(len(scores))
     ]
-
-
-def _at_least(values: Floats, scores: Floats) -> NDArray[np.int64]:
-    """How many of `values` reach each of `scores`."""
-    ordered = np.sort(values)
-    return len(ordered) - np.searchsorted(ordered, scores, side="left")
 
 
 def _thinned(values: Floats) -> Floats:

@@ -144,13 +144,16 @@ def evaluation(
     figures = collect(found)
     draws = sections.Resamples(figures)
     threshold = segmenter.threshold
+    figures_of_all = report(found, classes)
+    for name, further in sections.by_class(found, figures, draws, classes).items():
+        figures_of_all["classes"][name] |= further
     about: dict[str, Any] = {
         "model": segmenter.model_id,
         "dataset": dataset.name,
         "split": split,
         "threshold": threshold,
         "edge": segmenter.edge,
-        **report(found, classes),
+        **figures_of_all,
         "aupro": sections.overlap(found, figures, draws),
         "by_size": sections.by_size(figures, draws, dataset.mm_per_px),
         "detection": sections.detection(figures, classes, threshold, dataset.mm_per_px),
@@ -164,7 +167,7 @@ def evaluation(
         ),
         "risk": None,
         "inspectors": sections.people(dataset.split(split), figures, draws, threshold),
-        "curves": sections.curves(found, figures),
+        "curves": sections.curves(found, figures, draws),
         "parts_from_all_views": part_report(
             looks,
             {part: any(f.defective for f in found if f.part == part) for part in looks},

@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
-from qc.frame import camera_bits
 from qc.geometry import Box
 
 FORMAT = 1
@@ -140,11 +139,8 @@ def features(pixels: NDArray[Any]) -> Floats:
 def _bands(pixels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """First row of cells, and the grey band of it, with its margins (none at the top of the frame)."""
     height, width = pixels.shape[:2]
-    bits = camera_bits(pixels)
     for top in range(0, height, BAND_PX):
         piece = pixels[max(0, top - MARGIN_PX) : top + BAND_PX + MARGIN_PX]
-        if piece.dtype == np.uint16:
-            piece = (piece >> (bits - 8)).astype(np.uint8)
         piece = np.ascontiguousarray(piece)
         grey = cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY) if piece.ndim == 3 else piece
         below, right = -len(grey) % CELL_PX, -width % CELL_PX

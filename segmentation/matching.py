@@ -9,15 +9,15 @@ part here: `confusion` shows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from qc.dataset import IGNORE
-from qc.defects import find_blobs, frame_score, outline, probability
+from qc.defects import Blob, find_blobs, frame_score, outline, probability
 from qc.geometry import Box
 from qc.measuring import course
 from qc.ports import Segmentation
@@ -44,6 +44,10 @@ class TrueDefect:
     box: Box
     length_px: float
     """Along its curve (`qc.measuring`)."""
+    answered_px: int = 0
+    """Of its pixels those that predictions at the model's threshold hold."""
+    beyond_px: float = 0.0
+    """What these predictions hold beside drawn defects; split, by what it holds of each, where one lies on several."""
 
 
 Rings = tuple[tuple[tuple[int, int], ...], ...]
@@ -70,6 +74,8 @@ class ImageFacts:
     worst_alarms: tuple[tuple[float, Rings], ...]
     """Score and outline of the surest false alarms, at most `KEPT_ALARMS`."""
     overlap: OverlapCounts
+    class_scores: Mapping[int, float] = field(default_factory=dict)
+    """Score of the surest prediction of each class; a class without one is missing."""
 
 
 def facts(
@@ -87,8 +93,9 @@ def facts(
     known = truth != IGNORE
     drawn = known & (truth > 0)
     answer = np.zeros(truth.shape, np.uint8)
-    right, wrong = [], []
+    right, wrong, class_scores = [], [], dict[int, float]()
     for blob in blobs:
+        class_scores[blob.class_id] = max(blob.score, class_scores.get(blob.class_id, 0.0))
         if blob.counts:
             answer[blob.place][blob.pixels] = blob.class_id
         area = int((blob.pixels & known[blob.place]).sum())
@@ -101,23 +108,7 @@ def facts(
     right.sort(key=lambda b: -b.score)
     wrong.sort(key=lambda b: -b.score)
 
-    defects, shares = [], []
-    for class_id in classes:
-        count, labels, stats, _ = cv2.connectedComponentsWithStats((truth == class_id).astype(np.uint8), connectivity=8)
-        covered, found_at = np.zeros(count, np.int64), dict[int, float]()
-        for blob in right:
-            covered += np.bincount(labels[blob.place][blob.pixels], minlength=count)
-            for k in np.flatnonzero(covered >= SHARE * stats[:, cv2.CC_STAT_AREA]).tolist():
-                if covered[k]:
-                    found_at.setdefault(k, blob.score)
-        for k in range(1, count):
-            x, y, width, height, area = (int(v) for v in stats[k])
-            if area >= SPECK_PX:
-                own = labels[y : y + height, x : x + width] == k
-                box = Box(x, y, width, height)
-                defects.append(TrueDefect(class_id, area, found_at.get(k), box, course(own).length_px))
-                shares.append(seen.log_odds[y : y + height, x : x + width][own])
-
+    defects, shares = _drawn_defects(seen, truth, drawn, right, classes)
     return ImageFacts(
         image=image,
         part=part,
@@ -129,8 +120,48 @@ def facts(
         confusion=confusion(truth[known], answer[known], classes),
         hits=tuple(b.score for b in right),
         worst_alarms=tuple((b.score, outline(b.pixels, dx=b.box.x, dy=b.box.y)) for b in wrong[:KEPT_ALARMS]),
-        overlap=overlap_counts(seen.log_odds[known & ~drawn], shares),
+        overlap=overlap_counts(seen.log_odds[known & ~drawn], shares, [d.class_id for d in defects]),
+        class_scores=class_scores,
     )
+
+
+def _drawn_defects(
+    seen: Segmentation,
+    truth: NDArray[np.uint8],
+    drawn: NDArray[np.bool_],
+    right: Sequence[Blob],
+    classes: Mapping[int, str],
+) -> tuple[list[TrueDefect], list[NDArray[np.float16]]]:
+    """What somebody drew, class by class, beside the predictions that are right (surest first); the log-odds of each.
+
+    `drawn` are the pixels of all of them.
+    """
+    defects, log_odds = [], []
+    known = truth != IGNORE
+    # Pixels beside drawn defects for each pixel on one: a prediction on several defects is shared out by this.
+    beside = [(b.pixels & known[b.place]).sum() / max((b.pixels & drawn[b.place]).sum(), 1) - 1.0 for b in right]
+    for class_id in classes:
+        count, labels, stats, _ = cv2.connectedComponentsWithStats((truth == class_id).astype(np.uint8), connectivity=8)
+        covered, found_at = np.zeros(count, np.int64), dict[int, float]()
+        answered, beyond = np.zeros(count, np.int64), np.zeros(count)
+        for blob, share in zip(right, beside, strict=True):
+            on = np.bincount(labels[blob.place][blob.pixels], minlength=count)
+            covered += on
+            if blob.counts:
+                answered += on
+                beyond += share * on
+            for k in np.flatnonzero(covered >= SHARE * stats[:, cv2.CC_STAT_AREA]).tolist():
+                if covered[k]:
+                    found_at.setdefault(k, blob.score)
+        for k in range(1, count):
+            x, y, width, height, area = (int(v) for v in stats[k])
+            if area >= SPECK_PX:
+                own = labels[y : y + height, x : x + width] == k
+                length, found = course(own).length_px, found_at.get(k)
+                box = Box(x, y, width, height)
+                defects.append(TrueDefect(class_id, area, found, box, length, int(answered[k]), float(beyond[k])))
+                log_odds.append(seen.log_odds[y : y + height, x : x + width][own])
+    return defects, log_odds
 
 
 def confusion(truth: NDArray[np.uint8], answer: NDArray[np.uint8], classes: Mapping[int, str]) -> NDArray[np.int64]:

@@ -35,6 +35,10 @@ class Figures:
     defect_found_at: Floats
     """-1 where it was never found."""
     defect_length_px: Floats
+    defect_area_px: Floats
+    defect_answered_px: Floats
+    defect_beyond_px: Floats
+    """The last two as `TrueDefect` has them."""
     alarm_part: NDArray[np.int64]
     alarm_score: Floats
     """Highest first, and only the highest four an image."""
@@ -64,6 +68,9 @@ def collect(facts: Sequence[ImageFacts]) -> Figures:
         defect_class=np.array([d[1] for d in defects], np.int64),
         defect_found_at=np.array([d[2] for d in defects], np.float64),
         defect_length_px=np.array([d[3] for d in defects], np.float64),
+        defect_area_px=np.array([d.area_px for f in facts for d in f.defects], np.float64),
+        defect_answered_px=np.array([d.answered_px for f in facts for d in f.defects], np.float64),
+        defect_beyond_px=np.array([d.beyond_px for f in facts for d in f.defects], np.float64),
         alarm_part=np.array([a[0] for a in alarms], np.int64),
         alarm_score=np.array([a[1] for a in alarms], np.float64),
         confusion=np.stack([f.confusion for f in facts]),

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -28,6 +27,7 @@ from qc.errors import Conflict, InvalidInput, NotFound
 from qc.part_settings import PartSettings
 from segmentation import samples
 from segmentation.config import NetworkConfig, as_json, network_config
+from segmentation.device import on_device
 from segmentation.first_look import FILE as FIRST_LOOK
 from segmentation.first_look import FirstLook
 from segmentation.first_look import load as load_first_look
@@ -87,11 +87,13 @@ def model_id(folder: Path) -> str:
 
 
 def identity(card: Mapping[str, Any]) -> str:
-    """`sha256:…` over the weights' hash and all that changes an answer: network, classes, threshold, reach."""
+    """`sha256:…` over the weights' hash and all that changes an answer: network, classes, threshold, reach, depth."""
     deciding = {k: card[k] for k in ("format", "classes", "network", "reach_px", "calibration", "threshold")}
     deciding["weights"] = card["weights"]["sha256"]
     if "edge" in card:
         deciding["edge"] = card["edge"]
+    if card.get("camera_bits"):
+        deciding["camera_bits"] = card["camera_bits"]
     if image_score := card.get("image_score"):
         deciding["image_score"] = {k: image_score[k] for k in ("weights", "offset")}
     for name in ("novelty", "first_look", "part_views"):
@@ -106,13 +108,13 @@ def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = N
 
     Args:
         folder: as `qc train` wrote it.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `auto` (`segmentation.device`).
         threads: CPU threads for one frame; None leaves torch's choice.
 
     Raises:
         NotFound, InvalidInput: there is no model, or it is damaged; or there is no such device.
     """
-    check_device(device)
+    device = on_device(device)
     card, network = load_network(folder)
     look = torch_look(network, device=device, threads=threads)
     return from_card(
@@ -212,14 +214,6 @@ def load_network(folder: Path) -> tuple[dict[str, Any], Network]:
     return card, network
 
 
-def check_device(device: str) -> None:
-    """Raises InvalidInput for a device that this machine does not have."""
-    if device not in ("cpu", "cuda"):
-        raise InvalidInput(f"the device must be cpu or cuda, not {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("this machine has no CUDA device that torch can use; choose --device cpu")
-
-
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """The stored weights, in float32; raises InvalidInput for a damaged file."""
     path = Path(folder) / WEIGHTS
@@ -264,6 +258,7 @@ def save_model(
     half: bool,
     about: Mapping[str, Any],
     image_score: ImageScore | None = None,
+    camera_bits: int | None = None,
     pictures: Iterable[NDArray[np.uint8]] = (),
 ) -> dict[str, Any]:
     """Write a model folder: all of it or nothing. Returns the card.
@@ -272,6 +267,7 @@ def save_model(
         folder: created; a model that is already there is replaced.
         about: the rest of the card: figures, training, data, versions.
         image_score: how the score of an image comes about; None: from its surest pixel.
+        camera_bits: depth of the 16-bit pictures it learnt from; None: there were none, or of several.
         pictures: validation crops that travel with the model (`segmentation.samples`).
 
     Raises:
@@ -291,6 +287,7 @@ def save_model(
             "edge": edge,
             "calibration": {"scale": calibration[0], "offset": calibration[1]},
             **({"image_score": asdict(image_score)} if image_score else {}),
+            **({"camera_bits": camera_bits} if camera_bits else {}),
             "network": as_json(config),
             "reach_px": reach,
             "input": "RGB (grey repeated), 8 bit, divided by 127.5, less 1; native resolution",

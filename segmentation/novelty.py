@@ -25,7 +25,6 @@ from torch.nn import functional as F
 
 from qc.dataset import IGNORE, DataSet
 from qc.errors import InvalidInput
-from qc.frame import camera_bits
 from qc.geometry import Box
 from segmentation import tiled
 from segmentation.config import NetworkConfig
@@ -171,7 +170,7 @@ def distances(
         return [np.repeat(np.repeat(grid, CELL_PX, axis=0), CELL_PX, axis=1)]
 
     _, far = _features()
-    for box, (found,) in tiled.answers(pixels, look, reach=far, stride=STRIDE, bits=camera_bits(pixels)):
+    for box, (found,) in tiled.answers(pixels, look, reach=far, stride=STRIDE):
         yield np.s_[box.y : box.bottom, box.x : box.right], found
 
 
@@ -257,7 +256,7 @@ def _cells_of(pixels: NDArray[Any], random: np.random.Generator) -> NDArray[np.f
         if height > window.height
         else 0
     )
-    seen = tiled.look_at(pixels, Box(x, y, window.width, window.height), bits=camera_bits(pixels), stride=STRIDE)
+    seen = tiled.look_at(pixels, Box(x, y, window.width, window.height))
     grid = _cells(seen).numpy().reshape(seen.shape[0] // CELL_PX, seen.shape[1] // CELL_PX, -1)
     # Next to a side where only the window ends, features know less than they will on a whole frame.
     far = -(-_features()[1] // CELL_PX)

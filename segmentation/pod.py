@@ -24,6 +24,11 @@ STEEPEST = 50.0
 ONE_SIDED_95, TWO_SIDED_95 = 2.705543, 3.841459
 """Quantiles of the chi-squared distribution with one degree of freedom, 0.90 and 0.95."""
 
+HALF, NINE_OF_TEN = 0.0, math.log(9.0)
+"""Log-odds of one of two, and of nine of ten."""
+
+OPEN = (None, None)
+
 ENOUGH = 60
 """The handbook asks for at least so many defects in a hit/miss study."""
 
@@ -41,9 +46,11 @@ class Pod:
     """b0; of ln(size)."""
     slope: float | None
     a50: float | None
+    a50_interval: tuple[float | None, float | None]
+    """95 %, two-sided; None at an end where it is open."""
     a90: float | None
     a90_interval: tuple[float | None, float | None]
-    """95 %, two-sided; None at an end where it is open."""
+    """As `a50_interval`."""
     a90_95: float | None
     method: str
     """`likelihood ratio`, or `29 of 29` where nothing was missed."""
@@ -85,21 +92,22 @@ def probability_of_detection(sizes: Floats, hit: NDArray[np.bool_]) -> Pod:
     few = f"{count} defects; a study should have {ENOUGH}" if count < ENOUGH else ""
     if count == 0 or hits == 0:
         nothing = "no defect was drawn" if count == 0 else "no defect was found"
-        return Pod(count, hits, None, None, None, None, (None, None), None, "likelihood ratio", nothing)
+        return Pod(count, hits, None, None, None, OPEN, None, OPEN, None, "likelihood ratio", nothing)
     if hits == count:
         bound = float(np.sort(sizes)[ALL_OF - 1]) if count >= ALL_OF else None
         note = "nothing was missed" + (f"; {few}" if few else "")
-        return Pod(count, hits, None, None, None, None, (None, bound), bound, "29 of 29", note)
+        return Pod(count, hits, None, None, None, OPEN, None, (None, bound), bound, "29 of 29", note)
 
     x = np.log(sizes)
     intercept, slope, best = _fit(x, hit)
     if slope < 1e-6:
         note = "larger defects are not found more often" + (f"; {few}" if few else "")
-        return Pod(count, hits, intercept, 0.0, None, None, (None, None), None, "likelihood ratio", note)
+        return Pod(count, hits, intercept, 0.0, None, OPEN, None, OPEN, None, "likelihood ratio", note)
     smallest, largest = float(x.min()), float(x.max())
-    middle, nine = (-intercept / slope, (math.log(9.0) - intercept) / slope)
-    low, high = (_bound(x, hit, best, nine, TWO_SIDED_95, way) for way in (-1, 1))
-    sure = _bound(x, hit, best, nine, ONE_SIDED_95, 1)
+    middle, nine = ((odds - intercept) / slope for odds in (HALF, NINE_OF_TEN))
+    half_low, half_high = (_bound(x, hit, best, middle, HALF, TWO_SIDED_95, way) for way in (-1, 1))
+    low, high = (_bound(x, hit, best, nine, NINE_OF_TEN, TWO_SIDED_95, way) for way in (-1, 1))
+    sure = _bound(x, hit, best, nine, NINE_OF_TEN, ONE_SIDED_95, 1)
 
     def size(log: float | None, *, bound: bool = False) -> float | None:
         if log is None or log > largest + 1e-9 or (log < smallest - 1e-9 and not bound):
@@ -119,6 +127,7 @@ def probability_of_detection(sizes: Floats, hit: NDArray[np.bool_]) -> Pod:
         intercept,
         slope,
         size(middle),
+        (size(half_low, bound=True), size(half_high, bound=True)),
         size(nine),
         (size(low, bound=True), size(high, bound=True)),
         size(sure, bound=True),
@@ -150,24 +159,29 @@ def _fit(x: Floats, hit: NDArray[np.bool_]) -> tuple[float, float, float]:
     return b0 - b1 * middle, b1, -float(found.fun)
 
 
-def _profile(x: Floats, hit: NDArray[np.bool_], nine: float) -> float:
-    """The highest log-likelihood of a curve that passes 90 % at `ln a = nine`."""
+def _profile(x: Floats, hit: NDArray[np.bool_], place: float, odds: float) -> float:
+    """The highest log-likelihood of a curve that passes these log-odds at `ln a = place`."""
     middle = float(x.mean())
 
     def loss(slope: float) -> float:
-        return -_log_likelihood(math.log(9.0) + slope * (x - nine), x - middle, hit)
+        return -_log_likelihood(odds + slope * (x - place), x - middle, hit)
 
     found = minimize_scalar(loss, bounds=(0.0, STEEPEST), method="bounded", options={"xatol": 1e-7})
     return -min(float(found.fun), loss(0.0), loss(STEEPEST))
 
 
-def _bound(x: Floats, hit: NDArray[np.bool_], best: float, nine: float, quantile: float, way: int) -> float | None:
-    """Where, above or below `nine`, twice the lost log-likelihood reaches the quantile; None: not within reach."""
+def _bound(
+    x: Floats, hit: NDArray[np.bool_], best: float, found: float, odds: float, quantile: float, way: int
+) -> float | None:
+    """Where, above or below `found`, twice the lost log-likelihood reaches the quantile; None: not within reach.
+
+    `found` is the `ln a` at which the likeliest curve passes the log-odds `odds`, and `best` its log-likelihood.
+    """
 
     def lost(place: float) -> float:
-        return 2 * (best - _profile(x, hit, place)) - quantile
+        return 2 * (best - _profile(x, hit, place, odds)) - quantile
 
     end = float(x.max()) + 0.7 if way > 0 else float(x.min()) - 2.0
-    if (end - nine) * way <= 0 or lost(end) <= 0:
+    if (end - found) * way <= 0 or lost(end) <= 0:
         return None
-    return float(brentq(lost, nine, end, xtol=1e-5)) if lost(nine) < 0 else nine
+    return float(brentq(lost, found, end, xtol=1e-5)) if lost(found) < 0 else found

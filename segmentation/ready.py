@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from qc.dataset import IGNORE, Sample
 from qc.errors import Conflict, InvalidInput
-from qc.frame import camera_bits
+from qc.frame import to_8bit
 from segmentation.looking import Look
 from segmentation.model import load_network, load_segmenter, read_card, read_first_look, read_novelty, replace_folder
 from segmentation.parity import Picture, compare_all, pixels_of, refusal
@@ -187,7 +187,7 @@ def telling_windows(frames: Sequence[Picture], stride: int) -> list[NDArray[np.u
     for frame, place in [*drawn[:defects], *others[: MOST_WINDOWS - defects]]:
         pixels = pixels_of(frame)
         window = window_inside(pixels.shape, CALIBRATION_PX, stride, place)
-        windows.append(look_at(pixels, window, bits=camera_bits(pixels), stride=stride))
+        windows.append(look_at(to_8bit(pixels), window))
     return windows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,19 @@ from scipy.stats import beta
 
 from qc.dataset import Sample
 from segmentation.agreement import agreement_report
-from segmentation.curves import area_under_overlap, precision_recall, recall_over_alarms
+from segmentation.curves import Scored, area_under_overlap, precision_recall, recall_over_alarms
 from segmentation.matching import ImageFacts
-from segmentation.metrics import RESAMPLES, Figures, Floats, collect, interval, part_scores, recall_at, share_interval
+from segmentation.metrics import (
+    RESAMPLES,
+    Figures,
+    Floats,
+    average_precision,
+    collect,
+    interval,
+    part_scores,
+    recall_at,
+    share_interval,
+)
 from segmentation.pod import Pod, probability_of_detection
 from segmentation.risk import Costs, Thresholds, choose_thresholds, cost_per_part
 
@@ -40,19 +51,60 @@ class Resamples:
         return interval([figure(w[self._part]) for w in self.weights])
 
 
-def overlap(facts: Sequence[ImageFacts], figures: Figures, draws: Resamples) -> dict[str, float | None]:
-    """AUPRO up to a false-pixel rate of 0.3, with its interval."""
+def overlap(
+    facts: Sequence[ImageFacts], figures: Figures, draws: Resamples, class_id: int | None = None
+) -> dict[str, float | None]:
+    """AUPRO up to a false-pixel rate of 0.3, with its interval; of all drawn defects, or of those of one class.
+
+    The log-odds are those of any defect, and false pixels lie beside all defects, whatever their class.
+    """
     levels = len(facts[0].overlap.background)
+    nothing = np.zeros(levels), 0
+    drawn = [
+        (f.overlap.regions, f.overlap.count) if class_id is None else f.overlap.classes.get(class_id, nothing)
+        for f in facts
+    ]
     background, regions = np.zeros((figures.parts, levels)), np.zeros((figures.parts, levels))
     np.add.at(background, figures.image_part, np.stack([f.overlap.background for f in facts]))
-    np.add.at(regions, figures.image_part, np.stack([f.overlap.regions for f in facts]))
-    counts = np.bincount(figures.image_part, [f.overlap.count for f in facts], minlength=figures.parts)
+    np.add.at(regions, figures.image_part, np.stack([shares for shares, _ in drawn]))
+    counts = np.bincount(figures.image_part, [count for _, count in drawn], minlength=figures.parts)
     totals = zip(draws.weights @ background, draws.weights @ regions, draws.weights @ counts, strict=True)
     return interval([area_under_overlap(*total) for total in totals])
 
 
+def by_class(
+    facts: Sequence[ImageFacts], figures: Figures, draws: Resamples, classes: Mapping[int, str]
+) -> dict[str, dict[str, Any]]:
+    """Of each class, by name: `image_ap`, how well its surest answer orders images by whether they show it; `aupro`."""
+    told = {}
+    for class_id, name in sorted(classes.items()):
+        score = np.array([f.class_scores.get(class_id, 0.0) for f in facts])
+        shows = np.array([any(d.class_id == class_id for d in f.defects) for f in facts], np.bool_)
+        told[name] = {
+            "image_ap": draws.of_images(partial(average_precision, score, shows)),
+            "aupro": overlap(facts, figures, draws, class_id),
+        }
+    return told
+
+
 def by_size(figures: Figures, draws: Resamples, mm_per_px: float | None) -> list[dict[str, Any]]:
-    """Recall at 0.1 and at 1 false alarms an image for defects of each class of length."""
+    """For defects of each class of length: recall at 0.1 and at 1 false alarms an image, IoU and F1 of their pixels.
+
+    IoU and F1 compare the defects with what the predictions that find them hold, at the model's threshold; predictions
+    that find nothing are of no size and count in the figures of the whole split only.
+    """
+    drawn = draws.weights[:, figures.defect_part]
+
+    def pixels(own: NDArray[np.bool_]) -> dict[str, dict[str, float | None]]:
+        weight = drawn * own
+        both, area, beyond = (
+            weight @ px for px in (figures.defect_answered_px, figures.defect_area_px, figures.defect_beyond_px)
+        )
+        union, total = area + beyond, area + both + beyond
+        return {
+            "iou": interval(np.divide(both, union, out=np.full_like(both, np.nan), where=union > 0)),
+            "f1": interval(np.divide(2 * both, total, out=np.full_like(both, np.nan), where=total > 0)),
+        }
 
     def recall(alarms: float, own: NDArray[np.bool_]) -> dict[str, float | None]:
         drawn = [recall_at(figures, w, alarms, of=own) for w in draws.weights]
@@ -73,18 +125,24 @@ def by_size(figures: Figures, draws: Resamples, mm_per_px: float | None) -> list
                 "defects": int(own.sum()),
                 "defect_recall_at_0.1": recall(0.1, own),
                 "defect_recall_at_1": recall(1.0, own),
+                **pixels(own),
             }
         )
     return rows
 
 
-def curves(facts: Sequence[ImageFacts], figures: Figures) -> dict[str, Any]:
-    """Precision over recall of defects, and recall over false alarms."""
-    hits = np.array([h for f in facts for h in f.hits])
-    alarms = np.array([a for f in facts for a in f.alarms])
+def curves(facts: Sequence[ImageFacts], figures: Figures, draws: Resamples) -> dict[str, Any]:
+    """Precision over recall of defects, and recall over false alarms; each point with its intervals."""
+
+    def scored(of_images: Sequence[Sequence[float]]) -> Scored:
+        parts = np.repeat(figures.image_part, [len(scores) for scores in of_images])
+        return Scored(np.array([s for scores in of_images for s in scores], np.float64), parts)
+
+    hits, alarms = scored([f.hits for f in facts]), scored([f.alarms for f in facts])
+    found_at = Scored(figures.defect_found_at, figures.defect_part)
     return {
-        "precision_recall": precision_recall(hits, alarms, figures.defect_found_at),
-        "recall_over_false_alarms": recall_over_alarms(alarms, figures.defect_found_at, len(facts)),
+        "precision_recall": precision_recall(hits, alarms, found_at, draws.weights),
+        "recall_over_false_alarms": recall_over_alarms(alarms, found_at, figures.image_part, draws.weights),
     }
 
 
@@ -111,6 +169,7 @@ def detection(
 def pod_as_json(pod: Pod) -> dict[str, Any]:
     """Plain values, rounded."""
     low, high = pod.a90_interval
+    half_low, half_high = pod.a50_interval
 
     def short(value: float | None) -> float | None:
         return None if value is None else round(value, 5)
@@ -119,6 +178,7 @@ def pod_as_json(pod: Pod) -> dict[str, Any]:
         "defects": pod.defects,
         "hits": pod.hits,
         "a50": short(pod.a50),
+        "a50_interval": {"low": short(half_low), "high": short(half_high)},
         "a90": {"value": short(pod.a90), "low": short(low), "high": short(high)},
         "a90_95": short(pod.a90_95),
         "intercept": short(pod.intercept),

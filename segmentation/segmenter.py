@@ -13,7 +13,7 @@ from qc.dataset import IGNORE
 from qc.defects import CLOSE, logit
 from qc.errors import InvalidInput
 from qc.features import LARGEST
-from qc.frame import camera_bits
+from qc.frame import camera_bits, to_8bit
 from qc.geometry import Box
 from qc.ports import Segmentation
 from qc.verdict import UNKNOWN
@@ -53,38 +53,45 @@ class FrameSegmenter:
     """Where the network need not look; None: it looks everywhere. The memory is asked everywhere all the same."""
     image_score: ImageScore | None = None
     """How the score of an image comes about; None: from its surest pixel."""
+    camera_bits: int | None = None
+    """Depth of the 16-bit pictures that it learnt from: a frame's, unless a pixel is brighter. None: guessed."""
     keep_cells: bool = False
     """Hand on what the encoder makes of each place, where the look can say it: 1.2 bytes a pixel more."""
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
-        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile."""
-        height, width = pixels.shape[:2]
+        """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile.
+
+        Of 16-bit pixels the highest 8 bits of the camera's are looked at; whoever knows its depth hands in 8 bits.
+        """
+        bits = None if pixels.dtype == np.uint8 else camera_bits(pixels, usual=self.camera_bits)
+        shown = to_8bit(pixels, bits)
+        height, width = shown.shape[:2]
         ids = np.array(sorted(self.classes), np.uint8)  # the network's, then perhaps `UNKNOWN`
         log_odds = np.full((height, width), SURELY, np.float16)
         class_id = np.full((height, width), ids[0], np.uint8)
         grid = _Grid(height, width) if self.keep_cells else None
-        looked = None if self.first_look is None else self.first_look.cells(pixels)
+        looked = None if self.first_look is None else self.first_look.cells(shown)
         if looked is None:
-            self._answer(pixels, None, log_odds, class_id, grid)
+            self._answer(shown, None, log_odds, class_id, grid)
         else:
-            self._follow(pixels, looked, log_odds, class_id, grid)
+            self._follow(shown, looked, log_odds, class_id, grid)
         if self.novelty is not None:
             inside, unknown = logit(self.edge), max(self.classes)
-            for place, odds in self.novelty.log_odds(pixels, threshold=self.threshold):
+            for place, odds in self.novelty.log_odds(shown, threshold=self.threshold):
                 own = log_odds[place]
                 novel = (odds > own) & (own < inside)
                 own[novel] = odds[novel]
                 class_id[place][novel] = unknown
-        seen = Segmentation(log_odds, class_id)
+        seen = Segmentation(log_odds, class_id, camera_bits=bits)
         if grid is not None and grid.cells is not None:
-            seen = Segmentation(log_odds, class_id, grid.cells, grid.px)
+            seen = replace(seen, cells=grid.cells, cell_px=grid.px)
         if self.image_score is not None:
             seen = replace(seen, score=self.image_score(seen, threshold=self.threshold, edge=self.edge))
         return seen
 
     def _answer(
         self,
-        pixels: NDArray[np.uint8] | NDArray[np.uint16],
+        pixels: NDArray[np.uint8],
         cores: Sequence[Box] | None,
         log_odds: NDArray[np.float16],
         class_id: NDArray[np.uint8],
@@ -92,12 +99,11 @@ class FrameSegmenter:
     ) -> None:
         """What the network says of `cores`, or of the whole frame, written into `log_odds` and `class_id`."""
         ids = np.array(sorted(self.classes), np.uint8)
-        bits = camera_bits(pixels)
         look: Callable[[NDArray[np.uint8]], tiled.Planes] = self.look
         if grid is not None and isinstance(self.look, DescribingLook):
             look = self.look.see
         inside = self.look.inside if isinstance(self.look, DescribingLook) else None
-        said = tiled.answers(pixels, look, reach=self.reach, stride=self.stride, bits=bits, cores=cores, inside=inside)
+        said = tiled.answers(pixels, look, reach=self.reach, stride=self.stride, cores=cores, inside=inside)
         for box, (odds, kind, *cells) in said:
             if grid is not None and cells:
                 grid.keep(box, cells[0])
@@ -107,7 +113,7 @@ class FrameSegmenter:
 
     def _follow(
         self,
-        pixels: NDArray[np.uint8] | NDArray[np.uint16],
+        pixels: NDArray[np.uint8],
         wanted: NDArray[np.bool_],
         log_odds: NDArray[np.float16],
         class_id: NDArray[np.uint8],
@@ -189,4 +195,5 @@ def from_card(
         novelty=novelty,
         first_look=first_look,
         image_score=image_score.from_card(card),
+        camera_bits=card.get("camera_bits"),
     )

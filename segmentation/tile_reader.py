@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from qc.dataset import Sample
 from qc.errors import InvalidInput
-from qc.frame import MAX_PIXELS, to_8bit
+from qc.frame import MAX_PIXELS, depth_of, used_bits
 
 DISK_BYTES = 100_000_000_000
 """Decoded copies on disk; never more than half of what is free there."""
@@ -85,9 +85,9 @@ class Pictures:
         mask = sample.labels(self._classes)
         picture: Readable | None = None
         if self._memory_left < 4 * mask.nbytes:
-            picture = open_tiff(sample.image)
+            picture = open_tiff(sample.image, sample.camera_bits, usual=sample.usual_bits)
         if picture is None:
-            picture = to_8bit(sample.pixels())
+            picture = sample.pixels()
         if mask.shape != picture.shape[:2]:
             raise InvalidInput(
                 f"mask {sample.name}.png is {mask.shape[1]} x {mask.shape[0]} px but its image "
@@ -156,7 +156,10 @@ def _large_files() -> Path:
 class TiffTiles:
     """A TIFF of 8 or 16 bit, grey or RGB, of which only the tiles or strips asked for are read."""
 
-    def __init__(self, path: Path, page: Any) -> None:
+    def __init__(
+        self, path: Path, page: Any, told: int | None = None, usual: Callable[[], int | None] | None = None
+    ) -> None:
+        """`told` and `usual` as `open_tiff` has them; raises InvalidInput as that does."""
         self._path, self._page = path, page
         self.shape: tuple[int, ...] = page.shape
         self._dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
@@ -168,8 +171,7 @@ class TiffTiles:
         self._plain = bool(page.is_memmappable)
         self._shift = 0
         if self._dtype.itemsize == 2:
-            bits = next(b for b in (8, 10, 12, 14, 16) if self._brightest() < 1 << b)
-            self._shift = bits - 8
+            self._shift = depth_of(self._used(), told, usual=usual() if usual else None) - 8
 
     def __getitem__(self, place: tuple[slice, slice], /) -> NDArray[np.uint8]:
         """Rows and columns, without steps, with 8 bit a channel, as `qc.frame.to_8bit` gives them."""
@@ -206,19 +208,24 @@ class TiffTiles:
         cut = segment[0, : shape[1], : shape[2]]
         return cast(NDArray[Any], cut if len(self.shape) == 3 else cut[..., 0])
 
-    def _brightest(self) -> int:
-        """Of the whole picture, band by band."""
-        step = max(self._down, 256)
-        return max(
-            int(self._read(top, min(top + step, self.shape[0]), 0, self.shape[1]).max(initial=0))
-            for top in range(0, self.shape[0], step)
-        )
+    def _used(self) -> int:
+        """`qc.frame.used_bits` of the whole picture, band by band."""
+        step, used = max(self._down, 256), 0
+        for top in range(0, self.shape[0], step):
+            used |= used_bits(self._read(top, min(top + step, self.shape[0]), 0, self.shape[1]))
+        return used
 
 
-def open_tiff(path: Path) -> TiffTiles | None:
+def open_tiff(
+    path: Path, told: int | None = None, *, usual: Callable[[], int | None] | None = None
+) -> TiffTiles | None:
     """The TIFF at `path`, to be read in part; None for what must be decoded whole, or is no TIFF at all.
 
-    What is damaged is left to `qc.frame.decode`, which says so.
+    What is damaged, or does not fit its depth, is left to `qc.dataset.Sample.pixels`, which says so.
+
+    Args:
+        told: the camera's depth, as somebody told it.
+        usual: asked for that of pictures like this one, where it is of 16 bit and nobody told it.
     """
     import tifffile
 
@@ -234,7 +241,7 @@ def open_tiff(path: Path) -> TiffTiles | None:
             ):
                 return None
             page.decode  # noqa: B018 - made while the file is open, used when it no longer is
-            opened = TiffTiles(path, page)
+            opened = TiffTiles(path, page, told, usual)
         opened[0:1, 0:1]
     except Exception:  # tifffile and its codecs raise whatever they meet; `decode` has the words for it
         return None

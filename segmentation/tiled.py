@@ -66,21 +66,17 @@ def window_inside(shape: tuple[int, ...], side: int, stride: int, around: tuple[
     return Box(x, y, width, height)
 
 
-def look_at(pixels: NDArray[Any], window: Box, *, bits: int, stride: int) -> NDArray[np.uint8]:
-    """A window of the continued frame, as the network sees it: `H x W x 3`, 8 bit, RGB.
+def look_at(pixels: NDArray[np.uint8], window: Box) -> NDArray[np.uint8]:
+    """A window of the continued frame, as the network sees it: `H x W x 3`, RGB.
 
     Args:
-        pixels: the frame, `H x W` or `H x W x 3`, uint8 or uint16.
+        pixels: the frame, `H x W` or `H x W x 3`.
         window: inside the continued frame.
-        bits: the camera's depth; brightest pixel `2^bits - 1`.
-        stride: of the network.
     """
     height, width = pixels.shape[:2]
     rows = _reflected(window.y, window.bottom, height)
     columns = _reflected(window.x, window.right, width)
     piece = pixels[rows][:, columns] if isinstance(columns, slice) else np.take(pixels[rows], columns, axis=1)
-    if piece.dtype == np.uint16:
-        piece = (piece >> (bits - 8)).astype(np.uint8)
     piece = np.ascontiguousarray(piece)
     return cv2.cvtColor(piece, cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False) if piece.ndim == 2 else piece
 
@@ -94,12 +90,11 @@ def _reflected(start: int, stop: int, length: int) -> slice | NDArray[np.intp]:
 
 
 def answers(
-    pixels: NDArray[Any],
+    pixels: NDArray[np.uint8],
     look: Callable[[NDArray[np.uint8]], Planes],
     *,
     reach: int,
     stride: int,
-    bits: int,
     core: int | None = None,
     cores: Sequence[Box] | None = None,
     inside: Inside | None = None,
@@ -107,11 +102,10 @@ def answers(
     """What `look` says of a frame, core by core: `(box on the frame, planes of its size)`.
 
     Args:
-        pixels: the frame, `H x W` or `H x W x 3`, uint8 or uint16.
+        pixels: the frame, `H x W` or `H x W x 3`.
         look: asked about windows of the continued frame whose sides are multiples of `stride`.
         reach: how far `look` sees, in pixels.
         stride: of the network, in pixels.
-        bits: the camera's depth.
         core: largest side of a core, in pixels, a multiple of `stride`; None: as the frame divides evenly.
         cores: the places asked about, inside the frame, each beginning on a multiple of `stride`; None: all of it.
         inside: asked instead of `look`, where it can spare itself what only the halo would need.
@@ -127,7 +121,7 @@ def answers(
         window_right = box.x + -(-box.width // stride) * stride + halo
         window_bottom = box.y + -(-box.height // stride) * stride + halo
         window = Box(x, y, min(window_right, right) - x, min(window_bottom, bottom) - y)
-        shown = look_at(pixels, window, bits=bits, stride=stride)
+        shown = look_at(pixels, window)
         if inside is None:
             said, answered = look(shown), window
         else:

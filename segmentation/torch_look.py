@@ -16,7 +16,13 @@ from segmentation.networks import Network
 
 
 def torch_look(network: Network, *, device: str = "cpu", threads: int | None = None) -> Look:
-    """The network, put on `device`, as a look; `threads` for one window on the CPU, None: torch's choice."""
+    """The network, put on `device` (`cpu` or `cuda`), as a look.
+
+    On a GPU, too, it is computed in float32, so that its verdicts are the processor's. `threads` are for one window on
+    the processor; None: torch's choice.
+    """
+    if device == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # convolutions would keep ten bits of every number
     net = cast(Any, network).to(memory_format=torch.channels_last).eval().to(device)
 
     def run(answering: Answering, window: NDArray[np.uint8], *asked: NDArray[np.int64]) -> Planes:

@@ -21,10 +21,11 @@ from segmentation import checkpoint
 from segmentation.card import about_data, about_versions
 from segmentation.config import NetworkConfig, TrainConfig, as_json
 from segmentation.data import Crops
+from segmentation.device import on_device
 from segmentation.learner import Batch, Learner
+from segmentation.limits import limits
 from segmentation.model import (
     as_served,
-    check_device,
     load_weights,
     refuse_foreign,
     save_model,
@@ -74,7 +75,7 @@ def train(
         minutes: limit for everything, reading and saving included. Neither `minutes` nor `steps`: until the
             validation parts show no further gain.
         steps: an exact number of steps; then the same seed gives the same weights on the same machine.
-        device: `cpu` or `cuda` (mixed precision).
+        device: `cpu`, `cuda` (mixed precision) or `auto` (`segmentation.device`).
         seed: of weights, crops and augmentations.
         start_from: a model folder to continue from; classes are matched by name and may be added.
         config, network: choices that replace the defaults (the network's depth follows the size of the defects).
@@ -92,7 +93,7 @@ def train(
     """
     began = clock()
     _check_limits(minutes, steps)
-    check_device(device)
+    device = on_device(device)
     out = Path(out)
     refuse_foreign(out)
     data = open_dataset(dataset)
@@ -105,7 +106,7 @@ def train(
     learner = Learner(beginning_network(plan), plan.config, device, tutor=tutor, crew=crew)
     net = learner.net
     distance = reach(net, plan.network.stride)
-    validator = Validator(plan, distance, device, clock)
+    validator = Validator(plan, distance, device, clock, mm_per_px=data.mm_per_px)
 
     deadline = None if minutes is None else began + 60.0 * minutes
     seconds = None
@@ -153,6 +154,7 @@ def train(
         threshold=judged.threshold,
         edge=judged.edge,
         image_score=judged.image_score,
+        camera_bits=data.depth(),
         half=half,
         about={
             "name": data.name,
@@ -168,6 +170,7 @@ def train(
                 "teacher": tutor.id if tutor else None,
                 "warnings": list(plan.warnings),
             },
+            "limits": limits(data, plan, judged.figures["detection"], judged.pictures),
             "dataset": about_data(data, plan),
             "versions": about_versions(device),
         },

@@ -33,13 +33,20 @@ from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
 from qc.page import document, table
 from qc.svg import Axis, Line, chart
-from segmentation.config import NETWORKS, NetworkConfig, TrainConfig, as_json
+from segmentation.config import BEGINNINGS, NETWORKS, NetworkConfig, TrainConfig, as_json
+from segmentation.device import on_device
 from segmentation.plan import make_plan
 from segmentation.samples import content_of
 from segmentation.train import train
 
 Progress = Callable[[float, str], None]
 Trainer = Callable[..., Mapping[str, Any]]
+
+SEARCHED = (
+    *("crop_px", "loss", "instance_power", "focal_gamma", "ignore_band_px", "defect_share", "hard_share"),
+    *("begin", "frozen_stages", "learning_rate", "encoder_rate"),
+)
+"""Settings of `TrainConfig` that are searched under their own names; `instance_power` where the loss has it."""
 
 FIRST_RUNG = 0.25
 """Share of a trial's budget after which it may be given up: enough for rates and losses to show their worth."""
@@ -116,6 +123,7 @@ def tune(
     if trials < 1:
         raise InvalidInput(f"a search needs at least 1 trial, not {trials}")
     began = time.monotonic()
+    device = on_device(device)
     study = _open_study(dataset, out, budget, device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -155,13 +163,20 @@ def suggest(trial: optuna.Trial) -> tuple[TrainConfig, NetworkConfig]:
     kind = trial.suggest_categorical("network", list(NETWORKS))
     depth = trial.suggest_categorical("depth", [3, 4, 5])
     width = trial.suggest_categorical("width", [0.5, 1.0, 1.5, 2.0])
+    loss = trial.suggest_categorical("loss", LOSSES)
+    weighs = "instance_focal" in loss
+    power = trial.suggest_float("instance_power", 0.0, 1.0) if weighs else TrainConfig().instance_power
     config = TrainConfig(
         crop_px=crop,
         batch=max(2, round(8 * (256 / crop) ** 2)),  # as many pixels a step whatever the crop
-        loss=trial.suggest_categorical("loss", LOSSES),
+        loss=loss,
+        instance_power=power,
         focal_gamma=trial.suggest_float("focal_gamma", 1.0, 4.0),
         ignore_band_px=trial.suggest_int("ignore_band_px", 0, 2),
         defect_share=trial.suggest_float("defect_share", 0.2, 0.9),
+        hard_share=trial.suggest_float("hard_share", 0.0, 0.6),
+        begin=trial.suggest_categorical("begin", BEGINNINGS),
+        frozen_stages=trial.suggest_int("frozen_stages", 0, 4),
         learning_rate=trial.suggest_float("learning_rate", 5e-4, 6e-3, log=True),
         encoder_rate=trial.suggest_float("encoder_rate", 0.1, 1.0, log=True),
     )
@@ -171,9 +186,8 @@ def suggest(trial: optuna.Trial) -> tuple[TrainConfig, NetworkConfig]:
 
 def as_parameters(config: TrainConfig, network: NetworkConfig) -> dict[str, Any]:
     """The inverse of `suggest` for configurations that it can make, such as the default."""
-    names = ("crop_px", "loss", "focal_gamma", "ignore_band_px", "defect_share", "learning_rate", "encoder_rate")
     kind = next(name for name, known in NETWORKS.items() if known.encoder == network.encoder)
-    return {**{n: getattr(config, n) for n in names}, "network": kind, "depth": network.depth, "width": 1.0}
+    return {**{n: getattr(config, n) for n in SEARCHED}, "network": kind, "depth": network.depth, "width": 1.0}
 
 
 def _take(study: optuna.Study, out: Path, trials: int, held: ExitStack) -> optuna.Trial | None:

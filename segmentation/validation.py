@@ -56,7 +56,8 @@ class Judgement:
 class Validator:
     """Looks at held-back images with a network."""
 
-    def __init__(self, plan: Plan, reach: int, device: str, clock: Clock) -> None:
+    def __init__(self, plan: Plan, reach: int, device: str, clock: Clock, *, mm_per_px: float | None = None) -> None:
+        self._mm_per_px = mm_per_px
         self._plan, self._reach, self._device, self._clock = plan, reach, device, clock
         self._kept: dict[str, tuple[NDArray[Any], NDArray[np.uint8]]] = {}
         self._order = _interleaved(plan)
@@ -125,7 +126,7 @@ class Validator:
             answers = [(s, replace(a, score=score(a, threshold=threshold, edge=edge)), t) for s, a, t in answers]
         found = self._compared(answers, threshold, edge)
         figures = {**report(found, self._plan.classes), "image_score": trial.about}
-        figures |= finding(found, self._plan.classes, threshold=threshold)
+        figures |= finding(found, self._plan.classes, threshold=threshold, mm_per_px=self._mm_per_px)
         remembered = crops((self._open(s)[0], truth) for s, _, truth in answers)
         named = {"split": "val", "val_images_used": len(found), **figures}
         return Judgement(calibration, threshold, edge, named, remembered, trial.score)

@@ -21,7 +21,7 @@ from labeling.folds import folds
 from labeling.formats.common import link
 from labeling.push import png
 from labeling.questions import Question
-from qc.dataset import DataSet, Sample
+from qc.dataset import DEPTH, DataSet, Sample
 from qc.frame import to_8bit
 from qc.ports import Segmentation, Segmenter
 
@@ -121,11 +121,12 @@ def _defective(mask: Mask) -> bool:
 def _write(root: Path, data: DataSet, samples: Sequence[Sample], masks: Mapping[str, Mask]) -> None:
     """A data set to learn from; the learning holds back parts of its own to judge itself by."""
     (root / "masks").mkdir(parents=True)
-    rows = ["file,split,part,view,group"]
+    rows = [f"file,split,part,view,group,{DEPTH}"]
     for sample in samples:
         link(sample.image, root / "images" / sample.image.name)
         (root / "masks" / f"{sample.name}.png").write_bytes(png(masks[sample.name]))
-        rows.append(f"{sample.image.name},train,{sample.part},{sample.view},{sample.group}")
+        depth = sample.columns.get(DEPTH, "")
+        rows.append(f"{sample.image.name},train,{sample.part},{sample.view},{sample.group},{depth}")
     (root / "split.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     about = {"name": data.name, "classes": dict(data.classes)}
     (root / "dataset.yaml").write_text(yaml.safe_dump(about, allow_unicode=True), encoding="utf-8")

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from segmentation.cli import DEVICE
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command below `qc data`."""
@@ -19,7 +21,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     errors.add_argument("--split", choices=("train", "val", "test"), default="train")
     errors.add_argument("--most", type=int, default=200, help="questions written at most")
     errors.add_argument("--pictures", type=Path, metavar="DIR", help="also write the place of each question as a PNG")
-    errors.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    errors.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=DEVICE)
     errors.add_argument("--seed", type=int, default=0)
     errors.set_defaults(run=_errors)
 

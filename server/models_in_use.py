@@ -223,11 +223,12 @@ def loader(settings: Settings) -> Load:
     """Loads a model folder for serving: made ready where it is, computed by torch where it is not yet."""
 
     def load(folder: Path) -> Segmenter:
+        from segmentation.device import on_device
         from segmentation.model import load_segmenter, read_card
         from segmentation.ready import is_ready, open_ready
 
         ready = ready_folder(settings, str(read_card(folder)["id"]))
-        if settings.runtimes and is_ready(folder, ready):
+        if settings.runtimes and on_device(settings.device) == "cpu" and is_ready(folder, ready):
             found = open_ready(folder, ready, threads=settings.threads)
         else:
             found = load_segmenter(folder, device=settings.device, threads=settings.threads)

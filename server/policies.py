@@ -33,6 +33,10 @@ product: default
 # Millimetres per pixel, for sizes in mm; one number, or by station and view: {station-1: {top: 0.05}}
 # mm_per_px: 0.05
 
+# How many bits a camera puts at the low end of its 16-bit pictures: 10, 12 or 14; 16 where they stand at the high end.
+# One number, or by station and view. Where it is not told: as in the pictures the model learnt from, else a guess.
+# camera_bits: 12
+
 # A class that is not named under `classes`. `{}` asks for no size, `never` never holds; sizes are at-least limits:
 # score, area_px, length_px, width_px, and with mm_per_px also area_mm2, length_mm, width_mm.
 default:

@@ -23,10 +23,11 @@ KIND = "make_ready"
 
 def ask_where_it_helps(context: Context, loaded: Segmenter) -> None:
     """A champion was loaded: ask for the job if it is computed on the processor and nothing but torch was tried."""
+    from segmentation.device import on_device
     from segmentation.ready import is_ready
 
     settings, serving = context.settings, context.need_champion().in_use()
-    if not settings.runtimes or settings.device != "cpu" or serving is None:
+    if not settings.runtimes or on_device(settings.device) != "cpu" or serving is None:
         return
     if is_ready(serving[1], ready_folder(settings, loaded.model_id)):
         return

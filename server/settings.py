@@ -85,7 +85,9 @@ class Settings(BaseSettings):
     torch_threads: int = Field(
         default=0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores."
     )
-    device: str = Field(default="cpu", description="Where the model runs: cpu, cuda.")
+    device: str = Field(
+        default="auto", description="Where models learn and look: cpu, cuda; auto: cuda where there is such a device."
+    )
     runtimes: bool = Field(
         default=True,
         description="Let the fastest runtime that gives the same verdicts compute the champion; if not, torch.",

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from qc.page import document, figure, table
-from qc.svg import Axis, Line, Mark, chart, stairs
+from qc.svg import Axis, Band, Line, Mark, chart, stairs
 from segmentation.page.crops import Crop
 
 NAMES = {
@@ -42,6 +42,7 @@ def page(report: Mapping[str, Any], crops: Sequence[Crop]) -> str:
         _detection_table(report["detection"]),
         "<h2>What becomes of the parts</h2>",
         _decisions(report),
+        _all_views(report["parts_from_all_views"]),
         _people(report["inspectors"]),
         _crops("The longest misses", [c for c in crops if c.kind == "miss"], "Nothing was missed."),
         _crops("The surest false alarms", [c for c in crops if c.kind == "alarm"], "There is no false alarm."),
@@ -62,11 +63,13 @@ def _cells(figure: Mapping[str, float | None] | None) -> tuple[str, str]:
 def _curves(curves: Mapping[str, Any]) -> str:
     share = Axis("recall", 0.0, 1.0)
     precision = [(p["recall"], p["precision"]) for p in curves["precision_recall"]]
+    doubt = Band(_ends(curves["precision_recall"], "recall", "precision"))
     froc = [(p["false_alarms"], p["recall"]) for p in curves["recall_over_false_alarms"]]
+    spread = Band(_ends(curves["recall_over_false_alarms"], "false_alarms", "recall"))
     most = max([2.0, *(min(x, 10.0) for x, _ in froc)])
     return figure(
-        chart("Precision over recall of defects", share, Axis("precision", 0.0, 1.0), [Line(precision)]),
-        "Of what is reported, the share that is right, over the share of defects found.",
+        chart("Precision over recall of defects", share, Axis("precision", 0.0, 1.0), [Line(precision)], bands=[doubt]),
+        "Of what is reported, the share that is right, over the share of defects found; 95 % at the same score.",
     ) + figure(
         chart(
             "Recall over false alarms",
@@ -74,9 +77,15 @@ def _curves(curves: Mapping[str, Any]) -> str:
             Axis("recall", 0.0, 1.0),
             [Line(stairs([(0.0, 0.0), *froc]))],
             [Mark(0.1, "0.1"), Mark(1.0, "1")],
+            [spread],
         ),
-        "Share of defects found, over the false alarms one accepts.",
+        "Share of defects found, over the false alarms one accepts; 95 % at the same score.",
     )
+
+
+def _ends(points: Sequence[Mapping[str, Any]], x: str, y: str) -> list[tuple[float, float, float]]:
+    """The interval of `y` over the value of `x`, where it is known."""
+    return [(p[x], p[f"{y}_low"], p[f"{y}_high"]) for p in points if p[f"{y}_low"] is not None]
 
 
 def _detection_chart(detection: Mapping[str, Any]) -> str:
@@ -112,12 +121,13 @@ def _by_class(classes: Mapping[str, Any]) -> str:
         (
             name,
             figures.get("defects", ""),
-            _with_interval(figures["iou"]),
+            *(_with_interval(figures.get(key)) for key in ("iou", "image_ap", "aupro")),
             *(_with_interval(figures.get(f"defect_recall_at_{a}")) for a in ("0.1", "1")),
         )
         for name, figures in classes.items()
     ]
-    return table(("class", "defects", "IoU", "found at 0.1", "found at 1 false alarm an image"), rows)
+    head = ("class", "defects", "IoU", "image AP", "AUPRO", "found at 0.1", "found at 1 false alarm an image")
+    return table(head, rows)
 
 
 def _with_interval(figure: Mapping[str, float | None] | None) -> str:
@@ -132,11 +142,12 @@ def _by_size(sizes: Sequence[Mapping[str, Any]]) -> str:
         (
             f"{s['from_px']:g} px and more" if s["to_px"] is None else f"{s['from_px']:g} to {s['to_px']:g} px",
             s["defects"],
-            *(_with_interval(s[f"defect_recall_at_{a}"]) for a in ("0.1", "1")),
+            *(_with_interval(s[key]) for key in ("iou", "f1", "defect_recall_at_0.1", "defect_recall_at_1")),
         )
         for s in sizes
     ]
-    return "<p></p>" + table(("length", "defects", "found at 0.1", "found at 1 false alarm an image"), rows)
+    head = ("length", "defects", "IoU of those found", "F1", "found at 0.1", "found at 1 false alarm an image")
+    return "<p></p>" + table(head, rows)
 
 
 def _detection_table(detection: Mapping[str, Any]) -> str:
@@ -145,7 +156,9 @@ def _detection_table(detection: Mapping[str, Any]) -> str:
         (
             name,
             f"{pod['hits']} of {pod['defects']}",
-            *(_number(v) for v in (pod["a50"], pod["a90"]["value"], pod["a90_95"])),
+            _with_interval({"value": pod["a50"], **pod["a50_interval"]}),
+            _with_interval(pod["a90"]),
+            _number(pod["a90_95"]),
             pod["note"],
         )
         for name, pod in (("all", detection["all"]), *detection["classes"].items())
@@ -178,6 +191,29 @@ def _decisions(report: Mapping[str, Any]) -> str:
 
     rows = [(words, *(cell(c.get(key)) for _, c in columns)) for key, words in names.items()]
     return text + table(("", *(name for name, _ in columns)), rows)
+
+
+def _all_views(parts: Mapping[str, Any] | None) -> str:
+    """Parts judged by their worst view, and by all views together where the model learnt about views."""
+    if parts is None:
+        return ""
+    rules = [("by the worst view", parts["worst_view"])]
+    if parts["all_views"] is not None:
+        rules.append(("by all views together", parts["all_views"]))
+    names = {
+        "part_ap": "part AP",
+        "recall": "defective parts that are rejected",
+        "escapes": "defective parts that pass",
+        "false_alarms": "clean parts that are rejected",
+        "reviews": "parts that a person looks at",
+    }
+    rows = [(words, *(_with_interval(figures[key]) for _, figures in rules)) for key, words in names.items()]
+    views = ", ".join(escape(view) or "without a name" for view in parts["views"])
+    told = f"{parts['parts']} parts, views {views}; threshold {parts['threshold']:g}."
+    note = f" {escape(parts['note'][0].upper() + parts['note'][1:])}." if parts["note"] else ""
+    said = parts["all_views"] and parts["all_views"]["calibration"]["brier"]
+    sure = "" if said is None else f" Brier score of the chances from all views: {said:.3f}."
+    return f"<h2>Parts from all views</h2><p>{told}{note}{sure}</p>" + table(("", *(name for name, _ in rules)), rows)
 
 
 def _people(inspectors: Mapping[str, Any] | None) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from qc.dataset import IGNORE, DataSet, open_dataset, read_mask
+from qc.dataset import DEPTH, IGNORE, DataSet, open_dataset, read_mask
 from qc.errors import InvalidInput, NotFound
 from qc.frame import FORMATS, Pixels, camera_bits, decode
 from segmentation.render.blend import Look, blend
@@ -24,7 +24,7 @@ from segmentation.render.kinds import make_mark
 from segmentation.render.likeness import Likeness, look_at
 from segmentation.render.write import new_dataset, sides_of, write_png, write_table
 
-COLUMNS = ("file", "split", "part", "view", "group", "source", "drawn", "left_out")
+COLUMNS = ("file", "split", "part", "view", "group", "source", "drawn", "left_out", DEPTH)
 
 PLACES = 12
 """Places that are tried for a defect before it is left out, because it can be seen at none of them."""
@@ -44,6 +44,8 @@ class CleanPicture:
     split: str
     unknown: Path | None = None
     """Its mask, where that holds pixels that nobody knows about; nothing is drawn there."""
+    camera_bits: int | None = None
+    """The camera's depth, as the data set tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def draw_into(
     with new_dataset(out) as root:
         for number, picture in enumerate(pictures):
             pixels = _pixels(picture)
-            like = look_at(pixels)
+            like = look_at(pixels, picture.camera_bits)
             unknown = _unknown(picture, pixels.shape)
             about: dict[str, object] = {
                 "part": picture.part,
@@ -116,6 +118,7 @@ def draw_into(
                 "group": picture.group,
                 "split": picture.split,
                 "source": picture.image.name,
+                DEPTH: picture.camera_bits or "",
             }
             shutil.copyfile(picture.image, root / "images" / picture.image.name)
             write_png(root / "masks" / f"{picture.image.stem}.png", np.where(unknown, IGNORE, 0).astype(np.uint8))
@@ -245,7 +248,8 @@ def clean_pictures(data: DataSet) -> list[CleanPicture]:
         if ((labels > 0) & (labels != IGNORE)).any():
             continue
         unknown = sample.mask if labels.any() else None
-        found.append(CleanPicture(sample.image, sample.part, sample.view, sample.group, sample.split, unknown))
+        place = (sample.part, sample.view, sample.group, sample.split)
+        found.append(CleanPicture(sample.image, *place, unknown, sample.camera_bits))
     if not found:
         raise InvalidInput(f"{data.name} has no labelled picture without a defect; there is nothing to draw into")
     return found

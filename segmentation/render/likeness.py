@@ -47,13 +47,13 @@ class Likeness:
         return np.asarray(self.noise_floor + self.noise_slope * np.maximum(level, 0.0), np.float32)
 
 
-def look_at(pixels: Pixels) -> Likeness:
-    """Measure a picture, `H x W` or `H x W x 3`, 8 or 16 bit."""
+def look_at(pixels: Pixels, told: int | None = None) -> Likeness:
+    """Measure a picture, `H x W` or `H x W x 3`, 8 or 16 bit; `told`: the camera's depth, where it is known."""
     grey = brightness(pixels.astype(np.float32))
     height, width = grey.shape
     top, left = max(0, (height - WIDEST_LOOK_PX) // 2), max(0, (width - WIDEST_LOOK_PX) // 2)
     grey = np.ascontiguousarray(grey[top : top + WIDEST_LOOK_PX, left : left + WIDEST_LOOK_PX])
-    full = float((1 << camera_bits(pixels)) - 1)
+    full = float((1 << camera_bits(pixels, told)) - 1)
     floor, slope = noise(grey, full)
     return Likeness(sharpness(grey, floor + slope * float(grey.mean()), full), floor, slope, full)
 

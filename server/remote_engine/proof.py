@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.frame import camera_bits
+from qc.frame import to_8bit
 from qc.ports import Segmenter
 from segmentation.parity import LARGEST_STEP, Picture, compare_verdicts, pixels_of, refusal
 from segmentation.tiled import look_at, window_inside
@@ -54,7 +54,7 @@ def windows_of(pictures: Sequence[Picture], stride: int) -> list[NDArray[np.uint
     for picture in pictures[:WINDOWS]:
         pixels = pixels_of(picture)
         window = window_inside(pixels.shape, WINDOW_PX, stride)
-        found.append(look_at(pixels, window, bits=camera_bits(pixels), stride=stride))
+        found.append(look_at(to_8bit(pixels), window))
     return found
 
 

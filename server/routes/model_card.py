@@ -30,6 +30,8 @@ class CardJson(BaseModel):
     """The settings of the run, its steps, seconds, seed, device, and what it warned of."""
     data: dict[str, Any]
     """Name, licence, source and counts of what it learnt from."""
+    limits: dict[str, Any]
+    """What it was not shown, or too little of (`segmentation.limits`); empty for a model of an older version."""
     versions: dict[str, str]
     """Of what computed the weights."""
 
@@ -53,5 +55,6 @@ def model_card(id: str, session: SessionDep, context: ContextDep) -> CardJson:
         network=dict(card["network"]),
         training=dict(card.get("training") or {}),
         data=registry.without_files(dict(card.get("dataset") or {})),
+        limits=dict(card.get("limits") or {}),
         versions={name: str(version) for name, version in dict(card.get("versions") or {}).items()},
     )

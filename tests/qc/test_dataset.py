@@ -110,3 +110,60 @@ def test_the_real_sets_are_read_whole(name, labelled):
     assert len(data.split("train")) + len(data.split("val")) == labelled
     sample = data.split("val")[0]
     assert sample.pixels().shape[:2] == sample.labels(data.classes).shape
+
+
+def deep(folder: Path, brightest: dict[str, int]) -> None:
+    """Pictures of 16 bit in a data set: a ground of 900, and one brighter pixel."""
+    for name, value in brightest.items():
+        pixels = np.full((20, 30), 900, np.uint16)
+        pixels[3, 4] = value
+        cv2.imwrite(str(folder / f"images/{name}.png"), pixels)
+
+
+def grounds(folder: Path) -> list[int]:
+    return [int(sample.pixels()[0, 0]) for sample in open_dataset(folder).samples]
+
+
+def test_noise_about_a_power_of_two_does_not_change_a_12_bit_picture_whose_depth_is_told(folder):
+    deep(folder, {"a": 1000, "b": 1100, "c": 4095})
+    (folder / "dataset.yaml").write_text("classes: {1: scratch}\ncamera_bits: 12\n")
+
+    assert grounds(folder) == [900 >> 4] * 3
+    assert open_dataset(folder).depth() == 12
+    assert open_dataset(folder).samples[0].columns["camera_bits"] == "12"  # so that whoever copies the row keeps it
+
+
+def test_a_depth_that_nobody_told_is_guessed_from_all_pictures_together(folder):
+    deep(folder, {"a": 1000, "b": 1000, "c": 4095})
+
+    assert grounds(folder) == [900 >> 4] * 3
+    assert open_dataset(folder).depth() == 12
+
+
+def test_cameras_of_several_depths_are_told_row_by_row(folder):
+    deep(folder, {"a": 1000, "b": 1000, "c": 1000})
+    (folder / "split.csv").write_text("file,split,camera_bits\na.png,train,12\nb.png,train,10\nc.png,train,\n")
+    (folder / "dataset.yaml").write_text("classes: {1: scratch}\ncamera_bits: 14\n")
+
+    assert grounds(folder) == [900 >> 4, 900 >> 2, 900 >> 6]
+    assert open_dataset(folder).depth() is None
+
+
+def test_pictures_of_8_bit_have_no_depth(folder):
+    assert open_dataset(folder).depth() is None
+
+
+def test_a_picture_brighter_than_its_camera_can_be_is_named(folder):
+    deep(folder, {"a": 4095})
+    (folder / "dataset.yaml").write_text("classes: {1: scratch}\ncamera_bits: 10\n")
+
+    with pytest.raises(InvalidInput, match=r"a\.png: camera_bits says that the camera gives 10 bits"):
+        open_dataset(folder).samples[0].pixels()
+
+
+@pytest.mark.parametrize("told", ["11", "wide", "true", "[12]"])
+def test_a_depth_that_no_camera_has_is_refused(folder, told):
+    (folder / "dataset.yaml").write_text(f"classes: {{1: scratch}}\ncamera_bits: {told}\n")
+
+    with pytest.raises(InvalidInput, match=r"dataset\.yaml: camera_bits must be the camera's depth"):
+        open_dataset(folder)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qc.errors import InvalidInput
-from qc.frame import decode, picture_size, to_8bit
+from qc.frame import decode, is_deep, picture_size, to_8bit
 
 
 def encoded(pixels: np.ndarray, ending: str) -> bytes:
@@ -148,3 +148,24 @@ def test_a_12_bit_frame_at_the_high_end_keeps_its_ground_whatever_its_brightest_
     ground = 0xC8
     shown = to_8bit(np.array([[ground, brightest]], np.uint16) << 4)
     assert shown.tolist() == [[ground >> 4, brightest >> 4]]
+
+
+def test_a_depth_that_is_told_does_not_follow_the_brightest_pixel():
+    for brightest in (300, 1023, 1024, 4095):
+        assert to_8bit(np.array([[200, brightest]], np.uint16), 12)[0, 0] == 200 >> 4
+    with pytest.raises(InvalidInput, match="up to 4095"):
+        to_8bit(np.array([[200, 4096]], np.uint16), 12)
+
+
+def test_the_usual_depth_holds_unless_a_pixel_is_brighter():
+    assert to_8bit(np.array([[200, 300]], np.uint16), usual=12)[0, 0] == 200 >> 4
+    assert to_8bit(np.array([[200, 16383]], np.uint16), usual=12)[0, 0] == 200 >> 6
+
+
+@pytest.mark.parametrize(("ending", "how"), [(".png", np.uint16), (".tif", np.uint16), (".png", np.uint8)])
+def test_a_files_depth_is_read_from_its_header(tmp_path, ending, how):
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(encoded(noise(8, 8).astype(how), ending))
+    assert is_deep(path) == (how == np.uint16)
+    path.write_bytes(path.read_bytes()[:20])
+    assert not is_deep(path)

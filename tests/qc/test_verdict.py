@@ -114,6 +114,8 @@ def test_the_worst_view_decides():
         ("classes: {scratch: {ng: {length_mm: -1}}}", "at least 0"),
         ("classes: {scratch: {ng: {length_mm: .nan}}}", "at least 0"),
         ("mm_per_px: 0", "positive"),
+        ("camera_bits: 11", "camera's depth"),
+        ("camera_bits: {s1: 12}", "must map views"),
         ("zones: [{box: [0, 0, 10]}]", r"zones\[0\]\.box"),
         ("zones: [{box: [0, 0, 0, 5]}]", "holds no pixel"),
         ("zones: [{name: edge}]", "either a box or a polygon"),

@@ -52,7 +52,7 @@ def test_cells_do_not_depend_on_where_tiles_fall(network, picture):
     grids = []
     for core in (1536, 160):
         grid = np.full((152, 19, 41), np.nan, np.float32)
-        for box, planes in tiled.answers(picture, see, reach=seen, stride=CONFIG.stride, bits=8, core=core):
+        for box, planes in tiled.answers(picture, see, reach=seen, stride=CONFIG.stride, core=core):
             cells = planes[2]
             top, left = box.y // 16, box.x // 16
             grid[:, top : top + cells.shape[1], left : left + cells.shape[2]] = cells

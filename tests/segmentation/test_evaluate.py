@@ -14,6 +14,7 @@ from qc.defects import logit
 from qc.ports import Segmentation
 from qc.svg import Axis, stairs
 from segmentation.evaluate import RiskChoice, evaluate, evaluation
+from segmentation.matching import facts
 from segmentation.metrics import share_interval
 from segmentation.page import page, worst_crops
 from segmentation.risk import Costs
@@ -73,6 +74,37 @@ def test_every_figure_stands_with_its_interval(seen):
     for name in ("image_ap", "part_ap", "mean_iou", "pixel_f1", "aupro", "defect_recall_at_0.1", "defect_recall_at_1"):
         figure = report[name]
         assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+def test_classes_sizes_and_curves_have_their_intervals_too(seen):
+    report = seen.report
+    for figure in (*report["classes"]["scratch"].values(), *(row["f1"] for row in report["by_size"])):
+        if isinstance(figure, dict):
+            assert figure["low"] <= figure["value"] <= figure["high"]
+    assert report["classes"]["scratch"]["aupro"] == report["aupro"]  # the only class
+    for point in report["curves"]["precision_recall"]:
+        assert point["precision_low"] <= point["precision"] <= point["precision_high"]
+        assert point["recall_low"] <= point["recall"] <= point["recall_high"]
+    half = report["detection"]["all"]["a50_interval"]
+    assert half["low"] is None or half["high"] is None or half["low"] < half["high"]
+
+
+def test_pixels_by_size_are_those_of_the_defects_of_that_size(seen):
+    for row in seen.report["by_size"]:  # what is found is found to the pixel, and nothing else
+        assert row["iou"]["value"] == pytest.approx(row["defect_recall_at_1"]["value"], abs=0.15)
+        assert row["f1"]["value"] == pytest.approx(2 * row["iou"]["value"] / (1 + row["iou"]["value"]), abs=1e-4)
+
+
+def test_what_a_prediction_holds_beside_a_defect_is_shared_by_the_defects_on_it():
+    truth, odds = np.zeros((40, 60), np.uint8), np.full((40, 60), -9.0, np.float16)
+    truth[10:20, 10:20], truth[10:20, 30:40], truth[30:34, 50:54] = 1, 2, 1
+    odds[10:20, 15:50] = 9.0  # half of the first, all of the second, and 200 px beside them
+    found = facts(Segmentation(odds, np.ones_like(truth)), truth, {1: "dent", 2: "stain"}, threshold=0.5)
+    first, third, second = found.defects
+    assert (first.answered_px, second.answered_px, third.answered_px) == (50, 100, 0)
+    assert first.beyond_px == pytest.approx(200 / 3)
+    assert second.beyond_px == pytest.approx(400 / 3)
+    assert found.class_scores.keys() == {1}
 
 
 def test_recall_by_size_shows_what_the_mean_hides(seen):

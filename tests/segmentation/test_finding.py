@@ -45,6 +45,19 @@ def test_detection_is_told_for_all_and_for_each_class_within_the_lengths_seen():
     assert told["all"]["a90"]["value"] == pytest.approx(17, abs=3)
 
 
+def test_lengths_are_told_in_millimetres_where_the_views_are_calibrated():
+    found = [image(f"f{n}", defect(4.0 + n, 0.9 if n > 12 else None)) for n in range(40)]
+    px, mm = (finding(found, CLASSES, threshold=0.5, mm_per_px=scale) for scale in (None, 0.05))
+
+    assert (px["detection"]["unit"], mm["detection"]["unit"]) == ("px", "mm")
+    assert mm["detection"]["sizes"] == [0.2, 2.15]
+    assert mm["detection"]["all"]["a90"]["value"] == pytest.approx(
+        0.05 * px["detection"]["all"]["a90"]["value"], abs=1e-4
+    )
+    assert [m["length_mm"] for m in mm["misses"][:2]] == [0.8, 0.75]
+    assert px["misses"][0]["length_mm"] is None
+
+
 def test_without_a_drawn_defect_nothing_is_claimed():
     told = finding([image("a")], CLASSES, threshold=0.5)
 

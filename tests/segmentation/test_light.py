@@ -77,10 +77,10 @@ def test_tiled_equals_whole_wherever_tiles_fall(network, look):
     random = np.random.default_rng(5)
     for height, width in ((333, 471), (61, 40)):
         pixels = random.integers(0, 256, (height, width), dtype=np.uint8)
-        ((_, planes),) = answers(pixels, look, reach=distance, stride=stride, bits=8, core=4096)
+        ((_, planes),) = answers(pixels, look, reach=distance, stride=stride, core=4096)
         whole = np.stack(planes)
         for core in random.integers(2, 20, 3) * stride:
-            for box, logits in answers(pixels, look, reach=distance, stride=stride, bits=8, core=int(core)):
+            for box, logits in answers(pixels, look, reach=distance, stride=stride, core=int(core)):
                 there = whole[:, box.y : box.bottom, box.x : box.right]
                 assert np.abs(np.stack(logits) - there).max() < 1e-4
 

@@ -4,12 +4,16 @@ import json
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from qc.errors import InvalidInput, NotFound
-from segmentation.model import load_segmenter, model_id, read_card
+from qc.frame import Frame
+from qc.inspection import inspect
+from qc.verdict import parse_policy
+from segmentation.model import identity, load_segmenter, model_id, read_card
 
 
 @pytest.fixture
@@ -28,6 +32,30 @@ def test_grey_colour_and_sixteen_bit_give_the_same_answer(model, frame):
         assert np.array_equal(grey.log_odds, other.log_odds)
 
 
+def test_a_12_bit_frame_is_read_as_the_pictures_that_were_learnt_from(model, frame):
+    segmenter = replace(load_segmenter(model), camera_bits=12)
+    deep = frame.astype(np.uint16) << 2
+    for brightest in (1023, 1024):  # the last that ten bits hold, and the first that they do not
+        deep[0, 0] = brightest
+        seen = segmenter.segment(deep)
+        assert seen.camera_bits == 12
+        assert np.array_equal(seen.log_odds, segmenter.segment((deep >> 4).astype(np.uint8)).log_odds)
+
+
+def test_a_products_word_on_its_cameras_depth_goes_before_the_models(model, frame):
+    segmenter = replace(load_segmenter(model), camera_bits=16)
+    deep = frame.astype(np.uint16) << 2
+    policy = parse_policy({"camera_bits": {"s1": {"top": 10}}})
+    seen = inspect(Frame(deep, "top", ""), segmenter, policy, station="s1")
+    assert seen.score == inspect(Frame(frame, "top", ""), segmenter, policy, station="s1").score
+    assert seen.score != inspect(Frame(deep, "left", ""), segmenter, policy, station="s1").score
+
+
+def test_the_depth_belongs_to_the_models_id(model):
+    card = read_card(model)
+    assert identity({**card, "camera_bits": 12}) != identity(card) == card["id"]
+
+
 def test_one_segmenter_serves_several_threads(model, frame):
     segmenter = load_segmenter(model)
     expected = segmenter.segment(frame).log_odds
@@ -42,7 +70,6 @@ def test_frames_smaller_than_a_tile_are_answered(model, shape):
 
 
 def test_another_threshold_is_another_model(model, tmp_path):
-    from segmentation.model import identity
 
     card = read_card(model)
     assert identity(card) == card["id"]

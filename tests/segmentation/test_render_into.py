@@ -12,6 +12,7 @@ import yaml
 
 from qc.dataset import IGNORE, open_dataset
 from qc.errors import Conflict, InvalidInput, NotFound
+from qc.frame import decode
 from segmentation.render import draw_into, read_description
 from segmentation.render.cli import register
 from segmentation.render.into import draw
@@ -190,7 +191,7 @@ def test_a_16_bit_tiff_is_written_back_with_16_bit(tmp_path):
     (tmp_path / "good").mkdir()
     tifffile.imwrite(tmp_path / "good" / "deep.tif", np.clip(metal(level=30_000.0) * 1.0, 0, 65535).astype(np.uint16))
     draw_into(tmp_path / "good", described(tmp_path), tmp_path / "set")
-    both = {s.image.name: s.pixels() for s in open_dataset(tmp_path / "set").samples}
+    both = {s.image.name: decode(s.image.read_bytes()) for s in open_dataset(tmp_path / "set").samples}
     assert {p.dtype for p in both.values()} == {np.dtype(np.uint16)}
     assert set(both) == {"deep.tif", "deep_drawn1.png"}
 

@@ -28,8 +28,8 @@ def net(request):
     return network, config.stride, look, reach(network, config.stride)
 
 
-def whole(pixels, look, net_reach, stride, bits=8):
-    (only,) = answers(pixels, look, reach=net_reach, stride=stride, bits=bits, core=4096)
+def whole(pixels, look, net_reach, stride):
+    (only,) = answers(pixels, look, reach=net_reach, stride=stride, core=4096)
     return np.stack(only[1])
 
 
@@ -41,7 +41,7 @@ def test_tiled_equals_whole_wherever_tiles_fall(net):
         expected = whole(pixels, look, distance, stride)
         for core in random.integers(2, 20, 3) * stride:
             found = np.full_like(expected, np.nan)
-            for box, logits in answers(pixels, look, reach=distance, stride=stride, bits=8, core=int(core)):
+            for box, logits in answers(pixels, look, reach=distance, stride=stride, core=int(core)):
                 found[:, box.y : box.bottom, box.x : box.right] = np.stack(logits)
             assert np.abs(found - expected).max() < 1e-4
 
@@ -51,7 +51,7 @@ def test_a_halo_shorter_than_the_reach_would_be_seen(net):
     pixels = np.random.default_rng(6).integers(0, 256, (320, 480), dtype=np.uint8)
     expected = whole(pixels, look, distance, stride)
     worst = 0.0
-    for box, logits in answers(pixels, look, reach=stride, stride=stride, bits=8, core=8 * stride):
+    for box, logits in answers(pixels, look, reach=stride, stride=stride, core=8 * stride):
         worst = max(worst, np.abs(np.stack(logits) - expected[:, box.y : box.bottom, box.x : box.right]).max())
     assert worst > 1e-4
 
@@ -72,14 +72,9 @@ def test_nothing_beyond_the_reach_matters(net):
 
 def test_a_small_frame_is_continued_by_reflection():
     pixels = np.arange(6, dtype=np.uint8)[None].repeat(2, axis=0)
-    seen = look_at(pixels, Box(0, 0, 16, 4), bits=8, stride=2)
+    seen = look_at(pixels, Box(0, 0, 16, 4))
     assert seen[0, :, 0].tolist() == [0, 1, 2, 3, 4, 5, 5, 4, 3, 2, 1, 0, 0, 1, 2, 3]
     assert seen.shape == (4, 16, 3)
-
-
-def test_sixteen_bit_pictures_are_seen_as_their_highest_eight_bits():
-    pixels = np.full((4, 4), 0xABC, np.uint16)
-    assert (look_at(pixels, Box(0, 0, 4, 4), bits=12, stride=2) == 0xAB).all()
 
 
 @pytest.mark.parametrize(("length", "expected"), [(1, 128), (128, 128), (129, 144), (1600, 1600)])

@@ -27,7 +27,7 @@ def frame(height, width):
 def joined(pixels, look, network, config, **how):
     odds = np.full(pixels.shape[:2], np.nan, np.float32)
     seen = reach(network, config.stride)
-    for box, (said, *_) in answers(pixels, look.see, reach=seen, stride=config.stride, bits=8, **how):
+    for box, (said, *_) in answers(pixels, look.see, reach=seen, stride=config.stride, **how):
         odds[box.y : box.bottom, box.x : box.right] = said
     return odds
 

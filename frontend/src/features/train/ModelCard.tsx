@@ -33,10 +33,11 @@ function Made({ id }: { id: string }) {
   const card = useModelCard(id);
   const words = text.train;
   if (!card.data) return waiting(card);
-  const { data, training } = card.data;
+  const { data, limits, training } = card.data;
   return (
     <>
       <Facts title={words.isMadeOf} of={whatItIs(card.data)} />
+      <Facts title={words.notShown} of={limits} />
       <Facts title={words.learntFrom} of={data} />
       <Facts title={words.trainedHow} of={training} />
       <Facts title={words.computedBy} of={card.data.versions} />

@@ -439,6 +439,7 @@ export const office: Part<typeof en> = {
     missNever: "keinem Wert",
     isMadeOf: "Was es ist",
     learntFrom: "Woraus es gelernt hat",
+    notShown: "Wo es nichts beweist",
     trainedHow: "Wie es trainiert wurde",
     computedBy: "Womit es gerechnet wurde",
     yes: "ja",

@@ -443,6 +443,7 @@ export const office = {
     missNever: "no score",
     isMadeOf: "What it is",
     learntFrom: "What it learnt from",
+    notShown: "Where it proves nothing",
     trainedHow: "How it was trained",
     computedBy: "What computed it",
     yes: "yes",

@@ -441,6 +441,7 @@ export const office: Part<typeof en> = {
     missNever: "ningún valor",
     isMadeOf: "Qué es",
     learntFrom: "De qué aprendió",
+    notShown: "Donde no prueba nada",
     trainedHow: "Cómo se entrenó",
     computedBy: "Qué lo calculó",
     yes: "sí",
