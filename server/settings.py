@@ -247,7 +247,7 @@ class Settings(BaseSettings):
         default=0.1, ge=0, le=1, description="Share of the label tasks that two people label, to compare them."
     )
     label_at_random: float = Field(
-        default=0.0,
+        default=0.05,
         ge=0,
         le=1,
         description="Share of the other parts that are labelled whatever the model says: only these tell without bias "

@@ -82,7 +82,7 @@ class Plant:
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
         own = {"QC_HOME": str(self.home / "var"), "PORT": str(self.port), "QC_RETRAIN_CRON": ""}
-        off = {"QC_LABEL_STUDIO": "false", "QC_RUNTIMES": "false"}
+        off = {"QC_LABEL_STUDIO": "false", "QC_RUNTIMES": "false", "QC_LABEL_AT_RANDOM": "0"}
         return {**kept, **own, **off, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def qc(self, *words: str) -> str:

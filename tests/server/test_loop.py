@@ -18,6 +18,7 @@ from server.audit_check import verify
 from server.db import Database, sqlite_url
 from server.jobs import queue
 from server.jobs.records import Job, JobState
+from server.settings import Settings
 from server.studio_service import SECRET_HEADER, webhook_secret
 from server.watch_records import Alarm
 
@@ -69,6 +70,19 @@ def test_a_doubtful_part_becomes_a_label_task_and_a_clear_one_does_not(line):
     assert (task["reason"], task["state"]) == ("review", "open")
     assert task["crop"] == [0, 0, 120, 90]
     assert task["url"] is None
+
+
+def test_a_share_of_the_clear_parts_is_labelled_whatever_the_model_says(tmp_path, run_line):
+    with run_line(tmp_path / "home", label_at_random=1.0) as line:
+        line.send(line.picture(), part="P-fine")
+        line.send(line.picture(dark=9), part="P-bad")
+        line.send(line.picture(doubtful=9), part="P-doubt")
+        found = {task["part"]: task["reason"] for task in tasks(line)}
+        with line.context.database.read() as session:
+            chances = {task.chance for task in session.exec(select(LabelTask))}
+    assert found == {"P-fine": "sample", "P-bad": "sample", "P-doubt": "review"}
+    assert chances == {1.0}
+    assert Settings.model_fields["label_at_random"].default > 0, "or nothing is estimated without bias"
 
 
 def test_a_part_on_which_a_person_disagreed_is_labelled_first(line):
