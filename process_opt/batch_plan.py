@@ -152,7 +152,7 @@ def _same(one: tuple[Floats, frozenset[int]], other: tuple[Floats, frozenset[int
 
 def _judged(model: ProcessModel, member: Member, plans: list[tuple[Floats, frozenset[int]]]) -> list[Plan]:
     question = parse_question(member.request, model.process)
-    mine = model.of_batch(question.batch)
+    mine = model.made_by(question.batch, question.machines)
     belief = believe(mine, question.observed, question.at, question.times)
     return settle_each(mine, belief, [v for v, _ in plans], [run for _, run in plans])
 

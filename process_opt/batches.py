@@ -1,60 +1,40 @@
-"""What the parts of one batch have in common at a step: a shift, shrunk towards none."""
+"""What the parts of one batch have in common at a step."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.estimate import Data, Estimate, settings_at, usable
+from process_opt.estimate import Data, Estimate
+from process_opt.groups import group_shifts
+from process_opt.machines import added
 
 Floats = NDArray[np.float64]
 
 KEPT = 500
 """Batches remembered, the latest ones."""
-SURE = 4.0
-"""Standard deviations by which the spread between batches must exceed what chance within them makes."""
+FEWEST = 5
+"""Batches that a history must have, to say how far they differ."""
 
 
-def batch_shifts(estimate: Estimate, data: Data, names: tuple[str, ...]) -> tuple[tuple[str, ...], Floats]:
-    """Names of the latest batches and their shifts `B x T x d`, standardised.
+def batch_shifts(
+    estimate: Estimate, data: Data, names: tuple[str, ...], machines: Floats
+) -> tuple[tuple[str, ...], Floats]:
+    """Names of the latest batches and their shifts `B x T x d`, standardised; beyond what their machines do.
 
-    One-way random effects by moments (Searle, Casella, McCulloch 1992, section 3.6) on each step's smoothed residuals;
-    zero for steps and coordinates on which the batches do not differ. Smoothing has drawn the residuals towards zero
-    already, so where little is read the shifts are smaller than the truth, never larger on average.
+    Args:
+        names: of all batches.
+        machines: what these add (`machines.machine_shifts`).
     """
-    steps, d, many = len(estimate.motions), estimate.layout.d, len(names)
-    total, square = np.zeros((many, steps, d)), np.zeros((steps, d))
-    count = np.zeros((many, steps))
-    latest = np.full(many, -1)
-    first = 0
-    for part in data.chunks():
-        known = part.batch >= 0
-        latest[part.batch[known]] = first + np.flatnonzero(known)
-        first += part.size
-        path = estimate.path(part)
-        x0 = path.start
-        for k, motion in enumerate(estimate.motions):
-            use = usable(estimate, part, k) * known
-            v = settings_at(estimate, part, k)
-            r = (path.mean[k] - motion.move(v, x0)) * use
-            np.add.at(total[:, k], part.batch[known], r[:, known].T)
-            np.add.at(count[:, k], part.batch[known], use[known])
-            square[k] += (r * r).sum(axis=1)
-            x0 = path.mean[k]
-    n = np.maximum(count, 1.0)[:, :, None]
-    own = total / n
-    filled = (count > 0).sum(axis=0)[:, None]
-    parts = count.sum(axis=0)[:, None]
-    between = (total * own).sum(axis=0)
-    within = np.maximum(square - between, 0.0) / np.maximum(parts - filled, 1.0)
-    typical = np.maximum((parts - (count**2).sum(axis=0)[:, None] / np.maximum(parts, 1.0)), 1.0)
-    variance = np.maximum(between - filled * within, 0.0) / typical
-    free = np.maximum(filled, 1.0)
-    excess = between / free / np.maximum(within, 1e-12) - 1.0
-    variance[(excess < SURE * np.sqrt(2.0 / free)) | (filled < 5)] = 0.0
-    shifts = own * variance / np.maximum(variance + within / n, 1e-12)
+    shifts = group_shifts(
+        estimate, data, lambda part, _: part.batch, len(names), fewest=FEWEST,
+        known=(lambda part, k: added(machines, part, estimate.process, k)) if machines.size else None,
+    )  # fmt: skip
+    latest = np.full(len(names), -1)
+    known = np.flatnonzero(data.batch >= 0)
+    latest[data.batch[known]] = known
     order = np.argsort(latest)[-KEPT:]
     order = order[(latest[order] >= 0) & np.array([names[b] != "" for b in order], dtype=bool)]
-    if not variance.any():
+    if not shifts.any():
         order = order[:0]
     return tuple(names[b] for b in order), shifts[order]

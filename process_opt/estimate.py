@@ -55,6 +55,8 @@ class Data:
     batch: NDArray[np.int64]
     pressed: NDArray[np.int8]
     """`S x N`: -1 and 1 where people set a machine to its lower or upper limit, and may have wanted to go further."""
+    machine: NDArray[np.int64]
+    """`K x N`, as in `History`."""
 
     @property
     def size(self) -> int:
@@ -71,6 +73,7 @@ class Data:
             skipped=tuple(None if s is None else s[places] for s in self.skipped),
             batch=self.batch[places],
             pressed=self.pressed[:, places],
+            machine=self.machine[:, places],
         )
 
     def chunks(self) -> Iterator[Data]:
@@ -98,7 +101,7 @@ def prepare(process: Process, history: History, layout: Layout) -> Data:
         skipped.append(np.asarray(~np.isfinite(np.vstack(marks)).any(axis=0), dtype=bool))
     people = ~history.dithered
     pressed = _pressed(history.settings.T, list(process.settings.values()), people)
-    return Data(y, v, people, history.last, tuple(skipped), history.batch, pressed)
+    return Data(y, v, people, history.last, tuple(skipped), history.batch, pressed, history.machine)
 
 
 def _pressed(settings: Floats, levers: list[tuple[int, Setting]], people: Bools) -> NDArray[np.int8]:

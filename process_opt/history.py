@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.counted import COUNT, NUMBER
-from process_opt.process import Process
+from process_opt.process import MACHINE, Process
 from process_opt.scales import check_units
 from qc.errors import InvalidInput
 
@@ -39,6 +39,8 @@ class History:
     batch: NDArray[np.int64]
     """`N`: place in `batches`, or -1."""
     batches: tuple[str, ...]
+    machine: NDArray[np.int64]
+    """`K x N`, in the order of `process.machines`: which of the step's machines ran it, or -1 where nobody says."""
     parts: tuple[str, ...]
     notes: tuple[str, ...] = ()
     """What is odd but no mistake, one sentence each."""
@@ -64,7 +66,9 @@ def read_table(path: Path) -> pd.DataFrame:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
         elif path.suffix.lower() == ".csv":
-            return pd.read_csv(path, dtype={name: str for name in FIXED}, low_memory=False)
+            columns = [str(c) for c in pd.read_csv(path, nrows=0).columns]
+            texts = [c for c in columns if c in FIXED or c.endswith(f".{MACHINE}")]
+            return pd.read_csv(path, dtype={c: str for c in texts}, low_memory=False)
         raise InvalidInput(f"{path.name} must be a .csv or .parquet file")
     except InvalidInput:
         raise
@@ -129,6 +133,7 @@ def parse_history(
         dithered=assignment == "dither",
         batch=batch.astype(np.int64),
         batches=tuple(str(b) for b in batches),
+        machine=_machine(table, process, where),
         parts=tuple(parts.tolist()),
         notes=_notes(settings, readings, process, assignment),
     )
@@ -143,8 +148,20 @@ def _text(table: pd.DataFrame, name: str) -> NDArray[Any]:
     return np.array(["" if pd.isna(v) else str(v).strip() for v in column], dtype=object)
 
 
+def _machine(table: pd.DataFrame, process: Process, where: str) -> NDArray[np.int64]:
+    out = np.full((len(process.machines), len(table)), -1, dtype=np.int64)
+    for row, (column, (_, names)) in zip(out, process.machines.items(), strict=True):
+        said = _text(table, column)
+        for place, name in enumerate(names):
+            row[said == name] = place
+        if (wrong := np.flatnonzero((row < 0) & (said != ""))).size:
+            n = wrong[0]
+            raise InvalidInput(f"{where} row {n + 2}: {column} is {said[n]!r}; the step has {', '.join(names)}")
+    return out
+
+
 def _check_columns(table: pd.DataFrame, process: Process, where: str) -> None:
-    known = {*FIXED, *process.settings, *process.measurements}
+    known = {*FIXED, *process.machines, *process.settings, *process.measurements}
     columns = [str(c) for c in table.columns]
     if twice := sorted({c for c in columns if columns.count(c) > 1}):
         raise InvalidInput(f"{where} has the column {twice[0]} twice")

@@ -16,7 +16,7 @@ from process_opt.estimate import Data, Estimate
 from process_opt.knowledge import move, scaled
 from process_opt.model import ProcessModel
 from process_opt.outlook import look_ahead, probabilities
-from process_opt.request import check_observed
+from process_opt.request import Machines, check_machines, check_observed
 from qc.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -78,6 +78,8 @@ class Told:
     free: bool
     """Its settings were not chosen by what only people saw."""
     batch: str | None
+    machines: Machines
+    """Of every step that says which machine ran it."""
     observed: dict[str, float]
 
 
@@ -103,7 +105,8 @@ def _parse(model: ProcessModel, outcome: Any) -> Told:
     last = len(model.process.steps) - 1 if finished else model.process.place[at] if at else max(seen, default=-1)
     free = outcome.get("assignment") in ("dither", "recommendation")
     batch = outcome.get("batch")
-    return Told(part, finished, last, free, batch if isinstance(batch, str) else None, checked)
+    machines = check_machines(outcome.get("machines"), model.process, part)
+    return Told(part, finished, last, free, batch if isinstance(batch, str) else None, machines, checked)
 
 
 def _promises(model: ProcessModel, told: list[Told]) -> ProcessModel:
@@ -114,7 +117,7 @@ def _promises(model: ProcessModel, told: list[Told]) -> ProcessModel:
     for one in told:
         if not one.finished or any(name not in one.observed for name in model.process.conformance):
             continue
-        chance = _promise(model.of_batch(one.batch), one.observed)
+        chance = _promise(model.made_by(one.batch, one.machines), one.observed)
         limits = [(one.observed[n], model.process.measurements[n][1]) for n in model.process.conformance]
         good = all(m.lower <= y <= m.upper for y, m in limits)
         wealth = np.clip(wealth * (1 + np.array(BETS) * (chance - good)), 1e-3, 1e9)
@@ -155,10 +158,10 @@ def _misfit(model: ProcessModel, told: list[Told]) -> ProcessModel:
     sure = np.asarray(learnt.get("fitted_widen_sd", check.get("widen_sd", [0.0] * base.size)))
     squares = np.asarray(learnt.get("squares", np.zeros(base.size)))
     counts = np.asarray(learnt.get("counts", np.zeros(base.size)))
-    for batch in {one.batch for one in told}:
-        mine = [one for one in told if one.batch == batch and one.finished]
+    for batch, machines in sorted({(one.batch, one.machines) for one in told}, key=repr):
+        mine = [one for one in told if (one.batch, one.machines) == (batch, machines) and one.finished]
         if mine:
-            z2 = surprises(model.of_batch(batch), _data(model, mine), 0.5)
+            z2 = surprises(model.made_by(batch, machines), _data(model, mine), 0.5)
             squares = squares + np.where(np.isfinite(z2), z2, 0.0).sum(axis=1)
             counts = counts + np.isfinite(z2).sum(axis=1)
     now = since_fit(base, sure, squares, counts)
@@ -179,10 +182,10 @@ def _weights(model: ProcessModel, told: list[Told]) -> ProcessModel:
         return model
     worth = {**model.learnt.get("worth", _first_worth(model))}
     slope: Floats = np.zeros(model.band.shape[1])
-    for batch in {one.batch for one in told}:
-        mine = [one for one in told if one.batch == batch]
+    for batch, machines in sorted({(one.batch, one.machines) for one in told}, key=repr):
+        mine = [one for one in told if (one.batch, one.machines) == (batch, machines)]
         data = _data(model, mine)
-        each, surprise = slope_of_each(_estimate(model.of_batch(batch)), data)
+        each, surprise = slope_of_each(_estimate(model.made_by(batch, machines)), data)
         quiet = np.minimum(1.0, np.sqrt(LOUDEST / np.maximum(surprise, 1e-9)))
         slope += each @ quiet
     n = len(told)
@@ -238,4 +241,5 @@ def _data(model: ProcessModel, told: list[Told]) -> Data:
         skipped=tuple(skipped),
         batch=np.full(len(told), -1, dtype=np.int64),
         pressed=np.zeros(v.shape, dtype=np.int8),
+        machine=np.full((len(model.process.machines), len(told)), -1, dtype=np.int64),
     )

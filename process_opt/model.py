@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,9 @@ from scipy.special import ndtri
 
 from process_opt.capability import capability
 from process_opt.layout import Layout, kinds_of, lay_out
+from process_opt.machines import without
 from process_opt.process import Process, parse_process
+from process_opt.request import Machines
 from process_opt.state_space import Motion
 from process_opt.tables import Tables, tables
 from qc.errors import InvalidInput, NotFound
@@ -35,8 +37,8 @@ Floats = NDArray[np.float64]
 FORMAT = 1
 WORTH_TELLING = 0.95
 """Probability from which on a step is said to drift."""
-BATCHES_AT_HAND = 16
-"""Batches whose shifted model is kept in memory."""
+SHIFTED_AT_HAND = 16
+"""Batches and machines whose shifted model is kept in memory."""
 
 __all__ = ["ProcessModel", "build_model", "lay_out", "load_model"]
 
@@ -63,6 +65,10 @@ class ProcessModel:
     """Size of the history, notes on it, seed, names of the batches in `shifts`."""
     shifts: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     """`B x T x d`: what each batch's parts have in common at each step (`batches.py`)."""
+    machine_shifts: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    """`M x T x d`: what each machine of a step adds to the average of them (`machines.py`)."""
+    machine_spread: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    """`T x d`: the variance of that among parts, which is in the step's chance where the machine is not known."""
     band: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     """How surely all weights are known (`knowledge.py`); empty in a model of an earlier version, which cannot learn
     effects from outcomes."""
@@ -127,27 +133,46 @@ class ProcessModel:
         return np.asarray(self.widening / np.sqrt(1.0 + (self.wrong**2).mean(axis=1, keepdims=True)))
 
     @cached_property
-    def _by_batch(self) -> dict[str, ProcessModel]:
+    def _shifted(self) -> dict[tuple[str | None, Machines], ProcessModel]:
         return {}
 
     def of_batch(self, name: str | None) -> ProcessModel:
         """The model for parts of a batch: its steps shifted by what the batch's other parts showed, if it is known."""
-        names = list(self.about.get("batches", []))
-        if name is None or name not in names:
+        return self.made_by(name, ())
+
+    def made_by(self, batch: str | None, machines: Machines) -> ProcessModel:
+        """The model for parts of a batch that go over known machines: shifted by what both are known to do, and with
+        less chance at steps whose machine is known."""
+        batches = list(self.about.get("batches", []))
+        batch = batch if batch in batches else None
+        machines = machines if self.machine_shifts.size else ()
+        if batch is None and not machines:
             return self
-        if name not in self._by_batch:
-            shift = self.shifts[names.index(name)]
-            motions, draws = [], []
-            for k, motion in enumerate(self.motions):
-                weights, drawn = motion.weights.copy(), self.draws[k].copy()
-                weights[:, 0] += shift[k]
-                drawn[:, 0] += shift[k][:, None]
-                motions.append(replace(motion, weights=weights))
-                draws.append(drawn)
-            if len(self._by_batch) > BATCHES_AT_HAND:
-                self._by_batch.clear()
-            self._by_batch[name] = replace(self, motions=tuple(motions), draws=tuple(draws))
-        return self._by_batch[name]
+        key = batch, machines
+        if key not in self._shifted:
+            shift = np.zeros((len(self.motions), self.layout.d))
+            noise = [motion.noise for motion in self.motions]
+            if batch is not None:
+                shift = shift + self.shifts[batches.index(batch)]
+            for step, machine in machines:
+                k = self.process.place[step]
+                shift[k] += self.machine_shifts[self.process.steps[k].machines.index(machine), k]
+                noise[k] = without(noise[k], self.machine_spread[k])
+            if len(self._shifted) > SHIFTED_AT_HAND:
+                self._shifted.clear()
+            self._shifted[key] = self._moved_by_steps(shift, noise)
+        return self._shifted[key]
+
+    def _moved_by_steps(self, shift: Floats, noise: Sequence[Floats]) -> ProcessModel:
+        """The same with `shift` (`T x d`) added by the steps, and with their chance."""
+        motions, draws = [], []
+        for k, motion in enumerate(self.motions):
+            weights, drawn = motion.weights.copy(), self.draws[k].copy()
+            weights[:, 0] += shift[k]
+            drawn[:, 0] += shift[k][:, None]
+            motions.append(replace(motion, weights=weights, noise=noise[k]))
+            draws.append(drawn)
+        return replace(self, motions=tuple(motions), draws=tuple(draws))
 
     @cached_property
     def tables(self) -> Tables:
@@ -157,6 +182,10 @@ class ProcessModel:
     def with_batches(self, names: tuple[str, ...], shifts: Floats) -> ProcessModel:
         """The same, knowing what the parts of these batches have in common."""
         return replace(self, about={**self.about, "batches": list(names)}, shifts=shifts)
+
+    def with_machines(self, shifts: Floats, spread: Floats) -> ProcessModel:
+        """The same, knowing what machines add (`M x T x d`) and the variance of it between them (`T x d`)."""
+        return replace(self, machine_shifts=shifts, machine_spread=spread)
 
     def with_band(self, band: Floats, parts: int) -> ProcessModel:
         """The same, knowing how surely its weights are known together, from so many parts."""
@@ -259,6 +288,8 @@ class ProcessModel:
         }
         if self.shifts.size:
             out["shifts"] = self.shifts
+        if self.machine_shifts.size:
+            out["machine_shifts"], out["machine_spread"] = self.machine_shifts, self.machine_spread
         if self.band.size:
             out["band"] = self.band.astype(np.float32)
         for k, (motion, draws) in enumerate(zip(self.motions, self.draws, strict=True)):
@@ -329,6 +360,8 @@ def load_model(folder: Path) -> ProcessModel:
             learnt=words["learnt"],
             about=words["about"],
             shifts=a.get("shifts", np.zeros((0, 0, 0))),
+            machine_shifts=a.get("machine_shifts", np.zeros((0, 0, 0))),
+            machine_spread=a.get("machine_spread", np.zeros((0, 0))),
             band=a.get("band", np.zeros((0, 0))),
         )
     except InvalidInput:

@@ -69,6 +69,8 @@ class Step:
     """A rework step that may be carried out on a part only after a person has assessed its risk and approved it."""
     partner: str = ""
     factory: str = ""
+    machines: tuple[str, ...] = ()
+    """Those that run it, where it is more than one and the history says which (`step.machine`)."""
     after: tuple[str, ...] | None = None
     """Earlier steps that are said to act on this one; None: all may."""
     formula: Formula | None = None
@@ -104,6 +106,11 @@ class Process:
         return {s.name: (k, s) for k, step in enumerate(self.steps) for s in step.settings}
 
     @cached_property
+    def machines(self) -> dict[str, tuple[int, tuple[str, ...]]]:
+        """`step.machine` to the place of its step and the machines that run it, of steps that name theirs."""
+        return {f"{step.name}.{MACHINE}": (k, step.machines) for k, step in enumerate(self.steps) if step.machines}
+
+    @cached_property
     def measurements(self) -> dict[str, tuple[int, Measurement]]:
         """`step.measurement` to the place of its step and the measurement."""
         return {m.name: (k, m) for k, step in enumerate(self.steps) for m in step.measurements}
@@ -119,9 +126,12 @@ def read_process(path: Path) -> Process:
     return parse_process(content, where=path.name)
 
 
+MACHINE = "machine"
+"""What stands behind the step's name in the column that says which machine ran it."""
+
 _TOP = {"name", "currency", "part", "conformance", "steps"}
 _STEP = {"name", "partner", "factory", "cost", "setup_cost", "minutes", "optional", "needs_approval", "after",
-         "settings", "measurements", "formula", "constants"}  # fmt: skip
+         "machines", "settings", "measurements", "formula", "constants"}  # fmt: skip
 
 
 def parse_process(content: Any, *, where: str = "process") -> Process:
@@ -163,6 +173,9 @@ def as_yaml(process: Process) -> str:
 def _check(process: Process, where: str) -> None:
     if both := sorted(set(process.settings) & set(process.measurements)):
         raise InvalidInput(f"{where}: {both[0]} is a setting and a measurement; rename one of them")
+    for name in process.machines:
+        if name in process.settings or name in process.measurements:
+            raise InvalidInput(f"{where}: {name} says which machine ran the step; rename the value of that name")
     for name in process.conformance:
         if name not in process.measurements:
             raise InvalidInput(f"{where}: conformance names {name}, which no step measures")
@@ -234,9 +247,19 @@ def _step(raw: Any, where: str, earlier: set[str]) -> Step:
         needs_approval=needs_approval,
         partner=str(content.get("partner") or ""),
         factory=str(content.get("factory") or ""),
+        machines=_machines(content.get("machines"), where),
         after=after,
         formula=formula,
     )
+
+
+def _machines(raw: Any, where: str) -> tuple[str, ...]:
+    if raw is None:
+        return ()
+    names = _names(raw, f"{where}: machines")
+    if len(set(names)) < len(names) or "" in names:
+        raise InvalidInput(f"{where}: machines must be different names, not {raw!r:.80}")
+    return names
 
 
 def _setting(step: str, name: object, raw: Any, where: str) -> Setting:

@@ -66,7 +66,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     question = parse_question(request, model.process)
     name = model.id
-    model = model.of_batch(question.batch)
+    model = model.made_by(question.batch, question.machines)
     belief = believe(model, question.observed, question.at, question.times)
     options = weigh(model, belief)
     decision = decide(model, options)

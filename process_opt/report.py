@@ -59,6 +59,7 @@ def account(model: ProcessModel) -> dict[str, Any]:
                 "step": step.name,
                 "effects": effects,
                 "late": late,
+                "machines": _machines(model, k),
                 "formula": _formula(model, k),
                 "chance_sd": {c: round(float(s), 6) for c, s in zip(model.layout.coordinates, chance, strict=True)},
             }
@@ -81,6 +82,17 @@ def account(model: ProcessModel) -> dict[str, Any]:
         ],
         "steps": steps,
     }
+
+
+def _machines(model: ProcessModel, k: int) -> list[dict[str, Any]]:
+    """What each machine of the step adds to the average of them, of every characteristic on which they differ."""
+    if not model.machine_shifts.size or not model.machine_shifts[:, k].any():
+        return []
+    rows = []
+    for name, shift in zip(model.process.steps[k].machines, model.machine_shifts[:, k], strict=False):
+        adds = {c: _rounded(s * u) for c, s, u in zip(model.layout.coordinates, shift, model.layout.scale, strict=True)}
+        rows.append({"machine": name, "adds": {c: value for c, value in adds.items() if value}})
+    return rows
 
 
 def _formula(model: ProcessModel, k: int) -> dict[str, Any] | None:

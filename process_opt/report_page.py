@@ -38,6 +38,7 @@ def as_html(report: Mapping[str, Any]) -> str:
         "<h2>What each setting does</h2><p>Moved from nominal to its upper limit, with 90 % intervals. What comes late "
         "skips steps: it is due to a setting of an earlier step, by something that nobody measures.</p>",
         _effects(report["steps"]),
+        _machines(report["steps"]),
         _formulas(report["steps"]),
     ]
     return document(name, "".join(body))
@@ -162,6 +163,17 @@ def _effects(steps: Sequence[Mapping[str, Any]]) -> str:
 def _effect(effect: Mapping[str, Any]) -> Row:
     low, high = effect["interval90"]
     return Row(effect["setting"], effect["to_high"], low, high, "main" if effect["identified"] else "second")
+
+
+def _machines(steps: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (step["step"], one["machine"], ", ".join(f"{name} {value:+g}" for name, value in one["adds"].items()))
+        for step in steps
+        for one in step["machines"]
+    ]
+    if not rows:
+        return ""
+    return f"<h2>Machines that differ, against their average</h2>{table(('step', 'machine', 'adds'), rows)}"
 
 
 def _formulas(steps: Sequence[Mapping[str, Any]]) -> str:

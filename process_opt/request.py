@@ -14,7 +14,10 @@ from qc.errors import InvalidInput
 MOST_READINGS = 100
 """Of the same thing, in one request."""
 
-_KNOWN = {"part", "at", "batch", "observed"}
+_KNOWN = {"part", "at", "batch", "machines", "observed"}
+
+Machines = tuple[tuple[str, str], ...]
+"""Step and the machine that ran or will run it, in the order of processing."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Question:
     at: int
     """Place of the next step."""
     batch: str | None
+    machines: Machines
     observed: dict[str, float]
     times: dict[str, int] = field(default_factory=dict)
     """Readings that were taken more than once, and how often; `observed` has their mean."""
@@ -58,7 +62,24 @@ def parse_question(request: Any, process: Process) -> Question:
                 f"part {part}: observed holds {name}, but the part has not been through that step; at is {at}"
             )
     times = {n: len(v) for n, v in observed.items() if isinstance(v, list) and len(v) > 1}
-    return Question(part, process.place[at], batch, checked, times)
+    machines = check_machines(request.get("machines"), process, part)
+    return Question(part, process.place[at], batch, machines, checked, times)
+
+
+def check_machines(machines: Any, process: Process, part: str) -> Machines:
+    """Steps and their machines, as JSON maps them; raises InvalidInput where the process knows no such machine."""
+    if machines is None:
+        return ()
+    if not isinstance(machines, Mapping):
+        raise InvalidInput(f"part {part}: machines must map steps to machines, not {type(machines).__name__}")
+    for step, machine in machines.items():
+        if step not in process.place:
+            raise InvalidInput(f"part {part}: machines names {step!r}, which is not a step of {process.name}")
+        known = process.steps[process.place[step]].machines
+        if machine not in known:
+            has = f"the machines {', '.join(known)}" if known else "no machines in the process file"
+            raise InvalidInput(f"part {part}: machine {machine!r} of {step} is not known; the step has {has}")
+    return tuple(sorted(machines.items(), key=lambda pair: process.place[pair[0]]))
 
 
 def check_observed(observed: Mapping[str, Any], process: Process, part: str) -> dict[str, float]:

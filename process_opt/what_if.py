@@ -52,7 +52,7 @@ def what_if(
     question = parse_question(request, model.process)
     name = model.id
     chosen, ran = chosen_plan(model, question, settings, run)
-    model = model.of_batch(question.batch)
+    model = model.made_by(question.batch, question.machines)
     belief = believe(model, question.observed, question.at, question.times)
     advised = _advised(model, name, question, belief)
     still = np.zeros(len(model.layout.nominal))

@@ -89,6 +89,7 @@ def as_history(process: Process, outcomes: list[dict[str, Any]]) -> History:
         dithered=np.zeros(size, dtype=bool),
         batch=np.full(size, -1, dtype=np.int64),
         batches=(),
+        machine=np.full((len(process.machines), size), -1, dtype=np.int64),
         parts=tuple(o["part"] for o in outcomes),
     )
 

@@ -29,6 +29,8 @@ class Asked(BaseModel):
     part: str = Field(examples=["P-1"])
     at: str = Field(examples=["s20-heat"])
     batch: str | None = None
+    machines: dict[str, str] | None = Field(default=None, examples=[{"s20-heat": "H2"}])
+    """Which machine ran or will run a step, where the process names several."""
     observed: dict[str, Any] = Field(default_factory=dict, examples=[{"s01-draw.force": 14.2}])
 
 
@@ -39,6 +41,7 @@ class CameOf(BaseModel):
 
     part: str
     batch: str | None = None
+    machines: dict[str, str] | None = None
     disposition: str
     """`finished` or `scrapped`."""
     scrapped_at: str | None = None

@@ -107,8 +107,9 @@ def test_sums_of_a_history_are_added_share_by_share():
     size = CHUNK * SHARES + 1
     numbers = np.zeros((1, size))
     data = Data(
-        numbers, numbers, numbers[0] > 0, np.arange(size), (None,), np.arange(size), np.zeros((1, size), np.int8)
-    )
+        numbers, numbers, numbers[0] > 0, np.arange(size), (None,), np.arange(size), np.zeros((1, size), np.int8),
+        np.zeros((0, size), np.int64),
+    )  # fmt: skip
     shares = list(data.shares())
     assert len(shares) <= SHARES
     np.testing.assert_array_equal(np.concatenate([share.last for share in shares]), data.last)

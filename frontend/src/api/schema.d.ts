@@ -3052,6 +3052,15 @@ export interface components {
             /** Batch */
             batch?: string | null;
             /**
+             * Machines
+             * @example {
+             *       "s20-heat": "H2"
+             *     }
+             */
+            machines?: {
+                [key: string]: string;
+            } | null;
+            /**
              * Observed
              * @example {
              *       "s01-draw.force": 14.2
@@ -3614,6 +3623,10 @@ export interface components {
             part: string;
             /** Batch */
             batch?: string | null;
+            /** Machines */
+            machines?: {
+                [key: string]: string;
+            } | null;
             /** Disposition */
             disposition: string;
             /** Scrapped At */
@@ -7157,6 +7170,15 @@ export interface components {
             at: string;
             /** Batch */
             batch?: string | null;
+            /**
+             * Machines
+             * @example {
+             *       "s20-heat": "H2"
+             *     }
+             */
+            machines?: {
+                [key: string]: string;
+            } | null;
             /**
              * Observed
              * @example {
