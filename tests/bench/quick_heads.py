@@ -5,8 +5,10 @@
 The head rests on TRUNK, which should never have seen the class (default: the starter model); FULL was trained on the
 data set with the class (`qc train DATASET`). Examples are drawn defects of the class on train images, of as many
 parts as there are; the others are drawn defects of other classes and what the trunk finds where nothing is drawn.
-Image AP is that of the class on val: of the head, by its surest say on the defects that the trunk finds, and on them
-and every place of the frame; of the full model, by its surest defect of that class. Seconds are wall time.
+Image AP is that of the class on val: of the head, by its surest say on the defects that the trunk finds; of a head
+that asks every place (`segmentation.places`), learnt from the same pictures and their drawings, mean over several
+draws of examples with the worst and the best; of the full model, by its surest defect of that class. Seconds are of
+one core, with and without the trunk's look at the pictures that are learnt from.
 """
 
 from __future__ import annotations
@@ -71,10 +73,65 @@ def _drawn(labels: np.ndarray, box: Box) -> bool:
     return bool((labels[box.y : box.bottom, box.x : box.right] > 0).any())
 
 
+def share(of: np.ndarray, cell_px: int, cells: tuple[int, int]) -> np.ndarray:
+    """Of each cell's pixels the share that a mask holds; beyond the frame there is nothing."""
+    rows, columns = cells
+    whole = np.zeros((rows * cell_px, columns * cell_px), np.float32)
+    whole[: of.shape[0], : of.shape[1]] = of
+    return whole.reshape(rows, cell_px, columns, cell_px).mean(axis=(1, 3))
+
+
+def seen(sample: Sample, data: DataSet, trunk: Any, class_id: int) -> Any:
+    """A picture's cells, and where the class is drawn on it."""
+    from segmentation.places import Seen
+
+    said = trunk.segment(sample.pixels())
+    labels, grid = sample.labels(data.classes), said.cells.shape[1:]
+    drawn = share(labels == class_id, said.cell_px, grid)
+    return Seen(said.cells, drawn, share(labels == IGNORE, said.cell_px, grid) > 0)
+
+
+def pictures(data: DataSet, class_id: int, number: int, others: int, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Train pictures with the class, of as many parts as there are, and some without it."""
+    random = np.random.default_rng(seed)
+    samples = [data.split("train")[int(k)] for k in random.permutation(len(data.split("train")))]
+    labels = {id(s): s.labels(data.classes) for s in samples}
+    having = [s for s in samples if (labels[id(s)] == class_id).any()]
+    seen_of: dict[str, int] = {}
+    turn = {}
+    for sample in having:
+        turn[id(sample)] = seen_of[sample.part] = seen_of.get(sample.part, -1) + 1
+    having.sort(key=lambda s: turn[id(s)])  # one of each part, then a second one of each
+    lacking = [s for s in samples if not (labels[id(s)] == class_id).any() and not (labels[id(s)] == IGNORE).all()]
+    return having[:number], lacking[:others]
+
+
 def truth(sample: Sample, data: DataSet, wanted: int) -> bool | None:
     """Does the image show the class? None where it is not labelled."""
     labels = sample.labels(data.classes)
     return None if (labels == IGNORE).all() else bool((labels == wanted).any())
+
+
+def at_every_place(
+    data: DataSet, trunk: Any, class_id: int, arguments: argparse.Namespace, val: list[tuple[np.ndarray, bool]]
+) -> tuple[list[float], float, float]:
+    """Image APs of several draws of examples; seconds to learn, and with the looks at what it learns from."""
+    from segmentation.heads import average_precision
+    from segmentation.places import learn as learn_places
+
+    y = np.array([truth for _, truth in val])
+    found, learning, both = [], [], []
+    for draw in range(arguments.draws):
+        having, lacking = pictures(data, class_id, arguments.examples, arguments.frames, arguments.seed + draw)
+        began = time.process_time()
+        own = [seen(s, data, trunk, class_id) for s in having]
+        others = [seen(s, data, trunk, class_id) for s in lacking]
+        looked = time.process_time()
+        head = learn_places(own, others)
+        learning.append(time.process_time() - looked)
+        both.append(time.process_time() - began)
+        found.append(average_precision(np.array([head.score(cells) for cells, _ in val]), y))
+    return found, float(np.mean(learning)), float(np.mean(both))
 
 
 def main() -> None:
@@ -91,6 +148,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=10)
     parser.add_argument("--frames", type=int, default=60, help="train images without the class that are looked at")
     parser.add_argument("--images", type=int, default=10_000, help="val images, at most")
+    parser.add_argument("--draws", type=int, default=3, help="draws of examples for the head that asks every place")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     data = open_dataset(arguments.dataset)
@@ -108,11 +166,12 @@ def main() -> None:
         assert said is not None
         assert said.cells is not None
         vectors = [v for v in found.features.defects if v is not None]
-        looked.append((sample, vectors, said.cells.reshape(len(said.cells), -1).T.astype(np.float32), theirs))
+        looked.append((sample, vectors, said.cells, theirs))
+    print(f"{len(looked)} val images, {len({s.part for s, *_ in looked})} parts")
     print(
-        f"{len(looked)} val images\n| class | examples | seconds | AP of the head | with every place | AP of the full |"
+        "| class | examples | AP of what is found | of every place | seconds | with looking | AP of the full | share |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     for class_id, name in data.classes.items():
         if arguments.name not in (None, name):
             continue
@@ -120,19 +179,20 @@ def main() -> None:
         if len(own) < 4 or len(others) < 4:
             print(f"| {name} | {len(own)} beside {len(others)} | too few | | | |")
             continue
-        began = time.perf_counter()
         both = [*own, *others]
         head = learn(np.stack([v for v, _ in both]), np.arange(len(both)) < len(own), [p for _, p in both])
-        seconds = time.perf_counter() - began
         y = np.array([truth(sample, data, class_id) is True for sample, *_ in looked])
         ours = [float(head.probability(np.stack(v)).max()) if v else 0.0 for _, v, _, _ in looked]
-        places = [max(o, float(head.probability(c).max())) for o, (_, _, c, _) in zip(ours, looked, strict=True)]
-        told = f"{average_precision(np.array(ours), y):.3f} | {average_precision(np.array(places), y):.3f}"
-        other = "-"
+        judged = [(cells, bool(shows)) for (_, _, cells, _), shows in zip(looked, y, strict=True)]
+        places, learning, in_all = at_every_place(data, trunk, class_id, arguments, judged)
+        told = f"{average_precision(np.array(ours), y):.3f} | {np.mean(places):.3f}"
+        told += f" ({min(places):.3f} to {max(places):.3f})"
+        other, part = "-", "-"
         if full is not None:
             best = [max((d.score for d in t.defects if d.class_name == name), default=0.0) for *_, t in looked if t]
-            other = f"{average_precision(np.array(best), y):.3f}"
-        print(f"| {name} | {len(own)} beside {len(others)} | {seconds:.2f} | {told} | {other} |", flush=True)
+            reached = average_precision(np.array(best), y)
+            other, part = f"{reached:.3f}", f"{np.mean(places) / max(reached, 1e-9):.2f}"
+        print(f"| {name} | {len(own)} | {told} | {learning:.2f} | {in_all:.1f} | {other} | {part} |", flush=True)
 
 
 if __name__ == "__main__":
