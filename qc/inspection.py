@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,22 +29,27 @@ class Findings:
     """What the encoder made of the frame and of each defect; None where the segmenter does not say."""
 
 
-def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str = "") -> Findings:
-    """Look at one frame and judge it.
+def at_depth(frame: Frame, policy: Policy, *, station: str = "") -> Frame:
+    """The frame with 8 bit a channel where the policy tells the depth of its camera, else as it is.
 
     Raises:
-        InvalidInput: the policy tells the camera's depth, and a pixel is brighter.
+        InvalidInput: a pixel is brighter than the camera can be.
     """
     told = policy.depth(station=station, view=frame.view)
-    pixels = frame.pixels if told is None else to_8bit(frame.pixels, told)
-    seen = segmenter.segment(pixels)
+    return frame if told is None else replace(frame, pixels=to_8bit(frame.pixels, told))
+
+
+def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str = "") -> Findings:
+    """Look at one frame and judge it; raises as `at_depth`."""
+    frame = at_depth(frame, policy, station=station)
+    seen = segmenter.segment(frame.pixels)
     defects, instances = find_defects(
         seen,
         segmenter.classes,
         threshold=segmenter.threshold,
         edge=segmenter.edge,
         mm_per_px=policy.scale(station=station, view=frame.view),
-        pixels=pixels,
+        pixels=frame.pixels,
     )
     return Findings(
         verdict=policy.judge(defects, view=frame.view),

@@ -19,6 +19,7 @@ from sqlmodel import col, select
 from qc.errors import QcError
 from qc.features import Features, pooled
 from qc.geometry import Box
+from qc.inspection import at_depth
 from qc.ports import Segmenter
 from qc.records import Exposure, Inspection
 from server import features, features_anonymous, features_heads
@@ -119,10 +120,15 @@ def _make(context: Context, segmenter: Segmenter, inspection_id: str) -> bool:
     """Make the features of one inspection anew; False where its pictures are gone."""
     with context.database.read() as session:
         exposures = exposures_of(session, inspection_id)
-    if not exposures or any(exposure.original_key == GONE for exposure in exposures):
+        taken = session.get(Inspection, inspection_id)
+    if taken is None or not exposures or any(exposure.original_key == GONE for exposure in exposures):
         return False
     try:
-        frames = frames_of(exposures, context.blobs, context.decode)
+        policy = context.policies.get(taken.product)
+        frames = [
+            at_depth(frame, policy, station=taken.station)
+            for frame in frames_of(exposures, context.blobs, context.decode)
+        ]
     except QcError as error:  # erased or damaged: what was there before stays
         log.warning("features cannot be made anew", inspection=inspection_id, problem=error.message)
         return False

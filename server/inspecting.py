@@ -22,6 +22,7 @@ from sqlmodel import col, select
 
 from qc.errors import Conflict, QcError, Unavailable
 from qc.frame import Frame, picture_format
+from qc.inspection import at_depth
 from qc.object_stores import StoreAway
 from qc.records import NOT_JUDGED, Exposure, Inspection, Progress
 from server import camera_health, judging
@@ -282,6 +283,7 @@ class Inspector:
             segmenter = self._champion.serving(inspection.product, inspection.station)
             rules = self._context.policies.rules(inspection.product)
             frames = frames or judging.frames_of(exposures, self._context.blobs, self._context.decode)
+            frames = [at_depth(frame, rules.policy, station=inspection.station) for frame in frames]
             looks = self._context.cameras.check(inspection, frames) if self._context.cameras else []
             if faults := [look for look in looks if look.fault]:
                 raise judging.CameraFault(camera_health.problem(faults))
