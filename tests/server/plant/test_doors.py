@@ -12,26 +12,8 @@ import structlog
 
 from server import auth
 from server.access import Role
-from server.blobs.local import LocalBlobs
-from server.cache import open_cache
 from server.clock import now
-from server.context import Context
-from server.db import Database
-from server.events import EventBus
 from server.plant import doors
-from server.policies import Policies
-from server.schema import all_tables
-from server.settings import Settings
-
-
-@pytest.fixture
-def context(tmp_path):
-    settings = Settings(home=tmp_path)
-    database = Database(settings.db_url)
-    all_tables().create_all(database.engine)
-    blobs, policies = LocalBlobs(settings.folder("blobs")), Policies(settings.folder("products"), default="any")
-    yield Context(settings, database, blobs, EventBus(), now, policies, open_cache(settings))
-    database.close()
 
 
 @pytest.fixture

@@ -14,30 +14,10 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
 from server.audit import AuditEntry
-from server.blobs.local import LocalBlobs
-from server.cache import open_cache
-from server.clock import now
-from server.context import Context
-from server.db import Database
-from server.events import EventBus
 from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs
 from server.plant.sources import source_of
 from server.plant.station import Station
-from server.policies import Policies
-from server.schema import all_tables
-from server.settings import Settings
-
-
-@pytest.fixture
-def context(tmp_path):
-    """A database with its tables, and no model: enough to be told that a trigger came too early."""
-    settings = Settings(home=tmp_path)
-    database = Database(settings.db_url)
-    all_tables().create_all(database.engine)
-    blobs, policies = LocalBlobs(settings.folder("blobs")), Policies(settings.folder("products"), default="any")
-    yield Context(settings, database, blobs, EventBus(), now, policies, open_cache(settings))
-    database.close()
 
 
 @pytest.fixture
