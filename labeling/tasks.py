@@ -115,7 +115,8 @@ def _shown(exposures: Sequence[Exposure], places: Sequence[tuple[Exposure, Box]]
     boxes: dict[int, list[Box]] = {e.n: [box for of, box in places if of.n == e.n] for e in exposures}
     asked = [] if missed else [(e.n, d) for e in exposures for d in _asked_about(e.defects)]
     on = sum(all(any(_holds(box, piece) for box in boxes[n]) for piece in _pieces(d)) for n, d in asked)
-    area = sum(box.width * box.height for _, box in places) / sum(e.width * e.height for e in exposures)
+    there = sum(e.width * e.height for e in exposures)
+    area = sum(box.width * box.height for _, box in places) / there if there else 1.0  # a part without a picture
     return Shown(on, len(asked), round(min(area, 1.0), 3))
 
 

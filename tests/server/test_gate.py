@@ -148,6 +148,14 @@ def looked_at(line, session, said, truth, *, champion=OLD, challenger=NEW) -> li
     return ids
 
 
+def champion_and_challenger(line, session) -> None:
+    """OLD serves, NEW looks on."""
+    for model in (OLD, NEW):
+        registry.add(session, model_id=model, folder="models/none", card={}, now=line.context.now())
+    registry.promote(session, line.context.events, OLD, by="test", at=line.context.now(), reason="first")
+    registry.challenge(session, line.context.events, NEW)
+
+
 @pytest.fixture
 def rivals(run_line, tmp_path, request):
     """A line with the production gate, a champion and a challenger of equal cost; the product's file as given."""
@@ -158,15 +166,20 @@ def rivals(run_line, tmp_path, request):
         line.context.parts.pop("shadow").stop()
         line.context.parts.pop("jobs").stop()
         with line.context.database.write() as session:
-            for model in (OLD, NEW):
-                registry.add(session, model_id=model, folder="models/none", card={}, now=line.context.now())
-            registry.promote(session, line.context.events, OLD, by="test", at=line.context.now(), reason="first")
-            registry.challenge(session, line.context.events, NEW)
+            champion_and_challenger(line, session)
             session.commit()
         yield line
 
 
 BETTER = [("ng", "ng")] * 90 + [("ok", "ng")] * 12
+
+
+def does_worse(line) -> None:
+    """The lot changes: NEW, which serves, lets every fourth defect pass that OLD finds."""
+    worse = [("ng", "ng"), ("ng", "ng"), ("ng", "ng"), ("ok", "ng")] * 30
+    with line.context.database.write() as session:
+        looked_at(line, session, worse, ["ng"] * len(worse), champion=NEW, challenger=OLD)
+        session.commit()
 
 
 def serving(line) -> tuple[str, str | None]:
@@ -181,11 +194,7 @@ def test_the_better_model_is_promoted_and_rolled_back_by_itself_when_it_does_wor
         looked_at(rivals, session, BETTER, ["ng"] * len(BETTER))
         session.commit()
     assert serving(rivals) == (NEW, OLD), "the old champion looks on"
-    # the lot changes: now the new one lets every fourth defect pass that the old one finds
-    worse = [("ng", "ng"), ("ng", "ng"), ("ng", "ng"), ("ok", "ng")] * 30
-    with rivals.context.database.write() as session:
-        looked_at(rivals, session, worse, ["ng"] * len(worse), champion=NEW, challenger=OLD)
-        session.commit()
+    does_worse(rivals)
     assert serving(rivals) == (OLD, NEW)
     with rivals.context.database.read() as session:
         models = {row.id: str(row.state) for row in registry.newest(session)}
@@ -197,19 +206,13 @@ def test_with_the_held_back_gate_too_a_promoted_model_that_does_worse_goes_by_it
         line.context.parts.pop("shadow").stop()
         line.context.parts.pop("jobs").stop()
         with line.context.database.write() as session:
-            for model in (OLD, NEW):
-                registry.add(session, model_id=model, folder="models/none", card={}, now=line.context.now())
-            registry.promote(session, line.context.events, OLD, by="test", at=line.context.now(), reason="first")
-            registry.challenge(session, line.context.events, NEW)
+            champion_and_challenger(line, session)
             looked_at(line, session, BETTER, ["ng"] * len(BETTER))
             session.commit()
         assert serving(line) == (OLD, NEW), "what is better in production needs a retraining's proof, or a person"
         assert line.post(f"/models/{NEW}/promote").status_code == 200
         assert serving(line) == (NEW, OLD), "the champion so far looks on"
-        worse = [("ng", "ng"), ("ng", "ng"), ("ng", "ng"), ("ok", "ng")] * 30
-        with line.context.database.write() as session:
-            looked_at(line, session, worse, ["ng"] * len(worse), champion=NEW, challenger=OLD)
-            session.commit()
+        does_worse(line)
         assert serving(line)[0] == OLD
         entry = line.get("/audit", Role.ADMIN, params={"kind": "promotion"}).json()["items"][0]
         assert (entry["subject"], entry["by"]) == (OLD, "server")
