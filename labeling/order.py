@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sqlmodel import Session, col, select
 
 from labeling.evidence import counted
-from labeling.priority import Candidate, labelling_seconds, novelties, reasons, uncertainty, weigh
+from labeling.priority import CLEAN, Candidate, labelling_seconds, novelties, reasons, uncertainty, weigh
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.errors import NotFound
 from qc.geometry import Box
@@ -91,10 +91,10 @@ def rank(
         Ids of the tasks whose urgency changed.
     """
     waiting = [t for t in session.exec(select(LabelTask).where(col(LabelTask.state).in_(WAITING))) if t.grounds]
-    labelled = labelled_defects(session)
+    labelled, clean = labelled_defects(session)
     names = sorted({*labelled, *(name for t in waiting for name in t.grounds["classes"])})
     ids = {name: k for k, name in enumerate(names, start=1)}
-    counts = {ids[name]: count for name, count in labelled.items()}
+    counts = {CLEAN: clean} | {ids[name]: count for name, count in labelled.items()}
     space = standardised(looks or {}, known)
     chosen = {t.id: _candidate(t, ids, (models or {}).get(t.inspection_id, 0.0), space[0].get(t.id)) for t in waiting}
     picked = [t for t in waiting if t.reason is not Reason.SAMPLE]
@@ -136,17 +136,18 @@ def standardised(
     return dict(zip(looks, scaled, strict=False)), scaled[len(looks) :]
 
 
-def labelled_defects(session: Session) -> dict[str, int]:
-    """Class name to the number of defects that people drew, in drawings that stand."""
+def labelled_defects(session: Session) -> tuple[dict[str, int], int]:
+    """Class name to the number of defects that people drew, in drawings that stand; and how many of these have none."""
     rows = session.exec(
         select(Annotation.drawn).where(
             ~col(Annotation.deleted), ~col(Annotation.superseded), col(Annotation.drawn).is_not(None)
         )
     )
-    total: Counter[str] = Counter()
+    total, clean = Counter[str](), 0
     for drawn in rows:
         total.update(drawn or {})
-    return dict(total)
+        clean += not drawn
+    return dict(total), clean
 
 
 def count_old(session: Session, blobs: BlobStore) -> int:

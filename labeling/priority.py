@@ -1,8 +1,9 @@
 """What to label next: one number for each candidate, and a share drawn at random, so that estimates stay honest.
 
-A label is worth its price where the model is unsure, where the surface looks like nothing labelled before, where
-opinions differ, or where the class is rare; worth is divided by the time it takes. Labels chosen that way say nothing
-about how often the model is wrong; labels drawn by chance do, and each keeps the chance it was drawn with.
+A label is worth its price where it is likely to yield a defect of a class that labels lack, where the model is unsure,
+where a likely defect looks like nothing labelled before, or where opinions differ; worth is divided by the time it
+takes. Clean surfaces are a class like the others, and mostly the one that no labels lack. Labels chosen that way say
+nothing about how often the model is wrong; labels drawn by chance do, and each keeps the chance it was drawn with.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
 
-WEIGHTS = {"uncertainty": 1.0, "disagreement": 1.0, "novelty": 0.5, "rarity": 0.5}
-"""How far each reason alone can carry a candidate: a doubt or a quarrel to the very top, a strange look or a rare class
-half the way, since both may be harmless."""
+WEIGHTS = {"uncertainty": 0.5, "disagreement": 1.0, "novelty": 0.5, "rarity": 1.0}
+"""How far each reason alone can carry a candidate: a quarrel, or a sure defect of a class that labels lack, to the very
+top; a doubt or a strange look half the way. A model that learnt from few labels doubts clean surfaces as well: chosen
+for doubt and looks alone, fewer pictures show a defect than of those drawn by chance."""
+
+CLEAN = 0
+"""Where labels are counted by class: the pictures on which people found no defect."""
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +47,11 @@ class Candidate:
     """In [0, 1]: how unlike everything that a model remembers it is; an embedding can only add to it."""
     cost_s: float = 60.0
     """Seconds a person will need."""
+
+    @property
+    def likely(self) -> float:
+        """The chance that it shows a defect of a known class; 1 where nothing was said about classes."""
+        return max(self.classes.values(), default=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ def choose(
         candidates: all that could be labelled.
         count: how many are wanted; all of them if there are fewer.
         share_at_random: of `count`, in [0, 1].
-        labelled: class id to the number of labelled defects so far.
+        labelled: class id to the number of labelled defects so far; `CLEAN` to that of pictures without any.
         known: embeddings of what is labelled.
         seed: the same seed draws the same.
 
@@ -97,9 +107,7 @@ def choose(
     _check(candidates)
     count = min(count, len(candidates))
     drawn = min(math.ceil(count * share_at_random), count)
-    worth = np.array([_worth(c, labelled) for c in candidates])
-    cost = np.array([c.cost_s for c in candidates])
-    order, number = _worthiest(candidates, worth, cost, known, count - drawn)
+    order, number = _worthiest(candidates, labelled, known, count - drawn)
     taken = set(order)
     rest = [k for k in range(len(candidates)) if k not in taken]
     random = np.random.default_rng(seed)
@@ -129,7 +137,8 @@ def weigh(
 
 
 def novelties(candidates: Sequence[Candidate], known: Sequence[Sequence[float]]) -> dict[str, float]:
-    """How unlike what is labelled each one is, in [0, 1], by id: by its embedding, or by what a model remembers."""
+    """How unlike what is labelled each one is, in [0, 1], by id: by what a model remembers, or by its embedding, which
+    counts as far as a defect is likely."""
     have = [c for c in candidates if c.embedding is not None]
     found = {c.id: c.novelty for c in candidates}
     if not have or not len(known):
@@ -139,7 +148,7 @@ def novelties(candidates: Sequence[Candidate], known: Sequence[Sequence[float]])
     for point in np.asarray(known, np.float64):
         near = np.minimum(near, np.linalg.norm(space - point, axis=1))
     for c, far in zip(have, 1.0 - np.exp(-near / _spread(space)), strict=True):
-        found[c.id] = max(found[c.id], float(far))
+        found[c.id] = max(found[c.id], c.likely * float(far))
     return found
 
 
@@ -157,46 +166,71 @@ def reasons(candidate: Candidate, labelled: Mapping[int, int]) -> dict[str, floa
     }
 
 
-def _worth(candidate: Candidate, labelled: Mapping[int, int]) -> float:
-    """Without novelty: that at least one reason holds, were they independent."""
-    found = reasons(candidate, labelled)
-    return 1.0 - math.prod(1.0 - WEIGHTS[name] * x for name, x in found.items() if name != "novelty")
-
-
 def _worthiest(
-    candidates: Sequence[Candidate], worth: Floats, cost: Floats, known: Sequence[Sequence[float]], count: int
+    candidates: Sequence[Candidate], labelled: Mapping[int, int], known: Sequence[Sequence[float]], count: int
 ) -> tuple[list[int], Floats]:
-    """Places of the worthiest, in order, and every candidate's number.
+    """Places of the worthiest, in order, and every candidate's number, which never rises along that order.
 
     After each pick the others' novelty falls where they resemble it, so that ten pictures of one scratch are not picked
-    together (farthest-first, as in Sener and Savarese 2018, arXiv:1708.00489).
+    together (farthest-first, as in Sener and Savarese 2018, arXiv:1708.00489), and what it is expected to yield counts
+    as labelled, so that a batch is not all of one class.
     """
-    have = np.array([c.embedding is not None for c in candidates], bool)
-    near = np.full(len(candidates), np.inf)
-    strange = np.array([c.novelty for c in candidates], np.float64)
-    space: Floats = np.zeros((len(candidates), 1))
-    if have.any():
-        length = len(next(c.embedding for c in candidates if c.embedding is not None))
-        space = np.array([c.embedding if c.embedding is not None else [0.0] * length for c in candidates], np.float64)
-        for point in np.asarray(known, np.float64).reshape(-1, length):
-            near = np.minimum(near, np.linalg.norm(space - point, axis=1))
-    spread = _spread(space[have])
+    calm = np.array([_calm(c) for c in candidates])
+    cost = np.array([c.cost_s for c in candidates])
     price = np.clip(np.median(cost) / cost if len(cost) else cost, 0.0, 1.0)  # what is cheap gains nothing by it
+    yields, labels = _yields(candidates, labelled)
+    near, space = _distances(candidates, known)
+    have = np.array([c.embedding is not None for c in candidates], bool)
+    likely = np.array([c.likely for c in candidates])
+    strange = np.array([c.novelty for c in candidates], np.float64)
+    spread = _spread(space[have])
 
     def number() -> Floats:
-        novelty = np.maximum(np.where(have, 1.0 - np.exp(-near / spread), 0.0), strange)
-        return np.asarray((1.0 - (1.0 - worth) * (1.0 - WEIGHTS["novelty"] * novelty)) * price, np.float64)
+        novelty = np.maximum(np.where(have, likely * (1.0 - np.exp(-near / spread)), 0.0), strange)
+        lack = 1.0 - labels / max(float(labels.max()), 1e-9)
+        rarity = (yields * lack)[:, 1:].max(axis=1, initial=0.0)  # a clean surface more is nothing to look for
+        rest = calm * (1.0 - WEIGHTS["rarity"] * rarity) * (1.0 - WEIGHTS["novelty"] * novelty)
+        return np.asarray((1.0 - rest) * price, np.float64)
 
-    final, order = number(), list[int]()
+    final, order, last = number(), list[int](), 1.0
     for _ in range(count):
         now = number()
         now[order] = -1.0
         best = int(now.argmax())
         order.append(best)
-        final[best] = now[best]
+        final[best] = last = min(last, float(now[best]))
+        labels = labels + yields[best]
         if have[best]:
             near = np.minimum(near, np.linalg.norm(space - space[best], axis=1))
     return order, final
+
+
+def _calm(candidate: Candidate) -> float:
+    """That neither doubt nor quarrel makes it worth a label, were they independent."""
+    return math.prod(1.0 - WEIGHTS[name] * getattr(candidate, name) for name in ("uncertainty", "disagreement"))
+
+
+def _yields(candidates: Sequence[Candidate], labelled: Mapping[int, int]) -> tuple[Floats, Floats]:
+    """What labelling each candidate is expected to add to the labels, candidate x class; and the labels so far.
+
+    `CLEAN` is the first class. Before anything is labelled no class is rarer than another, and nothing is expected.
+    """
+    classes = [CLEAN, *sorted({*labelled, *(c for each in candidates for c in each.classes)} - {CLEAN})]
+    labels = np.array([labelled.get(c, 0) for c in classes], np.float64)
+    yields = np.array([[each.classes.get(c, 0.0) for c in classes] for each in candidates]).reshape(-1, len(classes))
+    yields[:, 0] = [1.0 - each.likely for each in candidates]
+    return yields * float(labels.any()), labels
+
+
+def _distances(candidates: Sequence[Candidate], known: Sequence[Sequence[float]]) -> tuple[Floats, Floats]:
+    """How far each candidate lies from what is labelled, infinite where nothing is; and the embeddings, or zeros."""
+    near = np.full(len(candidates), np.inf)
+    length = next((len(c.embedding) for c in candidates if c.embedding is not None), 1)
+    space = np.array([c.embedding if c.embedding is not None else [0.0] * length for c in candidates], np.float64)
+    space = space.reshape(-1, length)
+    for point in np.asarray(known, np.float64).reshape(-1, length) if len(known) else ():
+        near = np.minimum(near, np.linalg.norm(space - point, axis=1))
+    return near, space
 
 
 def _spread(space: Floats) -> float:

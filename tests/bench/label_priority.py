@@ -6,7 +6,8 @@
 The product's own training, `--steps` each, from the images labelled so far. The first `--first` images are drawn by
 chance, the same for both; then chance goes on to `--upto`, and beside it `choose` picks `--batch` after `--batch` up to
 half of that, a tenth of each still by chance, from what the model of the round before says of the images that nobody
-labelled: doubt, how unlike the labelled ones the surest place looks to its encoder, rare classes.
+labelled: likely defects of classes that labels lack, doubt, how unlike the labelled ones the surest place looks to its
+encoder. Printed with every round: how many of the labelled images show a defect.
 
 All models are judged on the val split, which also settles their thresholds. Reported for each number of labels: image
 AP, recall of defects at 0.1 and 1 false alarms an image, mean IoU; means over the seeds, and the difference of the
@@ -33,7 +34,7 @@ from learning_curve import assemble, defects_on
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from labeling.priority import Candidate, choose, labelling_seconds, uncertainty
+from labeling.priority import CLEAN, Candidate, choose, labelling_seconds, uncertainty
 from qc.dataset import IGNORE, DataSet, Sample, open_dataset
 from segmentation.evaluate import evaluate
 from segmentation.model import load_segmenter
@@ -75,6 +76,7 @@ def pick(data: DataSet, known: Sequence[Sample], model: Path, n: int, seed: int)
     embeddings = [say(segmenter, sample)[2].tolist() for sample in known]
     labels = [np.unique(sample.labels(data.classes)) for sample in known]
     labelled = {k: sum(int(k in each) for each in labels) for k in data.classes if k != IGNORE}
+    labelled[CLEAN] = sum(not set(each.tolist()) - {0, IGNORE} for each in labels)
     chosen = choose(candidates, count=n, share_at_random=AT_RANDOM, labelled=labelled, known=embeddings, seed=seed)
     return [pool[each.id] for each in chosen]
 

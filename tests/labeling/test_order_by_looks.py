@@ -34,7 +34,7 @@ def test_what_resembles_the_labelled_is_worth_less_and_the_page_says_why(line):
     order.rank(line.session, looks=looks, known=[np.zeros(8, np.float32)])
     assert new.urgency > known.urgency
     assert known.grounds["reasons"]["novelty"] == 0.0
-    assert new.grounds["reasons"]["novelty"] > 0.5
+    assert 0.3 < new.grounds["reasons"]["novelty"] <= 0.4, "as far as it is likely to be a defect"
 
 
 def test_no_number_counts_for_its_unit():

@@ -5,7 +5,7 @@ import pytest
 from sqlmodel import select
 
 from labeling import order
-from labeling.priority import Candidate, choose, drawn_by_chance, estimate, labelling_seconds, uncertainty
+from labeling.priority import CLEAN, Candidate, choose, drawn_by_chance, estimate, labelling_seconds, uncertainty
 from labeling.push import png
 from labeling.records import Annotation, Reason, TaskState
 from labeling.tasks import open_task
@@ -30,6 +30,35 @@ def test_the_part_two_models_quarrel_about_comes_first():
 def test_a_rare_class_comes_before_a_common_one():
     rare, common = Candidate("rare", 0.4, classes={2: 0.9}), Candidate("common", 0.4, classes={1: 0.9})
     assert first([common, rare], labelled={1: 500, 2: 10}) == ["rare"]
+
+
+def test_where_most_labels_are_clean_a_likely_defect_comes_before_a_doubt():
+    likely, doubt = Candidate("likely", uncertainty([0.9]), classes={1: 0.9}), Candidate("doubt", 1.0, classes={1: 0.5})
+    assert first([doubt, likely], labelled={CLEAN: 30, 1: 4}) == ["likely"]
+    assert first([doubt, likely], labelled={CLEAN: 4, 1: 30}) == ["doubt"]
+
+
+def test_a_strange_surface_without_a_likely_defect_can_wait():
+    odd = Candidate("odd", 0.1, classes={1: 0.05}, embedding=(90.0, 0.0))
+    usual = Candidate("usual", 0.4, classes={1: 0.2}, embedding=(0.0, 0.1))
+    assert first([odd, usual], known=[(0.0, 0.0)]) == ["usual"]
+
+
+def test_a_batch_is_not_all_of_one_class():
+    many = [Candidate(f"a{k}", 0.2, classes={1: 0.9}) for k in range(9)]
+    few = [Candidate(f"b{k}", 0.2, classes={2: 0.8}) for k in range(9)]
+    chosen = first([*many, *few], count=8, labelled={CLEAN: 20, 1: 3, 2: 3})
+    assert sum(name.startswith("b") for name in chosen) in (3, 4, 5)
+
+
+def test_worth_never_rises_along_the_order():
+    random = np.random.default_rng(4)
+    some = [
+        Candidate(f"c{k}", float(u), classes={1 + k % 3: float(p)}, embedding=tuple(random.normal(size=3)))
+        for k, (u, p) in enumerate(random.random((40, 2)))
+    ]
+    worth = [c.worth for c in choose(some, count=40, share_at_random=0, labelled={CLEAN: 9, 1: 5, 2: 1})]
+    assert worth == sorted(worth, reverse=True)
 
 
 def test_of_two_equal_doubts_the_quicker_one_comes_first():
@@ -219,8 +248,8 @@ def test_drawings_of_earlier_versions_are_counted_once(line):
     row = line.session.exec(select(Annotation)).one()
     row.mask_key, row.classes = "old.png", {"1": "scratch"}
     line.session.commit()
-    assert order.labelled_defects(line.session) == {}
+    assert order.labelled_defects(line.session) == ({}, 0)
     assert order.count_old(line.session, line.blobs) == 1
     line.session.commit()
-    assert order.labelled_defects(line.session) == {"scratch": 2}
+    assert order.labelled_defects(line.session) == ({"scratch": 2}, 0)
     assert order.count_old(line.session, line.blobs) == 0
