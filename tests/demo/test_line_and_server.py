@@ -145,7 +145,7 @@ def test_parts_that_leave_their_limits_get_recommendations_and_their_outcomes_co
         line = threading.Thread(target=run, args=(config,), kwargs={"say": said.append, "stop": stop})
         line.start()
         try:
-            deadline = time.monotonic() + 240
+            deadline = time.monotonic() + 480
             while sum("; process: " in text for text in said) < 3 and time.monotonic() < deadline:
                 time.sleep(0.1)
         finally:
