@@ -1,6 +1,7 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, told } from "./client";
 import { refreshEvery } from "./connection";
+import type { components } from "./schema";
 import type { Decision, Process, Recommendation, Wondered } from "./words";
 
 export const useProcesses = () =>
@@ -80,6 +81,15 @@ export const wonder = (name: string, body: Wondered, signal: AbortSignal) =>
 /** The same, asked once: nothing that it rests on changes while a model serves. */
 export const useExpected = (name: string, body: Wondered) =>
   useQuery({ queryKey: ["what-if", name, body], queryFn: ({ signal }) => wonder(name, body, signal), staleTime: REPORT_MS });
+
+/** What was done with a part and what came of it; what rests on outcomes is asked again. */
+export function useTellOutcome(name: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: components["schemas"]["CameOf"]) => told(api.POST("/api/v1/processes/{name}/outcomes", { ...of(name), body })),
+    onSettled: () => Promise.all([["recommendations", name], ["summary", name], ["known"]].map((queryKey) => queries.invalidateQueries({ queryKey }))),
+  });
+}
 
 /** An engineer's word on the rework that a recommendation proposes. */
 export function useApproval(name: string) {

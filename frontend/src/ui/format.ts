@@ -14,17 +14,25 @@ function written(value: number, options: Intl.NumberFormatOptions): string {
   return format.format(value).replace("-", "−").replace(/−(?=\D)/, "−\u2060"); // a sign before € stays on its line
 }
 
+const times = new Map<string, Intl.DateTimeFormat>();
+
+/** A moment given in ISO 8601; formats are kept, as those of numbers are. */
+function moment(iso: string, options: Intl.DateTimeFormatOptions): string {
+  const key = `${locale()} ${JSON.stringify(options)}`;
+  const format = times.get(key) ?? new Intl.DateTimeFormat(locale(), options);
+  times.set(key, format);
+  return format.format(new Date(iso));
+}
+
 /** `14:03:22` of a moment given in ISO 8601, in the reader's own time zone. */
-export const clock = (iso: string): string =>
-  new Date(iso).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const clock = (iso: string): string => moment(iso, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** `21 Nov, 14:03`. */
-export const dayAndTime = (iso: string): string =>
-  new Date(iso).toLocaleString(locale(), { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+export const dayAndTime = (iso: string): string => moment(iso, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
 /** `November 2026` of `2026-11`. */
 export const monthName = (month: string): string =>
-  new Date(`${month}-01T00:00:00Z`).toLocaleDateString(locale(), { month: "long", year: "numeric", timeZone: "UTC" });
+  moment(`${month}-01T00:00:00Z`, { month: "long", year: "numeric", timeZone: "UTC" });
 
 /** How long before `now` (in ms): `5 sec ago`, `12 min ago`, `3 hr ago`, `2 days ago`. */
 export function ago(iso: string, now: number): string {

@@ -38,7 +38,7 @@ export type Drawn = { view: number; picture: ImageBitmap; seen: Window; /** How 
 const NUMBERED = 40;
 
 /** So many CSS px around a defect are drawn on, too: its line and its number. */
-const AROUND = 24;
+export const AROUND = 24;
 
 /** Lines over darker ones, so that they are seen on bright and on dark metal: width in CSS px, how opaque. */
 const LINE = { width: 2, dash: 4 };

@@ -6,12 +6,20 @@ const FRAME = { width: 8000, height: 6000 };
 const HOME: Lie = { x: 50, y: 0, scale: 0.1, wide: 900, high: 600 };
 
 describe("a drawing of outlines", () => {
-  const drawn = windowOf(HOME, 2);
+  const drawn = windowOf(HOME, 2, FRAME);
 
-  it("lies where the frame lies, with a margin of 200 px around the viewer", () => {
-    expect(placed(drawn, HOME)).toEqual({ x: -200, y: -200, times: 1 });
+  it("lies where the frame lies, and reaches no further than it, its lines and numbers", () => {
+    expect(placed(drawn, HOME)).toEqual({ x: 26, y: -24, times: 1 });
+    expect([drawn.width, drawn.height]).toEqual([848, 648]);
     const [x, y] = [(0 - drawn.x) * drawn.scale, (0 - drawn.y) * drawn.scale]; // the frame's corner on the drawing
-    expect([x - 200, y - 200]).toEqual([HOME.x, HOME.y]);
+    expect([x + 26, y - 24]).toEqual([HOME.x, HOME.y]);
+  });
+
+  it("has a margin of 200 px around the viewer where the frame is larger", () => {
+    const near: Lie = { x: -3000, y: -2000, scale: 1, wide: 900, high: 600 };
+    expect(windowOf(near, 1, FRAME)).toEqual({ x: 2800, y: 1800, width: 1300, height: 1000, scale: 1, dense: 1 });
+    const gone = windowOf({ ...near, x: 5000 }, 1, FRAME);
+    expect([gone.width, fits(gone, { ...near, x: 5000 }, FRAME)]).toEqual([1, true]);
   });
 
   it("moves and grows with the frame", () => {
@@ -32,11 +40,11 @@ describe("a drawing of outlines", () => {
 
   it("fits no more where something is seen that is not on it, or lines are too wide or too narrow", () => {
     const near: Lie = { x: -3000, y: -2000, scale: 1, wide: 900, high: 600 };
-    expect(fits(windowOf(near, 1), near, FRAME)).toBe(true);
-    expect(fits(windowOf(near, 1), { ...near, x: near.x + 150 }, FRAME)).toBe(false);
-    expect(fits(windowOf(near, 1), { ...near, x: near.x - 150 }, FRAME)).toBe(false);
-    expect(fits(windowOf(near, 1), { ...near, y: near.y + 150 }, FRAME)).toBe(false);
-    expect(fits(windowOf(near, 1), { ...near, scale: 0.7 }, FRAME)).toBe(false);
+    expect(fits(windowOf(near, 1, FRAME), near, FRAME)).toBe(true);
+    expect(fits(windowOf(near, 1, FRAME), { ...near, x: near.x + 150 }, FRAME)).toBe(false);
+    expect(fits(windowOf(near, 1, FRAME), { ...near, x: near.x - 150 }, FRAME)).toBe(false);
+    expect(fits(windowOf(near, 1, FRAME), { ...near, y: near.y + 150 }, FRAME)).toBe(false);
+    expect(fits(windowOf(near, 1, FRAME), { ...near, scale: 0.7 }, FRAME)).toBe(false);
     expect(fits(drawn, { ...HOME, scale: 0.21 }, FRAME)).toBe(false);
   });
 });

@@ -1,6 +1,6 @@
 /** The canvas over a picture: moved with it at once, drawn anew beside the page when it rests, or when it no longer fits. */
 
-import type { Drawn, Outline, Window } from "./drawing";
+import { AROUND, type Drawn, type Outline, type Window } from "./drawing";
 import { paints } from "./painter";
 
 /** Where a frame lies in its viewer. */
@@ -25,15 +25,17 @@ const COARSE = 2;
 /** and always when the picture has been still for so many ms. */
 const REST_MS = 120;
 
-/** What is drawn for a lie: the viewer with a margin around it. */
-export const windowOf = ({ x, y, scale, wide, high }: Lie, dense: number): Window => ({
-  x: (-x - MARGIN) / scale,
-  y: (-y - MARGIN) / scale,
-  width: wide + 2 * MARGIN,
-  height: high + 2 * MARGIN,
-  scale,
-  dense,
-});
+/** What is drawn for a lie: the viewer with a margin around it, as far as the frame reaches: a new part has three views to draw at once. */
+export function windowOf({ x, y, scale, wide, high }: Lie, dense: number, frame: Size): Window {
+  const side = (from: number, length: number, viewer: number) => {
+    const start = Math.max(-MARGIN, from - AROUND);
+    return { start, length: Math.max(1, Math.min(viewer + MARGIN, from + length * scale + AROUND) - start) };
+  };
+  const [across, down] = [side(x, frame.width, wide), side(y, frame.height, high)];
+  return { x: (across.start - x) / scale, y: (down.start - y) / scale, width: across.length, height: down.length, scale, dense };
+}
+
+const same = (one: Window, other: Window): boolean => (Object.keys(one) as (keyof Window)[]).every((name) => one[name] === other[name]);
 
 /** Where what was drawn has to lie now, in CSS px of the viewer, and how many times as large. */
 export const placed = (drawn: Window, lie: Lie): { x: number; y: number; times: number } => ({
@@ -59,6 +61,7 @@ export function layerOn(canvas: HTMLCanvasElement, drew: (count: number, scale: 
   let frame: Size = { width: 0, height: 0 };
   let drawn: Window | null = null;
   let worn: { filled: boolean; without: number | null } = { filled: false, without: null };
+  let none = true; // there is nothing to draw
   let changed = false; // something else than the place is to be drawn
   let asked = false;
   let late = false; // what was asked for is of outlines that are shown no more
@@ -74,14 +77,14 @@ export function layerOn(canvas: HTMLCanvasElement, drew: (count: number, scale: 
     if (!lie || asked) return;
     asked = true;
     changed = false;
-    painter.draw({ seen: windowOf(lie, devicePixelRatio), ...worn });
+    painter.draw({ seen: windowOf(lie, devicePixelRatio, frame), ...worn });
   };
   const settle = () => {
     if (!lie) return;
+    if (none) return drew(0, lie.scale);
     if (changed || !drawn || !fits(drawn, lie, frame)) return ask();
-    const { x, y, times } = placed(drawn, lie);
     clearTimeout(rest);
-    if (x !== -MARGIN || y !== -MARGIN || times !== 1) rest = setTimeout(ask, REST_MS);
+    if (!same(drawn, windowOf(lie, devicePixelRatio, frame))) rest = setTimeout(ask, REST_MS);
   };
   const take = ({ picture, seen, count }: Drawn) => {
     asked = false;
@@ -107,6 +110,8 @@ export function layerOn(canvas: HTMLCanvasElement, drew: (count: number, scale: 
       frame = size;
       painter.show(outlines);
       drawn = null;
+      none = outlines.length === 0;
+      if (none) screen.transferFromImageBitmap(null);
       canvas.style.visibility = "hidden"; // nobody sees outlines of another part
       late = asked;
       settle();

@@ -1,4 +1,4 @@
-import { NativeSelect, TextInput } from "@mantine/core";
+import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { type ErasureKind, useErase, useErasures } from "../../api/sending";
 import { ColumnHeads } from "../../ui/ColumnHeads";
@@ -27,6 +27,7 @@ export function Erasures() {
           <NativeSelect label={said.what} value={kind} data={KINDS.map((value) => ({ value, label: said.kinds[value] }))} onChange={(event) => setKind(event.currentTarget.value as ErasureKind)} />
           <TextInput label={said.name} value={name} maxLength={128} autoComplete="off" onChange={(event) => setName(event.currentTarget.value)} />
           <TextInput label={said.reason} value={reason} maxLength={500} w={360} onChange={(event) => setReason(event.currentTarget.value)} />
+          {ready || <Button size="xs" variant="default" disabled>{said.erase}</Button>}
           {ready && <Remove key={`${kind} ${name}`} name={name.trim()} label={said.erase} busy={erase.isPending} remove={() => erase.mutate({ kind, name: name.trim(), reason: reason.trim() }, { onSuccess: done })} />}
         </form>
         {erase.isSuccess && <p role="status">{erase.data ? said.person({ word: erase.data.pseudonym, count: erase.data.rows }) : said.asked}</p>}

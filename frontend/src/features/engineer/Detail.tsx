@@ -7,6 +7,7 @@ import { Actions, Readings } from "./Actions";
 import { Causes } from "./Causes";
 import { DecisionMark } from "./DecisionMark";
 import { Measuring } from "./Measuring";
+import { OutcomeForm } from "./OutcomeForm";
 import { Permission } from "./Permission";
 import { PartWay } from "./PartWay";
 import { PlanTable } from "./PlanTable";
@@ -94,6 +95,7 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
             <PlanTable plans={plans} currency={process.currency} />
           </section>
           <Actions advice={advice} process={process} />
+          {may && outcome === null && all[0]?.id === recommendation.id && <OutcomeForm key={recommendation.id} recommendation={recommendation} process={process} name={name} />}
           <Permission recommendation={recommendation} process={name} newest={all[0]?.id === recommendation.id} />
         </div>
         <div>

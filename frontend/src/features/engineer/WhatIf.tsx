@@ -116,9 +116,9 @@ function Slider({ choice: { name, setting, known }, value, set }: { choice: Choi
   );
 }
 
-/** Near nominal it is nominal: a hand hits no value exactly. */
+/** Near nominal it is nominal: a hand hits no value exactly. Less than a key moves it, a hundredth, or no key would leave nominal. */
 function snapped(value: number, { low, high, nominal }: Choice["setting"]): number {
-  return Math.abs(value - nominal) < (high - low) / 100 ? nominal : Number(value.toPrecision(4));
+  return Math.abs(value - nominal) < (high - low) / 200 ? nominal : Number(value.toPrecision(4));
 }
 
 /** What the server says of the newest wish; the answer before stays until there is another. */

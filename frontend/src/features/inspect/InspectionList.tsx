@@ -1,9 +1,10 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
-import { useEffect, useRef, useState } from "react";
+import { memo, useCallback, useEffect, useRef, useState } from "react";
 import { type Filter, FIRST_PX, pictures, useStations } from "../../api/inspections";
 import { useOutbox, verdictOf, type Word } from "../../api/outbox";
 import type { Inspection, Verdict } from "../../api/words";
 import { text } from "../../text";
+import { language } from "../../text/language";
 import { clock } from "../../ui/format";
 import { VerdictMark } from "../../ui/VerdictMark";
 import { worstImage } from "../../ui/worst";
@@ -30,8 +31,12 @@ export function InspectionList(props: Props) {
   const find = (part: string) => setFilter(without({ ...filter, part: part.trim() }));
   const row = useRef<HTMLLIElement>(null);
   useEffect(() => {
-    row.current?.scrollIntoView({ block: "nearest" }); // newer browsers answer with a promise, which is no clean-up
+    const next = requestAnimationFrame(() => void row.current?.scrollIntoView({ block: "nearest" })); // once all is drawn: it measures the page
+    return () => cancelAnimationFrame(next);
   }, [chosen]);
+  const choose = useRef(props.choose);
+  choose.current = props.choose;
+  const look = useCallback((id: string) => choose.current(id), []);
   const words = text.inspect;
   return (
     <section className="list" aria-label={words.list}>
@@ -70,19 +75,7 @@ export function InspectionList(props: Props) {
       <ul>
         {items.map((item) => (
           <li key={item.id} ref={item.id === chosen ? row : null}>
-            <button type="button" className="row" aria-current={item.id === chosen} onClick={() => props.choose(item.id)}>
-              <img src={pictures.thumbnail(item.id, worstImage(item.images), FIRST_PX)} alt="" loading="lazy" width={56} height={44} />
-              <span className="row-text">
-                <strong>{item.part}</strong>
-                <span className="row-when">
-                  <span>{item.station}</span> <time dateTime={item.received_at}>{clock(item.received_at)}</time>
-                </span>
-              </span>
-              <span className="row-verdict" data-verdict={item.verdict ?? "none"}>
-                <Said item={item} />
-                <Decided item={item} kept={kept.findLast((word) => word.inspection === item.id && !word.refused)} />
-              </span>
-            </button>
+            <Row item={item} current={item.id === chosen} kept={kept.findLast((word) => word.inspection === item.id && !word.refused)} look={look} spoken={language()} />
           </li>
         ))}
       </ul>
@@ -94,6 +87,27 @@ export function InspectionList(props: Props) {
     </section>
   );
 }
+
+type RowProps = { item: Inspection; current: boolean; kept: Word | undefined; look: (id: string) => void; /** Another language is another row. */ spoken: string };
+
+/** A part in the list. Drawn anew only where something of it changed: whoever goes on by key waits for two rows, not for all. */
+const Row = memo(function Row({ item, current, kept, look }: RowProps) {
+  return (
+    <button type="button" className="row" aria-current={current} onClick={() => look(item.id)}>
+      <img src={pictures.thumbnail(item.id, worstImage(item.images), FIRST_PX)} alt="" loading="lazy" width={56} height={44} />
+      <span className="row-text">
+        <strong>{item.part}</strong>
+        <span className="row-when">
+          <span>{item.station}</span> <time dateTime={item.received_at}>{clock(item.received_at)}</time>
+        </span>
+      </span>
+      <span className="row-verdict" data-verdict={item.verdict ?? "none"}>
+        <Said item={item} />
+        <Decided item={item} kept={kept} />
+      </span>
+    </button>
+  );
+});
 
 /** A person's word or call, which may still wait on this computer; or what holds where nobody answered a call. */
 function Decided({ item, kept }: { item: Inspection; kept: Word | undefined }) {

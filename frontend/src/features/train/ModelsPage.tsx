@@ -54,14 +54,14 @@ export function ModelsPage({ id }: { id?: string | undefined }) {
           </p>
         )}
         <Shadow />
-        <Places models={items} />
-        <Heads />
         <h2>{words.others}</h2>
         {others.length === 0 && <p className="quiet">{words.noOthers}</p>}
         {others.map((model) => (
           <ModelFacts key={model.id} model={model} linked={id} promote={() => setWish({ kind: "promote", id: model.id })}
             {...(model.alias === "challenger" ? {} : { challenge: () => action.mutate({ kind: "challenge", id: model.id }) })} />
         ))}
+        <Places models={items} />
+        <Heads />
       </div>
       <section className="models-jobs" aria-label={words.jobs}>
         <h2>{words.jobs}</h2>

@@ -89,6 +89,16 @@ export const desk: Part<typeof english> = {
     beyondLimit: "jenseits der Grenze",
     outsideBand: "außerhalb des Bandes",
   },
+  outcome: {
+    title: "Sagen, was daraus wurde",
+    help: "Für Teile, von denen die Linie nichts sagt. Es zählt einmal, und das Modell lernt daraus.",
+    what: "Was daraus wurde",
+    finished: "Fertig geworden",
+    scrapped: "Verschrottet",
+    step: "Verschrottet bei",
+    followed: "Es wurde getan, was geraten war",
+    tell: "Festhalten",
+  },
   measuring: {
     title: "Weitere Messungen, die noch möglich sind",
     help: "Was es zum Erwartungswert dieses Teils beiträgt, erst nach der Messung zu entscheiden, und was sie kostet. Sie lohnt sich, wo sie mehr bringt, als sie kostet.",

@@ -86,6 +86,16 @@ export const desk = {
     beyondLimit: "beyond its limit",
     outsideBand: "outside its band",
   },
+  outcome: {
+    title: "Tell what came of it",
+    help: "For parts of which the line tells nothing. It counts once, and the model learns from it.",
+    what: "What came of it",
+    finished: "Finished",
+    scrapped: "Scrapped",
+    step: "Scrapped at",
+    followed: "It was done as advised",
+    tell: "Store it",
+  },
   measuring: {
     title: "Other readings that can still be taken",
     help: "What deciding after each reading would add to this part's expected value, and what taking it costs. It pays where it adds more than it costs.",

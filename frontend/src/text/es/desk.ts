@@ -98,6 +98,16 @@ export const desk: Part<typeof english> = {
     beyondLimit: "fuera de su límite",
     outsideBand: "fuera de su banda",
   },
+  outcome: {
+    title: "Decir qué fue de ella",
+    help: "Para piezas de las que la línea no dice nada. Cuenta una vez, y el modelo aprende de ello.",
+    what: "Qué fue de ella",
+    finished: "Terminada",
+    scrapped: "Desechada",
+    step: "Desechada en",
+    followed: "Se hizo lo aconsejado",
+    tell: "Guardarlo",
+  },
   measuring: {
     title: "Otras mediciones aún posibles",
     help: "Lo que añade al valor esperado de esta pieza decidir después de cada medición, y lo que cuesta hacerla. Compensa donde añade más de lo que cuesta.",

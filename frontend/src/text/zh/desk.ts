@@ -80,6 +80,16 @@ export const desk: Part<typeof english> = {
     beyondLimit: "超出限值",
     outsideBand: "超出通常范围",
   },
+  outcome: {
+    title: "填写结果",
+    help: "用于产线没有告知结果的零件。只计一次，模型从中学习。",
+    what: "结果",
+    finished: "已完成",
+    scrapped: "已报废",
+    step: "报废于",
+    followed: "按建议做了",
+    tell: "保存",
+  },
   measuring: {
     title: "还可以做的其他测量",
     help: "先测量再决定能给这个零件的期望值增加多少，以及测量要花多少钱。增加的多于花费才划算。",
