@@ -44,6 +44,16 @@ SEEN = """
   }).observe(document.querySelector('.inspect'), { childList: true, subtree: true, characterData: true });
 }
 """
+PROFILE = """
+() => {
+  window.worked = [];
+  new PerformanceObserver((list) => {
+    const keys = list.getEntries().filter((one) => one.name === 'keydown');
+    window.worked.push(...keys.map((one) => one.processingEnd - one.processingStart));
+  }).observe({ type: 'event', durationThreshold: 16 });
+}
+"""
+"""What the page itself did before a key's event was over, in ms; told of those of 16 ms or more."""
 SHARP = """
 () => {
   const place = document.querySelector('.viewer-picture');
@@ -72,7 +82,7 @@ def module_of(name: str, path: Path) -> ModuleType:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", type=int, default=40, help="that the operator goes through")
+    parser.add_argument("--parts", type=int, default=62, help="that the operator goes through")
     parser.add_argument("--live", type=int, default=20, help="that arrive while the page follows the line")
     parser.add_argument("--seconds", type=float, default=4.0, help="of panning, and again of zooming")
     chosen = parser.parse_args()
@@ -124,18 +134,21 @@ def seen(page: Page, part: str) -> dict[str, Any]:
 
 
 def next_part(page: Page, plant: Any, parts: int) -> None:
-    """The operator goes from part to part by a key."""
+    """The operator goes from part to part by a key, to such as were not on screen before."""
     made = [plant.inspects(defects=(), seed=seed % 20) for seed in range(parts)]
     page.goto(f"{plant.address}/inspect/{made[-1]['id']}")
     page.locator(".lamp").wait_for()
     page.wait_for_load_state("networkidle")
     page.evaluate(SEEN)
-    took = []
+    page.evaluate(PROFILE)
+    took: list[float] = []
     for part in made[-2::-1]:
         page.keyboard.press("ArrowDown")
         took.append(float(seen(page, part["part"])["after"]))
         page.wait_for_timeout(400)  # somebody looks at a part for a moment
     told("key to next part on screen", took)
+    if worked := page.evaluate("window.worked"):
+        told("of which the page's own work, where it was longer than a frame", worked)
 
 
 def large_frame(page: Page, plant: Any) -> None:
