@@ -22,6 +22,8 @@ class Reason(StrEnum):
     """The operator said otherwise."""
     SAMPLE = "sample"
     """Drawn at random, whatever the model said: only from such parts can one tell how often it is wrong."""
+    DRIFT = "drift"
+    """Parts or verdicts have shifted, and this is among those that look least like the parts before."""
 
 
 class TaskState(StrEnum):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
@@ -204,3 +205,22 @@ def level(size: int) -> float:
 def needed(size: int) -> int:
     """Permutations for that level, with some to spare."""
     return math.ceil(3.0 / level(size))
+
+
+def unlike(usual: Sequence[Vector], seen: Sequence[Vector]) -> list[float]:
+    """How unlike the usual each one is, and unlike those stranger than it: the largest are worth a look first.
+
+    Numbers are divided by their spread over the usual. The strangest gets its distance to the nearest of the usual;
+    then each in turn its distance to the nearest of the usual and of those taken before it (farthest-first), so that
+    of ten alike only one stands at the top.
+    """
+    known, rows = np.asarray(usual, np.float64), np.asarray(seen, np.float64)
+    spread = known.std(axis=0) + 1e-6
+    known, rows = known / spread, rows / spread
+    near = np.array([float(np.linalg.norm(known - row, axis=1).min()) for row in rows])
+    found, left = np.zeros(len(rows)), np.ones(len(rows), bool)
+    for _ in range(len(rows)):
+        place = int(np.where(left, near, -1.0).argmax())
+        found[place], left[place] = near[place], False
+        near = np.minimum(near, np.linalg.norm(rows - rows[place], axis=1))
+    return [float(v) for v in found]

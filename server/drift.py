@@ -20,7 +20,7 @@ from qc.drift import LEARN, WINDOWS, Appearance, Charts, Shift
 from qc.features import Vector, from_bytes
 from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Verdict
-from server import alarms, retrain_job
+from server import alarms, drift_labels, retrain_job
 from server.context import Context
 from server.features_records import IMAGE, Feature
 from server.watch_records import Alarm
@@ -131,15 +131,18 @@ class Drift:
             after=[row.id for row in since[: alarms.SHOWN]],
             figures={"product": product, "model": model, "parts": shift.parts},
         )
-        self._retrain(session, raised)
+        self._learn(session, raised)
 
-    def _retrain(self, session: Session, raised: Alarm | None) -> None:
-        """A new alarm asks for a retraining where there are labels for it; else those that come next do."""
-        settings = self._context.settings
-        if raised is not None and settings.retrain_on_drift:
-            session.flush()
-            many, now = settings.retrain_after_labels, self._context.now()
-            retrain_job.ask_if_enough(session, after_labels=many, on_drift=True, now=now)
+    def _learn(self, session: Session, raised: Alarm | None) -> None:
+        """A new alarm asks for labels of what is new, and for a retraining where there are labels for it; else those
+        that come next do."""
+        if raised is None:
+            return
+        settings, now = self._context.settings, self._context.now()
+        session.flush()
+        drift_labels.ask(session, raised, now=now)
+        if settings.retrain_on_drift:
+            retrain_job.ask_if_enough(session, after_labels=settings.retrain_after_labels, on_drift=True, now=now)
 
     def _raise_view(self, view: View, shift: Shift, *, upto: str) -> None:
         station, product, name, encoder, _ = view
@@ -163,7 +166,7 @@ class Drift:
                 after=[row.inspection_id for row in since[: alarms.SHOWN]],
                 figures={"product": product, "view": name, "model": encoder, "parts": shift.parts},
             )
-            self._retrain(session, raised)
+            self._learn(session, raised)
             session.commit()
 
 

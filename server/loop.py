@@ -16,15 +16,14 @@ from typing import Any
 
 from sqlmodel import Session
 
-from labeling.order import alone
 from labeling.priority import drawn_by_chance, uncertainty
 from labeling.records import Reason
-from labeling.tasks import open_task
 from qc.records import Decision, Exposure, Inspection
 from qc.verdict import Verdict
 from server import (
     backup_job,
     checkpoint,
+    drift_labels,
     erasure,
     features_job,
     features_service,
@@ -42,6 +41,7 @@ from server import (
     retention,
     retrain_job,
 )
+from server.asking import open_tasks
 from server.context import Context
 from server.jobs import queue
 from server.jobs.records import Job
@@ -133,6 +133,7 @@ def kinds(context: Context) -> dict[str, Kind]:
         PUSH: Kind(partial(label_jobs.push, context), lane="labels"),
         label_jobs.RANK: Kind(partial(label_jobs.rank, context), lane="labels"),
         label_jobs.COLLECT: Kind(partial(label_jobs.collect, context), lane="labels"),
+        drift_labels.KIND: Kind(partial(drift_labels.job, context), lane="labels"),
         SWEEP: Kind(partial(label_jobs.sweep, context), lane="labels"),
         process_learning.KIND: Kind(partial(process_learning.job, home, context.database), lane="processes"),
         recipe.KIND: Kind(partial(recipe.job, context), lane="recipe"),
@@ -157,10 +158,10 @@ def after_inspection(context: Context, session: Session, inspection: Inspection,
     share = context.settings.label_at_random
     said = inspection.said  # where the station only shadows or advises, all parts would be in review otherwise
     if said is not None and said != Verdict.REVIEW and drawn_by_chance(inspection.id, share):
-        _open(context, session, inspection, exposures, reason=Reason.SAMPLE, urgency=SAMPLED, chance=share)
+        open_tasks(context, session, inspection, exposures, reason=Reason.SAMPLE, urgency=SAMPLED, chance=share)
     if said != Verdict.REVIEW or inspection.score is None:
         return
-    _open(context, session, inspection, exposures, reason=Reason.REVIEW, urgency=uncertainty([inspection.score]))
+    open_tasks(context, session, inspection, exposures, reason=Reason.REVIEW, urgency=uncertainty([inspection.score]))
 
 
 def after_decision(
@@ -169,38 +170,13 @@ def after_decision(
     """A part on which a person disagreed with the model becomes a label task, in the transaction of the decision."""
     if inspection.said in (None, Verdict.REVIEW) or decision.verdict == inspection.said:
         return
-    _open(context, session, inspection, exposures, reason=Reason.OVERRULED, urgency=OVERRULED)
+    open_tasks(context, session, inspection, exposures, reason=Reason.OVERRULED, urgency=OVERRULED)
 
 
 def job_json(job: Job) -> dict[str, Any]:
     """A job as it goes out in an event."""
     told = queue.as_json(job)
     return {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in told.items()}
-
-
-def _open(
-    context: Context,
-    session: Session,
-    inspection: Inspection,
-    exposures: list[Exposure],
-    *,
-    reason: Reason,
-    urgency: float,
-    chance: float = 1.0,
-) -> None:
-    now, twice = context.now(), context.settings.label_twice
-    tasks = open_task(
-        session, inspection, exposures, reason=reason, urgency=urgency, now=now, twice=twice, chance=chance
-    )
-    for task in tasks:
-        if task.opened_at == now:
-            task.urgency = alone(task)
-        told = {"id": task.id, "inspection_id": inspection.id, "part": inspection.part, "station": inspection.station}
-        context.events.on_commit(session, "label_task", {**told, "reason": str(reason), "state": str(task.state)})
-    if tasks:
-        queue.enqueue(session, label_jobs.RANK, now=now, key=label_jobs.RANK, again=True)
-    if tasks and context.settings.label_studio:
-        queue.enqueue(session, PUSH, now=now, key=PUSH, again=True)
 
 
 def _install(context: Context, run: JobRun) -> dict[str, Any]:

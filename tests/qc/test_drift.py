@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qc.drift import LEARN, Charts
+from qc.drift import LEARN, Charts, unlike
 
 
 def parts(rng, number, *, rate=0.08, shift=0.0):
@@ -84,3 +84,16 @@ def test_a_line_without_a_single_bad_or_good_part_is_watched_too(rate):
     charts = learnt(rng, rate=rate)
     assert until_alarm(charts, parts(rng, 400, rate=rate)) is None
     assert until_alarm(charts, parts(rng, 400, rate=1.0 - rate)) is not None
+
+
+def test_of_parts_that_look_new_alike_only_one_stands_at_the_top():
+    rng = np.random.default_rng(0)
+    usual = rng.normal(size=(100, 20)) * np.arange(1, 21)  # numbers of different units
+    as_ever = rng.normal(size=(5, 20)) * np.arange(1, 21)
+    rust, oil = np.zeros(20), np.zeros(20)
+    rust[0], oil[19] = 12.0, 180.0
+    seen = [*as_ever, rust, rust + 0.01, rust - 0.01, oil]
+    first, second = np.argsort(unlike(usual, seen))[::-1][:2].tolist()
+    assert {first == 8 or second == 8, first in (5, 6, 7) or second in (5, 6, 7)} == {True}
+    alike = [unlike(usual, seen)[n] for n in (5, 6, 7)]
+    assert sorted(alike)[1] < min(unlike(usual, list(as_ever)))

@@ -11,6 +11,8 @@ from labeling.records import LabelTask
 from qc.drift import LEARN
 from qc.records import Inspection, Progress
 from qc.verdict import Verdict
+from server import alarms as alarms_store
+from server import drift_labels
 from server.access import Role
 from server.jobs.records import Job
 
@@ -75,7 +77,12 @@ def test_a_rate_that_rises_raises_one_alarm_with_parts_before_and_after(line):
     assert "S-1" in health["message"]
     with line.context.database.read() as session:
         asked = session.exec(select(Job).where(Job.kind == "retrain")).one()
-    assert alarm["message"] in asked.arguments["why"]
+        assert alarm["message"] in asked.arguments["why"]
+        # without what an encoder saw those come first whose scores are most in doubt, each part once
+        chosen = drift_labels.newest_looking(session, alarms_store.get(session, alarm["id"]), count=3)
+        scores = [session.get(Inspection, one).score for one in chosen]
+    assert set(chosen) < set(wrong)
+    assert scores == [0.9] * 3
 
 
 def test_the_charts_go_on_where_they_were_after_a_restart(run_line, tmp_path):

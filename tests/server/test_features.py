@@ -15,7 +15,7 @@ from qc.drift import LEARN
 from qc.ports import Segmentation
 from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Verdict
-from server import features, features_job
+from server import drift_labels, features, features_job
 from server.access import Role
 from server.features_records import IMAGE, Feature, Head, Suggestion
 
@@ -236,8 +236,8 @@ def test_features_have_a_time_of_their_own(seeing):
         assert session.exec(select(Suggestion)).all() == []
 
 
-def looks(line, number: int, *, moved: float = 0.0, seed: int = 0) -> list[str]:
-    """So many parts whose surface looks as ever, or a little different; told to whoever watches."""
+def looks(line, number: int, *, moved: float = 0.0, seed: int = 0, strange: tuple[int, ...] = ()) -> list[str]:
+    """So many parts whose surface looks as ever, or a little different, some very; told to whoever watches."""
     random = np.random.default_rng(seed)
     ids = []
     with line.context.database.write() as session:
@@ -252,7 +252,9 @@ def looks(line, number: int, *, moved: float = 0.0, seed: int = 0) -> list[str]:
             exposure = Exposure(inspection_id=row.id, n=0, **size)
             session.add(exposure)
             session.flush()
-            found = features.Features(random.normal(0, 1, 152).astype(np.float32) + moved, ())
+            seen = random.normal(0, 1, 152).astype(np.float32) + moved
+            seen[:15] += 5 * (n in strange)
+            found = features.Features(seen, ())
             features.keep(session, row, [exposure], [found], encoder="sha256:seeing", runtime="torch")
             ids.append(row.id)
         session.commit()
@@ -260,13 +262,19 @@ def looks(line, number: int, *, moved: float = 0.0, seed: int = 0) -> list[str]:
     return ids
 
 
-def test_a_surface_that_looks_different_raises_an_alarm_within_fifty_parts(seeing):
+def test_a_surface_that_looks_different_raises_an_alarm_within_fifty_parts_and_people_label_what_is_new(seeing):
     steady = looks(seeing, LEARN + 100)
     assert seeing.get("/alarms", params={"kind": "appearance"}).json()["items"] == []
-    changed = looks(seeing, 50, moved=0.5, seed=1)
+    changed = looks(seeing, 50, moved=0.5, seed=1, strange=(20, 23))
     (alarm,) = seeing.get("/alarms", params={"kind": "appearance"}).json()["items"]
     assert (alarm["station"], len(alarm["before"]), len(alarm["after"])) == ("S-1", 8, 8)
     assert abs((steady + changed).index(alarm["after"][0]) - len(steady)) <= 5, "it says since when"
+    wait_for(lambda: seeing.get("/label-tasks").json()["items"])
+    tasks = seeing.get("/label-tasks").json()["items"]
+    asked = {task["inspection_id"] for task in tasks}
+    assert (len(asked), asked <= set(changed)) == (drift_labels.ASKED, True)
+    assert {changed[20], changed[23]} <= asked
+    assert {(task["reason"], task["why"]) for task in tasks} == {("drift", alarm["message"])}
     closed = seeing.post(f"/alarms/{alarm['id']}/close", json={"reason": "a new lamp", "relearn": True})
     assert closed.status_code == 200
     looks(seeing, LEARN + 60, moved=0.5, seed=2)
