@@ -6,6 +6,7 @@ import pytest
 from qc.dataset import open_dataset
 from segmentation.config import TrainConfig
 from segmentation.limits import limits
+from segmentation.model import read_card
 from segmentation.plan import make_plan
 
 LENGTHS = {"unit": "mm", "sizes": [0.4, 9.0]}
@@ -41,3 +42,11 @@ def test_views_parts_and_surface_are_those_it_learnt_from(data):
     assert found["surface"] == {"mean": [100.0, 110.0], "deviation": [0.0, 20.0]}
     assert found["not_shown_below"]["all"] == 1.5
     assert "stations" not in found  # nobody told them
+
+
+def test_a_trained_model_carries_them_in_its_card(model):
+    card = read_card(model)
+
+    assert card["limits"]["views"] == ["left", "right"]
+    assert card["limits"]["unit"] == card["figures"]["detection"]["unit"] == "px"
+    assert set(card["limits"]["few_examples"]) <= set(card["classes"].values())
