@@ -220,7 +220,7 @@ def find_champion(settings: Settings) -> Find:
 
 
 def loader(settings: Settings) -> Load:
-    """Loads a model folder for serving: made ready where it is, computed by torch where it is not yet."""
+    """Loads a model folder for serving: made ready where it is, computed by torch where it is not yet; and warms it."""
 
     def load(folder: Path) -> Segmenter:
         from segmentation.device import on_device
@@ -232,10 +232,13 @@ def loader(settings: Settings) -> Load:
             found = open_ready(folder, ready, threads=settings.threads)
         else:
             found = load_segmenter(folder, device=settings.device, threads=settings.threads)
-        return replace(found, keep_cells=settings.features)
+        found = replace(found, keep_cells=settings.features)
+        warm(found)
+        return found
 
     return load
 
+        from server.warming import warm
 
 def ready_folder(settings: Settings, model_id: str) -> Path:
     """Where a model made ready for this machine lies."""
