@@ -226,6 +226,7 @@ def loader(settings: Settings) -> Load:
         from segmentation.device import on_device
         from segmentation.model import load_segmenter, read_card
         from segmentation.ready import is_ready, open_ready
+        from server.warming import warm
 
         ready = ready_folder(settings, str(read_card(folder)["id"]))
         if settings.runtimes and on_device(settings.device) == "cpu" and is_ready(folder, ready):
@@ -238,7 +239,6 @@ def loader(settings: Settings) -> Load:
 
     return load
 
-        from server.warming import warm
 
 def ready_folder(settings: Settings, model_id: str) -> Path:
     """Where a model made ready for this machine lies."""
