@@ -125,10 +125,11 @@ def judge(frames: list[Frame], segmenter: Segmenter, policy: Policy, *, station:
 
 def frames_of(exposures: list[Exposure], blobs: BlobStore, decode: Decode) -> list[Frame]:
     """The stored pictures of an inspection, decoded anew; raises Unavailable for one that is not what was received."""
-    return [Frame(decode(_received(exposure, blobs)), exposure.view, exposure.sha256) for exposure in exposures]
+    return [Frame(decode(received(exposure, blobs)), exposure.view, exposure.sha256) for exposure in exposures]
 
 
-def _received(exposure: Exposure, blobs: BlobStore) -> bytes:
+def received(exposure: Exposure, blobs: BlobStore) -> bytes:
+    """A stored picture's bytes; raises Unavailable where they are not what was received."""
     data = blobs.get(exposure.original_key)
     if hashlib.sha256(data).hexdigest() != exposure.sha256:
         raise Unavailable(f"the stored picture {exposure.original_key} is damaged: its SHA-256 differs")

@@ -1,4 +1,4 @@
-"""A challenger in a process of its own: one thread of the lowest priority, and still while the line needs the machine.
+"""A challenger in a process of its own, on one thread, of low priority, and still while the line needs the machine.
 
 In the server's process its thread would now and then hold the interpreter's lock, and wherever it ran beside a part of
 the line it took of the memory's bandwidth. So it is stopped (SIGSTOP) within `LOOK_S` of a part's arrival, in the
@@ -30,8 +30,8 @@ LOOK_S = 0.004
 """How often it is looked whether the line needs the machine, while the challenger computes."""
 IDLE_S = 0.02
 """The same, while it stands still."""
-NICENESS = 19
-"""Its priority below the server's: the lowest there is."""
+NICENESS = 10
+"""Its priority below the server's: that of a training. For the line it stands still anyway."""
 PATIENCE_S = 600.0
 """Longest time for one part, or for loading, not counting when it stood still; then something is wrong with it."""
 

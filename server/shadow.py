@@ -1,16 +1,16 @@
 """The shadow: a challenger looks at every production part after the answer has left, and never reaches the line.
 
-It works on spare capacity only: in one thread of low priority, and not while a part waits for its verdict. What does
-not fit into its short queue is shed, oldest first, and counted. What it said is stored (`ShadowVerdict`); `server.gate`
-compares it with the champion on the parts whose truth people told.
+It works on spare capacity only: in a process of its own that stands still while a part waits for its verdict
+(`onlooker`). What does not fit into its short queue is shed, oldest first, and counted. What it said is stored
+(`ShadowVerdict`); `server.gate` compares it with the champion on the parts whose truth people told.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ import structlog
 from sqlmodel import Session
 
 from qc.errors import QcError
-from qc.ports import Segmenter
 from qc.records import Inspection, Progress
 from segmentation.records import ModelVersion
 from server import judging, registry
 from server.context import Context
 from server.events import Event
 from server.inspections import exposures_of
-from server.models_in_use import Find, Load
+from server.models_in_use import Find
+from server.onlooker import Eyes, GivesWay, Gone, Onlooker, Picture, Stopped
 from server.watch_records import ShadowVerdict
 
 log = structlog.get_logger(__name__)
@@ -34,10 +34,9 @@ QUEUE = 64
 """Parts that may wait for the challenger; more are shed."""
 LOOK_S = 2.0
 """How often the registry is looked at for a challenger."""
-IDLE_S = 0.02
-"""Between two looks whether the line needs the machine."""
-NICENESS = 15
-"""Priority of the shadow's thread below that of the line: the scheduler gives it what is left."""
+
+Load = Callable[[Path, GivesWay], Eyes]
+"""Begins a model folder's work."""
 
 
 class Shadow:
@@ -48,12 +47,13 @@ class Shadow:
         self._queue: deque[str] = deque()
         self._lock = threading.Lock()
         self._wake, self._stop = threading.Event(), threading.Event()
-        self._challenger: Segmenter | None = None
+        self._way = GivesWay(self._busy, self._stop)
+        self._challenger: Eyes | None = None
         self._unfit: str | None = None
         self._problem: str | None = None
         self._looked = -LOOK_S
         self.seen = self.shed = 0
-        context.events.call("inspection", self._inspected)
+        context.events.call("inspection", self._inspected, only_here=True)
         context.events.call("model", lambda _: self._changed())
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
@@ -77,6 +77,16 @@ class Shadow:
         self._stop.set()
         self._wake.set()
         self._thread.join(timeout=10)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """The challenger there was ends."""
+        before, self._challenger = self._challenger, None
+        if before is not None:
+            before.end()
+
+    def _busy(self) -> bool:
+        return self._context.inspector is not None and self._context.inspector.busy
 
     def _inspected(self, event: Event) -> None:
         if self._challenger is None or event.data.get("progress") != Progress.DONE:
@@ -94,15 +104,18 @@ class Shadow:
         self._wake.set()
 
     def _run(self) -> None:
-        if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # on Linux: of this thread alone
         while not self._stop.is_set():
             try:
                 self._refresh()
                 if not self._step():
                     self._wake.wait(LOOK_S)
                     self._wake.clear()
+            except Stopped:
+                return
             except Exception as error:  # whatever a challenger does, the line goes on
+                if isinstance(error, Gone):
+                    self._let_go()
+                    self._unfit = None
                 self._problem = error.message if isinstance(error, QcError) else f"{type(error).__name__}: {error}"
                 log.error("shadow failed", problem=self._problem, exc_info=error)
                 self._stop.wait(LOOK_S)
@@ -114,15 +127,21 @@ class Shadow:
         with self._context.database.read() as session:
             wanted = self._find(session)
         if wanted is None:
-            self._challenger = self._problem = None
+            self._let_go()
+            self._problem = None
             with self._lock:
                 self._queue.clear()
             return
         model_id, folder = wanted
         if model_id in (self._unfit, self._challenger and self._challenger.model_id):
             return
-        self._unfit, self._challenger = model_id, None  # not loaded again until another one stands there
-        loaded = self._load(folder)
+        if not folder.is_dir():
+            self._let_go()
+            self._problem = f"the challenger {model_id} is not on this server (yet)"
+            return
+        self._let_go()
+        self._unfit = model_id  # not loaded again until another one stands there
+        loaded = self._load(folder, self._way)
         self._unfit, self._problem, self._challenger = None, None, loaded
         log.info("a challenger looks on", model=model_id)
 
@@ -133,14 +152,11 @@ class Shadow:
             if challenger is None or not self._queue:
                 return False
             inspection_id = self._queue.popleft()
-        while self._context.inspector is not None and self._context.inspector.busy:
-            if self._stop.wait(IDLE_S):
-                return False
+        self._way.wait()
         self._look(challenger, inspection_id)
         return True
 
-    def _look(self, challenger: Segmenter, inspection_id: str) -> None:
-        started = time.perf_counter()
+    def _look(self, challenger: Eyes, inspection_id: str) -> None:
         context = self._context
         with context.database.read() as session:
             inspection = session.get(Inspection, inspection_id)
@@ -150,21 +166,18 @@ class Shadow:
             return
         if inspection.model == challenger.model_id:
             return  # it was promoted meanwhile
-        judgement = judging.judge(
-            judging.frames_of(exposures, context.blobs, context.decode),
-            challenger,
-            context.policies.get(inspection.product),
-            station=inspection.station,
-        )
+        pictures = [Picture(judging.received(each, context.blobs), each.view, each.sha256) for each in exposures]
+        said = challenger.look(pictures, context.policies.get(inspection.product), station=inspection.station)
+        self._way.wait()  # writing waits for the disk, and whoever writes then for that
         row = ShadowVerdict(
             inspection_id=inspection_id,
             model=challenger.model_id,
             champion=inspection.model,
             champion_verdict=inspection.said or inspection.verdict,
-            verdict=judgement.verdict,
-            score=judgement.score,
-            defects=sum(defect.counts for found in judgement.findings for defect in found.defects),
-            elapsed_ms=round(1000 * (time.perf_counter() - started), 1),
+            verdict=said.verdict,
+            score=said.score,
+            defects=said.defects,
+            elapsed_ms=round(1000 * said.cpu_s, 1),
             at=context.now(),
         )
         with context.database.write() as session:
@@ -186,20 +199,19 @@ def find_challenger(home: Path) -> Find:
     return find
 
 
-def load_on_one_thread(device: str) -> Load:
-    """Loads a model folder for the shadow: on one thread, as the line needs the others."""
+def load_aside(device: str, log: Path) -> Load:
+    """Begins a model folder's work in a process of its own."""
 
-    def load(folder: Path) -> Segmenter:
-        from segmentation.model import load_segmenter
-
-        return load_segmenter(folder, device=device, threads=1)
+    def load(folder: Path, way: GivesWay) -> Eyes:
+        return Onlooker(folder, device=device, way=way, log=log)
 
     return load
 
 
 def start(context: Context) -> Shadow | None:
     """Start the shadow unless the settings say otherwise; a line in `server.parts.PARTS`."""
-    if not context.settings.shadow:
+    settings = context.settings
+    if not settings.shadow:
         return None
-    find = find_challenger(context.settings.home.resolve())
-    return Shadow(context, find=find, load=load_on_one_thread(context.settings.device))
+    load = load_aside(settings.device, settings.folder("logs") / "shadow.log")
+    return Shadow(context, find=find_challenger(settings.home.resolve()), load=load)

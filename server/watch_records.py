@@ -89,4 +89,5 @@ class ShadowVerdict(SQLModel, table=True):
     defects: int
     """How many count."""
     elapsed_ms: float
+    """Processor time that it took; it stands still whenever the line needs the machine."""
     at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

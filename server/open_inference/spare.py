@@ -18,9 +18,12 @@ from typing import Any, TypeVar
 
 from qc.errors import Unavailable
 from server.context import Context
-from server.shadow import IDLE_S, NICENESS
+from server.onlooker import IDLE_S
 
 T = TypeVar("T")
+
+NICENESS = 15
+"""Priority of its thread below that of the line: the scheduler gives it what is left."""
 
 MOST_WAITING = 4
 """Requests taken in at once. Each may hold a frame of 200 Mpx, so that they need 2.4 GB at the very most."""

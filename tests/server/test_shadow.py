@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlmodel import select
 
+from qc.errors import InvalidInput
+from qc.frame import Frame, decode
 from qc.ports import Segmentation
 from qc.records import Inspection, Progress
-from qc.verdict import Verdict
+from qc.verdict import Policy, Verdict
+from segmentation.model import load_segmenter
 from segmentation.records import ModelVersion
-from server import gate, registry
+from server import gate, judging, registry
 from server.access import Role
 from server.deciding import decide
 from server.events import Event
 from server.gate_records import Measured
+from server.models_in_use import STARTER
+from server.onlooker import GivesWay, Gone, Onlooker, Opinion, Picture
 from server.shadow import QUEUE, Shadow
 from server.watch_records import ShadowVerdict
 
@@ -40,6 +48,25 @@ class Blind(SharpEyes):
 
     def segment(self, pixels):
         return Segmentation(np.full(pixels.shape, -9, np.float16), np.ones(pixels.shape, np.uint8))
+
+
+@dataclass
+class Here:
+    """A challenger that looks in this process, as far as the server is concerned one like any other."""
+
+    segmenter: object
+
+    @property
+    def model_id(self) -> str:
+        return self.segmenter.model_id
+
+    def look(self, pictures, policy, *, station):
+        frames = [Frame(decode(one.data), one.view, one.sha256) for one in pictures]
+        said = judging.judge(frames, self.segmenter, policy, station=station)
+        return Opinion(said.verdict, said.score, len(said.findings[0].defects), 0.005)
+
+    def end(self):
+        pass
 
 
 def wait_for(true, *, patience=30):
@@ -71,7 +98,7 @@ def beside(line):
         row = registry.challenger(session)
         return (row.id, Path()) if row else None
 
-    shadow = line.context.parts["shadow"] = Shadow(line.context, find=find, load=lambda folder: SharpEyes())
+    shadow = line.context.parts["shadow"] = Shadow(line.context, find=find, load=lambda folder, way: Here(SharpEyes()))
     wait_for(lambda: shadow.state()["state"] == "ok")
     return line
 
@@ -118,6 +145,46 @@ def test_under_load_the_shadow_waits_and_sheds_the_oldest_parts_and_the_line_goe
     wait_for(lambda: first in verdicts(beside))
     wait_for(lambda: not shadow._queue)
     assert shadow.state()["state"] == "ok"
+
+
+def running(process) -> str:
+    """The state of a process, by the kernel: T for one that was stopped."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_in_its_own_process_it_says_what_the_line_would_and_stands_still_while_the_line_works(line, tmp_path):
+    asked: list[None] = []
+    line_is_idle, loaded = threading.Event(), threading.Event()
+    line_is_idle.set()
+
+    def busy() -> bool:
+        if loaded.is_set():
+            asked.append(None)
+        if len(asked) == 3:  # it has the picture: a part arrives
+            line_is_idle.clear()
+        return not line_is_idle.is_set()
+
+    onlooker = Onlooker(STARTER, device="cpu", way=GivesWay(busy, threading.Event()), log=tmp_path / "log")
+    picture = line.picture(dark=20, width=1024, height=768)
+    sent = Picture(picture, "", hashlib.sha256(picture).hexdigest())
+    heard: list[Opinion] = []
+    looking = threading.Thread(target=lambda: heard.append(onlooker.look([sent], Policy(product=""), station="")))
+    loaded.set()
+    looking.start()
+    wait_for(lambda: running(onlooker.process) == "T", patience=120)
+    assert heard == []
+    line_is_idle.set()
+    looking.join(400)
+    frame = Frame(decode(picture), "", sent.sha256)
+    here = judging.judge([frame], load_segmenter(STARTER, device="cpu", threads=1), Policy(product=""), station="")
+    assert [(one.verdict, one.score) for one in heard] == [(here.verdict, here.score)]
+    with pytest.raises(InvalidInput):
+        onlooker.look([Picture(b"no picture", "", "")], Policy(product=""), station="")
+    onlooker.process.kill()
+    with pytest.raises(Gone, match="loaded again"):
+        onlooker.look([sent], Policy(product=""), station="")
+    onlooker.end()
+    assert onlooker.process.returncode is not None
 
 
 def test_without_a_challenger_the_shadow_is_off_and_the_gate_says_what_to_do(line):
