@@ -25,6 +25,7 @@ from server.backup import DATABASE, MANIFEST, backup
 from server.blobs.opening import keys_elsewhere
 from server.context import Context
 from server.encrypted_backup import ABOUT, Say, encrypt, is_encrypted, last_erasure
+from server.home_id import home_id
 from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun
@@ -51,10 +52,11 @@ def folder(settings: Settings) -> Path:
     return (settings.backups or settings.home / "backups").resolve()
 
 
-def ask(session: Session, *, by: str, now: datetime) -> Job:
-    """Ask for a backup; joins one under way. The caller commits."""
+def ask(session: Session, settings: Settings, *, by: str, now: datetime) -> Job:
+    """Ask for a backup of this server's data folder; joins one under way. The caller commits."""
     name = f"{now:%Y-%m-%dT%H-%M-%S}"
-    return queue.enqueue(session, KIND, {"name": name, "by": by}, now=now, key=KIND, max_attempts=2)
+    here = home_id(settings.folder("."))
+    return queue.enqueue(session, KIND, {"name": name, "by": by}, now=now, key=KIND, max_attempts=2, home=here)
 
 
 def job(context: Context, run: JobRun) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class CallWatch:
         if first is None or first.due_at > context.now():
             return first.due_at if first else None
         with context.database.write() as session:
-            for found in session.exec(waiting):
+            for found in session.exec(waiting.with_for_update()):  # another server ends them, too
                 if found.due_at > context.now():
                     break
                 calling.expire(context, session, found)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,12 @@ from process_opt.records import Approval, Outcome, ProcessVersion, Recommendatio
 from qc.errors import NotFound
 from qc.records import Decision, Exposure, Inspection, new_id
 from segmentation.records import ModelVersion
-from server import audit, batch_decisions, erasure_files, golden, station_counts
+from server import audit, batch_decisions, erasure_files, golden, servers, station_counts
 from server.audit import AuditEntry
 from server.context import Context
 from server.db import Database
 from server.features_records import Feature, Head, Suggestion
+from server.home_id import home_id
 from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun
@@ -42,10 +43,25 @@ from server.word_records import OperatorCall, Undo
 
 KIND = "erase"
 STUDIO = "erase_in_label_studio"
+HERE = "erase_here"
 NOT_REACHED = (
     "backups made before: the next one removes those of the page, and destroys the keys of encrypted ones (qc backup "
     "--keys); remove other plain ones by hand, and erase again after restoring one"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What tells of a part in files."""
+
+    part: str
+    inspections: list[str]
+    keys: list[str]
+    """Of blobs that no other part has."""
+    hashes: list[str]
+    """SHA-256 of pictures that no other part has."""
+    models: list[str]
+    """Whose training saw it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +133,14 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
         with context.database.read() as session:
             found = find(session, part)
             models = _models(session, context.settings.home.resolve(), found)
-        _erase_files(context, part, found, models)
+            traces = _traces(session, part, found, models)
+        _erase_files(context, traces)
         run.check()
         with context.database.write() as session:
             erased.append(_erase_rows(context, session, run, part, found, models))
+            for home in servers.others(session, home_id(context.settings.folder("."))):
+                # as often as it takes: that server may be off for weeks
+                queue.enqueue(session, HERE, asdict(traces), now=context.now(), home=home, max_attempts=1000)
             if part == parts[-1]:
                 run.finish(session, _together(erased))
                 session.execute(update(Job).where(col(Job.id) == run.id).values(arguments={}, key=None))
@@ -146,23 +166,42 @@ def _together(erased: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _erase_files(context: Context, part: str, found: Found, models: list[str]) -> None:
-    """All that lies in files, but logs, which go on to be written; may be done again."""
-    home = context.settings.home.resolve()
+def here(context: Context, run: JobRun) -> dict[str, Any]:
+    """What another server erased, in this one's folder. A picture that came again since, with another part, stays."""
+    told = Traces(**run.arguments)
     with context.database.read() as session:
-        shared = _shared(session, found)
-        golden_keys = golden.keys_of(session, found.inspections)
-    for key in (*_blobs(found, shared), *golden_keys):
+        again = select(Exposure).where(col(Exposure.sha256).in_(told.hashes))
+        stays = {value for row in session.exec(again) for value in (row.sha256, row.original_key)}
+    keys = [key for key in told.keys if key not in stays]
+    traces = replace(told, keys=keys, hashes=[value for value in told.hashes if value not in stays])
+    _erase_files(context, traces)
+    erasure_files.blot_out_in_logs(context.settings.home.resolve() / "logs", traces.part)
+    with context.database.write() as session:
+        run.finish(session, {"images": len(traces.hashes)})
+        session.execute(update(Job).where(col(Job.id) == run.id).values(arguments={}, key=None))
+        session.commit()
+    return {"images": len(traces.hashes)}
+
+
+def _traces(session: Session, part: str, found: Found, models: list[str]) -> Traces:
+    shared = _shared(session, found)
+    keys = [*_blobs(found, shared), *golden.keys_of(session, found.inspections)]
+    hashes = sorted({exposure.sha256 for exposure in found.exposures} - shared)
+    return Traces(part, found.inspections, keys, hashes, models)
+
+
+def _erase_files(context: Context, traces: Traces) -> None:
+    """All that lies in files, but logs, which go on to be written; may be done again."""
+    home, inspections, hashes = context.settings.home.resolve(), set(traces.inspections), set(traces.hashes)
+    for key in traces.keys:
         context.blobs.delete(key)
-    for exposure in found.exposures:
-        if exposure.sha256 not in shared:
-            erasure_files.forget_pictures(context.cache.root, exposure.sha256)
-    erasure_files.forget_in_datasets(home, set(found.inspections), part)
-    erasure_files.forget_samples(home, models)
-    hashes = {exposure.sha256 for exposure in found.exposures} - shared
-    for model in models:
-        erasure_files.forget_in_card(home / "models" / model.removeprefix("sha256:"), set(found.inspections), hashes)
-    erasure_files.forget_files(home, part)
+    for sha256 in traces.hashes:
+        erasure_files.forget_pictures(context.cache.root, sha256)
+    erasure_files.forget_in_datasets(home, inspections, traces.part)
+    erasure_files.forget_samples(home, traces.models)
+    for model in traces.models:
+        erasure_files.forget_in_card(home / "models" / model.removeprefix("sha256:"), inspections, hashes)
+    erasure_files.forget_files(home, traces.part)
 
 
 def in_label_studio(context: Context, run: JobRun) -> dict[str, Any]:

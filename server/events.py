@@ -1,6 +1,7 @@
-"""What just happened, for whoever listens now (server-sent events). In memory, for one process; not a log.
+"""What just happened, for whoever listens now (server-sent events). In memory; not a log.
 
-Events of a transaction go out when it is committed and never when it is not: `on_commit`.
+Events of a transaction go out when it is committed and never when it is not: `on_commit`. Servers on one PostgreSQL
+hear each other's by a carrier (`server.events_across`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sqlmodel import Session
 
@@ -57,12 +58,27 @@ class Listener:
         self.queue.put_nowait(item)
 
 
+class Carrier(Protocol):
+    """Takes events to the other servers of the database; what they tell comes back by `EventBus.hear`."""
+
+    def within(self, session: Session, event: Event) -> None:
+        """Take it there if and when the session's transaction is committed."""
+        ...
+
+    def soon(self, event: Event) -> None:
+        """Take it there; forgotten where that cannot be. Quick; never raises."""
+        ...
+
+
 class EventBus:
     """Publish from any thread; listen on an event loop."""
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
         self._calls: list[tuple[str, Callable[[Event], None]]] = []
+        self._calls_here: list[tuple[str, Callable[[Event], None]]] = []
+        self._after_a_gap: list[Callable[[], None]] = []
+        self._carrier: Carrier | None = None
         self._keepers: list[Callable[[Session, Event], None]] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -74,7 +90,10 @@ class EventBus:
 
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         """Tell everybody who listens now."""
-        self._send(Event(kind, data))
+        item = Event(kind, data)
+        self._send(item)
+        if self._carrier is not None:
+            self._carrier.soon(item)
 
     def on_commit(self, session: Session, kind: str, data: Mapping[str, Any]) -> None:
         """Publish once `session` has committed; forget it when this part of the transaction rolls back."""
@@ -82,14 +101,38 @@ class EventBus:
         after_commit(session, lambda: self._send(item))
         for keep in self._keepers:
             keep(session, item)
+        if self._carrier is not None:
+            self._carrier.within(session, item)
+
+    def carry(self, carrier: Carrier | None) -> None:
+        """Take every event from now on to the other servers, too; None: no longer."""
+        self._carrier = carrier
+
+    def hear(self, event: Event) -> None:
+        """Another server told this: it goes to whoever listens here, and to no other server."""
+        self._send(event, here=False)
+
+    def gap(self) -> None:
+        """Something that another server told may have been missed: listeners are sent home, and come again and ask."""
+        self._send(None)
+        for function in self._after_a_gap:
+            function()
 
     def keep(self, function: Callable[[Session, Event], None]) -> None:
         """Call a function with every event of a transaction within it: what it writes is kept if that is committed."""
         self._keepers.append(function)
 
-    def call(self, kind: str, function: Callable[[Event], None]) -> None:
-        """Call a quick function, on the publisher's thread, for every event of a kind."""
-        self._calls.append((kind, function))
+    def call(self, kind: str, function: Callable[[Event], None], *, only_here: bool = False) -> None:
+        """Call a quick function, on the publisher's thread, for every event of a kind.
+
+        Args:
+            only_here: not for what other servers tell, as they see to it themselves.
+        """
+        (self._calls_here if only_here else self._calls).append((kind, function))
+
+    def call_after_a_gap(self, function: Callable[[], None]) -> None:
+        """Call a quick function whenever events of other servers may have been missed."""
+        self._after_a_gap.append(function)
 
     def listen(self) -> Listener:
         """A new listener on the running event loop; its queue gives None when the bus closes."""
@@ -110,8 +153,8 @@ class EventBus:
         self._closed = True
         self._send(None)
 
-    def _send(self, item: Event | None) -> None:
-        for kind, function in self._calls:
+    def _send(self, item: Event | None, *, here: bool = True) -> None:
+        for kind, function in [*self._calls, *(self._calls_here if here else ())]:
             if item is not None and item.kind == kind:
                 function(item)
         with self._lock:

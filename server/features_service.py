@@ -57,11 +57,13 @@ class FeatureService:
         self._new: deque[str] = deque()
         self._problem: str | None = None
         self._drawn, self._labels_since = True, EVER
+        self._stale = False
         self._wake, self._stop = threading.Event(), threading.Event()
         context.events.call("inspection", self._inspected)
         context.events.call("erasure", self._erased)
         context.events.call("model", lambda _: self._wake.set())
         context.events.call("label_task", self._labelled)
+        context.events.call_after_a_gap(self._missed)
         self._thread = threading.Thread(target=self._run, name="features", daemon=True)
         self._thread.start()
 
@@ -136,6 +138,11 @@ class FeatureService:
             self._drawn = True
             self._wake.set()
 
+    def _missed(self) -> None:
+        """What other servers took in and erased is read again."""
+        self._stale = True
+        self._wake.set()
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
@@ -152,8 +159,9 @@ class FeatureService:
         if champion is not None and champion.wait(0):
             encoders = [one.model_id for one in champion.all_serving()]
             served = (tuple(encoders), *sorted((*key, found) for key, found in champion.assigned().items()))
-            if served != self._served:
-                self._begin(encoders)
+            if served != self._served or self._stale:
+                anew, self._stale = self._stale, False
+                self._begin(encoders, anew=anew)
                 self._served = served
         self._read_heads()
         if self._drawn:
@@ -163,9 +171,10 @@ class FeatureService:
             some = [self._new.popleft() for _ in range(min(len(self._new), 100))]
             self._take(some)
 
-    def _begin(self, encoders: list[str]) -> None:
-        """Other models serve: their vectors are read, and a job makes anew what others made."""
-        self._indexes = {encoder: self._indexes.get(encoder) or self._read(encoder) for encoder in encoders}
+    def _begin(self, encoders: list[str], *, anew: bool = False) -> None:
+        """Other models serve: their vectors are read, and a job makes anew what others made. `anew`: all are read."""
+        known = {} if anew else self._indexes
+        self._indexes = {encoder: known.get(encoder) or self._read(encoder) for encoder in encoders}
         with self._context.database.write() as session:
             if session.execute(sql_select(col(Feature.n)).limit(1)).first() is not None:
                 queue.enqueue(session, REMAKE, now=self._context.now(), key=REMAKE, again=True)

@@ -28,7 +28,7 @@ def ask(session: Session, challenger: str, *, now: datetime) -> None:
 
 def watch(context: Context) -> None:
     """Ask as soon as a model becomes the challenger; a line in `server.loop`."""
-    context.events.call("model", partial(_model_changed, context))
+    context.events.call("model", partial(_model_changed, context), only_here=True)
 
 
 def job(context: Context, run: JobRun) -> dict[str, Any]:

@@ -39,6 +39,8 @@ from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
 
+LOOK_S = 0.2
+"""How often it is looked whether another server has judged a part, in seconds."""
 AGAIN_S = 2.0
 """Seconds between two attempts at parts whose verdict could not be recorded (a full disk, a database that was away)."""
 
@@ -144,7 +146,8 @@ class Inspector:
             ) from error
 
     def _waited_for(self, inspection_id: str) -> Future[None] | None:
-        """What will judge it; None: it is judged. What a stop or a database that was away left behind is queued."""
+        """What will judge it; None: it is judged. What a stop or a database that was away left behind is queued, what
+        another server took in is waited for."""
         with self._lock:
             if inspection_id in self._waiting:
                 return self._waiting[inspection_id]
@@ -152,10 +155,29 @@ class Inspector:
             row = session.get(Inspection, inspection_id)
             if row is None or row.progress != Progress.RECEIVED:
                 return None
+        if row.keeper not in (None, self._home_id):
+            self._wait_for_its_server(inspection_id)
+            return None
         self._champion.serving()
         self._queue(inspection_id, None, self._began.get(inspection_id), _now())
         with self._lock:
             return self._waiting.get(inspection_id)
+
+    def _wait_for_its_server(self, inspection_id: str) -> None:
+        """Another server on this database took it in, and judges it; raises Unavailable when that takes too long."""
+        until = time.monotonic() + self._context.settings.inspection_wait_s
+        while not self._stop.wait(LOOK_S):
+            with self._context.database.read() as session:
+                row = session.get(Inspection, inspection_id)
+            if row is None or row.progress != Progress.RECEIVED:
+                return
+            if time.monotonic() > until:
+                break
+        raise Unavailable(f"inspection {inspection_id} is another server's and not judged yet; ask for it again later")
+
+    def resume(self, inspection_id: str) -> None:
+        """Judge what lies in the database, taken in by another server that is gone. Raises Unavailable at a stop."""
+        self._queue(inspection_id, None, None, _now())
 
     @property
     def busy(self) -> bool:

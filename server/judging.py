@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sqlmodel import Session
 
 from qc.defects import Defect
-from qc.errors import QcError, Unavailable
+from qc.errors import NotFound, QcError, Unavailable
 from qc.frame import Frame
 from qc.inspection import Findings, inspect
 from qc.ports import BlobStore, Segmenter
@@ -28,7 +28,7 @@ from server import audit, features, modes
 from server.context import Context, Decode
 from server.db import after_commit
 from server.features_records import Suggestion
-from server.inspections import exposures_of, get_inspection, in_short
+from server.inspections import exposures_of, in_short
 from server.modes import Mode
 from server.orders import nobody
 from server.policies import Rules
@@ -184,8 +184,8 @@ def record_judgement(
         first: told once it is committed, before anybody else.
     """
     with context.database.write() as session:
-        inspection = get_inspection(session, inspection_id)
-        if inspection.progress != Progress.RECEIVED:
+        inspection = _to_judge(session, inspection_id)
+        if inspection is None:
             return None
         exposures = exposures_of(session, inspection_id)
         for exposure, found, key in zip(exposures, judgement.findings, keys, strict=True):
@@ -229,8 +229,8 @@ def record_failure(
     """
     problem = error.message if isinstance(error, QcError) else f"{type(error).__name__}: {error}"
     with context.database.write() as session:
-        inspection = get_inspection(session, inspection_id)
-        if inspection.progress != Progress.RECEIVED:
+        inspection = _to_judge(session, inspection_id)
+        if inspection is None:
             return None
         inspection.progress, inspection.problem = Progress.FAILED, problem[:1000]
         inspection.elapsed_ms = round(elapsed_ms, 1)
@@ -246,6 +246,14 @@ def record_failure(
         context.events.on_commit(session, "inspection", in_short(inspection, images=len(exposures)))
         session.commit()
         return inspection
+
+
+def _to_judge(session: Session, inspection_id: str) -> Inspection | None:
+    """The inspection, its row locked against other servers until the transaction ends; None: it was judged before."""
+    inspection = session.get(Inspection, inspection_id, with_for_update=True)
+    if inspection is None:
+        raise NotFound(f"there is no inspection {inspection_id}")
+    return inspection if inspection.progress == Progress.RECEIVED else None
 
 
 def verdict_body(inspection: Inspection, exposures: list[Exposure]) -> dict[str, object]:

@@ -43,6 +43,7 @@ from server import (
 )
 from server.asking import open_tasks
 from server.context import Context
+from server.home_id import home_id
 from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun, Kind, Runner
@@ -76,6 +77,7 @@ class Loop:
             clock=context.now,
             lease=LEASE,
             changed=self._tell,
+            home=home_id(context.settings.folder(".")),
         )
         self._schedule = Schedule(context.database.write, clock=context.now, wake=self._runner.wake)
 
@@ -131,14 +133,15 @@ def kinds(context: Context) -> dict[str, Kind]:
     return {
         INSTALL: Kind(partial(_install, context)),
         PUSH: Kind(partial(label_jobs.push, context), lane="labels"),
+        drift_labels.KIND: Kind(partial(drift_labels.job, context), lane="labels"),
         label_jobs.RANK: Kind(partial(label_jobs.rank, context), lane="labels"),
         label_jobs.COLLECT: Kind(partial(label_jobs.collect, context), lane="labels"),
-        drift_labels.KIND: Kind(partial(drift_labels.job, context), lane="labels"),
         SWEEP: Kind(partial(label_jobs.sweep, context), lane="labels"),
         process_learning.KIND: Kind(partial(process_learning.job, home, context.database), lane="processes"),
         recipe.KIND: Kind(partial(recipe.job, context), lane="recipe"),
         retention.KIND: Kind(partial(retention.job, context), lane="erasure"),
         erasure.KIND: Kind(partial(erasure.job, context), lane="erasure"),
+        erasure.HERE: Kind(partial(erasure.here, context), lane="erasure"),
         erasure.STUDIO: Kind(partial(erasure.in_label_studio, context), lane="labels"),
         checkpoint.KIND: Kind(partial(checkpoint.job, context)),
         backup_job.KIND: Kind(partial(backup_job.job, context), lane="backup"),

@@ -209,7 +209,8 @@ def find_champion(settings: Settings) -> Find:
     def find(session: Session) -> tuple[str, Path] | None:
         row = session.exec(select(ModelVersion).where(ModelVersion.alias == "champion")).first()
         if row is not None:
-            return row.id, settings.home.resolve() / row.folder
+            folder = settings.home.resolve() / row.folder
+            return row.id, folder if folder.is_dir() or not _is_starter(row.id) else STARTER
         if (STARTER / "model.json").is_file():
             from segmentation.model import model_id  # takes seconds to import, so not while the server starts
 
@@ -217,6 +218,15 @@ def find_champion(settings: Settings) -> Find:
         return None
 
     return find
+
+
+def _is_starter(wanted: str) -> bool:
+    """Is it the model that comes with the product? Another server on this database may have installed it."""
+    if not (STARTER / "model.json").is_file():
+        return False
+    from segmentation.model import model_id
+
+    return model_id(STARTER) == wanted
 
 
 def loader(settings: Settings) -> Load:

@@ -31,6 +31,20 @@ def start_blobs(context: Context) -> Part | None:
     return Mover(context.blobs, near_hours=context.settings.blobs_near_hours)
 
 
+def start_events(context: Context) -> Part | None:
+    """Tells and hears what happens at other servers, where the database is one that several may share."""
+    from server import events_across
+
+    return events_across.start(context)
+
+
+def start_servers(context: Context) -> Part | None:
+    """Looks after the other servers on this database, where it is one that several may share."""
+    from server import servers
+
+    return servers.start(context)
+
+
 def start_decoders(context: Context) -> Part:
     """Unpacks pictures in processes that may do nothing else."""
     from server.decoding.pool import Decoders, Lent
@@ -184,6 +198,7 @@ def start_demonstration(context: Context) -> Part | None:
 
 
 PARTS: tuple[tuple[str, Start], ...] = (
+    ("events", start_events),  # before whoever keeps what other servers may change
     ("decoders", start_decoders),  # before whoever has pictures
     ("blobs", start_blobs),
     ("oidc", start_oidc),
@@ -201,6 +216,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("plant", start_plant),  # sets decide-by times, which the inspector asks for from its first part on
     # whoever adds hooks stands before the inspector, which at once goes on with what the last stop left behind
     ("inspector", start_inspector),
+    ("servers", start_servers),  # hands the inspector parts of servers that are gone
     ("shadow", start_shadow),
     ("open-inference", start_open_inference),
     ("folder", start_folder),

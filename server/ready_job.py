@@ -13,6 +13,7 @@ from typing import Any
 
 from qc.ports import Segmenter
 from server.context import Context
+from server.home_id import home_id
 from server.jobs import queue
 from server.jobs.child import Report, run_in_child
 from server.jobs.runner import JobRun
@@ -32,7 +33,8 @@ def ask_where_it_helps(context: Context, loaded: Segmenter) -> None:
     if is_ready(serving[1], ready_folder(settings, loaded.model_id)):
         return
     with context.database.write() as session:
-        queue.enqueue(session, KIND, now=context.now(), key=KIND, again=True)
+        here = home_id(settings.folder("."))
+        queue.enqueue(session, KIND, now=context.now(), key=KIND, again=True, home=here)
         session.commit()
 
 

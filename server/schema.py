@@ -27,6 +27,7 @@ RECORDS = (
     "segmentation.records",
     "process_opt.records",
     "server.records",
+    "server.servers_records",
     "server.oidc_records",
     "server.watch_records",
     "server.word_records",

@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     inspection_wait_s: float = Field(
         default=300.0, gt=0, description="How long a repeated trigger waits for the first one's answer, in seconds."
     )
+    take_over_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="With several servers on one PostgreSQL: when one is silent for so many seconds, another judges "
+        "what it took in, where it can have the pictures. 0: never.",
+    )
     decide_by_s: float = Field(
         default=0.0,
         ge=0,

@@ -52,16 +52,20 @@ def enqueue(
     again: bool = False,
     delay: timedelta = timedelta(0),
     max_attempts: int = 5,
+    home: str | None = None,
 ) -> Job:
     """Ask for a job; with a `key`, an unfinished job of that key is given back instead.
 
     `again`: should that job be running already (and so may have missed what we ask it to see), a fresh one follows it.
+    `home`: only the server of that data folder may do it; its key is its own there.
     """
+    key = key if key is None or home is None else f"{key} at {home}"
     values: dict[str, Any] = {
         "id": new_id(),
         "kind": kind,
         "arguments": arguments or {},
         "key": key,
+        "home": home,
         "again": False,
         "state": JobState.WAITING.value,
         "attempts": 0,
@@ -86,8 +90,12 @@ def enqueue(
         return job
 
 
-def claim(session: Session, worker: str, *, kinds: list[str], now: datetime, lease: timedelta) -> Claim | None:
+def claim(
+    session: Session, worker: str, *, kinds: list[str], now: datetime, lease: timedelta, home: str | None = None
+) -> Claim | None:
     """Take the oldest job that may begin, or one whose lease ran out; None when there is none.
+
+    `home`: jobs of that data folder, too; else those of any.
 
     A job that was begun as often as it may, and then lost its holder, is given up here.
     """
@@ -98,7 +106,7 @@ def claim(session: Session, worker: str, *, kinds: list[str], now: datetime, lea
     _give_up_lost(session, now)
     oldest = (
         select(Job.id)
-        .where(ready, col(Job.kind).in_(kinds))
+        .where(ready, col(Job.kind).in_(kinds), or_(col(Job.home).is_(None), col(Job.home) == home))
         .order_by(col(Job.not_before), col(Job.id))
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -278,7 +286,9 @@ def _follow(session: Session, job_id: str, now: datetime) -> None:
     """A job that was asked for again while it ran is followed by a fresh one."""
     ended = get(session, job_id)
     if ended.again:
-        enqueue(session, ended.kind, ended.arguments, now=now, key=ended.key, max_attempts=ended.max_attempts)
+        key = ended.key and ended.key.removesuffix(f" at {ended.home}")
+        most, home = ended.max_attempts, ended.home
+        enqueue(session, ended.kind, ended.arguments, now=now, key=key, max_attempts=most, home=home)
 
 
 def _give_up_lost(session: Session, now: datetime) -> None:

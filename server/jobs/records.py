@@ -54,6 +54,8 @@ class Job(SQLModel, table=True):
     """While a job with this key is unfinished, asking for it again gives that job."""
     again: bool = False
     """Asked for again while it was running: when it ends, a fresh one waits."""
+    home: str | None = None
+    """Name of a data folder (`server.home_id`) whose server alone does it; None: any server on this database."""
     state: str = JobState.WAITING.value
     attempts: int = 0
     """How often it was begun; also the fence: who holds an older number has lost the job."""

@@ -94,15 +94,17 @@ class Runner:
         lease: timedelta = timedelta(seconds=30),
         rest: float = 1.0,
         changed: Callable[[Job], None] = lambda job: None,
+        home: str | None = None,
     ) -> None:
         """
         Args:
             lease: how long a silent holder keeps its job; heartbeats come three times as often.
             rest: seconds between two looks at the table when nobody calls `wake`.
+            home: the data folder whose own jobs are done, too.
             changed: told of every job whose state, progress or message changed, outside of any transaction.
         """
         self._sessions, self._kinds, self._clock = sessions, kinds, clock
-        self._lease, self._rest, self._changed = lease, rest, changed
+        self._lease, self._rest, self._changed, self._home = lease, rest, changed, home
         self.worker = name_of_this_process()
         self._stop = threading.Event()
         self._wakes = {kind.lane: threading.Event() for kind in kinds.values()}
@@ -140,7 +142,8 @@ class Runner:
         """Take one job of a lane and do it in this thread; False when there was none."""
         kinds = [name for name, kind in self._kinds.items() if kind.lane == lane]
         with self._sessions() as session:
-            claim = queue.claim(session, self.worker, kinds=kinds, now=self._clock(), lease=self._lease)
+            now = self._clock()
+            claim = queue.claim(session, self.worker, kinds=kinds, now=now, lease=self._lease, home=self._home)
             session.commit()
         if claim is None:
             return False

@@ -6,16 +6,19 @@ A message is written in the transaction of what it tells of, so that it is there
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from qc.errors import Conflict, NotFound
 from server import audit
+from server.db import Database
 from server.outbound.records import OutboundAddress, OutboundDelivery, OutboundMessage
 
 AT_ONCE = 1000
@@ -48,6 +51,18 @@ def oldest(session: Session, address: str) -> OutboundMessage | None:
         .order_by(col(OutboundMessage.n))
     )
     return session.exec(wanted.limit(1)).first()
+
+
+@contextmanager
+def alone(database: Database, address: str) -> Iterator[bool]:
+    """Whether an address is this server's to tell meanwhile, and no other's on the same database (PostgreSQL): so that
+    two servers neither tell it something twice nor in another order. A server that dies holds nothing."""
+    if database.dialect != "postgresql":
+        yield True
+        return
+    with database.read() as session:
+        lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"qc outbox {address}", 0))
+        yield bool(session.execute(sql_select(lock)).scalar_one())
 
 
 def waiting(session: Session, address: str) -> Waiting:

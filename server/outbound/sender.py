@@ -122,16 +122,19 @@ class Sender:
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                message = None if self.off else self._oldest()
+                with outbox.alone(self._context.database, self.name) as alone:
+                    message = self._oldest() if alone and not self.off else None
+                    if message is not None:
+                        self._now.clear()
+                        pause = self._attempt(message)
             except Exception as error:  # a database that is away comes back
                 log.warning("the outbox cannot be read", address=self.name, exc_info=error)
                 self._stop.wait(AGAIN_S)
                 continue
             if message is None:
-                self._rest(self._wake, IDLE_S)
-                continue
-            self._now.clear()
-            self._rest(self._now, self._attempt(message))
+                self._rest(self._wake, IDLE_S if alone else AGAIN_S)
+            else:
+                self._rest(self._now, pause)
 
     def _rest(self, until: threading.Event, seconds: float) -> None:
         if seconds and not self._stop.is_set():  # asked after the events were cleared, so that no stop is slept over

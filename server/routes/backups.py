@@ -56,7 +56,7 @@ def list_backups(context: ContextDep) -> BackupPage:
 @router.post("/backups", status_code=202)
 def make_backup(session: SessionDep, who: IdentityDep, context: ContextDep) -> JobJson:
     """Make one beside the running server; joins one under way."""
-    asked = backup_job.ask(session, by=who.name, now=context.now())
+    asked = backup_job.ask(session, context.settings, by=who.name, now=context.now())
     answer = JobJson(**queue.as_json(asked))
     session.commit()
     return answer

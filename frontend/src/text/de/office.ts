@@ -393,6 +393,7 @@ export const office: Part<typeof en> = {
       golden_parts: "Referenzteile beobachten",
       retention: "Nach Alter aufräumen",
       erase: "Löschen",
+      erase_here: "Löschen, was ein anderer Server löschte",
       erase_in_label_studio: "In Label Studio löschen",
       remake_features: "Merkmale neu berechnen",
       forget_features: "Merkmale vergessen",

@@ -397,6 +397,7 @@ export const office = {
       golden_parts: "Watch the golden parts",
       retention: "Clear up by age",
       erase: "Erase",
+      erase_here: "Erase what another server erased",
       erase_in_label_studio: "Erase in Label Studio",
       remake_features: "Remake features",
       forget_features: "Forget features",

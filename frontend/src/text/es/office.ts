@@ -395,6 +395,7 @@ export const office: Part<typeof en> = {
       golden_parts: "Vigilar piezas de referencia",
       retention: "Limpiar por antigüedad",
       erase: "Borrar",
+      erase_here: "Borrar lo que otro servidor borró",
       erase_in_label_studio: "Borrar en Label Studio",
       remake_features: "Rehacer características",
       forget_features: "Olvidar características",

@@ -383,6 +383,7 @@ export const office: Part<typeof en> = {
       golden_parts: "监视基准零件",
       retention: "按期清理",
       erase: "删除",
+      erase_here: "删除另一台服务器已删除的内容",
       erase_in_label_studio: "在 Label Studio 中删除",
       remake_features: "重算特征",
       forget_features: "清除特征",
