@@ -5,7 +5,7 @@ is stored before its row is committed and is never changed, so that whatever the
 files are copied::
 
     BACKUP/manifest.json         when, the last seal of the audit trail, a hash for each file
-    BACKUP/qc.sqlite3            the database as of one moment
+    BACKUP/qc.sqlite3            the database as of one moment; of a PostgreSQL every row, read in one snapshot
     BACKUP/files/…               blobs, models, products, Label Studio's data: QC_HOME without what can be made again
 """
 
@@ -17,13 +17,19 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Container, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
 from qc.errors import Conflict, InvalidInput, NotFound, Unavailable
 from qc.records import new_id
+from server.database_move import move
+from server.db import Database, sqlite_url
 
 MANIFEST, DATABASE, FILES = "manifest.json", "qc.sqlite3", "files"
 FORMAT = 1
@@ -71,20 +77,18 @@ def backup(
             name and not copied, since that place keeps its own copies.
 
     Raises:
-        Conflict: `out` exists.
-        InvalidInput: the database is no SQLite file.
+        Conflict: `out` exists, or a PostgreSQL's copy is not equal to it, or its audit trail does not verify.
         NotFound: there is no installation at `home`.
         Unavailable: the disk is too small, or a picture that the database names is missing.
     """
-    if not database_url.startswith("sqlite:///"):
-        raise InvalidInput("the database is PostgreSQL: back it up with pg_dump, and copy QC_HOME after that")
-    source = Path(database_url.removeprefix("sqlite:///"))
-    if not source.is_file():
+    source = Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None
+    if source is not None and not source.is_file():
         raise NotFound(f"there is no database at {source}; set QC_HOME to the installation's folder")
     if out.exists():
         raise Conflict(f"{out} exists already; name a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
-    needed = source.stat().st_size + sum(file.stat().st_size for file in _files(home) if file.is_file())
+    size = _size_of_postgresql(database_url) if source is None else source.stat().st_size
+    needed = size + sum(file.stat().st_size for file in _files(home) if file.is_file())
     if shutil.disk_usage(out.parent).free < needed:
         raise Unavailable(
             f"the backup needs {needed / 1e9:.1f} GB, and {out.parent.resolve()} has less; choose another disk"
@@ -93,7 +97,10 @@ def backup(
     working.mkdir(mode=0o700)
     try:
         say("the database")
-        _copy_database(source, working / DATABASE)
+        if source is None:
+            _copy_postgresql(database_url, working / DATABASE, say)
+        else:
+            _copy_database(source, working / DATABASE)
         hashes = {DATABASE: _hash(working / DATABASE)}
         for number, file in enumerate(_files(home), start=1):
             name = f"{FILES}/{file.relative_to(home).as_posix()}"
@@ -239,6 +246,30 @@ def _copy_database(source: Path, target: Path) -> None:
             reading.close()
     except sqlite3.Error as error:
         raise Unavailable(f"the database {source.name} could not be copied: {error}") from error
+
+
+def _copy_postgresql(url: str, target: Path, say: Say) -> None:
+    """Every row of a PostgreSQL as of one moment, as a SQLite database; writers go on meanwhile."""
+    reading, writing = Database(url), Database(sqlite_url(target))
+    try:
+        move(reading, writing, say=say)
+    finally:
+        writing.close()
+        reading.close()
+    with closing(sqlite3.connect(target)) as copied:
+        copied.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+
+
+def _size_of_postgresql(url: str) -> int:
+    """Bytes of the database there, about what its copy takes."""
+    database = Database(url)
+    try:
+        with database.read() as session:
+            return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+    except DBAPIError as error:
+        raise Unavailable(f"the database does not answer: {error.orig}; nothing was backed up") from error
+    finally:
+        database.close()
 
 
 def _look(folder: Path, hashes: dict[str, str], elsewhere: Container[str]) -> Summary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -68,10 +69,14 @@ def run_backup(arguments: argparse.Namespace) -> int:
 
 
 def run_restore(arguments: argparse.Namespace) -> int:
-    """Compare every checksum of BACKUP, then make it the data folder QC_HOME; nothing is left half-way."""
+    """Compare every checksum of BACKUP, then make it the data folder QC_HOME; nothing is left half-way.
+
+    Where QC_DATABASE_URL names a PostgreSQL, which must be empty, the rows go there.
+    """
     from server import audit_check, schema
     from server.backup import DATABASE, restore
     from server.blobs.opening import keys_elsewhere
+    from server.database_move import check_empty, move
     from server.db import Database, sqlite_url
     from server.encrypted_backup import decrypt, is_encrypted
     from server.settings import read_settings
@@ -79,6 +84,10 @@ def run_restore(arguments: argparse.Namespace) -> int:
     settings = read_settings()
     home, source = settings.home.resolve(), arguments.backup
     elsewhere = partial(keys_elsewhere, settings)
+    on_postgresql = settings.db_url.startswith("postgresql")
+    if on_postgresql:
+        with closing(Database(settings.db_url)) as there:
+            check_empty(there)
     if is_encrypted(source):
         if arguments.keys is None:
             raise InvalidInput(f"{source} is encrypted; say with --keys where its key lies")
@@ -94,10 +103,17 @@ def run_restore(arguments: argparse.Namespace) -> int:
         schema.upgrade(database)
         with database.read() as session:
             audit_check.verify(session)
+        if on_postgresql:
+            with closing(Database(settings.db_url)) as there:
+                move(database, there, say=_say)
     finally:
         database.close()
     print(f"{made.inspections} inspections are back in {settings.home.resolve()}; the audit trail is whole")
-    if settings.db_url != sqlite_url(home / DATABASE):
+    if on_postgresql:
+        for file in home.glob(f"{DATABASE}*"):
+            file.unlink()  # all of it is there, and equal; left here it would be taken for the installation's one day
+        print("its rows are in the PostgreSQL that QC_DATABASE_URL names, compared one by one")
+    elif settings.db_url != sqlite_url(home / DATABASE):
         print("QC_DATABASE_URL names another database, which was not touched; leave it out to use what came back")
     print("start the server with qc up")
     return 0

@@ -28,7 +28,9 @@ Say = Callable[[str], None]
 
 
 def move(source: Database, target: Database, *, say: Say = lambda text: None) -> dict[str, int]:
-    """Copy every row of the product's tables into an empty database; the source stays as it is. No server may run.
+    """Copy every row of the product's tables, as of one moment, into an empty database; the source stays as it is.
+
+    What a server writes meanwhile is not there: for an installation that goes on in the target, none may run.
 
     Args:
         source: where the rows are; brought up to date first.
@@ -62,6 +64,16 @@ def move(source: Database, target: Database, *, say: Say = lambda text: None) ->
             with Session(writing) as session:
                 audit_check.verify(session)
         return moved
+    except DBAPIError as error:
+        raise Unavailable(f"a database does not answer or refuses: {error.orig}; nothing was moved") from error
+
+
+def check_empty(target: Database) -> None:
+    """Raises Conflict where there are rows in it, Unavailable where it does not answer; tables are made."""
+    try:
+        schema.upgrade(target)
+        with target.engine.connect() as connection:
+            _refuse_rows(connection, schema.all_tables())
     except DBAPIError as error:
         raise Unavailable(f"a database does not answer or refuses: {error.orig}; nothing was moved") from error
 

@@ -118,8 +118,8 @@ def test_nothing_is_overwritten(kept, home, tmp_path):
         backup(home, url(home), kept, now=now())
     with pytest.raises(InvalidInput, match="no backup"):
         restore(tmp_path, tmp_path / "new")
-    with pytest.raises(InvalidInput, match="pg_dump"):
-        backup(home, "postgresql+psycopg://qc@nowhere/qc", tmp_path / "x", now=now())
+    with pytest.raises(Unavailable, match="does not answer"):
+        backup(home, "postgresql+psycopg://qc@127.0.0.1:9/qc", tmp_path / "x", now=now())
     with pytest.raises(NotFound, match="no database"):
         backup(home, url(tmp_path), tmp_path / "x", now=now())
 
