@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from labeling import book
 from labeling.book_records import BookExample, BookPage, ExampleState, Shows
-from labeling.freeze import drawn_mask
+from labeling.masks import drawn_mask
 from labeling.people import newest_of_each
 from labeling.push import Pictures, png
 from labeling.records import LabelTask

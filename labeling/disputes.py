@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 from labeling.agreement import golden_score
 from labeling.book_records import Ruling
 from labeling.evidence import components, counted
-from labeling.freeze import drawn_mask
+from labeling.masks import drawn_mask
 from labeling.people import newest_of_each
 from labeling.records import Annotation, LabelTask
 from labeling.views import ERROR, Contradiction, PieceQuestion, ViewLabels, contradictions

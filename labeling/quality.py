@@ -10,7 +10,7 @@ from itertools import combinations
 from sqlmodel import Session, col, select
 
 from labeling.agreement import Drift, Pair, drift, golden_score
-from labeling.freeze import drawn_mask
+from labeling.masks import drawn_mask
 from labeling.people import newest_of_each
 from labeling.records import Annotation, LabelTask, TaskState
 from qc.errors import Conflict, NotFound

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from labeling import book, book_examples, disputes
 from labeling.book_records import Shows
 from labeling.disputes import Dispute, DisputeKind
-from labeling.freeze import drawn_mask
+from labeling.masks import drawn_mask
 from labeling.push import Pictures, png
 from labeling.records import Annotation, LabelTask
 from qc.errors import InvalidInput, NotFound

@@ -11,8 +11,9 @@ from labeling import book, book_examples, disputes
 from labeling.book import Limit
 from labeling.book_records import ExampleState, Shows
 from labeling.config import hints_of, label_config, labels_of
-from labeling.freeze import freeze, whole_mask
+from labeling.freeze import freeze
 from labeling.manifest import check, diff, read_manifest
+from labeling.masks import whole_labels
 from labeling.people import newest_of_each
 from labeling.push import png
 from labeling.records import Annotation, TaskState
@@ -192,7 +193,7 @@ def test_two_people_at_odds_are_settled_and_the_right_drawing_alone_is_learnt_fr
     assert disputes.open_disputes(line.session, line.blobs, CLASSES) == []
     ((_, rows),) = newest_of_each(line.session)
     (exposure,) = line.exposures(inspection)
-    learnt = whole_mask(exposure, [(task, row) for row in rows], line.blobs, CLASSES)
+    learnt = whole_labels(exposure, [(task, row) for row in rows], line.blobs, CLASSES)[0]
     inside = learnt[task.crop_y : task.crop.bottom, task.crop_x : task.crop.right]
     assert (inside == 1).sum() == 200
     assert (inside == 2).sum() == 0
