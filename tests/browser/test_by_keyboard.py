@@ -1,18 +1,18 @@
-"""Every page by the keyboard alone: whatever can be used is reached by Tab, is seen then, and lets one go again."""
+"""Every page by the keyboard alone: whatever can be used is reached by Tab, is seen then, and lets one go again.
+
+And by axe, in light and in dark.
+"""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.browser
 
-PAGES = (
-    *("/inspect", "/calls", "/engineer", "/engineer/process/bar", "/engineer/batches", "/engineer/recipe"),
-    *("/engineer/savings", "/records", "/labels", "/labels/disputes", "/labels/book", "/labels/quality", "/money"),
-    *("/models", "/start", "/wall"),
-    *("/admin/products", "/admin/stations", "/admin/people", "/admin/settings", "/admin/connections"),
-    *("/admin/trail", "/admin/backup"),
-)
+SOURCE = Path(__file__).parents[2] / "frontend/src"
 
 MARK = """
 () => {
@@ -73,11 +73,54 @@ def opens(page, address: str) -> list[str]:
     return page.evaluate(MARK)
 
 
-def test_tab_reaches_all_of_every_page_and_shows_where_it_is(page, plant):
-    plant.inspects_a_bad_part()
-    plant.asks_what_to_do("K-1", 5)
+def test_every_page_of_the_router_is_in_the_list(addresses):
+    app = (SOURCE / "app/App.tsx").read_text(encoding="utf-8")
+    routes = [
+        *re.findall(r'<Route path="([^"]+)"', app),
+        *(f"/{page}" for page in re.findall(r'page === "(\w+)"', app)),
+    ]
+    routes.remove("/")  # leads to another
+    assert len(routes) > 15
+    known = [address.partition("?")[0] for address in addresses]
+    for route in routes:
+        pattern = re.sub(r"/:\w+", "/[^/]+", re.sub(r"/:\w+\?", "(/[^/]+)?", route))
+        assert any(re.fullmatch(pattern, address) for address in known), f"{route} is walked by nobody"
+    for page, script in (("admin", "admin/AdminPage.tsx"), ("labels", "label/LabelPage.tsx")):
+        found = re.search(r"const TABS = \[(.+?)\]", (SOURCE / "features" / script).read_text(encoding="utf-8"))
+        assert found
+        tabs = [f"/{page}/{tab}" for tab in re.findall(r'"(\w+)"', found[1]) if tab != "todo"]
+        assert set(tabs) <= set(known)
+
+
+def both_modes(page, no_barrier) -> list[str]:
+    """What axe says of a page in light and in dark, where nothing is cut off sideways either."""
     wrong = []
-    for path in PAGES:
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.locator(f"html[data-mantine-color-scheme={scheme}]").wait_for()
+        try:
+            no_barrier(page)
+        except AssertionError as problem:
+            wrong.append(f"{scheme}: {problem}")
+        if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+            wrong.append(f"{scheme}: something is cut off sideways")
+    return wrong
+
+
+def test_the_page_before_the_log_in_keeps_nobody_out(browser, plant, no_barrier):
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.goto(plant.address)
+    page.get_by_label("Name").wait_for()
+    assert both_modes(page, no_barrier) == []
+    context.close()
+
+
+def test_tab_reaches_all_of_every_page_and_shows_where_it_is_and_axe_finds_nothing(page, plant, addresses, no_barrier):
+    plant.inspects_a_bad_part()
+    plant.asks_what_to_do("K-1", 5, batch="by-key")
+    wrong = []
+    for path in addresses:
         usable = opens(page, f"{plant.address}{path}")
         reached: dict[int | None, list[dict]] = {}
         for _ in range(len(usable) + 20):  # a date has a place for each of its figures, and lists may grow meanwhile
@@ -97,4 +140,5 @@ def test_tab_reaches_all_of_every_page_and_shows_where_it_is(page, plant):
             for place, html in enumerate(usable)
             if place in kept and place not in reached
         ]
+        wrong += [(path, "axe", problem) for problem in both_modes(page, no_barrier)]
     assert wrong == []

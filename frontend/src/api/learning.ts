@@ -44,9 +44,9 @@ export const useJobs = () =>
 export function useModelAction() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: async (wish: { kind: "promote" | "challenge"; id: string } | { kind: "rollback" } | { kind: "retrain" }) => {
+    mutationFn: async (wish: { kind: "promote"; id: string; /** Why, although golden parts speak against it. */ inSpiteOf?: string } | { kind: "challenge"; id: string } | { kind: "rollback" } | { kind: "retrain" }) => {
       if (wish.kind === "promote") {
-        await told(api.POST("/api/v1/models/{id}/promote", { params: { path: { id: wish.id } } }));
+        await told(api.POST("/api/v1/models/{id}/promote", { params: { path: { id: wish.id } }, body: { in_spite_of: wish.inSpiteOf ?? "" } }));
       } else if (wish.kind === "challenge") {
         await told(api.POST("/api/v1/models/{id}/challenge", { params: { path: { id: wish.id } } }));
       } else if (wish.kind === "rollback") await told(api.POST("/api/v1/models/rollback"));

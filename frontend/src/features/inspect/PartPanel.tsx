@@ -66,7 +66,7 @@ export function PartPanel({ inspection, busy, look, pointed, point }: Props) {
     setChosen(null);
     setAsking(false);
     setNote(null);
-    setWish((before) => ({ box: null, wish: before.wish + 1 }));
+    setWish((before) => (before.box === null ? before : { box: null, wish: before.wish + 1 })); // a new picture is opened as a whole anyway
     say.reset();
   }, [id]);
 

@@ -1,10 +1,12 @@
-import { Button } from "@mantine/core";
+import { Button, TextInput } from "@mantine/core";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
+import { ApiError } from "../../api/client";
 import { useModelAction, useModels } from "../../api/learning";
 import { useHealth } from "../../api/shadow";
 import type { Model } from "../../api/words";
 import { text } from "../../text";
+import { words as desk } from "../../text/desk";
 import { Dialog } from "../../ui/Dialog";
 import { dayAndTime, shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
@@ -31,6 +33,7 @@ export function ModelsPage({ id }: { id?: string | undefined }) {
   const champion = items.find((model) => model.alias === "champion");
   const others = items.filter((model) => model !== champion);
   const words = text.train;
+  const refused = action.error instanceof ApiError && action.error.status === 409 && action.variables?.kind === "promote" ? action.variables.id : null;
   return (
     <div className="page models">
       <div className="models-main">
@@ -53,6 +56,7 @@ export function ModelsPage({ id }: { id?: string | undefined }) {
             {action.error.message}
           </p>
         )}
+        {refused && <InSpite id={refused} promote={action.mutate} />}
         <Shadow />
         <h2>{words.others}</h2>
         {others.length === 0 && <p className="quiet">{words.noOthers}</p>}
@@ -84,6 +88,19 @@ export function ModelsPage({ id }: { id?: string | undefined }) {
         </Button>
       </Dialog>
     </div>
+  );
+}
+
+/** A model that errs on golden parts serves only if a person says why; the reason is in the audit trail. */
+function InSpite({ id, promote }: { id: string; promote: (wish: { kind: "promote"; id: string; inSpiteOf: string }) => void }) {
+  const [why, setWhy] = useState("");
+  return (
+    <form className="inline" onSubmit={(event) => (event.preventDefault(), promote({ kind: "promote", id, inSpiteOf: why.trim() }))}>
+      <TextInput label={desk.places.inSpite} value={why} maxLength={500} w={420} onChange={(event) => setWhy(event.currentTarget.value)} />
+      <Button type="submit" variant="default" disabled={!why.trim()}>
+        {desk.places.anyway}
+      </Button>
+    </form>
   );
 }
 

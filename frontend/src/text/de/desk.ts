@@ -129,6 +129,8 @@ export const desk: Part<typeof english> = {
     back: "Zurücknehmen: {{where}}",
     backShort: "Zurücknehmen",
     at: "{{product}} an {{station}}",
+    inSpite: "Warum es trotzdem dienen soll (steht im Protokoll)",
+    anyway: "Trotzdem einsetzen",
   },
   heads: {
     title: "Klassen, aus wenigen Beispielen gelernt",

@@ -126,6 +126,8 @@ export const desk = {
     back: "Roll back: {{where}}",
     backShort: "Roll back",
     at: "{{product}} at {{station}}",
+    inSpite: "Why it shall serve all the same (kept in the audit trail)",
+    anyway: "Let it serve all the same",
   },
   heads: {
     title: "Classes learnt from a few examples",

@@ -139,6 +139,8 @@ export const desk: Part<typeof english> = {
     back: "Volver atrás: {{where}}",
     backShort: "Volver atrás",
     at: "{{product}} en {{station}}",
+    inSpite: "Por qué debe servir a pesar de ello (queda en el registro)",
+    anyway: "Que sirva a pesar de ello",
   },
   heads: {
     title: "Clases aprendidas de pocos ejemplos",

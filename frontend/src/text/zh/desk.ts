@@ -119,6 +119,8 @@ export const desk: Part<typeof english> = {
     back: "退回：{{where}}",
     backShort: "退回",
     at: "{{station}} 的 {{product}}",
+    inSpite: "为何仍让它服务（记入审计记录）",
+    anyway: "仍让它服务",
   },
   heads: {
     title: "由少量示例学到的类别",
