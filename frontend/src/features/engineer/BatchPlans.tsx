@@ -18,7 +18,7 @@ export function BatchPlans({ decision }: { decision: BatchDecision }) {
   const chosen = plans.find((plan) => plan.plan === leading);
   const named = words.batch.columns;
   return (
-    <section className="panel" aria-label={words.batch.plans}>
+    <section className="panel" tabIndex={0} aria-label={words.batch.plans}>
       <h2>{words.batch.plans}</h2>
       <table className="bars">
         <thead>
@@ -73,7 +73,7 @@ export function CommonSettings({ decision, process }: { decision: BatchDecision;
   const settings = Object.entries(plan?.settings ?? {});
   if (!plan || decision.decision === "scrap" || leadingPlan(decision) === "each") return null;
   return (
-    <section className="panel" aria-label={words.batch.toDo}>
+    <section className="panel" tabIndex={0} aria-label={words.batch.toDo}>
       <h2>{words.batch.toDo}</h2>
       {plan.run.length > 0 && (
         <p>
