@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import hashlib
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +18,8 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from numpy.typing import NDArray
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 
 from qc.frame import to_8bit
@@ -23,6 +28,8 @@ from server import auth, first_login, schema
 from server.access import Role
 from server.app import create_app
 from server.context import Context
+from server.database_move import move
+from server.db import Database, sqlite_url
 from server.decoding.pool import Decoders
 from server.settings import Settings
 
@@ -107,14 +114,71 @@ def begun() -> dict[str, tuple[bytes, int]]:
         return {file.name: (file.read_bytes(), file.stat().st_mode) for file in Path(folder).iterdir()}
 
 
-def start(home: Path, segmenter: object | None = None, **settings: object) -> Iterator[Line]:
-    """A server on a data folder, until the generator is closed."""
-    chosen = Settings(home=home, label_studio=False, inbox_settle_s=0.2, inbox_patience_s=0.6, **settings)
-    if not chosen.database_url and not (home / "qc.sqlite3").exists():
+@cache
+def postgresql() -> str:
+    """A real PostgreSQL for all servers here, which ends with this process, with `begun()`'s database as a template."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+    from postgres_server import postgres
+
+    found = ExitStack()
+    atexit.register(found.close)
+    url = found.enter_context(postgres("fsync=off"))
+    _create_database(url, "begun")
+    source = {name: content for name, (content, _) in begun().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "qc.sqlite3").write_bytes(source["qc.sqlite3"])
+        old, new = Database(sqlite_url(Path(folder) / "qc.sqlite3")), Database(_named(url, "begun"))
+        move(old, new)
+        old.close()
+        new.close()
+    return url
+
+
+def _named(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _create_database(url: str, name: str, template: str = "template1") -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    engine.dispose()
+
+
+def begin(home: Path) -> str:
+    """A server's data folder and database as its first start leaves them, made unless they are there.
+
+    Returns:
+        The database's address: empty, SQLite in the folder; with QC_TEST_DATABASE=postgresql one of the folder's own in
+        a real PostgreSQL.
+    """
+    if (home / "qc.sqlite3").exists():
+        return ""
+    wanted = {name: kept for name, kept in begun().items() if name != "qc.sqlite3" or not ON_POSTGRESQL}
+    database = hashlib.sha256(str(home).encode()).hexdigest()[:16]
+    if database not in _made:
         home.mkdir(parents=True, exist_ok=True)
-        for name, (content, mode) in begun().items():
+        for name, (content, mode) in wanted.items():
             (home / name).write_bytes(content)
             (home / name).chmod(mode)
+        if ON_POSTGRESQL:
+            _create_database(postgresql(), database, "begun")
+            _made.add(database)
+    return _named(postgresql(), database) if ON_POSTGRESQL else ""
+
+
+ON_POSTGRESQL = os.environ.get("QC_TEST_DATABASE") == "postgresql"
+"""Do the servers here work on PostgreSQL instead of SQLite?"""
+
+_made: set[str] = set()
+"""Databases that `begin` has made there."""
+
+
+def start(home: Path, segmenter: object | None = None, **settings: object) -> Iterator[Line]:
+    """A server on a data folder, until the generator is closed."""
+    if "database_url" not in settings:
+        settings["database_url"] = begin(home)
+    chosen = Settings(home=home, label_studio=False, inbox_settle_s=0.2, inbox_patience_s=0.6, **settings)
     app = create_app(chosen, segmenter=segmenter or DarkSpots(), decoders=shared_decoders())
     with TestClient(app) as client:
         context: Context = app.state.context
