@@ -48,6 +48,7 @@ class Fault(IntEnum):
     OVERRUN = 11
     UNACKNOWLEDGED = 12
     EARLY_ACKNOWLEDGE = 13
+    ABORTED = 14
 
 
 WORDS: Mapping[Fault, str] = {
@@ -63,6 +64,7 @@ WORDS: Mapping[Fault, str] = {
     Fault.OVERRUN: "a second trigger came before the first one's result",
     Fault.UNACKNOWLEDGED: "a trigger came before the last result was acknowledged",
     Fault.EARLY_ACKNOWLEDGE: "acknowledge rose before there was a result",
+    Fault.ABORTED: "the job was given up on request (Stop, Abort)",
 }
 """What each code means, for people."""
 
@@ -231,6 +233,13 @@ def lost(state: State) -> State:
     What it said last stays known: an acknowledge that rose meanwhile is one, and a trigger that did came too early.
     """
     return _settle(replace(state, cut=True, clean=False))
+
+
+def aborted(state: State, now: float) -> State:
+    """Somebody gives the part at hand up: it is an error, and a picture of it may still come."""
+    if state.job is None:
+        return state
+    return _fail(state, Fault.ABORTED, since=state.job.number, elapsed_s=now - state.job.started)
 
 
 def able(state: State, yes: bool) -> State:

@@ -35,6 +35,8 @@ from server.plant.sources import NoPicture, Source
 
 log = structlog.get_logger(__name__)
 
+STARTING = "it has just started"
+"""The problem of a station that has not looked yet."""
 LOOK_S = 0.5
 """How often camera and model are asked whether they are there, in seconds."""
 UNTOLD = 10_000
@@ -59,6 +61,8 @@ class Shown:
     number: int
     """Triggers seen so far."""
     recipe: int
+    acquired: int = 0
+    """The last trigger whose pictures are all there: its part may move on."""
 
 
 @dataclass(slots=True)
@@ -93,7 +97,8 @@ class Station:
         self._rules = Rules(config.decide_by_s, dict(config.recipes), config.silent_s)
         self._lock = threading.Lock()
         self._state = remembered(memory) or State(number=counted(context, name))
-        self._problem: str | None = "it has just started"
+        self._problem: str | None = STARTING
+        self._acquired = 0
         self._late_s = config.picture_within_s if any(source.unasked for source in sources) else 0.0
         """How long after its trigger a picture may still come by itself."""
         self._lying: tuple[int, float] | None = None
@@ -148,6 +153,12 @@ class Station:
         self._notice()
         return number
 
+    def abort(self) -> None:
+        """Give the part at hand up: its result is an error, and ng. Without one nothing happens."""
+        with self._lock:
+            self._move(handshake.aborted(self._state, self._now()))
+        self._notice()
+
     def on_change(self, function: Callable[[], None]) -> None:
         """Call a quick function, on any thread, whenever something may have changed."""
         self._listeners.append(function)
@@ -173,7 +184,7 @@ class Station:
         with self._lock:
             self._move(handshake.passed(self._state, self._now(), self._rules))
             state = self._state
-        return Shown(handshake.signals(state), state.reply, state.number, state.inputs.recipe)
+        return Shown(handshake.signals(state), state.reply, state.number, state.inputs.recipe, self._acquired)
 
     def state(self) -> dict[str, Any]:
         """For /health."""
@@ -227,6 +238,8 @@ class Station:
         found.inspection = taken.inspection_id
         for source in self._sources:
             source.stored()
+        self._acquired = job.number
+        self._notice()
         found.cleared.set()  # from now on whoever judges it may see whether a picture too many lies there
         inspector.wait(found.inspection)
         if not self._is_at_hand(job):
