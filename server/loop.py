@@ -40,6 +40,7 @@ from server import (
     registry,
     retention,
     retrain_job,
+    room,
 )
 from server.asking import open_tasks
 from server.context import Context
@@ -95,6 +96,8 @@ class Loop:
         if settings.checkpoints is not None:
             self._schedule.cron(settings.checkpoint_cron, checkpoint.KIND)
         self._schedule.cron(RETENTION_CRON, retention.KIND)
+        if settings.make_room_gb:
+            self._schedule.every(room.EVERY_S, room.KIND)
         self._schedule.cron(RETENTION_CRON, features_job.FORGET)
         self._schedule.cron(money_sums.CRON, money_sums.KIND)
         with context.database.write() as session:
@@ -140,6 +143,7 @@ def kinds(context: Context) -> dict[str, Kind]:
         process_learning.KIND: Kind(partial(process_learning.job, home, context.database), lane="processes"),
         recipe.KIND: Kind(partial(recipe.job, context), lane="recipe"),
         retention.KIND: Kind(partial(retention.job, context), lane="erasure"),
+        room.KIND: Kind(partial(room.job, context), lane="erasure"),
         erasure.KIND: Kind(partial(erasure.job, context), lane="erasure"),
         erasure.HERE: Kind(partial(erasure.here, context), lane="erasure"),
         erasure.STUDIO: Kind(partial(erasure.in_label_studio, context), lane="labels"),

@@ -5,9 +5,10 @@ What people labelled, or are asked to label, is kept: a model is trained on it. 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from labeling.records import LabelTask
@@ -29,22 +30,10 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     settings, now = context.settings, run.clock()
     removed = 0
     for bad, days in ((False, settings.keep_ok_days), (True, settings.keep_ng_days)):
-        while days > 0:
-            with context.database.read() as session:
-                over = _over(session, bad=bad, before=now - timedelta(days=days))
-                shared = _needed(session, over)
-            if not over:
-                break
-            # files first: a stop in between leaves rows whose pictures are removed again, which is no error
-            for exposure in over:
-                if exposure.sha256 not in shared:
-                    context.blobs.delete(exposure.original_key)
-                    erasure_files.forget_pictures(context.cache.root, exposure.sha256)
-            with context.database.write() as session:
-                for exposure in over:
-                    session.merge(exposure).original_key = GONE
-                session.commit()
-            removed += len(over)
+        verdict = col(Inspection.verdict)
+        which = verdict != Verdict.OK if bad else verdict == Verdict.OK
+        while days > 0 and (gone := _remove(context, which, col(Inspection.received_at) < now - timedelta(days=days))):
+            removed += gone
             run.check()
     if removed:
         with context.database.write() as session:
@@ -55,16 +44,36 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     return {"pictures": removed}
 
 
-def _over(session: Session, *, bad: bool, before: datetime) -> list[Exposure]:
-    """The next pictures whose time is over and that nobody labels."""
-    verdict = col(Inspection.verdict)
+def remove_oldest(context: Context, verdict: Verdict) -> int:
+    """Remove some of the oldest pictures of parts with this verdict; how many, 0 when none is left that may go."""
+    return _remove(context, col(Inspection.verdict) == verdict)
+
+
+def _remove(context: Context, *which: ColumnElement[bool]) -> int:
+    """Remove the next pictures, `BATCH` at most; how many."""
+    with context.database.read() as session:
+        over = _next(session, *which)
+        shared = _needed(session, over)
+    # files first: a stop in between leaves rows whose pictures are removed again, which is no error
+    for exposure in over:
+        if exposure.sha256 not in shared:
+            context.blobs.delete(exposure.original_key)
+            erasure_files.forget_pictures(context.cache.root, exposure.sha256)
+    with context.database.write() as session:
+        for exposure in over:
+            session.merge(exposure).original_key = GONE
+        session.commit()
+    return len(over)
+
+
+def _next(session: Session, *which: ColumnElement[bool]) -> list[Exposure]:
+    """The next pictures of such inspections that nobody labels, the oldest first."""
     wanted = (
         select(Exposure)
         .join(Inspection, col(Inspection.id) == col(Exposure.inspection_id))
         .where(
             Exposure.original_key != GONE,
-            col(Inspection.received_at) < before,
-            verdict != Verdict.OK if bad else verdict == Verdict.OK,
+            *which,
             col(Exposure.inspection_id).not_in(select(LabelTask.inspection_id)),
         )
     )

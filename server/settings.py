@@ -195,6 +195,12 @@ class Settings(BaseSettings):
     checkpoint_cron: str = Field(
         default="0 * * * *", description="When a checkpoint is signed (cron, local time); empty: never."
     )
+    make_room_gb: float = Field(
+        default=0.0,
+        ge=0,
+        description="When less disk than so many 2^30 bytes is free, the oldest pictures go before their time: of ok "
+        "parts first, of ng parts last, labelled ones never; 0: none goes, and a full disk refuses parts.",
+    )
     min_free_gb: float = Field(default=2.0, ge=0, description="Free disk, in 2^30 bytes, below which /health warns.")
 
     # people

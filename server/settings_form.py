@@ -29,7 +29,7 @@ LONGEST_MONTH = 31
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "inspecting": ("camera_checks", "decide_by_s", "max_waiting", "features", "runtimes", "open_inference"),
-    "keeping": ("keep_ok_days", "keep_ng_days", *FEATURES, "cache_gb", "min_free_gb"),
+    "keeping": ("keep_ok_days", "keep_ng_days", *FEATURES, "cache_gb", "make_room_gb", "min_free_gb"),
     "schedules": ("retrain_cron", "golden_cron", "checkpoint_cron"),
     "learning": ("retrain_after_labels", "retrain_on_drift", "retrain_minutes", "gate", "shadow", "auto_promote"),
     "labelling": ("label_twice", "label_at_random", "sweep_s"),

@@ -205,6 +205,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     keep_features_days: "Was der Encoder von einem Teil sah, so viele Tage aufbewahren; 0: für immer.",
     keep_anonymous_features_days: "Danach ohne das Teil so viele Tage länger aufbewahren; 0: gar nicht. Die Zahl darüber muss dann mindestens 31 sein.",
     cache_gb: "Zoomkacheln und Vorschaubilder, höchstens so viele GiB.",
+    make_room_gb: "Ist weniger als so viele GiB frei, gehen die ältesten Bilder vor ihrer Zeit: zuerst die von Gutteilen, zuletzt die von Schlechtteilen, gelabelte nie. 0: keines; ist der Datenträger voll, werden Teile abgewiesen.",
     min_free_gb: "Freier Platz in GiB, unter dem gewarnt wird.",
     retrain_cron: "Wann außerdem neu trainiert wird (cron, Ortszeit); leer: nie.",
     golden_cron: "Wann das Modell im Dienst die Goldteile ansieht (cron, Ortszeit), jede Schicht; leer: nie.",

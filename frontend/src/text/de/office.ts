@@ -391,6 +391,7 @@ export const office: Part<typeof en> = {
       label_drift: "Neues zum Labeln auswählen",
       golden: "Referenzaufgaben senden",
       golden_parts: "Referenzteile beobachten",
+      make_room: "Platz auf dem Datenträger schaffen",
       retention: "Nach Alter aufräumen",
       erase: "Löschen",
       erase_here: "Löschen, was ein anderer Server löschte",

@@ -179,7 +179,7 @@ export const station: Part<typeof en> = {
   },
   alarms: {
     title: "Alarme",
-    kind: { camera: "Kamera", rate: "Ausschussquote", score: "Werte", appearance: "Aussehen der Teile" },
+    kind: { camera: "Kamera", rate: "Ausschussquote", score: "Werte", appearance: "Aussehen der Teile", disk: "Datenträger" },
     since: "seit {{when}} ({{ago}})",
     look: "Vorher und nachher",
     more_one: "{{count}} weiterer",

@@ -395,6 +395,7 @@ export const office = {
       label_drift: "Choose what is new for labelling",
       golden: "Send golden tasks",
       golden_parts: "Watch the golden parts",
+      make_room: "Make room on the disk",
       retention: "Clear up by age",
       erase: "Erase",
       erase_here: "Erase what another server erased",

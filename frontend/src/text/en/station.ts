@@ -181,7 +181,7 @@ export const station = {
   },
   alarms: {
     title: "Alarms",
-    kind: { camera: "Camera", rate: "Share of bad parts", score: "Scores", appearance: "Look of the parts" },
+    kind: { camera: "Camera", rate: "Share of bad parts", score: "Scores", appearance: "Look of the parts", disk: "Disk" },
     since: "since {{when}} ({{ago}})",
     look: "Before and after",
     more_one: "{{count}} more",

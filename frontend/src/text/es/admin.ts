@@ -211,6 +211,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     keep_features_days: "Guardar tantos días lo que el codificador vio de una pieza; 0: siempre.",
     keep_anonymous_features_days: "Después, guardarlo sin la pieza tantos días más; 0: nada. El número de arriba debe ser entonces al menos 31.",
     cache_gb: "Teselas de zoom y miniaturas, como mucho tantos GiB.",
+    make_room_gb: "Si quedan menos de tantos GiB libres, las imágenes más antiguas se van antes de tiempo: primero las de piezas buenas, por último las de malas, nunca las etiquetadas. 0: ninguna; con el disco lleno se rechazan piezas.",
     min_free_gb: "Espacio libre en GiB por debajo del cual se avisa.",
     retrain_cron: "Cuándo se entrena además (cron, hora local); vacío: nunca.",
     golden_cron: "Cuándo el modelo en servicio mira las piezas de oro (cron, hora local), cada turno; vacío: nunca.",

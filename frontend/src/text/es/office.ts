@@ -393,6 +393,7 @@ export const office: Part<typeof en> = {
       label_drift: "Elegir lo nuevo para etiquetar",
       golden: "Enviar tareas de referencia",
       golden_parts: "Vigilar piezas de referencia",
+      make_room: "Hacer sitio en el disco",
       retention: "Limpiar por antigüedad",
       erase: "Borrar",
       erase_here: "Borrar lo que otro servidor borró",

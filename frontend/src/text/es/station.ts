@@ -182,7 +182,7 @@ export const station: Part<typeof en> = {
   },
   alarms: {
     title: "Alarmas",
-    kind: { camera: "Cámara", rate: "Proporción de piezas malas", score: "Valores", appearance: "Aspecto de las piezas" },
+    kind: { camera: "Cámara", rate: "Proporción de piezas malas", score: "Valores", appearance: "Aspecto de las piezas", disk: "Disco" },
     since: "desde {{when}} ({{ago}})",
     look: "Antes y después",
     more_one: "{{count}} más",

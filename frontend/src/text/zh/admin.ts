@@ -199,6 +199,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     keep_features_days: "编码器所见保留多少天；0：永久。",
     keep_anonymous_features_days: "此后去掉零件信息再保留多少天；0：不保留。上面的天数此时须不少于 31。",
     cache_gb: "缩放瓦片和缩略图最多占多少 GiB。",
+    make_room_gb: "剩余空间低于多少 GiB 时，提前删除最旧的图片：先删合格件的，最后删不合格件的，已标注的从不删除。0：不删除，磁盘满后拒收零件。",
     min_free_gb: "剩余空间低于多少 GiB 时警告。",
     retrain_cron: "另外何时重新训练（cron，本地时间）；空：从不。",
     golden_cron: "现役模型何时查看金样件（cron，本地时间），每班一次；空：从不。",

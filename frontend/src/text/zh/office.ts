@@ -381,6 +381,7 @@ export const office: Part<typeof en> = {
       label_drift: "挑选新情况供标注",
       golden: "发送基准任务",
       golden_parts: "监视基准零件",
+      make_room: "腾出磁盘空间",
       retention: "按期清理",
       erase: "删除",
       erase_here: "删除另一台服务器已删除的内容",
