@@ -1,4 +1,4 @@
-"""`qc train`, `qc tune`, `qc predict`, `qc evaluate`, `qc export`. What is heavy is imported when it runs."""
+"""`qc train`, `tune`, `predict`, `find`, `evaluate`, `export` and more. What is heavy is imported when it runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from qc.durable import write_whole
 from qc.progress import bar
+from segmentation.arguments import amount, count, positive, share
 
 if TYPE_CHECKING:
     from segmentation.config import NetworkConfig, TrainConfig
@@ -33,6 +34,7 @@ def register(commands: Commands) -> None:
     _add_first(commands)
     _add_views(commands)
     _add_predict(commands)
+    _add_find(commands)
     _add_evaluate(commands)
     _add_export(commands)
     render.register(commands)
@@ -46,10 +48,10 @@ def _add_train(commands: Commands) -> None:
     train = commands.add_parser("train", help="learn from a data set", description="DATASET -> model folder")
     train.add_argument("dataset", type=Path, metavar="DATASET")
     train.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
-    train.add_argument("--minutes", type=_positive, help="never take longer; default: until validation stops improving")
+    train.add_argument("--minutes", type=positive, help="never take longer; default: until validation stops improving")
     _add_device(train)
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--steps", type=_count, help="exactly so many steps: repeatable to the bit on one machine")
+    train.add_argument("--steps", type=count, help="exactly so many steps: repeatable to the bit on one machine")
     train.add_argument("--start-from", type=Path, metavar="MODEL", help="continue from this model's weights")
     train.add_argument("--config", type=Path, metavar="FILE", help="settings, such as the best.json of qc tune")
     train.add_argument(
@@ -67,11 +69,11 @@ def _add_tune(commands: Commands) -> None:
     tune.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the study; the same DIR again continues it"
     )
-    tune.add_argument("--trials", type=_count, default=30, help="in the whole study; 30")
+    tune.add_argument("--trials", type=count, default=30, help="in the whole study; 30")
     budget = tune.add_mutually_exclusive_group()
-    budget.add_argument("--minutes-per-trial", type=_positive, default=5.0, help="of training; 5")
-    budget.add_argument("--steps-per-trial", type=_count, help="instead of minutes: repeatable")
-    tune.add_argument("--minutes", type=_positive, help="begin no trial that would not end within so many")
+    budget.add_argument("--minutes-per-trial", type=positive, default=5.0, help="of training; 5")
+    budget.add_argument("--steps-per-trial", type=count, help="instead of minutes: repeatable")
+    tune.add_argument("--minutes", type=positive, help="begin no trial that would not end within so many")
     _add_device(tune)
     tune.add_argument("--seed", type=int, default=0)
     tune.set_defaults(run=_tune)
@@ -103,7 +105,7 @@ def _add_first(commands: Commands) -> None:
     first.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
     first.add_argument(
         "--most-lost",
-        type=_share,
+        type=share,
         default=0.1,
         help="share of defective parts of which a defect may be lost, at 95 %% confidence; 0.1 needs 29 val parts",
     )
@@ -130,9 +132,27 @@ def _add_predict(commands: Commands) -> None:
     predict.add_argument("--out", type=Path, required=True, metavar="DIR")
     predict.add_argument("--scores", action="store_true", help="also write NAME.score.png, 255 times the probability")
     predict.add_argument("--policy", type=Path, metavar="FILE", help="the product's rules; default: every defect is ng")
-    predict.add_argument("--mm-per-px", type=_positive, help="calibration, where the policy has none")
+    predict.add_argument("--mm-per-px", type=positive, help="calibration, where the policy has none")
     _add_device(predict)
     predict.set_defaults(run=_predict)
+
+
+def _add_find(commands: Commands) -> None:
+    find = commands.add_parser(
+        "find",
+        help="find images that look like a class drawn on a few",
+        description="A class that is drawn on ten or so train images -> all other images, labelled or not, likeliest "
+        "first, as CSV. Seconds to learn, then one look at each image; nothing is trained.",
+    )
+    find.add_argument("name", metavar="CLASS", help="as dataset.yaml calls it")
+    find.add_argument("dataset", type=Path, metavar="DATASET")
+    find.add_argument("--model", type=Path, required=True, help="need not know the class; the starter model will do")
+    find.add_argument("--out", type=Path, required=True, metavar="FOUND.csv")
+    find.add_argument("--split", choices=("train", "val", "test"), help="look at its images only; default: at all")
+    find.add_argument("--examples", type=count, default=50, help="images with the class to learn from, at most; 50")
+    find.add_argument("--seed", type=int, default=0, help="which images are learnt from, where there are more")
+    _add_device(find)
+    find.set_defaults(run=_find)
 
 
 def _add_evaluate(commands: Commands) -> None:
@@ -145,7 +165,7 @@ def _add_evaluate(commands: Commands) -> None:
     money = evaluate.add_argument_group("money", "thresholds of ok, review and ng from what mistakes cost")
     money.add_argument(
         "--costs",
-        type=_amount,
+        type=amount,
         nargs=3,
         metavar=("ESCAPE", "REJECT", "REVIEW"),
         help="of a defective part that passes, a clean part that is rejected, and a part that a person looks at",
@@ -154,9 +174,9 @@ def _add_evaluate(commands: Commands) -> None:
     money.add_argument(
         "--calibrate-on", choices=("train", "val", "test"), default="val", help="whose parts settle the thresholds; val"
     )
-    money.add_argument("--alpha", type=_share, default=0.05, help="share of defective parts that may pass; 0.05")
-    money.add_argument("--level", type=_share, help="how sure that bound must be; default: it holds on average")
-    money.add_argument("--prevalence", type=_share, help="share of defective parts in production")
+    money.add_argument("--alpha", type=share, default=0.05, help="share of defective parts that may pass; 0.05")
+    money.add_argument("--level", type=share, help="how sure that bound must be; default: it holds on average")
+    money.add_argument("--prevalence", type=share, help="share of defective parts in production")
     evaluate.set_defaults(run=_evaluate)
 
 
@@ -323,6 +343,28 @@ def _predict(args: argparse.Namespace) -> int:
     return 1 if outcome.problems else 0
 
 
+def _find(args: argparse.Namespace) -> int:
+    from qc.dataset import open_dataset
+    from qc.errors import InvalidInput
+    from segmentation.find import as_csv, everywhere, find, in_words
+    from segmentation.model import load_segmenter
+
+    if args.out.is_dir():
+        raise InvalidInput(f"{args.out} is a folder; --out is to be a CSV file")
+    segmenter = everywhere(load_segmenter(args.model, device=args.device))
+    data = open_dataset(args.dataset)
+    with bar("find") as progress:
+        search = find(
+            segmenter, data, args.name, split=args.split, examples=args.examples, seed=args.seed, progress=progress
+        )
+    write_whole(args.out, as_csv(search))
+    for problem in search.problems:
+        print(problem, file=sys.stderr)
+    print(in_words(args.name, search))
+    print(f"{args.out}: all of them, likeliest first")
+    return 1 if search.problems else 0
+
+
 def _evaluate(args: argparse.Namespace) -> int:
     from qc.dataset import open_dataset
     from qc.errors import InvalidInput
@@ -404,31 +446,3 @@ def _warnings_as_lines() -> Iterator[None]:
         warnings.showwarning = show  # type: ignore[assignment]
         warnings.simplefilter("always", UserWarning)
         yield
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
-    return value
-
-
-def _amount(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value

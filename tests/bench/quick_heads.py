@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from qc.dataset import IGNORE, DataSet, Sample, open_dataset
+from qc.dataset import DataSet, open_dataset
 from qc.features import pooled
 from qc.frame import Frame
 from qc.geometry import Box
@@ -73,49 +73,11 @@ def _drawn(labels: np.ndarray, box: Box) -> bool:
     return bool((labels[box.y : box.bottom, box.x : box.right] > 0).any())
 
 
-def share(of: np.ndarray, cell_px: int, cells: tuple[int, int]) -> np.ndarray:
-    """Of each cell's pixels the share that a mask holds; beyond the frame there is nothing."""
-    rows, columns = cells
-    whole = np.zeros((rows * cell_px, columns * cell_px), np.float32)
-    whole[: of.shape[0], : of.shape[1]] = of
-    return whole.reshape(rows, cell_px, columns, cell_px).mean(axis=(1, 3))
-
-
-def seen(sample: Sample, data: DataSet, trunk: Any, class_id: int) -> Any:
-    """A picture's cells, and where the class is drawn on it."""
-    from segmentation.places import Seen
-
-    said = trunk.segment(sample.pixels())
-    labels, grid = sample.labels(data.classes), said.cells.shape[1:]
-    drawn = share(labels == class_id, said.cell_px, grid)
-    return Seen(said.cells, drawn, share(labels == IGNORE, said.cell_px, grid) > 0)
-
-
-def pictures(data: DataSet, class_id: int, number: int, others: int, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Train pictures with the class, of as many parts as there are, and some without it."""
-    random = np.random.default_rng(seed)
-    samples = [data.split("train")[int(k)] for k in random.permutation(len(data.split("train")))]
-    labels = {id(s): s.labels(data.classes) for s in samples}
-    having = [s for s in samples if (labels[id(s)] == class_id).any()]
-    seen_of: dict[str, int] = {}
-    turn = {}
-    for sample in having:
-        turn[id(sample)] = seen_of[sample.part] = seen_of.get(sample.part, -1) + 1
-    having.sort(key=lambda s: turn[id(s)])  # one of each part, then a second one of each
-    lacking = [s for s in samples if not (labels[id(s)] == class_id).any() and not (labels[id(s)] == IGNORE).all()]
-    return having[:number], lacking[:others]
-
-
-def truth(sample: Sample, data: DataSet, wanted: int) -> bool | None:
-    """Does the image show the class? None where it is not labelled."""
-    labels = sample.labels(data.classes)
-    return None if (labels == IGNORE).all() else bool((labels == wanted).any())
-
-
 def at_every_place(
     data: DataSet, trunk: Any, class_id: int, arguments: argparse.Namespace, val: list[tuple[np.ndarray, bool]]
 ) -> tuple[list[float], float, float]:
     """Image APs of several draws of examples; seconds to learn, and with the looks at what it learns from."""
+    from segmentation.find import pictures, seen
     from segmentation.heads import average_precision
     from segmentation.places import learn as learn_places
 
@@ -124,8 +86,8 @@ def at_every_place(
     for draw in range(arguments.draws):
         having, lacking = pictures(data, class_id, arguments.examples, arguments.frames, arguments.seed + draw)
         began = time.process_time()
-        own = [seen(s, data, trunk, class_id) for s in having]
-        others = [seen(s, data, trunk, class_id) for s in lacking]
+        own = [seen(s, data.classes, trunk, class_id) for s in having]
+        others = [seen(s, data.classes, trunk, class_id) for s in lacking]
         looked = time.process_time()
         head = learn_places(own, others)
         learning.append(time.process_time() - looked)
@@ -135,6 +97,7 @@ def at_every_place(
 
 
 def main() -> None:
+    from segmentation.find import drawn_on
     from segmentation.heads import average_precision, learn
     from segmentation.model import load_segmenter
     from segmentation.predict import Remembering
@@ -181,7 +144,7 @@ def main() -> None:
             continue
         both = [*own, *others]
         head = learn(np.stack([v for v, _ in both]), np.arange(len(both)) < len(own), [p for _, p in both])
-        y = np.array([truth(sample, data, class_id) is True for sample, *_ in looked])
+        y = np.array([drawn_on(sample, data.classes, class_id) is True for sample, *_ in looked])
         ours = [float(head.probability(np.stack(v)).max()) if v else 0.0 for _, v, _, _ in looked]
         judged = [(cells, bool(shows)) for (_, _, cells, _), shows in zip(looked, y, strict=True)]
         places, learning, in_all = at_every_place(data, trunk, class_id, arguments, judged)
