@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from qc.arguments import amount, count, positive, share
 from qc.durable import write_whole
 from qc.progress import bar
-from segmentation.arguments import amount, count, positive, share
 
 if TYPE_CHECKING:
     from segmentation.config import NetworkConfig, TrainConfig

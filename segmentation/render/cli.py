@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from qc.arguments import count
+
 
 def register(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     """Add `render` to the console command."""
@@ -15,7 +17,7 @@ def register(commands: argparse._SubParsersAction) -> None:  # type: ignore[type
         "--into, draw described defects into pictures of your own good parts.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--parts", type=_at_least_one, metavar="N", help="how many imaginary parts")
+    what.add_argument("--parts", type=count, metavar="N", help="how many imaginary parts")
     what.add_argument(
         "--into", type=Path, metavar="CLEAN", help="a folder of good pictures, or a data set (its clean pictures)"
     )
@@ -32,7 +34,7 @@ def register(commands: argparse._SubParsersAction) -> None:  # type: ignore[type
         metavar="YAML",
         help="what the defects look like; segmentation/render/defects_example.yaml explains every field",
     )
-    own.add_argument("--copies", type=_at_least_one, metavar="N", help="pictures with defects for each clean one (1)")
+    own.add_argument("--copies", type=count, metavar="N", help="pictures with defects for each clean one (1)")
     parser.set_defaults(run=lambda args: run(args, parser))
 
 
@@ -93,19 +95,12 @@ def _into(args: argparse.Namespace) -> int:
             seed=args.seed,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    counted = ", ".join(f"{count} {name}" for name, count in done.defects.items())
+    counted = ", ".join(f"{number} {name}" for name, number in done.defects.items())
     print(f"{done.clean} clean pictures and {done.drawn} with defects ({counted}) in {done.out}")
     if done.left_out:
-        lost = ", ".join(f"{count} {name}" for name, count in done.left_out.items())
+        lost = ", ".join(f"{number} {name}" for name, number in done.left_out.items())
         print(f"left out, because they could not be seen where they were to lie: {lost}")
     return 0
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from qc.arguments import count
 from server.cluster import learning_cli
 
 ADDRESS_VARIABLE = "QC_RAY"
@@ -38,7 +39,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             default="torch",
             help="torch: what one computer says, to the bit; best: the fastest exact one of each machine",
         )
-        looked.add_argument("--workers", type=_count, metavar="N", help="default: up to the cluster's cores")
+        looked.add_argument("--workers", type=count, metavar="N", help="default: up to the cluster's cores")
         looked.set_defaults(run=run)
         if name == "predict":
             looked.add_argument("--scores", action="store_true", help="also write NAME.score.png")
@@ -49,11 +50,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     tune = below.add_parser("tune", help="search for better settings, several trials at once, as qc tune")
     tune.add_argument("dataset", type=Path, metavar="DATASET")
     tune.add_argument("--out", type=Path, required=True, metavar="STUDY")
-    tune.add_argument("--trials", type=_count, default=40)
-    tune.add_argument("--steps-per-trial", type=_count, default=600)
+    tune.add_argument("--trials", type=count, default=40)
+    tune.add_argument("--steps-per-trial", type=count, default=600)
     tune.add_argument("--minutes", type=float, help="begin no trial that would not end within so many")
     tune.add_argument("--seed", type=int, default=0)
-    tune.add_argument("--at-once", type=_count, metavar="N", help="default: the cluster's cores, or GPUs")
+    tune.add_argument("--at-once", type=count, metavar="N", help="default: the cluster's cores, or GPUs")
     tune.add_argument("--gpus", action="store_true", help="a GPU for each trial")
     tune.set_defaults(run=_tune)
 
@@ -61,7 +62,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     serve.add_argument("model", type=Path, metavar="MODEL")
     serve.add_argument("--host", default="127.0.0.1", help="address that every machine listens on")
     serve.add_argument("--port", type=int, default=8000)
-    serve.add_argument("--workers", type=_count, nargs=2, default=(1, 8), metavar=("LEAST", "MOST"))
+    serve.add_argument("--workers", type=count, nargs=2, default=(1, 8), metavar=("LEAST", "MOST"))
     serve.add_argument("--cores", type=float, default=1.0, help="of each worker")
     serve.add_argument("--gpus", type=float, default=0.0, help="of each worker; a share of one will do")
     serve.set_defaults(run=_serve)
@@ -153,10 +154,3 @@ def _serve(args: argparse.Namespace) -> int:
             until=stopped.is_set,
         )
     return 0
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value

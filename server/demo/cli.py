@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from qc.arguments import count
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `demo` to the console command."""
@@ -24,11 +26,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add("--studio-url", default=os.environ.get("QC_DEMO_STUDIO_URL", ""), help="Label Studio (the server's own)")
     add("--studio-token", default=os.environ.get("QC_DEMO_STUDIO_TOKEN", ""), help="a token for it (its own)")
     add("--rate", type=_positive, default=8.0, metavar="N", help="parts a minute, at most (8)")
-    add("--parts", type=_count, default=None, metavar="N", help="stop after so many parts (never)")
+    add("--parts", type=count, default=None, metavar="N", help="stop after so many parts (never)")
     add("--seed", type=_not_negative, default=0, metavar="S", help="another seed is another plant (0)")
-    add("--width", type=_count, default=1024, metavar="PX", help="width of a picture (1024)")
-    add("--height", type=_count, default=768, metavar="PX", help="height of a picture (768)")
-    add("--history", type=_count, default=10_000, metavar="N", help="parts in the history of the process (10000)")
+    add("--width", type=count, default=1024, metavar="PX", help="width of a picture (1024)")
+    add("--height", type=count, default=768, metavar="PX", help="height of a picture (768)")
+    add("--history", type=count, default=10_000, metavar="N", help="parts in the history of the process (10000)")
     add("--no-labels", action="store_true", help="nobody works in Label Studio")
     add("--no-process", action="store_true", help="pictures only: no process, no recommendations")
     parser.set_defaults(run=run)
@@ -65,13 +67,6 @@ def _positive(text: str) -> float:
     number = float(text)
     if not 0 < number <= 6000:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 6000, not {text}")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
     return number
 
 
