@@ -223,7 +223,7 @@ def test_a_dead_server_s_part_is_judged_by_the_other_and_its_trigger_waits_for_t
     until(lambda: len(taken()) == 1)
     assert taken()[0].keeper == home_id(other.home) != home_id(one.home)
     other.process.kill()
-    again = one.send("P-lost", trigger_id="T-1")
+    again = one.send("P-lost", mark=3, trigger_id="T-1")
     assert (again.status_code, again.json()["verdict"], again.json()["id"]) == (200, "ng", taken()[0].id)
     assert taken()[0].keeper == home_id(one.home)
     assert one.component("servers")["taken_over"] == 1
@@ -233,7 +233,7 @@ def test_a_dead_server_s_part_is_judged_by_the_other_and_its_trigger_waits_for_t
 
 def lost(server: Running) -> None:
     try:
-        server.send("P-lost", trigger_id="T-1")
+        server.send("P-lost", mark=3, trigger_id="T-1")
     except httpx.TransportError:
         return
 

@@ -187,12 +187,14 @@ class Talk:
 
     async def refresh(self):
         """What holds now is told again: at the Server object, as a client that has just come asks it."""
-        await self.subscription.unsubscribe(self.everything) if hasattr(self, "everything") else None
-        self.everything = await self.subscription.subscribe_events(self.client.nodes.server, self.types)
+        end = await self.client.nodes.base_event_type.get_child(["0:SystemEventType", "0:RefreshEndEventType"])
+        self.ear.names[end.nodeid] = "RefreshEndEventType"
+        everything = await self.subscription.subscribe_events(self.client.nodes.server, [*self.types, end])
         type_ = self.client.get_node(ua.ObjectIds.ConditionType)
         number = ua.Variant(self.subscription.subscription_id, ua.VariantType.UInt32)
         await type_.call_method(ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh), number)
-        await self.subscription.unsubscribe(self.everything)
+        await self.ear.next("RefreshEndEventType")
+        await self.subscription.unsubscribe(everything)
 
     async def event(self, kind, **wanted):
         return await self.ear.next(kind, **wanted)
