@@ -1,4 +1,4 @@
-import { Button, NativeSelect, PasswordInput, TextInput } from "@mantine/core";
+import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { type Person, useAddPerson, useChangePerson, usePeople, useRemovePerson } from "../../api/admin";
 import { useSession } from "../../api/session";
@@ -9,6 +9,7 @@ import { waiting } from "../../ui/States";
 import { MachineKeys } from "./MachineKeys";
 import { Remove } from "./Remove";
 import { words } from "./words";
+import { Password } from "../../ui/Password";
 
 type Role = "operator" | "leader" | "labeller" | "engineer" | "admin";
 const ROLES: readonly Role[] = ["operator", "leader", "labeller", "engineer", "admin"];
@@ -66,7 +67,7 @@ function NewPassword({ person, change }: { person: Person; change: (password: st
   const [password, setPassword] = useState("");
   return (
     <form className="inline" onSubmit={(event) => (event.preventDefault(), void change(password).then(() => setPassword(""), () => undefined))}>
-      <PasswordInput size="xs" w={150} autoComplete="new-password" aria-label={words.people.newPasswordOf({ name: person.name })} value={password} onChange={(event) => setPassword(event.currentTarget.value)} />
+      <Password size="xs" w={150} autoComplete="new-password" aria-label={words.people.newPasswordOf({ name: person.name })} value={password} onChange={(event) => setPassword(event.currentTarget.value)} />
       <Button size="xs" type="submit" variant="default" disabled={password.length < LEAST_PASSWORD}>
         {words.save}
       </Button>
@@ -87,7 +88,7 @@ function AddPerson({ roles }: { roles: { value: Role; label: string }[] }) {
     <form className="inline" onSubmit={(event) => (event.preventDefault(), add.mutate({ name: name.trim(), role, password }, { onSuccess: done }))}>
       <TextInput label={words.people.name} value={name} maxLength={64} required autoComplete="off" onChange={(event) => setName(event.currentTarget.value)} />
       <NativeSelect label={words.people.role} value={role} data={roles} onChange={(event) => setRole(event.currentTarget.value as Role)} />
-      <PasswordInput label={words.people.password} value={password} required autoComplete="new-password" w={240} onChange={(event) => setPassword(event.currentTarget.value)} />
+      <Password label={words.people.password} value={password} required autoComplete="new-password" w={240} onChange={(event) => setPassword(event.currentTarget.value)} />
       <Button type="submit" color="dark" disabled={!name.trim() || password.length < LEAST_PASSWORD} loading={add.isPending}>
         {words.add}
       </Button>

@@ -1,8 +1,9 @@
-import { Button, PasswordInput } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useState } from "react";
 import { useNewPassword, useSession } from "../../api/session";
 import { text } from "../../text";
 import { words } from "../../text/floor";
+import { Password } from "../../ui/Password";
 
 const LEAST = 8;
 
@@ -22,9 +23,9 @@ export function AccountPage() {
         <h2>{said.change}</h2>
         <p className="quiet">{said.help({ n: LEAST })}</p>
         <input type="text" autoComplete="username" value={who?.name ?? ""} readOnly hidden />
-        <PasswordInput w={320} label={said.old} autoComplete="current-password" value={old} onChange={(event) => setOld(event.currentTarget.value)} />
-        <PasswordInput w={320} label={said.fresh} autoComplete="new-password" value={fresh} onChange={(event) => setFresh(event.currentTarget.value)} />
-        <PasswordInput w={320} label={said.again} autoComplete="new-password" value={again} onChange={(event) => setAgain(event.currentTarget.value)}
+        <Password w={320} label={said.old} autoComplete="current-password" value={old} onChange={(event) => setOld(event.currentTarget.value)} />
+        <Password w={320} label={said.fresh} autoComplete="new-password" value={fresh} onChange={(event) => setFresh(event.currentTarget.value)} />
+        <Password w={320} label={said.again} autoComplete="new-password" value={again} onChange={(event) => setAgain(event.currentTarget.value)}
           error={again !== "" && again !== fresh ? said.differ : undefined} />
         <Button type="submit" color="dark" disabled={!ready} loading={change.isPending}>
           {said.change}

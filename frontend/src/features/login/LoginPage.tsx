@@ -1,7 +1,8 @@
-import { Button, Paper, PasswordInput, TextInput } from "@mantine/core";
+import { Button, Paper, TextInput } from "@mantine/core";
 import { type ReactNode, useState } from "react";
 import { useLogIn, useWaysIn } from "../../api/session";
 import { text } from "../../text";
+import { Password } from "../../ui/Password";
 
 export function LoginPage({ menu }: { menu: ReactNode }) {
   const [name, setName] = useState("");
@@ -21,7 +22,7 @@ export function LoginPage({ menu }: { menu: ReactNode }) {
         <h1>{text.product}</h1>
         <TextInput label={words.name} autoComplete="username" autoFocus required value={name}
           onChange={(event) => setName(event.currentTarget.value)} />
-        <PasswordInput mt="sm" label={words.password} autoComplete="current-password" required value={password}
+        <Password mt="sm" label={words.password} autoComplete="current-password" required value={password}
           onChange={(event) => setPassword(event.currentTarget.value)} />
         {logIn.error && (
           <p role="alert" className="problem">

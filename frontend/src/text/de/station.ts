@@ -5,6 +5,7 @@ import type { station as en } from "../en/station";
 export const station: Part<typeof en> = {
   product: "QC-Linie",
   everywhere: {
+    showPassword: "Passwort zeigen",
     pages: "Seiten",
     search: "Suchen",
     language: "Sprache",

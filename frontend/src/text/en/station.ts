@@ -2,6 +2,7 @@
 export const station = {
   product: "QC line",
   everywhere: {
+    showPassword: "Show the password",
     pages: "Pages",
     search: "Search",
     language: "Language",

@@ -5,6 +5,7 @@ import type { station as en } from "../en/station";
 export const station: Part<typeof en> = {
   product: "Línea QC",
   everywhere: {
+    showPassword: "Mostrar la contraseña",
     pages: "Páginas",
     search: "Buscar",
     language: "Idioma",

@@ -5,6 +5,7 @@ import type { station as en } from "../en/station";
 export const station: Part<typeof en> = {
   product: "QC 产线",
   everywhere: {
+    showPassword: "显示密码",
     pages: "页面",
     search: "搜索",
     language: "语言",
