@@ -26,7 +26,7 @@ def batch_shifts(
         names: of all batches.
         machines: what these add (`machines.machine_shifts`).
     """
-    shifts = group_shifts(
+    shifts, _ = group_shifts(
         estimate, data, lambda part, _: part.batch, len(names), fewest=FEWEST,
         known=(lambda part, k: added(machines, part, estimate.process, k)) if machines.size else None,
     )  # fmt: skip

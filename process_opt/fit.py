@@ -26,7 +26,7 @@ from process_opt.history import History
 from process_opt.identify import identified_levers, looks, not_random
 from process_opt.knowledge import banded
 from process_opt.layout import lay_out
-from process_opt.machines import machine_shifts, spread_of
+from process_opt.machines import machine_shifts
 from process_opt.misfit import misfit
 from process_opt.model import ProcessModel, build_model
 from process_opt.nonlinear import wanted_terms
@@ -101,8 +101,8 @@ def fit(
         rows=np.flatnonzero(~held), drift=drift, seed=seed,
     )  # fmt: skip
     model = model.with_check(held_out_check(model, data.rows(np.flatnonzero(held)), found))
-    made = machine_shifts(estimate, recent)
-    model = model.with_machines(made, spread_of(made, recent, process)) if made.size else model
+    made, surer = machine_shifts(estimate, recent)
+    model = model.with_machines(made, surer)
     model = model.with_batches(*batch_shifts(estimate, recent, history.batches, made))
     model = model.moved_on(drift, rng)
     say("done", 1.0)

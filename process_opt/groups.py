@@ -25,8 +25,11 @@ def group_shifts(
     *,
     fewest: int,
     known: Callable[[Data, int], Floats] | None = None,
-) -> Floats:
-    """Shifts `G x T x d` of `many` groups, standardised.
+) -> tuple[Floats, Floats]:
+    """Shifts `G x T x d` of `many` groups, standardised, and by how much each makes a part surer.
+
+    The second, as large, is the variance that the groups' shifts make among parts, less that of what is not known of
+    this one's: it is no chance any more once the group is known. Nothing for a group that was never seen.
 
     One-way random effects by moments (Searle, Casella, McCulloch 1992, section 3.6) on each step's smoothed residuals;
     zero for steps and coordinates on which the groups do not differ. Smoothing has drawn the residuals towards zero
@@ -65,4 +68,7 @@ def group_shifts(
     free = np.maximum(filled, 1.0)
     excess = between / free / np.maximum(within, 1e-12) - 1.0
     variance[(excess < SURE * np.sqrt(2.0 / free)) | (filled < fewest)] = 0.0
-    return np.asarray(own * variance / np.maximum(variance + within / n, 1e-12))
+    kept = variance / np.maximum(variance + within / n, 1e-12) * (count > 0)[:, :, None]
+    shifts = own * kept
+    made = (shifts**2 * count[:, :, None]).sum(axis=0) / np.maximum(parts, 1.0)
+    return shifts, np.maximum(made - variance * (1.0 - kept), 0.0)

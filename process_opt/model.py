@@ -67,8 +67,8 @@ class ProcessModel:
     """`B x T x d`: what each batch's parts have in common at each step (`batches.py`)."""
     machine_shifts: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     """`M x T x d`: what each machine of a step adds to the average of them (`machines.py`)."""
-    machine_spread: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-    """`T x d`: the variance of that among parts, which is in the step's chance where the machine is not known."""
+    machine_surer: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    """`M x T x d`: by how much the step's variances are less for parts of which the machine is known."""
     band: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     """How surely all weights are known (`knowledge.py`); empty in a model of an earlier version, which cannot learn
     effects from outcomes."""
@@ -136,13 +136,9 @@ class ProcessModel:
     def _shifted(self) -> dict[tuple[str | None, Machines], ProcessModel]:
         return {}
 
-    def of_batch(self, name: str | None) -> ProcessModel:
-        """The model for parts of a batch: its steps shifted by what the batch's other parts showed, if it is known."""
-        return self.made_by(name, ())
-
-    def made_by(self, batch: str | None, machines: Machines) -> ProcessModel:
-        """The model for parts of a batch that go over known machines: shifted by what both are known to do, and with
-        less chance at steps whose machine is known."""
+    def made_by(self, batch: str | None, machines: Machines = ()) -> ProcessModel:
+        """The model for parts of a batch that go over known machines: its steps shifted by what the batch's other parts
+        showed and the machines are known to do, and with less chance where the machine is known."""
         batches = list(self.about.get("batches", []))
         batch = batch if batch in batches else None
         machines = machines if self.machine_shifts.size else ()
@@ -156,8 +152,9 @@ class ProcessModel:
                 shift = shift + self.shifts[batches.index(batch)]
             for step, machine in machines:
                 k = self.process.place[step]
-                shift[k] += self.machine_shifts[self.process.steps[k].machines.index(machine), k]
-                noise[k] = without(noise[k], self.machine_spread[k])
+                m = self.process.steps[k].machines.index(machine)
+                shift[k] += self.machine_shifts[m, k]
+                noise[k] = without(noise[k], self.machine_surer[m, k])
             if len(self._shifted) > SHIFTED_AT_HAND:
                 self._shifted.clear()
             self._shifted[key] = self._moved_by_steps(shift, noise)
@@ -183,9 +180,9 @@ class ProcessModel:
         """The same, knowing what the parts of these batches have in common."""
         return replace(self, about={**self.about, "batches": list(names)}, shifts=shifts)
 
-    def with_machines(self, shifts: Floats, spread: Floats) -> ProcessModel:
-        """The same, knowing what machines add (`M x T x d`) and the variance of it between them (`T x d`)."""
-        return replace(self, machine_shifts=shifts, machine_spread=spread)
+    def with_machines(self, shifts: Floats, surer: Floats) -> ProcessModel:
+        """The same, knowing what machines add, and how much surer a part is for it (both `M x T x d`)."""
+        return replace(self, machine_shifts=shifts, machine_surer=surer)
 
     def with_band(self, band: Floats, parts: int) -> ProcessModel:
         """The same, knowing how surely its weights are known together, from so many parts."""
@@ -289,7 +286,7 @@ class ProcessModel:
         if self.shifts.size:
             out["shifts"] = self.shifts
         if self.machine_shifts.size:
-            out["machine_shifts"], out["machine_spread"] = self.machine_shifts, self.machine_spread
+            out["machine_shifts"], out["machine_surer"] = self.machine_shifts, self.machine_surer
         if self.band.size:
             out["band"] = self.band.astype(np.float32)
         for k, (motion, draws) in enumerate(zip(self.motions, self.draws, strict=True)):
@@ -361,7 +358,7 @@ def load_model(folder: Path) -> ProcessModel:
             about=words["about"],
             shifts=a.get("shifts", np.zeros((0, 0, 0))),
             machine_shifts=a.get("machine_shifts", np.zeros((0, 0, 0))),
-            machine_spread=a.get("machine_spread", np.zeros((0, 0))),
+            machine_surer=a.get("machine_surer", np.zeros((0, 0, 0))),
             band=a.get("band", np.zeros((0, 0))),
         )
     except InvalidInput:

@@ -139,16 +139,7 @@ def _effects(steps: Sequence[Mapping[str, Any]]) -> str:
     drawn = []
     for characteristic, effects in acting.items():
         most = sorted(effects, key=lambda e: -abs(e["to_high"]))[:MOST_ROWS]
-        shown = [
-            Row(
-                e["setting"],
-                e["to_high"],
-                e["interval90"][0],
-                e["interval90"][1],
-                "main" if e["identified"] else "second",
-            )
-            for e in most
-        ]
+        shown = [_effect(e) for e in most]
         words = "" if len(most) == len(effects) else f"; the {len(most)} strongest of {len(effects)}"
         drawn.append(
             figure(

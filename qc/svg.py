@@ -123,13 +123,12 @@ class Row:
 ROW_HEIGHT, NAME_WIDTH = 16, 150
 
 
-def forest(name: str, title: str, rows: Sequence[Row], *, wide: int = WIDTH) -> str:
+def forest(name: str, title: str, rows: Sequence[Row]) -> str:
     """Values with their intervals, one a row, and a line at zero (a forest plot).
 
     Args:
         name: read to those who cannot see it.
         title: of the scale, with its unit.
-        wide: width in units of the view box.
     """
     low, high = min([0.0, *(r.low for r in rows)]), max([0.0, *(r.high for r in rows)])
     room = 0.04 * (high - low) or 1.0
@@ -138,9 +137,9 @@ def forest(name: str, title: str, rows: Sequence[Row], *, wide: int = WIDTH) -> 
     bottom = height - BOTTOM
 
     def at(value: float) -> float:
-        return round(NAME_WIDTH + axis.share(value) * (wide - NAME_WIDTH - RIGHT), 1)
+        return round(NAME_WIDTH + axis.share(value) * (WIDTH - NAME_WIDTH - RIGHT), 1)
 
-    parts = [f'<svg viewBox="0 0 {wide} {height}" role="img" aria-label="{escape(name, quote=True)}">']
+    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(name, quote=True)}">']
     for value in axis.ticks():
         parts.append(f'<path class="grid" d="M{at(value)} {TOP}V{bottom}"/>')
         parts.append(f'<text x="{at(value)}" y="{bottom + 16}" text-anchor="middle">{value:g}</text>')
@@ -151,7 +150,7 @@ def forest(name: str, title: str, rows: Sequence[Row], *, wide: int = WIDTH) -> 
         parts.append(f'<text class="title" {place} text-anchor="end">{escape(row.name)}</text>')
         parts.append(f'<path class="{style}" stroke-width="2" d="M{at(row.low)} {y}H{at(row.high)}"/>')
         parts.append(f'<circle class="{style}" cx="{at(row.value)}" cy="{y}" r="3.5" stroke-width="2"/>')
-    parts.append(f'<text class="title" x="{(NAME_WIDTH + wide) / 2}" y="{height - 8}" text-anchor="middle">')
+    parts.append(f'<text class="title" x="{(NAME_WIDTH + WIDTH) / 2}" y="{height - 8}" text-anchor="middle">')
     return "".join([*parts, f"{escape(title)}</text></svg>"])
 
 

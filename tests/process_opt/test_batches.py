@@ -31,7 +31,7 @@ def test_a_batch_starts_from_what_its_other_parts_showed(tmp_path) -> None:
         "part": "P",
     }
     assert recommend(model, known)["model"] == model.id
-    assert not np.allclose(believe(model.of_batch(names[0]), {}, 3).mean, believe(model, {}, 3).mean)
+    assert not np.allclose(believe(model.made_by(names[0]), {}, 3).mean, believe(model, {}, 3).mean)
     model.save(tmp_path / "m")
     again = load_model(tmp_path / "m")
     first, second = recommend(model, known), recommend(again, known)

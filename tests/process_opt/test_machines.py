@@ -104,6 +104,18 @@ def test_the_advice_meets_what_the_machine_to_come_will_do(model: ProcessModel) 
     assert last[2] - last[0] == pytest.approx(OFFSET["M3"] - OFFSET["M1"], abs=0.02)
 
 
+def test_a_machine_that_ran_few_parts_or_none_makes_a_plan_hardly_surer(process: Process) -> None:
+    table = history(1500, 1, OFFSET)
+    mills = table["s2-mill.machine"].to_numpy(copy=True)
+    alone = fit(process, parse_history(table[mills != "M3"].reset_index(drop=True), process))
+    assert not alone.machine_shifts[2].any(), "never seen"
+    assert ask(alone, {"s2-mill": "M3"}) == ask(alone, None)
+    assert alone.machine_surer[0, 1, 0] > 0
+    rare = np.flatnonzero(mills == "M3")[2:]
+    few = fit(process, parse_history(table.drop(index=rare).reset_index(drop=True), process))
+    assert 0 < few.machine_surer[2, 1, 0] < few.machine_surer[0, 1, 0]
+
+
 def test_a_model_from_its_folder_knows_its_machines(model: ProcessModel, tmp_path) -> None:
     model.save(tmp_path / "model")
     again = load_model(tmp_path / "model")
