@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+from qc.object_stores import is_remote
 from qc.verdict import Verdict
 from server import alarms, audit, retention
 from server.context import Context
@@ -27,12 +29,17 @@ GIB = 2**30
 
 
 def free_gb(context: Context) -> float:
-    """What is free where pictures are stored, in 2^30 bytes."""
-    return shutil.disk_usage(context.settings.home).free / GIB
+    """What is free where pictures are stored on this computer, in 2^30 bytes."""
+    settings = context.settings
+    apart = settings.blobs and not is_remote(settings.blobs)
+    return shutil.disk_usage(Path(settings.blobs) if apart else settings.home).free / GIB
 
 
 def job(context: Context, run: JobRun) -> dict[str, Any]:
     """Remove pictures until there is room; does nothing while there is.
+
+    It stops as soon as a removal frees nothing: then something else fills the disk, and pictures must not pay for it.
+    Pictures in an object store are never removed: that would make no room here.
 
     Returns:
         `pictures`: how many were removed, by verdict.
@@ -42,14 +49,16 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
         _all_well(context, run)
         return {"pictures": {}}
     removed = Counter[str]()
+    free, helps = free_gb(context), not is_remote(context.settings.blobs)
     for verdict in FIRST:
-        while free_gb(context) < BEYOND * limit:
+        while helps and free < BEYOND * limit:
             gone = retention.remove_oldest(context, verdict)
             if not gone:
                 break
             removed[verdict.value] += gone
+            before, free = free, free_gb(context)
+            helps = free > before
             run.check()
-    free = free_gb(context)
     told = _told(removed, free, limit)
     now = run.clock()
     with context.database.write() as session:
@@ -69,7 +78,7 @@ def _told(removed: Counter[str], free: float, limit: float) -> str:
     """In one sentence: what went, and what is left to do."""
     begins = f"less than {limit:g} GiB of disk were free"
     if not removed:
-        return f"{begins}, and no picture may go any more: make room before the line stops"
+        return f"{begins}, and no picture may go, or it would make no room: make some before the line stops"
     gone = ", ".join(f"{removed[v.value]} of {v.value} parts" for v in FIRST if removed[v.value])
     return f"{begins}: the oldest pictures were removed ({gone}); {free:.1f} GiB are free now"
 

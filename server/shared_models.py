@@ -88,6 +88,9 @@ def fetch(blobs: BlobStore, folder: Path, key: str) -> bool:
     working = folder.with_name(f".{folder.name}.{new_id()}")
     try:
         for name, digest in json.loads(blobs.get(f"{key}/{LIST}")).items():
+            if not (working / name).resolve().is_relative_to(working.resolve()):
+                log.warning("a model in the store names a file outside of its folder", file=f"{key}/{name}")
+                return False
             data = blobs.get(f"{key}/{name}")
             if hashlib.sha256(data).hexdigest() != digest:
                 log.warning("a file of a model in the store is not what was put there", file=f"{key}/{name}")

@@ -78,6 +78,25 @@ def test_the_oldest_good_parts_go_first_the_bad_ones_last_and_what_is_labelled_s
         assert all(a["closed_at"] for a in alarms(line))
 
 
+def test_pictures_do_not_pay_for_what_else_fills_the_disk(run_line, tmp_path, disk, monkeypatch):
+    with run_line(tmp_path / "home", make_room_gb=10.0) as line:
+        good = [line.send(line.picture(mark=n), part=f"P-{n}").json() for n in range(3)]
+        monkeypatch.setattr(room, "free_gb", lambda context: 1.0)
+        assert make_room(line) == {"ok": 1}
+        assert [shown(line, told) for told in good] == [False, True, True]
+        assert len(alarms(line)) == 1
+
+
+def test_pictures_in_an_object_store_stay_as_they_make_no_room_here(run_line, tmp_path, disk, monkeypatch):
+    with run_line(tmp_path / "home", make_room_gb=10.0) as line:
+        told = line.send(line.picture(), part="P-1").json()
+        monkeypatch.setattr(room, "is_remote", lambda place: True)
+        disk["pictures"] = 1
+        assert make_room(line) == {}
+        assert shown(line, told)
+        assert "make some before the line stops" in alarms(line)[0]["message"]
+
+
 def test_without_the_setting_nothing_goes(run_line, tmp_path, disk):
     with run_line(tmp_path / "home") as line:
         told = line.send(line.picture(), part="P-1").json()
