@@ -11,6 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+END = """
+read -r _
+"$1/pg_ctl" -D "$2/data" -m immediate -w stop
+rm -rf "$2"
+"""
+"""What a shell does when the pipe from this process is closed; of a process that is killed the kernel closes it."""
 
 
 class NotHere(Exception):
@@ -19,9 +27,10 @@ class NotHere(Exception):
 
 @contextmanager
 def postgres(*options: str) -> Iterator[str]:
-    """Its URL while it runs; `options` are settings such as `fsync=off`. Afterwards nothing of it is left."""
+    """Its URL while it runs; `options` are settings such as `fsync=off`. Afterwards nothing of it is left, also where
+    this process was killed."""
     programs = _programs()
-    as_user: dict[str, object] = {}
+    as_user: dict[str, Any] = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         try:
             account = pwd.getpwnam("postgres")
@@ -32,19 +41,23 @@ def postgres(*options: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # Not in pytest's own folder: a second run beside this one closes that to every account but its own.
-    with tempfile.TemporaryDirectory(prefix="qc-postgres-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        if as_user:
-            os.chown(folder, as_user["user"], as_user["group"])  # type: ignore[arg-type]
-        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **as_user}
+    folder = Path(tempfile.mkdtemp(prefix="qc-postgres-"))
+    if as_user:
+        os.chown(folder, as_user["user"], as_user["group"])
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/", **as_user}
+    # in a session of its own, so that what ends this process does not end it before it has done its work
+    last = subprocess.Popen(
+        ["sh", "-c", END, "sh", programs, folder], stdin=subprocess.PIPE, start_new_session=True, **quiet
+    )
+    try:
         data = folder / "data"
         start = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} " + " ".join(f"-c {one}" for one in options)
-        subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "qc"], **quiet)
-        subprocess.run([programs / "pg_ctl", "-D", data, "-o", start, "-l", folder / "log", "-w", "start"], **quiet)
-        try:
-            yield f"postgresql+psycopg://qc@127.0.0.1:{port}/postgres"
-        finally:
-            subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **quiet)
+        subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "qc"], check=True, **quiet)
+        pg_ctl = [programs / "pg_ctl", "-D", data, "-o", start, "-l", folder / "log", "-w", "start"]
+        subprocess.run(pg_ctl, check=True, **quiet)
+        yield f"postgresql+psycopg://qc@127.0.0.1:{port}/postgres"
+    finally:
+        last.communicate()
 
 
 def _programs() -> Path:
