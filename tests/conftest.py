@@ -81,6 +81,7 @@ def free_port() -> Callable[[], int]:
 def drivers() -> Iterator[Any]:
     """Playwright, once in a process: a second one beside it is refused."""
     playwright = pytest.importorskip("playwright.sync_api")
+    playwright.expect.set_options(timeout=30_000)  # as long as everything else waits on a busy machine
     with playwright.sync_playwright() as found:
         yield found
 

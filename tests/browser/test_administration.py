@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import yaml
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +35,7 @@ def test_a_person_gets_an_account_by_key_alone_logs_in_with_it_and_changes_the_p
     page.keyboard.press("Enter")
     accounts.get_by_text("mia can log in.").wait_for()
     assert accounts.get_by_label("Role of mia").input_value() == "labeller"
-    assert accounts.get_by_label("Role of admin").is_disabled(), "nobody takes the own account away"
+    expect(accounts.get_by_label("Role of admin"), "nobody takes the own account away").to_be_disabled()
 
     other = browser.new_context().new_page()
     other.goto(plant.address)
@@ -42,7 +43,7 @@ def test_a_person_gets_an_account_by_key_alone_logs_in_with_it_and_changes_the_p
     other.locator("input[type=password]").fill("a long password")
     other.keyboard.press("Enter")
     other.get_by_role("navigation", name="Pages").get_by_text("Labels").wait_for()
-    assert other.get_by_text("Administration").count() == 0
+    expect(other.get_by_text("Administration")).to_have_count(0)
     other.goto(f"{plant.address}/admin/people")
     other.get_by_text("Your role does not show this page.").wait_for()
 
@@ -52,7 +53,7 @@ def test_a_person_gets_an_account_by_key_alone_logs_in_with_it_and_changes_the_p
         change.get_by_label(field, exact=True).fill(typed)
     change.get_by_label("New password", exact=True).fill("a newer passwort")
     change.get_by_text("The two are not the same.").wait_for()
-    assert change.get_by_role("button", name="Change the password").is_disabled()
+    expect(change.get_by_role("button", name="Change the password")).to_be_disabled()
     change.get_by_label("New password", exact=True).fill("a newer password")
     no_barrier(other)
     other.keyboard.press("Enter")
@@ -162,7 +163,7 @@ def test_a_station_shows_what_its_camera_sees_now_and_what_its_verdicts_may_do(p
     mode = station.get_by_label("What its verdicts may do")
     keys.presses(mode, "Home")
     assert mode.input_value() == "shadow"
-    assert station.get_by_role("button", name="Save").is_disabled(), "not without a reason"
+    expect(station.get_by_role("button", name="Save"), "not without a reason").to_be_disabled()
     keys.writes(station.get_by_label("Why"), "New lamp")
     page.keyboard.press("Enter")
     station.get_by_text("Saved.").wait_for()
@@ -181,7 +182,7 @@ def test_settings_come_from_the_servers_own_descriptions_in_the_readers_language
     group = page.get_by_role("form", name="Keeping and forgetting")
     days = group.get_by_label("Pictures of ok parts are kept for so many days; 0: for ever.")
     days.fill("-3")
-    assert group.get_by_role("button", name="Save").is_disabled()
+    expect(group.get_by_role("button", name="Save")).to_be_disabled()
     keys.writes(days, "90")
     page.keyboard.press("Enter")
     page.get_by_text("Some of it holds only after the server was started again.").wait_for()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from segmentation.finding import finding
 from segmentation.matching import ImageFacts, TrueDefect
@@ -46,7 +47,7 @@ def test_the_process_page_tells_levers_promises_capability_and_what_nobody_knows
     for lever in sorted((one for one in levers if one["identified"]), key=lambda one: -abs(one["effect"]))[:3]:
         row = forest.get_by_role("row", name=re.compile(re.escape(lever["setting"])))
         row.get_by_text(lever["reading"]).wait_for()
-        assert row.locator(".interval").count() == 1
+        expect(row.locator(".interval")).to_have_count(1)
     unknown = panel(page, "Effect not known, and how to find out")
     for name in report["not_identified"]:
         unknown.get_by_role("row", name=re.compile(rf"^{re.escape(name)} ")).wait_for()
@@ -167,7 +168,7 @@ def test_a_failure_of_long_ago_is_folded_and_a_new_one_is_not(page, plant, in_bo
     page.goto(f"{plant.address}/models")
     jobs = panel(page, "Jobs")
     jobs.get_by_text("no disk left, just now").wait_for()
-    assert not jobs.get_by_text("no disk left, long ago").is_visible()
+    expect(jobs.get_by_text("no disk left, long ago")).to_be_hidden()
     jobs.get_by_text("1 older than a day, 1 of them failed").click()
     jobs.get_by_text("no disk left, long ago").wait_for()
     in_both_modes(page)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import cv2
 import pytest
+from playwright.sync_api import expect
 
 from labeling.manifest import write_manifest
 from qc.records import new_id
@@ -28,8 +29,8 @@ def test_a_model_looks_on_and_the_parts_it_disagrees_about_are_shown_as_pictures
     card.get_by_role("button", name="Let it look on").click()
     card.get_by_text("challenger", exact=True).wait_for()
     looking.get_by_text("Not proved yet", exact=True).wait_for()
-    assert card.get_by_role("button", name="Let it look on").count() == 0
-    assert serving.get_by_role("button", name="Let it look on").count() == 0
+    expect(card.get_by_role("button", name="Let it look on")).to_have_count(0)
+    expect(serving.get_by_role("button", name="Let it look on")).to_have_count(0)
 
     plant.waits_until_looks_on(blunt)
     part = next(bad for bad in (plant.inspects_a_bad_part() for _ in range(3)) if plant.is_disputed(bad))
@@ -86,12 +87,12 @@ def test_an_engineer_assesses_the_risk_of_rework_and_permits_it(page, plant, no_
     page.get_by_role("button", name=re.compile("^P-rework ")).click()
     asked = page.get_by_role("region", name="Permission for the rework")
     asked.get_by_text(f"may not go through {step} before").wait_for()
-    assert asked.get_by_role("button", name="Approve the rework").is_disabled()
+    expect(asked.get_by_role("button", name="Approve the rework")).to_be_disabled()
     no_barrier(page)
     asked.get_by_label("What may go wrong").fill("It may warp; it is measured again at the last step")
     asked.get_by_role("button", name="Approve the rework").click()
     asked.get_by_role("listitem").filter(has_text="It may warp").wait_for()
-    assert asked.get_by_text("Approved.", exact=True).is_visible()
+    expect(asked.get_by_text("Approved.", exact=True)).to_be_visible()
     assert plant.call("GET", "/processes/bar/parts/P-rework/plan")["run"] == [step]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -143,7 +144,7 @@ def test_the_last_good_part_stands_beside_this_one_or_it_is_said_that_there_is_n
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("engineer key said that it is OK").or_(dialog.get_by_text("said that it is OK")).wait_for()
     dialog.get_by_role("img", name="Where this part differs from the good one").wait_for()
-    assert dialog.get_by_role("img", name=good["part"], exact=True).count() == 1
+    expect(dialog.get_by_role("img", name=good["part"], exact=True)).to_have_count(1)
     dialog.get_by_text("compared as they lay").or_(dialog.get_by_text("Laid on each other")).wait_for()
     no_barrier(page)
     page.keyboard.press("Escape")

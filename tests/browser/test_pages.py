@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -143,7 +144,7 @@ def test_a_part_that_arrives_while_another_is_looked_at_does_not_take_its_place(
     page.get_by_text("Paused on this part").wait_for()
     second = plant.inspects_a_bad_part()
     page.get_by_role("button", name=re.compile(second["part"])).wait_for()
-    assert page.get_by_role("heading", name=first["part"], exact=True).is_visible()
+    expect(page.get_by_role("heading", name=first["part"], exact=True)).to_be_visible()
     page.keyboard.press("ArrowUp")
     page.keyboard.press("l")
     page.get_by_role("heading", name=second["part"], exact=True).wait_for()
@@ -154,12 +155,12 @@ def test_the_engineer_sees_a_recommendation_with_its_chance_money_and_cause(page
     page.get_by_role("link", name="Save parts").click()
     detail = page.get_by_role("article", name="Recommendation for P-4")
     detail.wait_for()
-    assert detail.get_by_text(advice["reason"], exact=True).is_visible()
-    assert detail.get_by_role("img", name=re.compile("finish within specification, between")).is_visible()
-    assert detail.get_by_role("img", name=re.compile("^Causes")).is_visible()
-    assert detail.locator(".bars").get_by_text("Scrap now").is_visible()
+    expect(detail.get_by_text(advice["reason"], exact=True)).to_be_visible()
+    expect(detail.get_by_role("img", name=re.compile("finish within specification, between"))).to_be_visible()
+    expect(detail.get_by_role("img", name=re.compile("^Causes"))).to_be_visible()
+    expect(detail.locator(".bars").get_by_text("Scrap now")).to_be_visible()
     for name in advice["settings"]:
-        assert detail.get_by_role("rowheader", name=name, exact=True).first.is_visible()
+        expect(detail.get_by_role("rowheader", name=name, exact=True).first).to_be_visible()
 
 
 def test_the_registry_shows_who_serves(page, plant):
@@ -194,7 +195,7 @@ def test_an_engineer_defines_a_class_settles_a_dispute_and_it_becomes_an_example
     page.get_by_text("Label book", exact=True).click()
     example = dent.get_by_role("listitem").filter(has_text=bad["part"])
     eventually(page, lambda: example.locator("img").evaluate("img => img.naturalWidth"))
-    assert example.get_by_text("One feels it with the nail").is_visible()
+    expect(example.get_by_text("One feels it with the nail")).to_be_visible()
     no_barrier(page)
     page.screenshot(path=tmp_path / "book.png", full_page=True)
     page.reload()
@@ -221,7 +222,7 @@ def test_a_part_is_found_by_its_name_and_all_of_them_come_back(page, plant):
     search.fill(wanted["part"])
     page.keyboard.press("Enter")
     page.get_by_role("heading", name=wanted["part"], exact=True).wait_for()
-    assert page.locator(".row").count() == 1
+    expect(page.locator(".row")).to_have_count(1)
     search.fill("NOBODY-1")
     page.keyboard.press("Enter")
     page.get_by_text("No part matches this choice.").wait_for()
@@ -261,8 +262,9 @@ def test_the_months_figures_are_taken_away_on_paper(page, plant, tmp_path):
     plant.inspects_a_bad_part()
     page.goto(f"{plant.address}/money")
     page.get_by_role("heading", name="What the inspection brought").wait_for()
-    shown = page.locator(".money table.figures").first.get_by_role("rowheader").all_inner_texts()
-    assert len(shown) >= 5
+    figures = page.locator(".money table.figures").first.get_by_role("rowheader")
+    figures.nth(4).wait_for()  # the heading stands before the figures have come
+    shown = figures.all_inner_texts()
     page.emulate_media(media="print")
     page.pdf(path=str(tmp_path / "month.pdf"), prefer_css_page_size=True)
     sheets = pypdf.PdfReader(tmp_path / "month.pdf").pages

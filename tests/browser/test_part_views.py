@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from segmentation.render import render_part
 
@@ -30,13 +31,13 @@ def test_a_defect_that_is_pointed_at_is_outlined_in_every_view_that_shows_it(pag
     dialog = page.get_by_role("dialog")
     dialog.get_by_text(part["reason"]).wait_for()
     dialog.locator("g.defect").first.wait_for()
-    assert dialog.locator("figure").count() == 3
-    assert dialog.locator("g.defect[data-chosen=true]").count() == 0
+    expect(dialog.locator("figure")).to_have_count(3)
+    expect(dialog.locator("g.defect[data-chosen=true]")).to_have_count(0)
 
     button = dialog.locator(".joined-defects button").nth(defect["number"] - 1)
     button.hover()
     outlined = dialog.locator("g.defect[data-chosen=true]")
-    assert outlined.count() == len(defect["sightings"])
+    expect(outlined).to_have_count(len(defect["sightings"]))
     shows = {s["view"] for s in defect["sightings"]}
     for n, view in enumerate(part["views"]):
         told = dialog.locator("figure").nth(n).locator("figcaption").inner_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -16,11 +17,11 @@ def test_a_camera_fault_is_said_in_place_of_a_verdict_and_asks_for_no_agreement(
 
     fault = page.get_by_role("alert", name="Camera fault")
     fault.get_by_text("the picture is black").wait_for()
-    assert page.locator(".lamp").count() == 0, "there is no verdict"
-    assert page.get_by_role("button", name=re.compile("^(Agree|Overrule|It is)")).count() == 0
-    assert page.get_by_text("None found on this part").count() == 0, "nobody looked"
-    assert page.locator(".row[aria-current=true]").get_by_text("Camera", exact=True).is_visible()
-    assert page.get_by_role("button", name="This is how it looks now").count() == 0, "nobody wants black pictures"
+    expect(page.locator(".lamp"), "there is no verdict").to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("^(Agree|Overrule|It is)"))).to_have_count(0)
+    expect(page.get_by_text("None found on this part"), "nobody looked").to_have_count(0)
+    expect(page.locator(".row[aria-current=true]").get_by_text("Camera", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="This is how it looks now"), "nobody wants black pictures").to_have_count(0)
     page.wait_for_timeout(700)
     page.keyboard.press("a")
     page.wait_for_timeout(300)
@@ -44,7 +45,7 @@ def test_an_alarm_stands_on_every_page_until_it_is_closed_with_a_reason(page, pl
     after.get_by_role("link", name=re.compile(seen[1]["part"])).wait_for()
     loaded = "nodes => nodes.length === 2 && nodes.every(n => n.complete && n.naturalWidth > 0)"
     page.wait_for_function(f"() => ({loaded})([...document.querySelectorAll('.strip img')])")
-    assert dialog.get_by_role("button", name="Close: seen to").is_disabled(), "without a reason nothing is closed"
+    expect(dialog.get_by_role("button", name="Close: seen to"), "without a reason nothing is closed").to_be_disabled()
     no_barrier(page)
 
     dialog.get_by_label("What was found, and what was done").fill("Lamp replaced")

@@ -14,6 +14,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 from sqlmodel import select
 
 from labeling.records import Annotation
@@ -194,7 +195,7 @@ def test_a_morning(plant, browser, picture, no_barrier):
     # the disagreement is shown to her, and settled by the engineer
     page.get_by_text("Disputas", exact=True).click()
     page.get_by_role("region", name=part["part"]).get_by_role("img").first.wait_for()
-    assert page.get_by_role("button", name=re.compile("tiene razón")).count() == 0, "that is not hers to say"
+    expect(page.get_by_role("button", name=re.compile("tiene razón")), "that is not hers to say").to_have_count(0)
     office = browser.new_context(viewport={"width": 1280, "height": 800})
     engineer = office.new_page()
     engineer.set_default_timeout(120_000)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -43,10 +44,10 @@ def test_the_engineer_sees_one_decision_with_its_money_its_chance_and_the_parts_
         f"{len(apart)} of 14 are better treated apart. If all must be treated alike: Scrap all."
     ).wait_for()
     plans = page.get_by_role("region", name="Money and probability of each plan")
-    assert plans.get_by_role("row").count() == 1 + len(told["plans"])
+    expect(plans.get_by_role("row")).to_have_count(1 + len(told["plans"]))
     plans.get_by_role("row", name=re.compile("Each as advised by itself .* of 14")).wait_for()
     differ = page.get_by_role("region", name="Parts that differ")
-    assert differ.get_by_role("link").count() == len(apart)
+    expect(differ.get_by_role("link")).to_have_count(len(apart))
     picture(page, "batch")
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)
@@ -104,12 +105,12 @@ def test_the_decision_is_taken_as_it_was_seen_with_a_reason_in_any_script(page, 
     panel = page.get_by_role("region", name="Decide for the batch")
     panel.get_by_text(re.compile(f"^Scrap all: {len(alike)} parts? (is|are) advised so from now on")).wait_for()
     leave = panel.get_by_role("checkbox", name=re.compile("better treated apart to (their|its) own advice"))
-    assert leave.is_checked()
+    expect(leave).to_be_checked()
     leave.uncheck()
     panel.get_by_text("Scrap all: 14 parts are advised so").wait_for()
     leave.check()
     take, why = panel.get_by_role("button", name="Take the decision"), panel.get_by_label("Why, in a few words")
-    assert take.is_disabled(), "without a reason nothing is decided"
+    expect(take, "without a reason nothing is decided").to_be_disabled()
     why.fill("One furnace charge, the same heat for all")
     take.scroll_into_view_if_needed()
     picture(page, "batch-decision")

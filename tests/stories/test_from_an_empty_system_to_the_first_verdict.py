@@ -14,6 +14,7 @@ import subprocess
 import cv2
 import pytest
 import yaml
+from playwright.sync_api import expect
 
 from segmentation.render import render_part
 
@@ -106,7 +107,7 @@ def test_it_can_be_left_and_taken_up_again(empty, at_home):
     page.get_by_text("You left the guide.").wait_for()
     page.goto(empty.address)
     page.wait_for_url("**/inspect")
-    assert page.get_by_text("Setting up:").count() == 0
+    expect(page.get_by_text("Setting up:")).to_have_count(0)
     page.goto(f"{empty.address}/start")
     page.get_by_role("button", name="Take it up again").click()
     page.get_by_text("1 of 5 steps done").wait_for()
