@@ -9,6 +9,11 @@ Progress = Callable[[float, str], None]
 """Called with the share done, in [0, 1], and a few words."""
 
 
+def within(progress: Progress | None, start: float, size: float) -> Progress | None:
+    """`progress` for a stretch of the whole: what is told as 0 is told on as `start`, 1 as `start + size`."""
+    return None if progress is None else lambda share, words: progress(start + size * share, words)
+
+
 @contextlib.contextmanager
 def bar(what: str) -> Iterator[Progress]:
     """A progress bar with the time left, on standard error; silent lines where that is no terminal."""

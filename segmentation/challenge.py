@@ -16,7 +16,8 @@ import numpy as np
 
 from qc.dataset import DataSet
 from qc.ports import Segmenter
-from segmentation.evaluate import Progress, all_classes, image_facts
+from qc.progress import Progress, within
+from segmentation.evaluate import all_classes, image_facts
 from segmentation.matching import ImageFacts
 from segmentation.metrics import (
     RESAMPLES,
@@ -63,11 +64,8 @@ def compare(
     """
     all_classes(champion, dataset), all_classes(challenger, dataset)
 
-    def half(start: float) -> Progress | None:
-        return (lambda share, what: progress(start + share / 2, what)) if progress else None
-
-    old = image_facts(champion, dataset, split=split, progress=half(0.0))
-    new = image_facts(challenger, dataset, split=split, progress=half(0.5))
+    old = image_facts(champion, dataset, split=split, progress=within(progress, 0.0, 0.5))
+    new = image_facts(challenger, dataset, split=split, progress=within(progress, 0.5, 0.5))
     a, b = _Judged(old, champion.threshold), _Judged(new, challenger.threshold)
     parts = a.figures.parts
     weights = (

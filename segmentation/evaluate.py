@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,13 @@ from qc.given import read_given
 from qc.part_places import Look
 from qc.part_settings import PartSettings
 from qc.ports import Segmentation, Segmenter
+from qc.progress import Progress, within
 from segmentation import sections
 from segmentation.matching import ImageFacts, facts
-from segmentation.metrics import collect, report
+from segmentation.metrics import Figures, collect, report
 from segmentation.part_looks import answered, as_given
 from segmentation.part_report import part_report
 from segmentation.risk import Costs
-
-Progress = Callable[[float, str], None]
-"""Called with the share done, in [0, 1], and a few words."""
 
 
 def image_facts(
@@ -129,57 +127,46 @@ def evaluation(
         InvalidInput: as `image_facts`.
     """
     elsewhere = risk is not None and split != risk.calibrate_on and bool(dataset.split(risk.calibrate_on))
-
-    def share(start: float, size: float) -> Progress | None:
-        return (lambda done, words: progress(start + done * size, words)) if progress else None
-
     first = 0.5 if elsewhere else 1.0
     looks: dict[str, list[Look]] = {}
 
     def look(sample: Sample, seen: Segmentation) -> None:
         looks.setdefault(sample.part, []).append(answered(seen, segmenter, sample))
 
-    found = image_facts(segmenter, dataset, split=split, progress=share(0.0, first), each=look)
-    classes = all_classes(segmenter, dataset)
+    found = image_facts(segmenter, dataset, split=split, progress=within(progress, 0.0, first), each=look)
     figures = collect(found)
     draws = sections.Resamples(figures)
-    threshold = segmenter.threshold
-    figures_of_all = report(found, classes)
-    for name, further in sections.by_class(found, figures, draws, classes).items():
-        figures_of_all["classes"][name] |= further
-    about: dict[str, Any] = {
+    about = {
         "model": segmenter.model_id,
         "dataset": dataset.name,
         "split": split,
-        "threshold": threshold,
+        "threshold": segmenter.threshold,
         "edge": segmenter.edge,
-        **figures_of_all,
-        "aupro": sections.overlap(found, figures, draws),
-        "by_size": sections.by_size(figures, draws, dataset.mm_per_px),
-        "detection": sections.detection(figures, classes, threshold, dataset.mm_per_px),
+        **_figures(found, figures, draws, segmenter, dataset),
         "decisions": sections.decisions(
             figures,
             draws,
-            ok_below=threshold,
-            ng_from=threshold,
+            ok_below=segmenter.threshold,
+            ng_from=segmenter.threshold,
             costs=risk.costs if risk else None,
             prevalence=risk.prevalence if risk else None,
         ),
-        "risk": None,
-        "inspectors": sections.people(dataset.split(split), figures, draws, threshold),
-        "curves": sections.curves(found, figures, draws),
+        "inspectors": sections.people(dataset.split(split), figures, draws, segmenter.threshold),
         "parts_from_all_views": part_report(
             looks,
             {part: any(f.defective for f in found if f.part == part) for part in looks},
             as_given(read_given(dataset.root)),
             parts,
-            threshold=threshold,
+            threshold=segmenter.threshold,
         ),
+        "risk": None,
+        "per_image": [_in_short(f) for f in found],
     }
     if risk is not None:
         calibration = found
         if elsewhere:
-            calibration = image_facts(segmenter, dataset, split=risk.calibrate_on, progress=share(first, 1 - first))
+            rest = within(progress, first, 1 - first)
+            calibration = image_facts(segmenter, dataset, split=risk.calibrate_on, progress=rest)
         about["risk"] = sections.risk(
             found,
             figures,
@@ -191,15 +178,36 @@ def evaluation(
             level=risk.level,
             prevalence=risk.prevalence,
         )
-    about["per_image"] = [
-        {
-            "image": f.image,
-            "part": f.part,
-            "score": round(f.score, 6),
-            "defective": f.defective,
-            "missed": sum(d.found_at is None for d in f.defects),
-            "false_alarms": len(f.alarms),
-        }
-        for f in found
-    ]
     return Evaluation(about, tuple(found))
+
+
+def _figures(
+    found: Sequence[ImageFacts],
+    figures: Figures,
+    draws: sections.Resamples,
+    segmenter: Segmenter,
+    dataset: DataSet,
+) -> dict[str, Any]:
+    """What was found and drawn: over all, by class, by size, and as curves."""
+    classes = all_classes(segmenter, dataset)
+    of_all = report(found, classes)
+    for name, further in sections.by_class(found, figures, draws, classes).items():
+        of_all["classes"][name] |= further
+    return {
+        **of_all,
+        "aupro": sections.overlap(found, figures, draws),
+        "by_size": sections.by_size(figures, draws, dataset.mm_per_px),
+        "detection": sections.detection(figures, classes, segmenter.threshold, dataset.mm_per_px),
+        "curves": sections.curves(found, figures, draws),
+    }
+
+
+def _in_short(image: ImageFacts) -> dict[str, Any]:
+    return {
+        "image": image.image,
+        "part": image.part,
+        "score": round(image.score, 6),
+        "defective": image.defective,
+        "missed": sum(d.found_at is None for d in image.defects),
+        "false_alarms": len(image.alarms),
+    }

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from qc.errors import Conflict, InvalidInput
+from qc.progress import Progress
 from segmentation.config import network_config
 from segmentation.model import CARD, load_network, refuse_foreign, replace_folder
-from segmentation.parity import Picture, Progress, compare_verdicts, refusal
+from segmentation.parity import Picture, compare_verdicts, refusal
 from segmentation.runtimes import FILES, open_look, write
 from segmentation.segmenter import from_card
 from segmentation.tiled import SMALLEST_PX

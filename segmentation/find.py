@@ -10,7 +10,7 @@ import csv
 import io
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -21,6 +21,7 @@ from qc.dataset import IGNORE, DataSet, Sample, read_mask
 from qc.errors import InvalidInput, QcError
 from qc.geometry import Box
 from qc.ports import Segmenter
+from qc.progress import Progress
 from segmentation.heads import average_precision
 from segmentation.places import FEWEST, Floats, PlaceHead, Seen, learn
 from segmentation.segmenter import FrameSegmenter
@@ -29,8 +30,6 @@ EXAMPLES = 50
 """Images with the class that are learnt from, at most: what more of them cost is a look at each."""
 OTHERS = 60
 """Images without the class that are learnt from, at most: enough for what a surface looks like (`places`)."""
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ ones, and on nothing else. Parts, not defects, are counted: several defects of o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from qc.dataset import IGNORE, DataSet, Sample
 from qc.defects import Blob, find_blobs
 from qc.errors import InvalidInput
 from qc.ports import Segmentation
+from qc.progress import Progress
 from segmentation.first_look import CELL_PX, FEATURES, SURELY, FirstLook, Floats, features, interest, widened
 from segmentation.looking import Answer, Look
 from segmentation.matching import SHARE, SPECK_PX
@@ -50,7 +51,6 @@ SLACK = 1e-3
 """The threshold lies so far below the least interesting defect: rounding must not lose it."""
 
 Cells = NDArray[np.bool_]
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from qc.dataset import IGNORE, DataSet
 from qc.errors import InvalidInput
 from qc.geometry import Box
+from qc.progress import Progress
 from segmentation import tiled
 from segmentation.config import NetworkConfig
 from segmentation.networks import Pretrained, reach
@@ -52,8 +53,6 @@ LARGEST_WINDOW_PX = 1536
 """Of a larger frame a window of this size is remembered, at a random place."""
 
 FEWEST_IMAGES = 4
-
-Progress = Callable[[float, str], None]
 
 
 class Features(nn.Module):

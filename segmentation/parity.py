@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from qc.defects import class_mask
 from qc.frame import Frame
 from qc.inspection import Findings, inspect
 from qc.ports import Segmenter
+from qc.progress import Progress
 from qc.verdict import Policy
 from segmentation.predict import Remembering
 
@@ -23,8 +24,6 @@ Picture = Sample | NDArray[Any]
 LARGEST_STEP = 0.02
 """Log-odds of a float32 runtime may differ by this much: 0.5 % of a probability, and a rounding of half precision
 at 20."""
-
-Progress = Callable[[float, str], None]
 
 
 def pixels_of(picture: Picture) -> NDArray[Any]:

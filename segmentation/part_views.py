@@ -9,7 +9,7 @@ make no certainty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from qc.part_evidence import class_of
 from qc.part_places import Between, Look, Sighting, Spot, spots
 from qc.part_settings import SURELY, PartSettings, Shows
 from qc.ports import Segmenter
+from qc.progress import Progress
 from segmentation.part_looks import answered, as_given, by_part, drawn
 
 FROM_CLASS = 10.0
@@ -38,7 +39,6 @@ RIDGE = 0.5
 """Weight of the prior on the calibration, which is that scores mean what they say."""
 
 Floats = NDArray[np.float64]
-Progress = Callable[[float, str], None]
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,9 +19,8 @@ from qc.errors import InvalidInput, NotFound, QcError
 from qc.frame import FORMATS, Frame, decode
 from qc.inspection import Findings, inspect
 from qc.ports import Segmentation, Segmenter
+from qc.progress import Progress
 from qc.verdict import Policy
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)

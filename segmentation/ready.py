@@ -13,7 +13,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from qc.dataset import IGNORE, Sample
 from qc.errors import Conflict, InvalidInput
 from qc.frame import to_8bit
+from qc.progress import Progress
 from segmentation.looking import Look
 from segmentation.model import load_network, load_segmenter, read_card, read_first_look, read_novelty, replace_folder
 from segmentation.parity import Picture, compare_all, pixels_of, refusal
@@ -51,8 +52,6 @@ WRITING = 0.3
 
 TIMED_SECONDS = 1.0
 """How long each runtime is timed, of its own CPU time, after a first look that does not count."""
-
-Progress = Callable[[float, str], None]
 
 
 def make_ready(

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from qc.dataset import Mixing, open_dataset
 from qc.errors import InvalidInput
+from qc.progress import Progress
 from segmentation import checkpoint
 from segmentation.card import about_data, about_versions
 from segmentation.config import NetworkConfig, TrainConfig, as_json
@@ -37,9 +38,6 @@ from segmentation.schedule import Budget, Clock
 from segmentation.teacher import Teacher
 from segmentation.together import ALONE, Crew, own_batches
 from segmentation.validation import Validator
-
-Progress = Callable[[float, str], None]
-"""Called with the share done, in [0, 1], and a few words."""
 
 CHECKPOINT_SECONDS = 30.0
 """How much work a power cut may cost."""

@@ -32,6 +32,7 @@ from qc.dataset import open_dataset
 from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
 from qc.page import document, table
+from qc.progress import Progress, within
 from qc.svg import Axis, Line, chart
 from segmentation.config import BEGINNINGS, NETWORKS, NetworkConfig, TrainConfig, as_json
 from segmentation.device import on_device
@@ -39,7 +40,6 @@ from segmentation.plan import make_plan
 from segmentation.samples import content_of
 from segmentation.train import train
 
-Progress = Callable[[float, str], None]
 Trainer = Callable[..., Mapping[str, Any]]
 
 SEARCHED = (
@@ -230,7 +230,7 @@ def _one_trial(
                     seed=seed,
                     config=config,
                     network=network,
-                    progress=_within(progress, start, size),
+                    progress=within(progress, start, size),
                 )
             value = worth(card["figures"])
             trial.report(value, rung)
@@ -334,10 +334,6 @@ def _part_of(progress: Progress | None, study: optuna.Study, done: int, trials: 
     known = [t.value for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if t.value is not None]
     best = f", best {max(known):.3f}" if known else ""
     return lambda share, words: progress((done + share) / trials, f"trial {done + 1} of {trials}{best}: {words}")
-
-
-def _within(progress: Progress | None, start: float, size: float) -> Progress | None:
-    return None if progress is None else lambda share, words: progress(start + size * share, words)
 
 
 def _report(study: optuna.Study) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from labeling.questions import Question
 from qc.dataset import DEPTH, DataSet, Sample
 from qc.frame import to_8bit
 from qc.ports import Segmentation, Segmenter
+from qc.progress import Progress
 
-Progress = Callable[[float, str], None]
 Look = Callable[[Sample, Segmenter, Segmentation], None]
 Clock = Callable[[], float]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from segmentation.parity import Picture, Progress
+    from qc.progress import Progress
+    from segmentation.parity import Picture
 
 MOST_BYTES = 300_000_000
 """What an edge folder should take at most; more is said, and written all the same."""

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from qc.dataset import Sample
 from qc.errors import Conflict, InvalidInput
 from qc.frame import decode
+from qc.progress import Progress
 from qc.verdict import parse_policy, read_policy
 from segmentation.edge.eyes import CONTENTS, FORMAT, POLICY, SETTINGS, SITE, Edge, contents, sha256_of
 from segmentation.edge.packing import folder_bytes, pack, pinned
@@ -35,7 +36,7 @@ from segmentation.edge.spool import Spool
 from segmentation.export import refuse_memory
 from segmentation.first_look import FILE as FIRST_LOOK
 from segmentation.model import CARD, load_network, read_first_look, refuse_foreign, replace_folder
-from segmentation.parity import Picture, Progress
+from segmentation.parity import Picture
 from segmentation.runtimes import write
 from segmentation.samples import carried
 from segmentation.samples import write as write_pictures

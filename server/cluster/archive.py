@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qc.errors import InvalidInput
 from qc.object_stores import is_remote
+from qc.progress import Progress
 from qc.verdict import Policy
 from server.cluster.eyes import SAME
 from server.cluster.looking import IMAGE, Answers, Vectors, look_over
-
-Progress = Callable[[float, str], None]
 
 TABLE_ROWS = 4096
 """Vectors that are written at once."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from qc.progress import Progress
 from server.cluster.parcels import pack, unpacked
-
-Progress = Callable[[float, str], None]
 
 
 def tune_over(

@@ -11,19 +11,18 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qc.errors import QcError, Unavailable
+from qc.progress import Progress
 from server.cluster.crew import Meeting, Member
 from server.cluster.parcels import Parcel, pack
 
 if TYPE_CHECKING:
     from segmentation.config import NetworkConfig, TrainConfig
-
-Progress = Callable[[float, str], None]
 
 PATIENCE_S = 60.0
 """How long members that have come wait for further ones: a process on a busy machine needs some seconds."""
