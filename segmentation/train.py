@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qc.dataset import Mixing, open_dataset
+from qc.dataset import DataSet, Mixing, open_dataset
 from qc.errors import InvalidInput
 from qc.progress import Progress
 from segmentation import checkpoint
@@ -99,49 +99,22 @@ def train(
     for warning in plan.warnings:
         warnings.warn(warning, stacklevel=2)
     tutor = None if teacher is None else Teacher(teacher, plan.classes, device)
-    fingerprint = _fingerprint(plan, steps, seed, device, tutor, data.mixing)
     torch.manual_seed(seed)
     learner = Learner(beginning_network(plan), plan.config, device, tutor=tutor, crew=crew)
-    net = learner.net
-    distance = reach(net, plan.network.stride)
+    distance = reach(learner.net, plan.network.stride)
     validator = Validator(plan, distance, device, clock, mm_per_px=data.mm_per_px)
-
     deadline = None if minutes is None else began + 60.0 * minutes
-    seconds = None
-    if deadline is not None:
-        reserve = validator.plan_time(net, total=60.0 * minutes) if minutes else 0.0
-        seconds = max(0.0, deadline - clock() - reserve)
-    budget = Budget(steps, seconds, plan.config.warm_up, plan.config.cool_down, clock=clock)
-
+    budget = _budget(plan.config, steps, minutes, deadline, validator, learner, clock)
     folder = checkpoint.partial_folder(out)
-    state = checkpoint.read(folder, learner, fingerprint=fingerprint) or {
-        "fingerprint": fingerprint,
-        "step": 0,
-        "used": 0.0,
-        "looks": [],
-        "falling_from": None,
-    }
-    budget.falling_from = state["falling_from"]
-    budget.used_before = float(state["used"])
+    state = _gone_on_from(folder, learner, budget, _fingerprint(plan, steps, seed, device, tutor, data.mixing))
 
-    crops = Crops(
-        plan.train,
-        data.classes,
-        plan.index,
-        crop_px=plan.config.crop_px,
-        batch=plan.config.batch,
-        defect_share=plan.config.defect_share,
-        seed=seed,
-        hard_share=plan.config.hard_share,
-        mixing=data.mixing,
-    )
-    step = _loop(learner, crops, budget, validator, state, folder, progress)
+    step = _loop(learner, _crops(data, plan, seed), budget, validator, state, folder, progress)
     if crew.rank:
         return {}
 
     served = as_served(learner.learnt(), half=half)
-    load_weights(net, served, out)
-    judged = validator.final(net, deadline=deadline)
+    load_weights(learner.net, served, out)
+    judged = validator.final(learner.net, deadline=deadline)
     card = save_model(
         out,
         served,
@@ -157,17 +130,7 @@ def train(
         about={
             "name": data.name,
             "figures": judged.figures,
-            "training": {
-                **as_json(plan.config),
-                "steps": step,
-                "seconds": round(budget.used(), 1),
-                "seed": seed,
-                "device": device,
-                "start_from": plan.start.id if plan.start else None,
-                "began_with": plan.beginning.id if plan.beginning else None,
-                "teacher": tutor.id if tutor else None,
-                "warnings": list(plan.warnings),
-            },
+            "training": _about_training(plan, step, budget, seed, device, tutor),
             "limits": limits(data, plan, judged.figures["detection"], judged.pictures),
             "dataset": about_data(data, plan),
             "versions": about_versions(device),
@@ -178,6 +141,68 @@ def train(
     if progress:
         progress(1.0, f"saved {out}")
     return card
+
+
+def _budget(
+    config: TrainConfig,
+    steps: int | None,
+    minutes: float | None,
+    deadline: float | None,
+    validator: Validator,
+    learner: Learner,
+    clock: Clock,
+) -> Budget:
+    """What may be spent on steps: what is left until `deadline` without what the last validation takes."""
+    seconds = None
+    if minutes is not None and deadline is not None:
+        reserve = validator.plan_time(learner.net, total=60.0 * minutes)
+        seconds = max(0.0, deadline - clock() - reserve)
+    return Budget(steps, seconds, config.warm_up, config.cool_down, clock=clock)
+
+
+def _gone_on_from(folder: Path, learner: Learner, budget: Budget, fingerprint: str) -> dict[str, Any]:
+    """Where a killed run of the same fingerprint was, given to `learner` and `budget`; or the very beginning."""
+    state = checkpoint.read(folder, learner, fingerprint=fingerprint) or {
+        "fingerprint": fingerprint,
+        "step": 0,
+        "used": 0.0,
+        "looks": [],
+        "falling_from": None,
+    }
+    budget.falling_from = state["falling_from"]
+    budget.used_before = float(state["used"])
+    return state
+
+
+def _crops(data: DataSet, plan: Plan, seed: int) -> Crops:
+    return Crops(
+        plan.train,
+        data.classes,
+        plan.index,
+        crop_px=plan.config.crop_px,
+        batch=plan.config.batch,
+        defect_share=plan.config.defect_share,
+        seed=seed,
+        hard_share=plan.config.hard_share,
+        mixing=data.mixing,
+    )
+
+
+def _about_training(
+    plan: Plan, steps: int, budget: Budget, seed: int, device: str, tutor: Teacher | None
+) -> dict[str, Any]:
+    """What the card says of the run: with it and the data the same model can be made again."""
+    return {
+        **as_json(plan.config),
+        "steps": steps,
+        "seconds": round(budget.used(), 1),
+        "seed": seed,
+        "device": device,
+        "start_from": plan.start.id if plan.start else None,
+        "began_with": plan.beginning.id if plan.beginning else None,
+        "teacher": tutor.id if tutor else None,
+        "warnings": list(plan.warnings),
+    }
 
 
 def _check_limits(minutes: float | None, steps: int | None) -> None:
