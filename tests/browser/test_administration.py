@@ -136,7 +136,7 @@ def test_a_rule_and_a_zone_drawn_on_the_picture_stand_in_the_products_file(page,
     plant.call("PUT", "/products/default", json={**empty, "read": plant.call("GET", "/products/default")["read"]})
 
 
-def test_a_view_is_calibrated_by_a_target(page, plant, keys):
+def test_a_view_is_calibrated_by_a_target_and_says_how_deep_its_camera_is(page, plant, keys):
     board = np.kron(np.indices((7, 10)).sum(0) % 2, np.ones((40, 40))).astype(np.uint8) * 200 + 20
     sheet = np.full((480, 640), 235, np.uint8)
     sheet[60 : 60 + 280, 80 : 80 + 400] = board
@@ -147,6 +147,14 @@ def test_a_view_is_calibrated_by_a_target(page, plant, keys):
     view.get_by_text("0.12500 mm per px").wait_for()
     keys.presses(view.get_by_role("button", name="Take it"))
     assert float(view.get_by_label("mm per px").input_value()) == pytest.approx(0.125, rel=1e-3)
+    view.get_by_label("Bits of 16-bit pictures").select_option("12")
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and "/products/" in answer.url):
+        saves(page)
+    now = plant.call("GET", "/products/default")
+    assert now["content"]["mm_per_px"]["calibrated"]["target"] == pytest.approx(0.125, rel=1e-3)
+    assert now["content"]["camera_bits"] == {"calibrated": {"target": 12}}
+    empty = {"default": {"ng": {}, "review": {}}}
+    plant.call("PUT", "/products/default", json={"content": empty, "read": now["read"]})
 
 
 def test_a_station_shows_what_its_camera_sees_now_and_what_its_verdicts_may_do(page, plant, keys):

@@ -82,7 +82,7 @@ function Editor({ product }: { product: Product }) {
       </section>
       <section className="panel" aria-label={words.products.scale}>
         <h2>{words.products.scale}</h2>
-        <Scale content={content} views={product.views} set={(mm_per_px) => set({ mm_per_px })} />
+        <Scale content={content} views={product.views} setScale={(mm_per_px) => set({ mm_per_px })} setDepth={(camera_bits) => set({ camera_bits })} />
       </section>
       <section className="panel" aria-label={words.products.money}>
         <h2>{words.products.money}</h2>

@@ -1,18 +1,18 @@
-import { Button, TextInput } from "@mantine/core";
+import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { type ProductView, useTarget } from "../../api/admin";
 import { text } from "../../text";
 import { percent } from "../../ui/format";
-import { type Content, scaleAt, type Scales, withScale } from "./rules";
+import { atView, type ByView, type Content, DEPTHS, withView } from "./rules";
 import { words } from "./words";
 
 /** Rows and columns of a target may differ by so much before lengths across the picture are not to be trusted. */
 const CROOKED = 0.02;
 
-type Props = { content: Content; views: readonly ProductView[]; set: (scales: Scales) => void };
+type Props = { content: Content; views: readonly ProductView[]; setScale: (scales: ByView) => void; setDepth: (depths: ByView) => void };
 
-/** Millimetres per pixel of each view: typed, or measured on a chessboard target. */
-export function Scale({ content, views, set }: Props) {
+/** What a view's pixels mean: millimetres, typed or measured on a chessboard target; and the depth of 16-bit pictures. */
+export function Scale({ content, views, setScale, setDepth }: Props) {
   const [columns, setColumns] = useState("9");
   const [rows, setRows] = useState("6");
   const [square, setSquare] = useState("5");
@@ -26,16 +26,17 @@ export function Scale({ content, views, set }: Props) {
         <TextInput size="xs" w={170} label={words.products.square} inputMode="decimal" value={square} onChange={(event) => setSquare(event.currentTarget.value)} />
       </div>
       {views.map((view) => (
-        <One key={`${view.station} ${view.view}`} view={view} sizes={sizes} now={scaleAt(content.mm_per_px, view.station, view.view)}
-          set={(mm) => set(withScale(content.mm_per_px, view.station, view.view, mm, views))} />
+        <One key={`${view.station} ${view.view}`} view={view} sizes={sizes} now={atView(content.mm_per_px, view.station, view.view)}
+          set={(mm) => setScale(withView(content.mm_per_px, view.station, view.view, mm, views))}
+          bits={atView(content.camera_bits, view.station, view.view)} setBits={(bits) => setDepth(withView(content.camera_bits, view.station, view.view, bits, views))} />
       ))}
     </>
   );
 }
 
-type OneProps = { view: ProductView; sizes: { columns: number; rows: number; square_mm: number }; now: number | null; set: (mm: number | null) => void };
+type OneProps = { view: ProductView; sizes: { columns: number; rows: number; square_mm: number }; now: number | null; set: (mm: number | null) => void; bits: number | null; setBits: (bits: number | null) => void };
 
-function One({ view, sizes, now, set }: OneProps) {
+function One({ view, sizes, now, set, bits, setBits }: OneProps) {
   const target = useTarget();
   const name = `${view.station}: ${view.view || text.everywhere.view({ n: view.n + 1 })}`;
   const makesSense = sizes.columns >= 3 && sizes.rows >= 3 && sizes.square_mm > 0;
@@ -48,6 +49,8 @@ function One({ view, sizes, now, set }: OneProps) {
         <Button size="xs" variant="default" disabled={!makesSense} loading={target.isPending} onClick={() => target.mutate({ inspection_id: view.inspection_id, n: view.n, ...sizes })}>
           {words.products.measureTarget}
         </Button>
+        <NativeSelect size="xs" w={190} label={words.products.depth} value={bits ?? ""} onChange={(event) => setBits(Number(event.currentTarget.value) || null)}
+          data={[{ value: "", label: words.products.depthUntold }, ...DEPTHS.map((depth) => ({ value: String(depth), label: String(depth) }))]} />
       </div>
       {target.error && (
         <p role="alert" className="problem">

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { boxBetween, corners, freeSizes, kindOf, scaleAt, tidy, withScale, withStation } from "./rules";
+import { boxBetween, corners, freeSizes, kindOf, atView, tidy, withView, withStation } from "./rules";
 
 it("a rule is never, any defect, or from a size on", () => {
   expect([kindOf("never"), kindOf({}), kindOf(undefined), kindOf({ length_px: 30 })]).toEqual(["never", "any", "any", "limits"]);
@@ -15,10 +15,10 @@ it("a zone is drawn from any corner to any other, and stays on its picture", () 
 
 it("one view is calibrated without the others losing their scale", () => {
   const known = [{ station: "s", view: "left" }, { station: "s", view: "right" }];
-  expect(withScale(0.05, "s", "left", 0.04, known)).toEqual({ s: { left: 0.04, right: 0.05 } });
-  expect(withScale({ t: { "": 0.1 } }, "s", "left", 0.04, known)).toEqual({ t: { "": 0.1 }, s: { left: 0.04 } });
-  expect(withScale({ s: { left: 0.04 } }, "s", "left", null, known)).toBeNull();
-  expect([scaleAt(0.05, "s", "x"), scaleAt({ s: { x: 0.2 } }, "s", "x"), scaleAt(null, "s", "x")]).toEqual([0.05, 0.2, null]);
+  expect(withView(0.05, "s", "left", 0.04, known)).toEqual({ s: { left: 0.04, right: 0.05 } });
+  expect(withView({ t: { "": 0.1 } }, "s", "left", 0.04, known)).toEqual({ t: { "": 0.1 }, s: { left: 0.04 } });
+  expect(withView({ s: { left: 0.04 } }, "s", "left", null, known)).toBeNull();
+  expect([atView(0.05, "s", "x"), atView({ s: { x: 0.2 } }, "s", "x"), atView(null, "s", "x")]).toEqual([0.05, 0.2, null]);
 });
 
 it("what is empty is not written", () => {

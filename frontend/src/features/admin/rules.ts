@@ -8,7 +8,8 @@ export type Rule = "never" | Partial<Record<Size, number>>;
 export type ClassRule = { ng?: Rule; review?: Rule };
 export type Box = [x: number, y: number, width: number, height: number];
 export type Zone = { name?: string; view?: string | null; box?: Box; polygon?: [number, number][]; classes?: Record<string, ClassRule> };
-export type Scales = number | Record<string, Record<string, number>> | null;
+/** One number for all views, or by station and view. */
+export type ByView = number | Record<string, Record<string, number>> | null;
 export type Costs = { currency?: string; escape?: number; false_reject?: number; review?: number };
 /** Calls to the team leader (server/call_rules.py): seconds to answer, those of single stations, and what holds when nobody came. */
 export type Doubt = { seconds?: number; stations?: Record<string, number>; then?: "ng" | "review" };
@@ -16,11 +17,15 @@ export type Content = {
   default?: ClassRule;
   classes?: Record<string, ClassRule> | null;
   zones?: Zone[] | null;
-  mm_per_px?: Scales;
+  mm_per_px?: ByView;
+  camera_bits?: ByView;
   money?: Costs | null;
   doubt?: Doubt | null;
   [more: string]: unknown;
 };
+
+/** Depths of a camera that puts its bits into 16 (qc/frame.py, DEPTHS). */
+export const DEPTHS = [10, 12, 14, 16] as const;
 
 /** What holds where the file says nothing, and the most it may say. */
 export const USUAL_S = 300;
@@ -55,19 +60,19 @@ export function corners(zone: Zone): [number, number][] {
   return [[x, y], [x + w, y], [x + w, y + h], [x, y + h]];
 }
 
-/** With one view's scale set (null: taken away); one number for all views becomes one for each view that is known. */
-export function withScale(scales: Scales | undefined, station: string, view: string, mm: number | null, known: readonly { station: string; view: string }[]): Scales {
+/** With one view's number set (null: taken away); one number for all views becomes one for each view that is known. */
+export function withView(told: ByView | undefined, station: string, view: string, number: number | null, known: readonly { station: string; view: string }[]): ByView {
   const all: Record<string, Record<string, number>> = {};
-  if (typeof scales === "number") for (const one of known) (all[one.station] ??= {})[one.view] = scales;
-  else for (const [name, views] of Object.entries(scales ?? {})) all[name] = { ...views };
-  if (mm === null) delete all[station]?.[view];
-  else (all[station] ??= {})[view] = mm;
+  if (typeof told === "number") for (const one of known) (all[one.station] ??= {})[one.view] = told;
+  else for (const [name, views] of Object.entries(told ?? {})) all[name] = { ...views };
+  if (number === null) delete all[station]?.[view];
+  else (all[station] ??= {})[view] = number;
   for (const name of Object.keys(all)) if (Object.keys(all[name] ?? {}).length === 0) delete all[name];
   return Object.keys(all).length === 0 ? null : all;
 }
 
-export const scaleAt = (scales: Scales | undefined, station: string, view: string): number | null =>
-  typeof scales === "number" ? scales : (scales?.[station]?.[view] ?? null);
+export const atView = (told: ByView | undefined, station: string, view: string): number | null =>
+  typeof told === "number" ? told : (told?.[station]?.[view] ?? null);
 
 /** What is sent: without what is empty, so that the file says no more than was meant. */
 export function tidy(content: Content): Content {
