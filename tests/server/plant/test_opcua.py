@@ -32,17 +32,17 @@ CLIENT = Path(__file__).with_name("opcua_client.py")
 
 
 class Held:
-    """Looks until it is let go, then finds nothing."""
+    """Each look lasts until it is let go, and finds nothing."""
 
     model_id = "sha256:held"
     classes: Mapping[int, str] = {1: "pit"}
     threshold = edge = 0.5
 
     def __init__(self) -> None:
-        self.go = threading.Event()
+        self.go = threading.Semaphore(0)
 
     def segment(self, pixels) -> Segmentation:
-        self.go.wait(60)
+        self.go.acquire(timeout=60)
         return Segmentation(np.full(pixels.shape[:2], -9, np.float16), np.ones(pixels.shape[:2], np.uint8))
 
 
@@ -172,8 +172,9 @@ def test_jobs_run_by_recipe_and_their_results_come_by_event_and_by_id(cell):
 @pytest.mark.parametrize("model", [Held()])
 def test_a_running_job_refuses_another_and_ends_by_abort_or_after_stop_with_its_result(cell, model):
     acquired = ["event", "AcquisitionDoneEventType"]
-    told = talk(
-        cell,
+    client = Client(cell)
+    told = [client.begun]
+    for step in (
         ["start", {"part": "P-1", "recipe": "1"}, {"read": False, "copy": picture(cell, "1")}],
         acquired,
         ["start", {"part": "P-0", "recipe": "1"}, {"wait": False}],
@@ -181,11 +182,17 @@ def test_a_running_job_refuses_another_and_ends_by_abort_or_after_stop_with_its_
         ["event", "ResultReadyEventType"],
         ["event", "VisionInformationEventType"],
         ["event", "StateChangedEventType", {"Transition": "SingleExecutionToReadyAbort"}],
+    ):
+        told.append(client.says(step))
+    model.go.release()  # nobody waits for what was given up, but the next part waits for the model
+    for step in (
         ["start", {"part": "P-2", "recipe": "1"}, {"read": False, "copy": picture(cell, "2")}],
         acquired,
         ["command", "AutomaticModeStateMachine/Stop"],
         ["read", "VisionStateMachine/AutomaticModeStateMachine/0:CurrentState"],
-    )
+    ):
+        told.append(client.says(step))
+    client.leave()
     assert told[1]["job"] == told[2]["JobId"] == "brush-1#1"
     assert told[3]["refused"] == "BadInvalidState"
     aborted, why, second, running = told[5], told[6], told[8], told[11]
@@ -193,7 +200,7 @@ def test_a_running_job_refuses_another_and_ends_by_abort_or_after_stop_with_its_
     assert why["Message"] == "Abort by a client: 7 door open"
     assert second["job"] == "brush-1#2", "what was refused was no trigger"
     assert running["value"] == "SingleExecution", "what was acquired before Stop has its result"
-    model.go.set()
+    model.go.release()
     station = cell.context.parts["plant"].stations["brush-1"]
     wait_until(lambda: station.shown().reply.number == 2 and station.phase == Phase.READY)
     _, stopped = talk(cell, ["results", {"PartId": "P-2"}])
