@@ -43,5 +43,6 @@ def find(model: str, question: Question) -> Advised | None:
 
 def _told(question: Question) -> str:
     return json.dumps(
-        [question.at, question.batch, question.machines, question.observed, question.times], sort_keys=True
+        [question.at, question.batch, question.machines, question.observed, question.times, question.decided],
+        sort_keys=True,
     )

@@ -1,8 +1,10 @@
 """One decision for the parts of a batch that wait before the same step, and which of them are better treated apart.
 
 Judged are plans that all parts could share: going on as is, scrapping all, and corrections near the middle of those
-that the parts were advised one by one; beside them, each part as it was advised. Draws of the parameters are the same
-for all parts, so what is not known of the steps is not averaged away by looking at many parts.
+that the parts were advised one by one; beside them, each part as it was advised. Where the batch shares some settings
+only (`shared: batch` in the process), one value for these and each part's own way with it (`batch_shared.py`) takes the
+place of the latter, which nobody could carry out. Draws of the parameters are the same for all parts, so what is not
+known of the steps is not averaged away by looking at many parts.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.alternatives import settings_of
+from process_opt.alternatives import rework_of, settings_of
+from process_opt.batch_shared import Side, best_common
 from process_opt.belief import believe
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, settle_each
 from process_opt.recommend import GAIN_WORTH_A_CHANGE
 from process_opt.request import parse_question
+from process_opt.together import still_shared
 from process_opt.what_if import chosen_plan
 from qc.errors import InvalidInput
 
@@ -43,14 +47,21 @@ class Member:
         """What it was advised by itself."""
         return str(self.answer["decision"])
 
+    def under(self, decided: Mapping[str, float]) -> Member:
+        """The same part where these settings of steps still to come stand already, and no others."""
+        asked = {key: value for key, value in self.request.items() if key != "decided"}
+        return Member({**asked, "decided": dict(decided)} if decided else asked, self.answer)
+
     def plan(self, model: ProcessModel) -> tuple[Floats, frozenset[int]] | None:
         """The settings and optional steps that it was advised, standardised; nothing is moved by what is no correction.
+        What is decided already stays as it is.
 
         None: it was advised when the process was another one, so that it must be asked about again.
         """
         corrects = self.decision == "correct"
         question = parse_question(self.request, model.process)
         settings, run = (self.answer["settings"], self.answer["run"]) if corrects else ({}, [])
+        settings = {name: value for name, value in settings.items() if name not in question.decided}
         try:
             return chosen_plan(model, question, settings, run)
         except InvalidInput:
@@ -62,7 +73,7 @@ class Shared:
     """A plan for all parts: `each[i]` is it for part `i`; None: the part is scrapped."""
 
     name: str
-    """each, correct, continue or scrap."""
+    """each, shared, correct, continue or scrap."""
     v: Floats | None
     run: frozenset[int]
     each: tuple[Plan | None, ...]
@@ -70,17 +81,23 @@ class Shared:
     """Money that readings which some parts need first are worth beyond that."""
 
 
-def decide_batch(model: ProcessModel, members: Sequence[Member]) -> dict[str, Any]:
+def decide_batch(
+    model: ProcessModel, members: Sequence[Member], decided: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """What to do with parts of a batch that all wait before the same step.
 
     Args:
         members: each part once.
+        decided: settings of steps still to come that cannot be chosen for this batch any more, as other parts of it
+            were through the step.
 
     Returns:
-        JSON: `decision`, the shared plan worth most (correct, continue or scrap); `plans`, every plan with its money,
-        its expected number of parts within specification and where both lie with 90 %, best first, the plan `each`
-        among them; `parts`, for every part its chance and money as advised and under the decision, `apart`, whether it
-        is better treated as advised, and the step that made it what it is; `worth_apart`, what that gains in all.
+        JSON: `decision`, the plan worth most that can be carried out on the batch (shared, correct, continue or scrap);
+        `plans`, every plan with its money, its expected number of parts within specification and where both lie with
+        90 %, best first, the plan `each` among them unless settings are shared; `shared` in them, the value of every
+        setting that the batch shares; `parts`, for every part its chance and money as advised and under the decision,
+        what that is for it, `apart`, whether it is better treated as advised, and the step that made it what it is;
+        `worth_apart`, what that gains in all.
 
     Raises:
         InvalidInput: there is no part, the parts wait before different steps, or a request makes no sense.
@@ -89,11 +106,13 @@ def decide_batch(model: ProcessModel, members: Sequence[Member]) -> dict[str, An
         raise InvalidInput("a batch without parts that wait cannot be decided on")
     if len(steps := sorted({str(m.request["at"]) for m in members})) > 1:
         raise InvalidInput(f"these parts wait before different steps ({', '.join(steps[:3])}); ask for one step's")
+    members = [m.under(decided or {}) for m in members]
+    sides = [_side(model, m) for m in members]
     own = [m.plan(model) for m in members]
     corrections = [pair for pair, m in zip(own, members, strict=True) if pair is not None and m.decision == "correct"]
-    as_is = (np.zeros(len(model.layout.nominal)), frozenset[int]())
+    as_is = (sides[0].belief.base, frozenset[int]())
     shared = [as_is, *_between(corrections)]
-    judged = [_judged(model, m, [mine or as_is, *shared]) for m, mine in zip(members, own, strict=True)]
+    judged = [_judged(side, [mine or as_is, *shared]) for side, mine in zip(sides, own, strict=True)]
     nothing = tuple(None for _ in members)
     open_ = [mine is None or m.decision in UNDECIDED for m, mine in zip(members, own, strict=True)]
     advised = tuple(_as_advised(model, m, j[0], o) for m, j, o in zip(members, judged, open_, strict=True))
@@ -102,14 +121,23 @@ def decide_batch(model: ProcessModel, members: Sequence[Member]) -> dict[str, An
     for i, (v, run) in enumerate(shared):
         name = "correct" if v.any() or run else "continue"
         plans.append(Shared(name, v, run, tuple(j[i + 1] for j in judged)))
+    together = [name for name in still_shared(model.process, sides[0].belief.at) if name not in (decided or {})]
+    if together:
+        wishes = [
+            None if m is None or p.decision == "scrap" else j[0] for j, m, p in zip(judged, own, members, strict=True)
+        ]
+        plans.append(_one_value(model, sides, wishes, together))
     best = max(plans, key=lambda p: _money(model, p))
-    each = Shared("each", None, frozenset(), advised, sum(further))
-    found = sorted([each, *_one_of_each_kind(model, plans)], key=lambda p: -_money(model, p))
-    parts = [_part(model, members[i], advised[i], best.each[i], further[i], open_[i]) for i in range(len(members))]
+    each = [] if together else [Shared("each", None, frozenset(), advised, sum(further))]
+    found = sorted([*each, *_one_of_each_kind(model, plans)], key=lambda p: -_money(model, p))
+    parts = [
+        _part(model, members[i], advised[i], best.each[i], further[i], open_[i], alone=not together)
+        for i in range(len(members))
+    ]
     return {
         "at": str(members[0].request["at"]),
         "decision": best.name,
-        "plans": [_told(model, p) for p in found],
+        "plans": [_told(model, p, sides[0].belief.at) for p in found],
         "parts": parts,
         "worth_apart": round(sum(max(p["gain"], 0.0) for p in parts if p["apart"]), 4),
         "currency": model.process.currency,
@@ -150,11 +178,25 @@ def _same(one: tuple[Floats, frozenset[int]], other: tuple[Floats, frozenset[int
     return one[1] == other[1] and bool(np.allclose(one[0], other[0]))
 
 
-def _judged(model: ProcessModel, member: Member, plans: list[tuple[Floats, frozenset[int]]]) -> list[Plan]:
+def _side(model: ProcessModel, member: Member) -> Side:
     question = parse_question(member.request, model.process)
     mine = model.made_by(question.batch, question.machines)
-    belief = believe(mine, question.observed, question.at, question.times)
-    return settle_each(mine, belief, [v for v, _ in plans], [run for _, run in plans])
+    return Side(mine, believe(mine, question.observed, question.at, question.times, question.decided))
+
+
+def _judged(side: Side, plans: list[tuple[Floats, frozenset[int]]]) -> list[Plan]:
+    return settle_each(side.model, side.belief, [v for v, _ in plans], [run for _, run in plans])
+
+
+def _one_value(model: ProcessModel, sides: list[Side], own: list[Plan | None], together: list[str]) -> Shared:
+    """One value for each of these settings, and each part's own way with it."""
+    names = list(model.process.settings)
+    places = tuple(names.index(name) for name in together)
+    least = GAIN_WORTH_A_CHANGE * (model.process.value - model.process.escape)
+    found = best_common(sides, own, places, least)
+    v = sides[0].belief.base
+    v[list(places)] = found.values
+    return Shared("shared", v, frozenset(), found.plans)
 
 
 def _as_advised(model: ProcessModel, member: Member, plan: Plan, undecided: bool) -> Plan | None:
@@ -178,8 +220,10 @@ def _one_of_each_kind(model: ProcessModel, plans: list[Shared]) -> list[Shared]:
     return [max((p for p in plans if p.name == kind), key=lambda p: _money(model, p)) for kind in kinds]
 
 
-def _told(model: ProcessModel, plan: Shared) -> dict[str, Any]:
+def _told(model: ProcessModel, plan: Shared, at: int) -> dict[str, Any]:
     process = model.process
+    settings = {} if plan.v is None else settings_of(model, plan.v)
+    fixed = {} if plan.v is None else {n: process.settings[n][1].nominal for n in still_shared(process, at)}
     going = [one for one in plan.each if one is not None]
     money = _money(model, plan)
     likely = good_parts(np.array([one.chances for one in going]).reshape(len(going), model.size))
@@ -188,7 +232,8 @@ def _told(model: ProcessModel, plan: Shared) -> dict[str, Any]:
     stake = process.value - process.escape
     return {
         "plan": plan.name,
-        "settings": {} if plan.v is None else settings_of(model, plan.v),
+        "settings": settings,
+        "shared": {name: settings.get(name, nominal) for name, nominal in fixed.items()},
         "run": [process.steps[k].name for k in sorted(plan.run)],
         "scrapped": len(plan.each) - len(going),
         "good": round(expected, 3),
@@ -200,8 +245,16 @@ def _told(model: ProcessModel, plan: Shared) -> dict[str, Any]:
 
 
 def _part(
-    model: ProcessModel, member: Member, own: Plan | None, shared: Plan | None, further: float, undecided: bool
+    model: ProcessModel,
+    member: Member,
+    own: Plan | None,
+    shared: Plan | None,
+    further: float,
+    undecided: bool,
+    *,
+    alone: bool,
 ) -> dict[str, Any]:
+    """A part as it is told; `alone`: what it was advised can be carried out on it whatever the others do."""
     scrap = model.process.scrap
     value, alike = (scrap if plan is None else plan.value for plan in (own, shared))
     value += further
@@ -213,9 +266,12 @@ def _part(
         "p_own": None if own is None else round(own.chance, 4),
         "p_shared": None if shared is None else round(shared.chance, 4),
         "p_shared_interval": None if shared is None else shared.interval(),
+        "decision_shared": "scrap" if shared is None else "correct" if shared.v.any() or shared.run else "continue",
+        "settings_shared": {} if shared is None else settings_of(model, shared.v),
+        "run_shared": [] if shared is None else rework_of(model, shared),
         "value_own": round(value, 4),
         "value_shared": round(alike, 4),
         "gain": round(value - alike, 4),
-        "apart": undecided or worth_it,
+        "apart": undecided or (worth_it and alone),
         "cause": str(causes[0]["step"]) if causes else None,
     }

@@ -30,6 +30,18 @@ class Belief:
     """Places of readings that were taken more than once, and how often."""
     settings: Floats = field(default_factory=lambda: np.zeros(0))
     """`S`: settings of the steps before `at`, standardised, nominal where not recorded and later."""
+    held: Floats = field(default_factory=lambda: np.zeros(0))
+    """`S`: settings of later steps that are decided already, standardised; NaN where free."""
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """`S`: settings that a plan may choose."""
+        return np.isnan(self.held)
+
+    @property
+    def base(self) -> Floats:
+        """`S`: the plan that chooses nothing, standardised: what is decided, and nominal."""
+        return np.where(self.free, 0.0, self.held)
 
 
 def standardised(model: ProcessModel, observed: dict[str, float]) -> tuple[Floats, Floats]:
@@ -40,11 +52,18 @@ def standardised(model: ProcessModel, observed: dict[str, float]) -> tuple[Float
     return layout.settings(u), layout.readings(y)
 
 
-def believe(model: ProcessModel, observed: dict[str, float], at: int, times: Mapping[str, int] | None = None) -> Belief:
+def believe(
+    model: ProcessModel,
+    observed: dict[str, float],
+    at: int,
+    times: Mapping[str, int] | None = None,
+    decided: Mapping[str, float] | None = None,
+) -> Belief:
     """Filter what was observed before step `at` (a place), in every draw.
 
     Args:
         times: how often a reading was taken, where more than once: a mean of `n` has an `n`-th of the gauge's variance.
+        decided: settings of steps from `at` on that no plan may choose any more.
     """
     v, y = standardised(model, observed)
     size = model.size
@@ -73,7 +92,8 @@ def believe(model: ProcessModel, observed: dict[str, float], at: int, times: Map
                 else:
                     look(m, p, eye[c], y[place] - m[c], gauge, every)
     past = np.isfinite(v) & (model.tables.step_of < at)
-    return Belief(at, m, p, y, often, np.where(past, v, 0.0))
+    held, _ = standardised(model, dict(decided or {}))
+    return Belief(at, m, p, y, often, np.where(past, v, 0.0), held)
 
 
 def _was_run(settings: Floats, y: Floats, reads: tuple[tuple[int, int], ...]) -> bool:

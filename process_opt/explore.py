@@ -84,7 +84,7 @@ def explore(
     """
     rng = _chance(name, request)
     known = np.array([model.identified.get(n, False) for n in model.process.settings], dtype=bool)
-    later = _later(model, belief.at, best.run)
+    later = _later(model, belief.at, best.run) & belief.free
     target = best.v.copy()
     if (known & later).any():
         target = _as_if_true(model, belief, best, known, int(rng.integers(model.size)))
@@ -158,7 +158,11 @@ def _as_if_true(model: ProcessModel, belief: Belief, best: Plan, known: NDArray[
 def _later(model: ProcessModel, at: int, run: frozenset[int]) -> NDArray[np.bool_]:
     steps = model.process.steps
     return np.array(
-        [k >= at and (not steps[k].optional or k in run) for k, _ in model.process.settings.values()], dtype=bool
+        [
+            k >= at and (not steps[k].optional or k in run) and not setting.shared
+            for k, setting in model.process.settings.values()
+        ],
+        dtype=bool,
     )
 
 

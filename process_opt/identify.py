@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 ENOUGH = 40
 """Dithered parts with the setting recorded and finished beyond it; fewer leave an effect's sign open at usual noise."""
+ENOUGH_BATCHES = 10
+"""Batches that those parts must come from where a setting is one for all parts of a batch: then batches are drawn, not
+parts, and what else the batches differ by is told from the setting by their number alone."""
 NOT_RANDOM = 6.0
 """Standard deviations of a correlation with an earlier reading, beyond which a setting was not drawn at random: among
 ten thousand pairs none comes so far by chance."""
@@ -23,7 +26,8 @@ def identified_levers(process: Process, history: History) -> dict[str, bool]:
     """For each setting: was it varied at random, seen or unseen faults notwithstanding, on enough parts?
 
     Only dither counts. Where people choose seeing the part, they may have seen more than was logged, and no amount of
-    logged data can exclude it. What is called dither but follows earlier readings is none (`not_random`).
+    logged data can exclude it. What is called dither but follows earlier readings is none (`not_random`). Of a setting
+    that the parts of a batch share it takes several batches.
     """
     out = {}
     followed = not_random(process, history)
@@ -31,7 +35,8 @@ def identified_levers(process: Process, history: History) -> dict[str, bool]:
         rows = history.dithered & np.isfinite(history.settings[:, j]) & (history.last >= k)
         values = history.settings[rows, j]
         varied = values.size >= ENOUGH and float(np.std(values)) > 1e-3 * (setting.high - setting.low)
-        out[name] = bool(varied) and name not in followed
+        drawn = not setting.shared or np.unique(history.batch[rows]).size >= ENOUGH_BATCHES
+        out[name] = bool(varied) and bool(drawn) and name not in followed
     return out
 
 

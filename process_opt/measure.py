@@ -156,7 +156,7 @@ def _gain(
     for plan, ahead, cost in zip(plans, outlooks, costs, strict=True):
         moved = np.einsum("rin,in->rn", ahead.response[:, :, draws], pull)
         shifts = moved * (results[:, None, None] - middle)  # OUTCOMES x m x D
-        if plan.v.any():
+        if (plan.v != belief.base).any():
             shifts = shifts - AIMED * shifts.mean(axis=2, keepdims=True)
         # Every result in every draw is one more draw, so that one call judges them all.
         means = (ahead.mean[:, draws] + shifts).transpose(1, 0, 2).reshape(len(moved), -1)

@@ -97,19 +97,19 @@ def make_plan(
     allowed: NDArray[np.bool_],
     rounds: int = 1,
 ) -> list[Plan]:
-    """Plans of increasing effort, the best first; one of them does nothing.
+    """Plans of increasing effort, the best first; one of them does nothing beyond what is decided already.
 
     Args:
         run: optional steps that are run.
         allowed: `S`, settings that may be moved.
         rounds: how often a bent process is approximated anew around the plan.
     """
-    start = np.zeros(len(model.layout.nominal))
+    start = belief.base
     outlook = look_ahead(model, belief, start, run)
     plans = [_judge(model, belief, outlook, start, run)]
     if outlook.mean.shape[0] == 0 or not outlook.settled:
         return plans
-    groups = _groups(model, belief.at, run, outlook, allowed)
+    groups = _groups(model, belief.at, run, outlook, allowed & belief.free)
     found = _search(model, outlook, groups) if groups else []
     if not any(model.bent[belief.at :]):
         plans += [_judge(model, belief, outlook, v, run) for v in found]
@@ -121,7 +121,7 @@ def make_plan(
     for _ in range(rounds):
         top = max(range(len(plans)), key=lambda i: plans[i].value)
         best = plans[top]
-        refined = _aimed_anew(model, outlooks[top], best.v)
+        refined = _aimed_anew(model, outlooks[top], best.v, belief.free)
         if refined is None:
             break
         outlooks.append(look_ahead(model, belief, refined, run))
@@ -133,12 +133,12 @@ def make_plan(
 
 def aim_anew(model: ProcessModel, belief: Belief, plan: Plan) -> Plan:
     """The same settings moved, no others, to where they bring most; the plan itself if that is nowhere else."""
-    refined = _aimed_anew(model, look_ahead(model, belief, plan.v, plan.run), plan.v)
+    refined = _aimed_anew(model, look_ahead(model, belief, plan.v, plan.run), plan.v, belief.free)
     return plan if refined is None else max(plan, settle(model, belief, refined, plan.run), key=lambda p: p.value)
 
 
-def _aimed_anew(model: ProcessModel, outlook: Outlook, v: Floats) -> Floats | None:
-    touched = np.flatnonzero(np.abs(v[outlook.places]) > 1e-9)
+def _aimed_anew(model: ProcessModel, outlook: Outlook, v: Floats, free: NDArray[np.bool_]) -> Floats | None:
+    touched = np.flatnonzero((np.abs(v) > 1e-9)[outlook.places] & free[outlook.places])
     return _refine(model, outlook, [touched], v, trust=0.7)[0] if touched.size else None
 
 
@@ -164,11 +164,13 @@ def _groups(
 
 
 def _search(model: ProcessModel, outlook: Outlook, groups: list[NDArray[np.int64]]) -> list[Floats]:
-    """The plans of some of the EFFORTS that look best, the best first."""
+    """The plans of some of the EFFORTS that look best, the best first; what is not searched stays as the outlook has
+    it."""
     left, right = _least_squares(outlook)
     order = _order(left, right, groups, model.tables.low[outlook.places], model.tables.high[outlook.places])
     sets = [np.concatenate(order[:n]) for n in EFFORTS if n <= len(order)]
     start: Floats = np.zeros(len(model.layout.nominal))
+    start[outlook.places] = outlook.v
     return _refine(model, outlook, sets, start)[:JUDGED]
 
 
@@ -199,7 +201,10 @@ def _order(
 
 
 def _least_squares(outlook: Outlook) -> tuple[Floats, Floats]:
-    """Normal equations of bringing the readings to the middle of their limits, averaged over the choosing draws."""
+    """Normal equations of bringing the readings to the middle of their limits, averaged over the choosing draws.
+
+    The unknowns are moves away from the plan that the outlook was worked out at.
+    """
     half = outlook.mean.shape[1] // 2 or 1
     gain, mean, cov = outlook.gain[:, :, :half], outlook.mean[:, :half], outlook.cov[:, :, :half]
     sd = np.sqrt(cov[np.arange(len(cov)), np.arange(len(cov))].mean(axis=1))
@@ -212,10 +217,7 @@ def _least_squares(outlook: Outlook) -> tuple[Floats, Floats]:
     weight = 1 / np.maximum(width, 1e-9)[:, None, None]
     scaled = gain * weight
     left = np.einsum("rpn,rqn->pq", scaled, scaled) / half
-    right = (
-        np.einsum("rpn,rn->p", scaled, ((target - outlook.v @ gain.mean(axis=2).T)[:, None] - mean) * weight[:, 0])
-        / half
-    )
+    right = np.einsum("rpn,rn->p", scaled, (target[:, None] - mean) * weight[:, 0]) / half
     return left + 1e-3 * np.eye(len(left)), right
 
 

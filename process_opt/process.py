@@ -30,6 +30,8 @@ class Setting:
     change_cost: float = 0.0
     """Money for each unit away from nominal."""
     unit: str = ""
+    shared: bool = False
+    """One value for all parts of a batch, as of a furnace that they are in together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,11 @@ class Process:
         return {s.name: (k, s) for k, step in enumerate(self.steps) for s in step.settings}
 
     @cached_property
+    def shared(self) -> frozenset[str]:
+        """`step.setting` of which all parts of a batch have one value."""
+        return frozenset(name for name, (_, setting) in self.settings.items() if setting.shared)
+
+    @cached_property
     def machines(self) -> dict[str, tuple[int, tuple[str, ...]]]:
         """`step.machine` to the place of its step and the machines that run it, of steps that name theirs."""
         return {f"{step.name}.{MACHINE}": (k, step.machines) for k, step in enumerate(self.steps) if step.machines}
@@ -131,7 +138,9 @@ MACHINE = "machine"
 
 _TOP = {"name", "currency", "part", "conformance", "steps"}
 _STEP = {"name", "partner", "factory", "cost", "setup_cost", "minutes", "optional", "needs_approval", "after",
-         "machines", "settings", "measurements", "formula", "constants"}  # fmt: skip
+         "machines", "shared", "settings", "measurements", "formula", "constants"}  # fmt: skip
+BATCH = "batch"
+"""Behind `shared`: the one thing that settings can be shared by."""
 
 
 def parse_process(content: Any, *, where: str = "process") -> Process:
@@ -229,6 +238,7 @@ def _step(raw: Any, where: str, earlier: set[str]) -> Step:
         raise InvalidInput(f"{where}: needs_approval must be true or false, not {needs_approval!r}")
     if needs_approval and not optional:
         raise InvalidInput(f"{where}: needs_approval is for rework; a step that every part goes through needs none")
+    shared = _shared(content.get("shared"), where)
     formula = None
     if content.get("formula") is not None:
         formula = parse_formula(content["formula"], content.get("constants"), where)
@@ -236,7 +246,9 @@ def _step(raw: Any, where: str, earlier: set[str]) -> Step:
         raise InvalidInput(f"{where}: constants belong to a formula, and the step has none")
     return Step(
         name=name,
-        settings=tuple(_setting(name, n, s, where) for n, s in _mapping(content.get("settings") or {}, where).items()),
+        settings=tuple(
+            _setting(name, n, s, where, shared) for n, s in _mapping(content.get("settings") or {}, where).items()
+        ),
         measurements=tuple(
             _measurement(name, n, m, where) for n, m in _mapping(content.get("measurements") or {}, where).items()
         ),
@@ -262,7 +274,13 @@ def _machines(raw: Any, where: str) -> tuple[str, ...]:
     return names
 
 
-def _setting(step: str, name: object, raw: Any, where: str) -> Setting:
+def _shared(raw: Any, where: str) -> bool:
+    if raw not in (None, BATCH):
+        raise InvalidInput(f"{where}: shared must be {BATCH} or be left out, not {raw!r:.40}")
+    return raw is not None
+
+
+def _setting(step: str, name: object, raw: Any, where: str, shared: bool) -> Setting:
     where = f"{where}: settings.{name}"
     content = _mapping(raw, where)
     if missing := [k for k in ("low", "high", "nominal") if k not in content]:
@@ -271,7 +289,8 @@ def _setting(step: str, name: object, raw: Any, where: str) -> Setting:
     if not low <= nominal <= high:
         raise InvalidInput(f"{where}: nominal {nominal} must lie between low {low} and high {high}")
     cost = _not_negative(content.get("change_cost", 0.0), f"{where}.change_cost")
-    return Setting(f"{step}.{name}", low, high, nominal, cost, str(content.get("unit") or ""))
+    shared = shared or _shared(content.get("shared"), where)
+    return Setting(f"{step}.{name}", low, high, nominal, cost, str(content.get("unit") or ""), shared)
 
 
 def _measurement(step: str, name: object, raw: Any, where: str) -> Measurement:

@@ -21,6 +21,7 @@ from process_opt.plan import Plan, make_plan, settle, worth
 from process_opt.request import parse_question
 from process_opt.routes import best_route
 from process_opt.serving import Exploring, serving_of
+from process_opt.together import of_the_batch
 from process_opt.worth import offered
 
 GAIN_WORTH_A_CHANGE = 0.002
@@ -45,6 +46,7 @@ class Options:
     """What could be done."""
 
     nothing: Plan
+    """Nothing beyond what is decided already."""
     best: Plan
     scrap: float
     beyond: Plan | None
@@ -67,7 +69,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     question = parse_question(request, model.process)
     name = model.id
     model = model.made_by(question.batch, question.machines)
-    belief = believe(model, question.observed, question.at, question.times)
+    belief = believe(model, question.observed, question.at, question.times, question.decided)
     options = weigh(model, belief)
     decision = decide(model, options)
     keep(name, question, as_advised(decision, options))
@@ -80,6 +82,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     if decision == "measure" and options.reading is not None:
         value = max(value, options.scrap) + options.reading.gain
     settings = settings_of(model, chosen.v) if decision == "correct" else {}
+    together = of_the_batch(model.process, question, settings)
     run = rework_of(model, chosen) if decision == "correct" else []
     asks = [step.name for step in model.process.steps if step.needs_approval and step.name in run]
     answer = {
@@ -99,7 +102,8 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         "causes": causes(model, question.observed, question.at),
         "alternatives": _ways(model, question.at, options, decision),
         "readings": [_as_told(reading) for reading in options.readings],
-        "reason": _reason(model, options, decision) if found is None else found.reason(model),
+        "reason": (_reason(model, options, decision) if found is None else found.reason(model)) + together.reason,
+        **together.as_json(),
         **({"explored": found.as_json()} if found is not None else {}),
         "model": name,
     }
@@ -128,12 +132,12 @@ def weigh(model: ProcessModel, belief: Belief) -> Options:
     known = np.array([model.identified.get(name, False) for name in model.process.settings], dtype=bool)
     later = _later(model, belief.at)
     plans = make_plan(model, belief, allowed=known)
-    nothing = next(p for p in plans if not p.v.any())
+    nothing = next(p for p in plans if np.array_equal(p.v, belief.base))
     best = best_route(model, belief, plans[0], known)
     stake = model.process.value - model.process.escape
     if best.value <= nothing.value + GAIN_WORTH_A_CHANGE * stake:
         best = nothing
-    patient = _patient(model, belief, best) if bool((later & known).any()) else None
+    renewed = patient(model, belief, best) if bool((later & known).any()) else None
     beyond = None
     if bool((later & ~known).any()):
         wider = max(make_plan(model, belief, allowed=later, rounds=0), key=lambda p: p.value)
@@ -141,10 +145,10 @@ def weigh(model: ProcessModel, belief: Belief) -> Options:
             beyond = wider
     least = GAIN_WORTH_A_READING * stake
     readings = every_reading(model, belief, best, nothing, least=least)
-    return Options(nothing, best, model.process.scrap, beyond, best_of(readings, least), patient, tuple(readings))
+    return Options(nothing, best, model.process.scrap, beyond, best_of(readings, least), renewed, tuple(readings))
 
 
-def _patient(model: ProcessModel, belief: Belief, best: Plan) -> Plan | None:
+def patient(model: ProcessModel, belief: Belief, best: Plan) -> Plan | None:
     """`best` as the first of plans that are renewed, if that clearly pays although `best` as written does not."""
     scrap, stake = model.process.scrap, model.process.value - model.process.escape
     risk = scrap - best.value
@@ -175,7 +179,7 @@ def pays(model: ProcessModel, options: Options) -> bool:
     best = options.best
     rework = [model.process.steps[k].settings for k in best.run]
     known = all(model.identified.get(s.name, False) for settings in rework for s in settings) and all(rework)
-    moved = bool(np.any(np.abs(best.v) > 1e-9)) or (bool(rework) and known)
+    moved = bool(np.any(np.abs(best.v - options.nothing.v) > 1e-9)) or (bool(rework) and known)
     return options.patient is not None or (moved and best.value > options.scrap)
 
 
@@ -206,6 +210,8 @@ def as_advised(decision: str, options: Options) -> Advised:
 
 def _ways(model: ProcessModel, at: int, options: Options, decision: str) -> list[dict[str, Any]]:
     """What else could be done, one of each kind, best first."""
+    if decision == "correct" and options.best is options.nothing:  # all that it changes is decided already
+        return alternatives(model, at, [], options.scrap)
     kinds = [("continue", options.nothing)]
     if options.best is not options.nothing and not withdrawn(model):
         kinds.append(("correct", options.best))
@@ -277,7 +283,7 @@ def _of_itself(model: ProcessModel, options: Options, decision: str) -> str:
             f"settings chosen anew after later readings about {money(options.patient.value)} at a chance of "
             f"{_percent(options.patient.chance)}: go on only if you ask again after the next readings, else scrap."
         )
-    if decision == "correct":
+    if decision == "correct" and best is not nothing:
         count = len(settings_of(model, best.v))
         done = [f"{count} setting{'s' * (count != 1)} changed"] if count else []
         done += [f"{name} run" for name in rework_of(model, best)]

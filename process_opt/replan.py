@@ -37,7 +37,8 @@ def corrected_later(
     """
     t, at = model.tables, belief.at
     first = len(t.step_of) - gain.shape[1]
-    known = np.array([model.identified.get(name, False) for name in model.process.settings], dtype=float)[first:]
+    known = np.array([model.identified.get(name, False) for name in model.process.settings], dtype=bool)[first:]
+    known &= belief.free[first:]
     low, high = _reach(model)
     pulls = gain.mean(axis=2) * (np.minimum(-low, high)[first:] * known)
     each = np.zeros((len(ran), len(pulls), len(pulls)))

@@ -14,7 +14,7 @@ from qc.errors import InvalidInput
 MOST_READINGS = 100
 """Of the same thing, in one request."""
 
-_KNOWN = {"part", "at", "batch", "machines", "observed"}
+_KNOWN = {"part", "at", "batch", "machines", "observed", "decided"}
 
 Machines = tuple[tuple[str, str], ...]
 """Step and the machine that ran or will run it, in the order of processing."""
@@ -32,6 +32,8 @@ class Question:
     observed: dict[str, float]
     times: dict[str, int] = field(default_factory=dict)
     """Readings that were taken more than once, and how often; `observed` has their mean."""
+    decided: dict[str, float] = field(default_factory=dict)
+    """Settings of steps still to come that stand already, as those that the part's batch shares."""
 
 
 def parse_question(request: Any, process: Process) -> Question:
@@ -63,7 +65,22 @@ def parse_question(request: Any, process: Process) -> Question:
             )
     times = {n: len(v) for n, v in observed.items() if isinstance(v, list) and len(v) > 1}
     machines = check_machines(request.get("machines"), process, part)
-    return Question(part, process.place[at], batch, machines, checked, times)
+    decided = check_decided(request.get("decided"), process, part, process.place[at])
+    return Question(part, process.place[at], batch, machines, checked, times, decided)
+
+
+def check_decided(decided: Any, process: Process, part: str, at: int) -> dict[str, float]:
+    """Settings of steps from place `at` on that stand already; raises InvalidInput naming what is wrong."""
+    if decided is None:
+        return {}
+    if not isinstance(decided, Mapping):
+        raise InvalidInput(f"part {part}: decided must map settings to numbers, not {type(decided).__name__}")
+    for name in decided:
+        if name not in process.settings:
+            raise InvalidInput(f"part {part}: decided names {name!s:.80}, which is not a setting of {process.name}")
+        if process.settings[name][0] < at:
+            raise InvalidInput(f"part {part}: the part is through the step of {name}; tell it in observed")
+    return check_observed(decided, process, part)
 
 
 def check_machines(machines: Any, process: Process, part: str) -> Machines:

@@ -9,6 +9,7 @@ is dithered instead; parts that look hopeless are scrapped on the way.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,6 +65,7 @@ class Line:
         scrap_beyond: float = np.inf,
         batch_size: int = 100,
         only: tuple[str, ...] | None = None,
+        charge_sd: Floats | None = None,
     ) -> None:
         self.process = process
         self.truths = truths
@@ -76,6 +78,9 @@ class Line:
         self.missing, self.scrap_beyond, self.batch_size = missing, scrap_beyond, batch_size
         self.only = only
         """Settings that are dithered; the others are nominal on dithered parts. None: all."""
+        self.charge_sd = charge_sd
+        """`d`: how far the parts of a batch are off alike when they come in. Then batches are dithered as a whole, and
+        settings that a batch shares are the mean of what its parts would have got."""
         self.drift = 0.0
         """Where slow drift stood at the end of the last history drawn, in the state's units."""
 
@@ -104,6 +109,9 @@ class Line:
         batch = np.arange(n) // self.batch_size
         x = self.start_sd * rng.standard_normal((n, d))
         dithered = rng.random(n) < self.dither
+        if self.charge_sd is not None:
+            x += (self.charge_sd * rng.standard_normal((batch.max() + 1, d)))[batch]
+            dithered = (rng.random(batch.max() + 1) < self.dither)[batch]
         walk = np.cumsum(rng.standard_normal(n)) * self.drift_sd / max(np.sqrt(n), 1.0)
         alive = np.ones(n, dtype=bool)
         scrapped_at = np.full(n, "", dtype=object)
@@ -124,6 +132,9 @@ class Line:
                 drawn *= [self.only is None or s.name in self.only for s in step.settings]
                 v = np.where(dithered[:, None], drawn, habit)
                 v = np.clip(v, -1, 1)
+                for j, s in enumerate(step.settings):
+                    if s.shared:
+                        v[:, j] = _of_the_batch(v[:, j], batch, dithered)
                 units = self.settings_to_units(k, v)
                 for j, s in enumerate(step.settings):
                     columns[s.name] = np.where(alive & run, units[:, j], np.nan)
@@ -172,9 +183,13 @@ class Line:
             out = out + walk[:, None]
         return out
 
-    def start(self, seed: int) -> Part:
-        """A new part of a new batch at the beginning of the line."""
-        return Part(self, seed)
+    def start(self, seed: int, charge: int | None = None) -> Part:
+        """A new part at the beginning of the line, of a new batch; `charge`: the batch's seed, where several are of
+        one."""
+        part = Part(self, seed)
+        if charge is not None and self.charge_sd is not None:
+            part.x = part.x + self.charge_sd * np.random.default_rng([charge, 13]).standard_normal(part.x.shape[1])
+        return part
 
 
 class Part:
@@ -304,6 +319,21 @@ def linear_line(
     return Line(parse_process(content), truths, centre, unit, start_sd=start_sd, **habits)
 
 
+def furnace_line(steps: int, seed: int = 0, *, every: int = 4, batch_size: int = 12, **habits: Any) -> Line:
+    """A line like `linear_line` in which every `every`-th step is a furnace: parts of a batch share its settings.
+
+    Parts of a batch come in off alike, as much as each is off by itself, and operators set a furnace for the mean of
+    the parts in it.
+    """
+    line = linear_line(steps, seed, batch_size=batch_size, **habits)
+    content = copy.deepcopy(dict(line.process.source))
+    for raw in content["steps"][every - 1 :: every]:
+        raw["shared"] = "batch"
+    line.process = parse_process(content)
+    line.charge_sd = line.start_sd
+    return line
+
+
 def bent_line(steps: int, seed: int = 0, *, hardness: float = 1.5, **habits: Any) -> Line:
     """A line like `linear_line`, whose levers wear off towards their limits, act on each other, and act the more the
     further a part is off.
@@ -367,6 +397,13 @@ def _bent(move: Callable[[Floats, Floats], Floats], d: int) -> Callable[[Floats,
         return np.asarray(move(x, worn) + together + 0.1 * v[:, :1] * x)
 
     return moved
+
+
+def _of_the_batch(v: Floats, batch: NDArray[np.int64], drawn: NDArray[np.bool_]) -> Floats:
+    """One value for each batch, for each of its parts: the first part's where it is drawn, else the mean."""
+    _, first, place = np.unique(batch, return_index=True, return_inverse=True)
+    mean = np.bincount(place, v) / np.bincount(place)
+    return np.asarray(np.where(drawn, v[first][place], mean[place]))
 
 
 def _linear(a: Floats, b: Floats) -> Callable[[Floats, Floats], Floats]:

@@ -35,8 +35,8 @@ def what_if(
 
     Args:
         request: as for `recommend` (contracts, section 6).
-        settings: `step.setting` to value, of steps still to come; what is not named stays nominal. A setting of an
-            optional step means that it is run.
+        settings: `step.setting` to value, of steps still to come; what is not named stays as decided, or nominal. A
+            setting of an optional step means that it is run.
         run: optional steps to run.
 
     Returns:
@@ -53,10 +53,9 @@ def what_if(
     name = model.id
     chosen, ran = chosen_plan(model, question, settings, run)
     model = model.made_by(question.batch, question.machines)
-    belief = believe(model, question.observed, question.at, question.times)
+    belief = believe(model, question.observed, question.at, question.times, question.decided)
     advised = _advised(model, name, question, belief)
-    still = np.zeros(len(model.layout.nominal))
-    vs, runs = [chosen, still, np.array(advised.v)], [ran, frozenset[int](), advised.run]
+    vs, runs = [chosen, belief.base, np.array(advised.v)], [ran, frozenset[int](), advised.run]
     plans = settle_each(model, belief, vs, runs)
     answer = {
         "part": question.part,
@@ -99,6 +98,7 @@ def chosen_plan(
         if process.place[step] < question.at:
             raise InvalidInput(f"{step} cannot be run any more: the part is through it")
         ran.add(process.place[step])
+    values = question.decided | values
     out = np.zeros(len(model.layout.nominal))
     for j, name in enumerate(process.settings):
         if name in values:

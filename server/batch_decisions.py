@@ -37,7 +37,8 @@ LEAST_WORDS = 3
 
 def fingerprint(told: Mapping[str, Any]) -> str:
     """Of what `process_batches.decision` tells: the same while model, parts and their advice are the same."""
-    parts = sorted([part["id"], part["apart"]] for part in told["parts"])
+    kept = ("id", "apart", "decision_shared", "settings_shared", "run_shared")
+    parts = sorted([part[key] for key in kept] for part in told["parts"])
     seen = json.dumps([told["model"], told["at"], told["plans"], parts], sort_keys=True)
     return hashlib.sha256(seen.encode()).hexdigest()
 
@@ -95,7 +96,7 @@ def carry_out(
     rows = {row.id: row for row in found.waiting}
     parts = []
     for id, part in mine.items():
-        answer = advice(process, rows[id], plan, part, decision, told["currency"])
+        answer = advice(process, rows[id], part, decision, told["currency"])
         service.remember(session, name, rows[id].request, answer, now=now)
         context.events.on_commit(session, "recommendation", {**answer, "process": name})
         parts.append(part["part"])
@@ -116,7 +117,6 @@ def carry_out(
 def advice(
     process: Process,
     row: Recommendation,
-    plan: Mapping[str, Any],
     part: Mapping[str, Any],
     decision: BatchDecision,
     currency: str,
@@ -124,10 +124,10 @@ def advice(
     """What a part of the batch is advised by the decision (contracts, section 6), beside what it was advised before.
 
     Args:
-        row: its newest advice; `plan` and `part` as `decide_batch` tells them.
+        row: its newest advice; `part` as `decide_batch` tells it.
     """
     own = row.answer
-    asks = [step.name for step in process.steps if step.needs_approval and step.name in plan["run"]]
+    asks = [step.name for step in process.steps if step.needs_approval and step.name in part["run_shared"]]
     before = {key: own[key] for key in ("decision", "expected_value", "p_conform", "settings", "run")}
     why = (
         f"Decided for batch {decision.batch} as a whole, {decision.parts} parts before {row.at}: {decision.reason}. "
@@ -138,9 +138,9 @@ def advice(
         "id": new_id(),
         "part": row.part,
         "at": row.at,
-        "decision": plan["plan"],
-        "settings": plan["settings"],
-        "run": plan["run"],
+        "decision": part["decision_shared"],
+        "settings": part["settings_shared"],
+        "run": part["run_shared"],
         **({"needs_approval": asks} if asks else {}),
         "measure": [],
         "p_conform": own["p_conform"] if scrapped else part["p_shared"],

@@ -19,7 +19,7 @@ from process_opt.batch_plan import Member, decide_batch
 from process_opt.model import ProcessModel
 from process_opt.records import Answer, Approval, Outcome, Recommendation
 from qc.errors import Conflict, NotFound
-from server import permission, process_money
+from server import permission, process_money, process_shared
 from server.permission import Permission
 
 MOST_BATCHES = 200
@@ -87,7 +87,7 @@ def known(session: Session, name: str, batch: str, model: ProcessModel) -> Known
     return Known(batch, list(newest.values()), {outcome.part: outcome for outcome in session.exec(came)})
 
 
-def decision(found: Known, model: ProcessModel, at: str | None) -> dict[str, Any] | None:
+def decision(session: Session, name: str, found: Known, model: ProcessModel, at: str | None) -> dict[str, Any] | None:
     """One decision for the parts that wait before step `at`; left out: the step where most wait. None: nobody waits.
 
     Raises:
@@ -100,7 +100,8 @@ def decision(found: Known, model: ProcessModel, at: str | None) -> dict[str, Any
     here = [row for row in found.waiting if row.at == step]
     if not here:
         raise NotFound(f"no part of batch {found.batch} waits before {step}; they wait before {', '.join(before)}")
-    told = decide_batch(model, [Member(row.request, row.answer) for row in here])
+    stands = process_shared.run_with(session, name, model.process, found.batch, step)
+    told = decide_batch(model, [Member(row.request, row.answer) for row in here], stands)
     for part, row in zip(told["parts"], here, strict=True):
         part["id"] = row.id
     return told

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from process_opt.model import ProcessModel
 from qc.errors import InvalidInput
-from server import permission, process_camera, process_learning
+from server import permission, process_camera, process_learning, process_shared
 from server import process_service as service
 from server.context import Context
 
@@ -32,6 +32,8 @@ class Asked(BaseModel):
     machines: dict[str, str] | None = Field(default=None, examples=[{"s20-heat": "H2"}])
     """Which machine ran or will run a step, where the process names several."""
     observed: dict[str, Any] = Field(default_factory=dict, examples=[{"s01-draw.force": 14.2}])
+    decided: dict[str, Any] = Field(default_factory=dict, examples=[{"s30-furnace.temperature": 842.0}])
+    """Settings of steps still to come that stand already; those that the batch shares are filled in."""
 
 
 class CameOf(BaseModel):
@@ -78,7 +80,7 @@ def advise(context: Context, name: str, asked: Sequence[Asked]) -> list[dict[str
     """
     model = _model(context, name)
     _check_number(asked)
-    requests = seen(context, model, [a.model_dump(exclude_unset=True) for a in asked])
+    requests = as_known(context, name, model, [a.model_dump(exclude_unset=True) for a in asked])
     answers = _each(requests, lambda r: service.answer(model, r))
     now = context.now()
     with context.database.write() as session:
@@ -114,6 +116,15 @@ def take_outcomes(context: Context, name: str, sent: Sequence[CameOf], *, by: st
             process_learning.ask(session, name, now=now)
         session.commit()
     return Taken(accepted, len(checked) - accepted, unasked)
+
+
+def as_known(context: Context, name: str, model: ProcessModel, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Requests with what cameras read of the parts, and the settings that stand already for their batches."""
+    asked = seen(context, model, asked)
+    if not model.process.shared:
+        return asked
+    with context.database.read() as session:
+        return process_shared.with_decided(session, name, model.process, asked)
 
 
 def seen(context: Context, model: ProcessModel, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -44,8 +44,11 @@ class BatchList(BaseModel):
 class BatchPlanJson(BaseModel):
     """A plan for all parts that wait, from the step on before which they wait. Intervals hold 90 %."""
 
-    plan: Literal["each", "correct", "continue", "scrap"] = Field(description="each: every part as it was advised.")
-    settings: dict[str, float]
+    plan: Literal["each", "shared", "correct", "continue", "scrap"] = Field(
+        description="each: every part as it was advised. shared: one value for what is shared, else each its own."
+    )
+    settings: dict[str, float] = Field(description="The same for every part.")
+    shared: dict[str, float] = Field(default_factory=dict, description="Value of every setting that the batch shares.")
     run: list[str]
     scrapped: int = Field(description="Parts that the plan scraps.")
     good: float = Field(description="Parts expected within specification.")
@@ -64,6 +67,9 @@ class BatchPartJson(BaseModel):
     p_own: float | None = Field(description="null: scrapped.")
     p_shared: float | None
     p_shared_interval: list[float] | None
+    decision_shared: Literal["correct", "continue", "scrap"] = Field(description="What the decision is for this part.")
+    settings_shared: dict[str, float]
+    run_shared: list[str]
     value_own: float
     value_shared: float
     gain: float = Field(description="Of treating it as advised by itself.")
@@ -75,7 +81,7 @@ class BatchDecisionJson(BaseModel):
     """One decision for the parts that wait before a step."""
 
     at: str
-    decision: Literal["correct", "continue", "scrap"]
+    decision: Literal["shared", "correct", "continue", "scrap"]
     plans: list[BatchPlanJson] = Field(description="The one worth most first.")
     parts: list[BatchPartJson]
     worth_apart: float = Field(description="Gained in all by treating apart those that are `apart`.")
@@ -142,7 +148,7 @@ def one_batch(
     """One decision for all parts of a batch that wait before a step, its money and its chance, and which differ."""
     model = models_in_memory(request, context).of(service.current(session, name))
     found = batches.known(session, name, batch, model)
-    decided = batches.decision(found, model, at)
+    decided = batches.decision(session, name, found, model, at)
     waiting: dict[str, int] = {}
     for row in found.waiting:
         waiting[row.at] = waiting.get(row.at, 0) + 1
@@ -174,7 +180,7 @@ def decide(
     is told as of any other advice; 409 where the batch is not as it was seen any more."""
     with context.database.read() as session:  # computed without holding up writers; compared again below
         model = models_in_memory(request, context).of(service.current(session, name))
-        told = batches.decision(batches.known(session, name, batch, model), model, word.at)
+        told = batches.decision(session, name, batches.known(session, name, batch, model), model, word.at)
     with context.database.write() as session:
         found = batches.known(session, name, batch, model)
         same = told and {row.id for row in found.waiting if row.at == word.at} == {p["id"] for p in told["parts"]}
@@ -226,7 +232,7 @@ def batch_as_table(
     """The parts of a batch, those that wait with both plans, the others with what came of them."""
     model = models_in_memory(request, context).of(service.current(session, name))
     found = batches.known(session, name, batch, model)
-    decided = batches.decision(found, model, at) or {"parts": [], "decision": ""}
+    decided = batches.decision(session, name, found, model, at) or {"parts": [], "decision": ""}
     told = {part["part"]: part for part in decided["parts"]}
     head = ["part", "waits_before", "came_of_it", "advised", "p_own", "value_own", "batch_decision", "p_shared"]
     head += ["value_shared", "gain_apart", "apart", "cause"]

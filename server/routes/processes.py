@@ -67,6 +67,10 @@ class Advice(BaseModel):
     alternatives: list[dict[str, Any]]
     readings: list[WorthOfReading] = Field(default_factory=list)
     """Every one still possible, the one that adds most beyond its cost first."""
+    decided: dict[str, float] = Field(default_factory=dict)
+    """Settings of steps still to come that stood when it was asked, as those that the part's batch shares."""
+    shared: list[str] = Field(default_factory=list)
+    """Settings that the plan moves, that are one for the whole batch, and that nobody decided yet."""
     reason: str
     model: str
     elapsed_ms: float
@@ -234,7 +238,7 @@ def what_if(name: str, wondered: Wondered, request: Request, context: ContextDep
     asked = wondered.model_dump(exclude_unset=True)
     settings, run = asked.pop("settings", {}), asked.pop("run", [])
     model = models_in_memory(request, context).of(version)
-    return Expected(**service.wonder(model, process_intake.seen(context, model, [asked])[0], settings, run))
+    return Expected(**service.wonder(model, process_intake.as_known(context, name, model, [asked])[0], settings, run))
 
 
 @router.get("/processes/{name}/recommendations")

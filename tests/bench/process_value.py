@@ -7,6 +7,9 @@ the advice is
 asked for and followed. The oracle is the same planner with the true parameters (linear lines: exact). Captured value is
 (ours - best of scrap-all and do-nothing) / (oracle - the same). The chance that was promised is compared with what
 came of it.
+
+On `furnace20` parts come in batches that share the settings of some steps: one decision for the batch is asked for, and
+beside it stands `middle`, each part advised by itself and the furnace set to the middle of what they want.
 """
 
 from __future__ import annotations
@@ -14,15 +17,17 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from process_opt.batch_plan import Member, decide_batch
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.model import ProcessModel
 from process_opt.plant import bar_line
 from process_opt.recommend import recommend
-from process_opt.simulate import Line, bent_line, crossed_line, linear_line
+from process_opt.simulate import Line, bent_line, crossed_line, furnace_line, linear_line
 from process_opt.state_space import Motion
 
 FEW = tuple(f"s{k:02d}-op.lever1" for k in range(2, 21, 3))
@@ -41,12 +46,15 @@ LINES = {
     "linear50every5": lambda s: linear_line(50, s, every=5, hardness=2.0, hidden_look=0.5, scrap_beyond=6.0),
     "bent20": lambda s: bent_line(20, s, hidden_look=0.5),
     "crossed20": lambda s: crossed_line(20, s, hidden_look=0.5),
+    "furnace20": lambda s: furnace_line(20, s, hidden_look=0.5),
     "bar": lambda s: bar_line(s),
     "bar_hidden": lambda s: bar_line(s, hidden_look=0.5, missing=0.3),
 }
 
 
 BENT = ("bar", "bent")
+BATCH = 12
+"""Parts of a batch, where settings are shared."""
 
 
 def oracle_model(line: Line, model: ProcessModel) -> ProcessModel:
@@ -132,6 +140,93 @@ def send(line: Line, model: ProcessModel | None, seed: int, asks: list[int]) -> 
     }
 
 
+def send_batch(
+    line: Line, model: ProcessModel | None, charge: int, asks: list[int], *, middle: bool = False
+) -> list[float]:
+    """The parts of one batch down the line side by side; money of each from the first question on.
+
+    Args:
+        model: None: they are left alone.
+        middle: each part as it was advised by itself, shared settings at the median of that; else one decision for all.
+    """
+    process = line.process
+    parts = {f"{charge}-{i}": line.start(1000 * charge + i, charge) for i in range(BATCH)}
+    for part in parts.values():
+        for _ in range(asks[0]):
+            part.run_step(process.steps[part.next].name)
+    spent = {name: part.spent for name, part in parts.items()}
+    money: dict[str, float] = {}
+    plans: dict[str, tuple[dict[str, float], list[str]]] = dict.fromkeys(parts, ({}, []))
+    for k in range(asks[0], len(process.steps)):
+        going = {name: part for name, part in parts.items() if name not in money}
+        if model is not None and k in asks and going:
+            asked = [
+                {"part": name, "at": process.steps[k].name, "batch": "new", "observed": part.observed}
+                for name, part in going.items()
+            ]
+            members = [Member(request, recommend(model, request)) for request in asked]
+            told = _in_the_middle(line, members) if middle else decide_batch(model, members)["parts"]
+            for one in told:
+                alone = len(asks) == 1 and one["value_shared"] < process.scrap  # as in `send`
+                if one["decision_shared"] == "scrap" or alone:
+                    money[one["part"]] = process.scrap - (parts[one["part"]].spent - spent[one["part"]])
+                plans[one["part"]] = one["settings_shared"], one["run_shared"]
+        for name, part in going.items():
+            if name not in money:
+                settings, run = plans[name]
+                here = {n: v for n, v in settings.items() if n.startswith(process.steps[k].name + ".")}
+                part.run_step(part.at or "", None if process.steps[k].optional and part.at not in run else here)
+    for name, part in parts.items():
+        if name not in money:
+            money[name] = (process.value if part.conforms() else process.escape) - (part.spent - spent[name])
+    return list(money.values())
+
+
+def _in_the_middle(line: Line, members: list[Member]) -> list[dict[str, Any]]:
+    """Each part as it was advised by itself, but for shared settings, which are at the median of that."""
+    shared = {
+        name: float(np.median([m.answer["settings"].get(name, setting.nominal) for m in members]))
+        for name, (_, setting) in line.process.settings.items()
+        if setting.shared
+    }
+    return [
+        {
+            "part": m.request["part"],
+            "decision_shared": m.decision,
+            "settings_shared": m.answer["settings"] | shared,
+            "run_shared": m.answer["run"],
+            "value_shared": m.answer["expected_value"],
+        }
+        for m in members
+    ]
+
+
+def bench_batches(name: str, seed: int, *, parts: int, rows: int) -> None:
+    """One line of the table, of a line where batches share settings."""
+    line = LINES[name](seed)
+    model = fit(line.process, parse_history(line.history(rows, seed + 1), line.process), seed=seed)
+    steps = len(line.process.steps)
+    first = max(1, int(steps * 0.4))
+    every = [k for k in range(first, steps) if (k - first) % max(1, steps // 10) == 0]
+    charges = range(parts // BATCH)
+    still = [send_batch(line, None, c, [first]) for c in charges]
+    floor = max(float(np.mean(still)), line.process.scrap)
+    for way, asks in {"open": [first], "closed": every}.items():
+        ways = {"ours": (model, False), "middle": (model, True), "oracle": (oracle_model(line, model), False)}
+        money = {
+            who: float(np.mean([send_batch(line, m, c, asks, middle=apart) for c in charges]))
+            for who, (m, apart) in ways.items()
+        }
+        gain = max(money["oracle"] - floor, 1e-9)
+        print(
+            f"{name:16s} {seed:2d} {way:6s} captured {(money['ours'] - floor) / gain:6.3f}, middle "
+            f"{(money['middle'] - floor) / gain:6.3f}  ours {money['ours']:7.2f} middle {money['middle']:7.2f} "
+            f"oracle {money['oracle']:7.2f} nothing {np.mean(still):7.2f} scrap {line.process.scrap:5.2f}, "
+            f"{len(charges)} batches of {BATCH}",
+            flush=True,
+        )
+
+
 def expected_calibration_error(promised: np.ndarray, good: np.ndarray) -> float:
     """Mean distance of promise and outcome over ten equal bins, weighted by how many fall in each."""
     bins = np.minimum((promised * 10).astype(int), 9)
@@ -188,7 +283,7 @@ def main() -> None:
     args = parser.parse_args()
     for name in args.lines:
         for seed in range(args.seeds):
-            bench(name, seed, parts=args.parts, rows=args.rows)
+            (bench_batches if name.startswith("furnace") else bench)(name, seed, parts=args.parts, rows=args.rows)
 
 
 if __name__ == "__main__":

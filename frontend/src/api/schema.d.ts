@@ -2935,6 +2935,12 @@ export interface components {
             }[];
             /** Readings */
             readings?: components["schemas"]["WorthOfReading"][];
+            /** Decided */
+            decided?: {
+                [key: string]: number;
+            };
+            /** Shared */
+            shared?: string[];
             /** Reason */
             reason: string;
             /** Model */
@@ -3069,6 +3075,15 @@ export interface components {
             observed?: {
                 [key: string]: unknown;
             };
+            /**
+             * Decided
+             * @example {
+             *       "s30-furnace.temperature": 842
+             *     }
+             */
+            decided?: {
+                [key: string]: unknown;
+            };
         } & {
             [key: string]: unknown;
         };
@@ -3183,7 +3198,7 @@ export interface components {
              * Decision
              * @enum {string}
              */
-            decision: "correct" | "continue" | "scrap";
+            decision: "shared" | "correct" | "continue" | "scrap";
             /**
              * Plans
              * @description The one worth most first.
@@ -3298,6 +3313,18 @@ export interface components {
             p_shared: number | null;
             /** P Shared Interval */
             p_shared_interval: number[] | null;
+            /**
+             * Decision Shared
+             * @description What the decision is for this part.
+             * @enum {string}
+             */
+            decision_shared: "correct" | "continue" | "scrap";
+            /** Settings Shared */
+            settings_shared: {
+                [key: string]: number;
+            };
+            /** Run Shared */
+            run_shared: string[];
             /** Value Own */
             value_own: number;
             /** Value Shared */
@@ -3322,12 +3349,22 @@ export interface components {
         BatchPlanJson: {
             /**
              * Plan
-             * @description each: every part as it was advised.
+             * @description each: every part as it was advised. shared: one value for what is shared, else each its own.
              * @enum {string}
              */
-            plan: "each" | "correct" | "continue" | "scrap";
-            /** Settings */
+            plan: "each" | "shared" | "correct" | "continue" | "scrap";
+            /**
+             * Settings
+             * @description The same for every part.
+             */
             settings: {
+                [key: string]: number;
+            };
+            /**
+             * Shared
+             * @description Value of every setting that the batch shares.
+             */
+            shared?: {
                 [key: string]: number;
             };
             /** Run */
@@ -7186,6 +7223,15 @@ export interface components {
              *     }
              */
             observed?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Decided
+             * @example {
+             *       "s30-furnace.temperature": 842
+             *     }
+             */
+            decided?: {
                 [key: string]: unknown;
             };
             /**

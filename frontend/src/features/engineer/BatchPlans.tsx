@@ -67,10 +67,11 @@ function Good({ plan, parts }: { plan: BatchPlan; parts: number }) {
   );
 }
 
-/** What the one decision changes, the same for every part. */
+/** What the one decision sets, the same for every part. */
 export function CommonSettings({ decision, process }: { decision: BatchDecision; process: Process }) {
   const plan = decision.plans.find((one) => one.plan === decision.decision);
-  const settings = Object.entries(plan?.settings ?? {});
+  const shares = decision.decision === "shared";
+  const settings = Object.entries((shares ? plan?.shared : plan?.settings) ?? {});
   if (!plan || decision.decision === "scrap" || leadingPlan(decision) === "each") return null;
   return (
     <section className="panel" tabIndex={0} aria-label={words.batch.toDo}>
@@ -80,6 +81,7 @@ export function CommonSettings({ decision, process }: { decision: BatchDecision;
           <strong>{words.batch.run({ steps: plan.run.join(", ") })}</strong>
         </p>
       )}
+      {shares && <p className="quiet">{words.batch.ownRest}</p>}
       {settings.length === 0 && plan.run.length === 0 && <p className="quiet">{words.batch.nothing}</p>}
       {settings.length > 0 && (
         <table className="facts">

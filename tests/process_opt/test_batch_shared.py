@@ -1,0 +1,151 @@
+"""Parts of a batch share a furnace: one value for all, each part its own way with it, and who respects what stands."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+from process_opt.alternatives import settings_of
+from process_opt.batch_plan import Member, decide_batch
+from process_opt.batch_shared import Side, planned
+from process_opt.belief import believe
+from process_opt.fit import fit
+from process_opt.history import parse_history
+from process_opt.identify import ENOUGH_BATCHES, identified_levers
+from process_opt.model import ProcessModel
+from process_opt.process import parse_process
+from process_opt.recommend import recommend
+from process_opt.request import parse_question
+from process_opt.simulate import Line, furnace_line
+from process_opt.what_if import what_if
+from qc.errors import InvalidInput
+
+FURNACE = "s04-op.lever1"
+
+
+@pytest.fixture(scope="module")
+def line() -> Line:
+    return furnace_line(5, 1, levers=1)
+
+
+@pytest.fixture(scope="module")
+def model(line: Line) -> ProcessModel:
+    return fit(line.process, parse_history(line.history(1200, 1), line.process))
+
+
+def members(line: Line, model: ProcessModel, charge: int, steps: int = 2, **more: object) -> list[Member]:
+    found = []
+    for seed in range(8):
+        part = line.start(100 * charge + seed, charge)
+        for _ in range(steps):
+            part.run_step(part.at or "")
+        request = {"part": f"P-{seed}", "at": part.at, "observed": dict(part.observed), "batch": "new", **more}
+        found.append(Member(request, recommend(model, request)))
+    return found
+
+
+def test_a_step_or_a_setting_is_shared_by_the_batch_and_by_nothing_else(line: Line) -> None:
+    assert line.process.shared == {FURNACE}
+    content = copy.deepcopy(dict(line.process.source))
+    del content["steps"][3]["shared"]
+    content["steps"][3]["settings"]["lever1"]["shared"] = "batch"
+    assert parse_process(content).shared == {FURNACE}
+    content["steps"][3]["shared"] = "factory"
+    with pytest.raises(InvalidInput, match="shared must be batch"):
+        parse_process(content)
+
+
+def test_a_shared_setting_is_told_by_batches_not_by_parts(line: Line) -> None:
+    table = line.history(1200, 1)
+    drawn = table[table["assignment"] == "dither"]
+    assert identified_levers(line.process, parse_history(table, line.process))[FURNACE]
+    few = drawn[drawn["batch"].isin(drawn["batch"].unique()[: ENOUGH_BATCHES - 1])]
+    known = identified_levers(line.process, parse_history(few, line.process))
+    assert not known.pop(FURNACE)
+    assert all(known.values())
+
+
+def test_the_furnace_has_one_value_which_is_as_good_as_any_and_each_part_goes_its_own_way(
+    line: Line, model: ProcessModel
+) -> None:
+    batch = members(line, model, 3)
+    told = decide_batch(model, batch)
+    plans = {plan["plan"]: plan for plan in told["plans"]}
+    assert set(plans) == {"shared", "scrap", "continue", "correct"}, "what nobody can carry out is no plan"
+    assert told["decision"] == "shared"
+    for plan in ("scrap", "continue", "correct"):
+        assert plans["shared"]["money"] >= plans[plan]["money"]
+    value = plans["shared"]["shared"][FURNACE]
+    nominal = line.process.settings[FURNACE][1].nominal
+    going = [part for part in told["parts"] if part["decision_shared"] != "scrap"]
+    assert {part["settings_shared"].get(FURNACE, nominal) for part in going} == {value}
+    assert len({str(part["settings_shared"]) for part in going}) > 1
+    for part, member in zip(told["parts"], batch, strict=True):
+        if part["decision_shared"] != "scrap":
+            same = what_if(model, member.request, part["settings_shared"])
+            assert part["value_shared"] == pytest.approx(same["expected_value"], abs=0.1), (
+                "settings are told with six digits"
+            )
+
+    questions = [parse_question(member.request, model.process) for member in batch]
+    sides = [Side(model, believe(model, q.observed, q.at)) for q in questions]
+    place = np.array([list(model.process.settings).index(FURNACE)])
+    t = model.tables
+    every = np.linspace(t.low[place[0]], t.high[place[0]], 9)
+    best = max(planned(sides, place, np.array([v]), 0.0).money for v in every)
+    stake = model.process.value - model.process.escape
+    assert plans["shared"]["money"] > best - 0.002 * len(batch) * stake
+
+
+def test_what_is_decided_is_held_told_and_planned_with(line: Line, model: ProcessModel) -> None:
+    setting = line.process.settings[FURNACE][1]
+    value = setting.nominal + 0.3 * (setting.high - setting.nominal)
+    free, held = members(line, model, 3), members(line, model, 3, decided={FURNACE: value})
+    for alone, bound in zip(free, held, strict=True):
+        answer = bound.answer
+        assert answer["decided"] == {FURNACE: value}
+        assert FURNACE in answer["reason"]
+        if answer["decision"] == "correct":
+            assert answer["settings"][FURNACE] == pytest.approx(value, rel=1e-5)
+        assert answer["expected_value"] <= alone.answer["expected_value"] + 0.1
+        assert "shared" not in answer
+        wondered = what_if(model, bound.request, {})
+        assert wondered["settings"][FURNACE] == pytest.approx(value, rel=1e-5)
+        assert answer["value_if_continued"] == pytest.approx(wondered["expected_value"], abs=0.01)
+    told = decide_batch(model, free, {FURNACE: value})
+    assert "shared" not in {plan["plan"] for plan in told["plans"]}, "nothing is left to be shared"
+    for plan in told["plans"]:
+        if plan["plan"] in ("continue", "correct"):
+            assert plan["settings"][FURNACE] == pytest.approx(value, rel=1e-5)
+
+
+def test_a_plan_that_moves_what_the_batch_shares_says_so(line: Line, model: ProcessModel) -> None:
+    moved = [m.answer for m in members(line, model, 3) if FURNACE in m.answer["settings"]]
+    assert moved
+    for answer in moved:
+        assert answer["shared"] == [FURNACE]
+        assert "decide on the batch" in answer["reason"]
+
+
+def test_a_setting_that_is_not_identified_is_held_where_it_was_decided(line: Line, model: ProcessModel) -> None:
+    (known,) = (list(model.process.settings).index(FURNACE),)
+    belief = believe(model, {}, 2, decided={FURNACE: line.process.settings[FURNACE][1].high})
+    assert np.flatnonzero(~belief.free).tolist() == [known]
+    assert settings_of(model, belief.base) == {FURNACE: line.process.settings[FURNACE][1].high}
+
+
+@pytest.mark.parametrize(
+    ("decided", "words"),
+    [
+        ([FURNACE], "decided must map"),
+        ({"s04-op.heat": 3.0}, "not a setting"),
+        ({"s01-op.lever1": 3.0}, "through the step"),
+        ({FURNACE: 1e9}, "impossible"),
+        ({FURNACE: "hot"}, "finite number"),
+    ],
+)
+def test_what_cannot_be_decided_is_refused(line: Line, model: ProcessModel, decided: object, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        recommend(model, {"part": "P", "at": "s03-op", "observed": {}, "decided": decided})
