@@ -115,22 +115,33 @@ def begun() -> dict[str, tuple[bytes, int]]:
 
 
 @cache
+def tables() -> bytes:
+    """A SQLite file with today's tables, and nothing in them."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(sqlite_url(Path(folder) / "qc.sqlite3"))
+        schema.upgrade(database)
+        database.close()
+        return (Path(folder) / "qc.sqlite3").read_bytes()
+
+
+@cache
 def postgresql() -> str:
-    """A real PostgreSQL for all servers here, which ends with this process, with `begun()`'s database as a template."""
+    """A real PostgreSQL for all servers here, which ends with this process, with `begun()`'s database and `tables()` as
+    templates."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
     from postgres_server import postgres
 
     found = ExitStack()
     atexit.register(found.close)
     url = found.enter_context(postgres("fsync=off"))
-    _create_database(url, "begun")
-    source = {name: content for name, (content, _) in begun().items()}
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "qc.sqlite3").write_bytes(source["qc.sqlite3"])
-        old, new = Database(sqlite_url(Path(folder) / "qc.sqlite3")), Database(_named(url, "begun"))
-        move(old, new)
-        old.close()
-        new.close()
+    for template, content in {"begun": begun()["qc.sqlite3"][0], "tables": tables()}.items():
+        _create_database(url, template)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "qc.sqlite3").write_bytes(content)
+            old, new = Database(sqlite_url(Path(folder) / "qc.sqlite3")), Database(_named(url, template))
+            move(old, new)
+            old.close()
+            new.close()
     return url
 
 
@@ -141,37 +152,50 @@ def _named(url: str, name: str) -> str:
 def _create_database(url: str, name: str, template: str = "template1") -> None:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}"'))
         connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
     engine.dispose()
+
+
+def address_of(home: Path, template: str = "template1") -> str:
+    """The address of a data folder's database: SQLite's in the folder; with QC_TEST_DATABASE=postgresql one of the
+    folder's own in a real PostgreSQL, made like `template` unless it is there, and not empty."""
+    if not ON_POSTGRESQL:
+        return sqlite_url(home.resolve() / "qc.sqlite3")
+    database = hashlib.sha256(str(home).encode()).hexdigest()[:16]
+    if database not in _made or (_made[database] == "template1" != template):
+        _create_database(postgresql(), database, template)
+        _made[database] = template
+    return _named(postgresql(), database)
 
 
 def begin(home: Path) -> str:
     """A server's data folder and database as its first start leaves them, made unless they are there.
 
     Returns:
-        The database's address: empty, SQLite in the folder; with QC_TEST_DATABASE=postgresql one of the folder's own in
-        a real PostgreSQL.
+        The database's address, for the settings: empty where it is SQLite in the folder.
     """
     if (home / "qc.sqlite3").exists():
         return ""
-    wanted = {name: kept for name, kept in begun().items() if name != "qc.sqlite3" or not ON_POSTGRESQL}
-    database = hashlib.sha256(str(home).encode()).hexdigest()[:16]
-    if database not in _made:
+    if home not in _begun:
         home.mkdir(parents=True, exist_ok=True)
-        for name, (content, mode) in wanted.items():
-            (home / name).write_bytes(content)
-            (home / name).chmod(mode)
-        if ON_POSTGRESQL:
-            _create_database(postgresql(), database, "begun")
-            _made.add(database)
-    return _named(postgresql(), database) if ON_POSTGRESQL else ""
+        for name, (content, mode) in begun().items():
+            if name != "qc.sqlite3" or not ON_POSTGRESQL:
+                (home / name).write_bytes(content)
+                (home / name).chmod(mode)
+    if not ON_POSTGRESQL:
+        return ""
+    _begun.add(home)
+    return address_of(home, "begun")
 
 
 ON_POSTGRESQL = os.environ.get("QC_TEST_DATABASE") == "postgresql"
 """Do the servers here work on PostgreSQL instead of SQLite?"""
 
-_made: set[str] = set()
-"""Databases that `begin` has made there."""
+_made: dict[str, str] = {}
+"""Databases that `address_of` has made there, and like what."""
+_begun: set[Path] = set()
+"""Data folders that `begin` has made for them."""
 
 
 def start(home: Path, segmenter: object | None = None, **settings: object) -> Iterator[Line]:
@@ -201,6 +225,22 @@ def line(tmp_path: Path) -> Iterator[Line]:
 def run_line():
     """Starts servers: `with run_line(home, segmenter, setting=…) as line`; the same home again is a restart."""
     return contextmanager(start)
+
+
+@pytest.fixture(scope="session")
+def database_of():
+    """Gives the address of a data folder's database, whichever kind these tests are run on."""
+    return address_of
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A database with today's tables and nothing in them."""
+    if not ON_POSTGRESQL:
+        (tmp_path / "qc.sqlite3").write_bytes(tables())
+    found = Database(address_of(tmp_path, "tables"))
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")

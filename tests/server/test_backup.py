@@ -16,6 +16,7 @@ from server.access import Role
 from server.backup import backup, restore
 from server.cli import main
 from server.clock import now
+from server.db import sqlite_url
 from server.judging import frames_of
 
 
@@ -24,11 +25,12 @@ def home(tmp_path):
     return tmp_path / "home"
 
 
-def url(home):
-    return f"sqlite:///{home / 'qc.sqlite3'}"
+@pytest.fixture
+def url(home, database_of):
+    return database_of(home)
 
 
-def test_the_drill_a_backup_of_a_busy_server_brings_back_every_part_it_had_answered_for(run_line, tmp_path, home):
+def test_the_drill_a_backup_of_a_busy_server_brings_back_every_part_it_had_answered_for(run_line, tmp_path, home, url):
     answered: list[dict] = []
     stop = threading.Event()
     with run_line(home) as line:
@@ -45,12 +47,14 @@ def test_the_drill_a_backup_of_a_busy_server_brings_back_every_part_it_had_answe
 
         sender = threading.Thread(target=go_on)
         sender.start()
-        while len(answered) < 3:
-            stop.wait(0.02)
-        known = [first, *answered]
-        made = backup(home, url(home), tmp_path / "backup", now=now())
-        stop.set()
-        sender.join()
+        try:
+            while len(answered) < 3:
+                stop.wait(0.02)
+            known = [first, *answered]
+            made = backup(home, url, tmp_path / "backup", now=now())
+        finally:
+            stop.set()
+            sender.join()
     assert made.inspections >= len(known)
     shutil.rmtree(home)
 
@@ -71,11 +75,11 @@ def test_the_drill_a_backup_of_a_busy_server_brings_back_every_part_it_had_answe
 
 
 @pytest.fixture
-def kept(run_line, tmp_path, home):
+def kept(run_line, tmp_path, home, url):
     """A small installation and its backup."""
     with run_line(home) as line:
         line.send(line.picture(dark=9), part="P-1")
-    backup(home, url(home), tmp_path / "backup", now=now())
+    backup(home, url, tmp_path / "backup", now=now())
     return tmp_path / "backup"
 
 
@@ -111,31 +115,33 @@ def test_a_backup_that_points_outside_of_itself_is_refused(kept, tmp_path):
         restore(kept, tmp_path / "new")
 
 
-def test_nothing_is_overwritten(kept, home, tmp_path):
+def test_nothing_is_overwritten(kept, home, url, tmp_path):
     with pytest.raises(Conflict, match="not empty"):
         restore(kept, home)
     with pytest.raises(Conflict, match="exists already"):
-        backup(home, url(home), kept, now=now())
+        backup(home, url, kept, now=now())
     with pytest.raises(InvalidInput, match="no backup"):
         restore(tmp_path, tmp_path / "new")
     with pytest.raises(Unavailable, match="does not answer"):
         backup(home, "postgresql+psycopg://qc@127.0.0.1:9/qc", tmp_path / "x", now=now())
     with pytest.raises(NotFound, match="no database"):
-        backup(home, url(tmp_path), tmp_path / "x", now=now())
+        backup(home, sqlite_url(tmp_path / "none.sqlite3"), tmp_path / "x", now=now())
 
 
-def test_a_picture_that_is_missing_is_said_and_no_backup_pretends_to_be_whole(run_line, tmp_path, home):
+def test_a_picture_that_is_missing_is_said_and_no_backup_pretends_to_be_whole(run_line, tmp_path, home, url):
     with run_line(home) as line:
         line.send(line.picture(dark=9), part="P-1")
         with line.context.database.read() as session:
             key = session.exec(select(Exposure.original_key)).one()
     (home / "blobs" / key).unlink()
     with pytest.raises(Unavailable, match="missing"):
-        backup(home, url(home), tmp_path / "backup", now=now())
+        backup(home, url, tmp_path / "backup", now=now())
     assert not (tmp_path / "backup").exists()
 
 
-def test_the_commands_say_what_they_did(kept, home, tmp_path, monkeypatch, capsys):
+def test_the_commands_say_what_they_did(kept, home, url, tmp_path, monkeypatch, capsys):
+    if not url.startswith("sqlite"):
+        pytest.skip("what is said of PostgreSQL is a test of tests/contracts/test_backup_of_postgresql.py")
     monkeypatch.setenv("QC_HOME", str(home))
     assert main(["backup", str(tmp_path / "second")]) == 0
     assert "1 inspections" in capsys.readouterr().out
@@ -148,7 +154,7 @@ def test_the_commands_say_what_they_did(kept, home, tmp_path, monkeypatch, capsy
     assert "not empty" in capsys.readouterr().err
 
     other = tmp_path / "other.sqlite3"
-    monkeypatch.setenv("QC_DATABASE_URL", url(tmp_path).replace("qc.sqlite3", other.name))
+    monkeypatch.setenv("QC_DATABASE_URL", sqlite_url(other))
     monkeypatch.setenv("QC_HOME", str(tmp_path / "newer"))
     assert main(["restore", str(tmp_path / "second")]) == 0
     assert "QC_DATABASE_URL names another database, which was not touched" in capsys.readouterr().out

@@ -180,14 +180,16 @@ def test_a_part_whose_pictures_cannot_be_had_is_judged_when_they_can(run_line, s
         wait_for(lambda: line.get(f"/inspections/{told['id']}").json()["verdict"] == "ng")
 
 
-def test_a_backup_names_the_pictures_that_lie_in_the_store_and_refuses_when_one_is_not_there(run_line, url, tmp_path):
+def test_a_backup_names_the_pictures_that_lie_in_the_store_and_refuses_when_one_is_not_there(
+    run_line, database_of, url, tmp_path
+):
     home = tmp_path / "home"
     settings = Settings(home=home, blobs=url)
-    database = f"sqlite:///{home / 'qc.sqlite3'}"
     with run_line(home, blobs=url, blobs_near_hours=0) as line:
         sent = line.send(line.picture(dark=9)).json()
         blobs = line.context.blobs
         wait_for(lambda: not blobs.waits() and not [*blobs.lies_near()])
+    database = database_of(home)
     made = backup(home, database, tmp_path / "one", now=now(), elsewhere=lambda: keys_elsewhere(settings))
     assert made.inspections == 1
     with pytest.raises(Unavailable, match="set QC_BLOBS"):

@@ -144,6 +144,7 @@ def test_entries_that_change_places_or_are_slipped_in_are_found(trail):
 
 def test_the_command_line_signs_prints_the_key_and_verifies(trail, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("QC_HOME", str(trail.context.settings.home))
+    monkeypatch.setenv("QC_DATABASE_URL", trail.context.settings.db_url)
     assert main(["audit", "key"]) == 0
     key = capsys.readouterr().out.strip()
     assert main(["audit", "sign", "--checkpoints", str(trail.file)]) == 0

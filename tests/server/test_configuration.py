@@ -11,8 +11,6 @@ from sqlmodel import select
 from server import audit, configuration
 from server.audit import AuditEntry
 from server.clock import now
-from server.db import Database, sqlite_url
-from server.schema import all_tables
 from server.settings import Settings
 
 
@@ -20,14 +18,6 @@ def told(session) -> list[dict]:
     """The entries about the configuration, oldest first."""
     mine = select(AuditEntry).where(AuditEntry.kind == configuration.KIND).order_by(AuditEntry.n)
     return [json.loads(entry.body) for entry in session.exec(mine)]
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
-    all_tables().create_all(database.engine)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from server.encrypted_backup import CONTENT, decrypt
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch, database_of):
     monkeypatch.setenv("QC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("QC_DATABASE_URL", database_of(tmp_path / "home"))
     return tmp_path / "home"
 
 
@@ -34,12 +35,13 @@ def everything(folder) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
 
 
-def test_it_comes_back_with_its_key_and_says_nothing_without(run_line, tmp_path, home, keys, capsys):
+def test_it_comes_back_with_its_key_and_says_nothing_without(run_line, tmp_path, home, keys, monkeypatch, capsys):
     fill(run_line, home, "Smith-4711", "P-2")
     assert main(["backup", str(tmp_path / "out"), "--keys", str(keys)]) == 0
     assert not list(home.glob(".*")), "no plain copy is left"
     assert b"Smith-4711" not in everything(tmp_path / "out")
     shutil.rmtree(home)
+    monkeypatch.delenv("QC_DATABASE_URL")
 
     assert main(["restore", str(tmp_path / "out")]) == 1
     assert "--keys" in capsys.readouterr().err
@@ -52,7 +54,7 @@ def test_it_comes_back_with_its_key_and_says_nothing_without(run_line, tmp_path,
         assert {item["part"] for item in line.get("/inspections").json()["items"]} == {"Smith-4711", "P-2"}
 
 
-def test_after_an_erasure_earlier_backups_can_be_read_no_more(run_line, tmp_path, home, keys, capsys):
+def test_after_an_erasure_earlier_backups_can_be_read_no_more(run_line, tmp_path, home, keys, monkeypatch, capsys):
     fill(run_line, home, "Smith-4711", "P-2")
     assert main(["backup", str(tmp_path / "before"), "--keys", str(keys)]) == 0
     assert main(["backup", str(tmp_path / "before2"), "--keys", str(keys)]) == 0
@@ -67,6 +69,7 @@ def test_after_an_erasure_earlier_backups_can_be_read_no_more(run_line, tmp_path
     assert main(["backup", str(tmp_path / "after"), "--keys", str(keys)]) == 0
     assert "keys of 2 earlier backups were destroyed" in capsys.readouterr().out
     shutil.rmtree(home)
+    monkeypatch.delenv("QC_DATABASE_URL")
     for old in ("before", "before2"):
         assert main(["restore", str(tmp_path / old), "--keys", str(keys)]) == 1
     assert main(["restore", str(tmp_path / "after"), "--keys", str(keys)]) == 0
@@ -117,7 +120,7 @@ def on_the_page(line) -> list[dict]:
     return line.get("/backups", Role.ADMIN).json()["items"]
 
 
-def test_a_backup_that_is_asked_for_on_the_page_is_encrypted_too(run_line, tmp_path, home, keys):
+def test_a_backup_that_is_asked_for_on_the_page_is_encrypted_too(run_line, tmp_path, home, keys, monkeypatch):
     with run_line(home, backups=tmp_path / "disk", backup_keys=keys) as line:
         line.send(line.picture(dark=9), part="Smith-4711", trigger_id="1")
         line.send(line.picture(), part="P-2", trigger_id="2")
@@ -135,6 +138,7 @@ def test_a_backup_that_is_asked_for_on_the_page_is_encrypted_too(run_line, tmp_p
         assert second["name"] != first["name"]
     assert len(list(keys.iterdir())) == 1
     shutil.rmtree(home)
+    monkeypatch.delenv("QC_DATABASE_URL")
     assert main(["restore", str(tmp_path / "disk" / second["name"]), "--keys", str(keys)]) == 0
     with run_line(home) as line:
         assert {item["part"] for item in line.get("/inspections").json()["items"]} == {"P-2"}

@@ -207,6 +207,7 @@ def test_an_erased_part_leaves_its_hash_alone_and_the_set_in_force_goes_on_witho
 def test_golden_parts_are_declared_and_shown_on_the_command_line(line, monkeypatch, capsys):
     clean, pitted = two_parts(line)
     monkeypatch.setenv("QC_HOME", str(line.context.settings.home))
+    monkeypatch.setenv("QC_DATABASE_URL", line.context.settings.db_url)
     assert main(["golden", "declare", "default", f"{clean}=ok", f"{pitted}=ng", "--reason", "by hand"]) == 0
     assert "version 1" in capsys.readouterr().out
     assert main(["golden", "show", "default"]) == 0

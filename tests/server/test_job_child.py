@@ -10,10 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlmodel import SQLModel
 
 from qc.errors import Conflict
-from server.db import Database, sqlite_url
 from server.jobs import queue
 from server.jobs.child import ChildDied, run_in_child
 from server.jobs.records import JobState
@@ -51,14 +49,6 @@ def sleeps(arguments, report):
 def work(tmp_path, monkeypatch):
     (tmp_path / "work_of_a_child.py").write_text(WORK)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
-    SQLModel.metadata.create_all(database.engine, tables=[SQLModel.metadata.tables["job"]])
-    yield database
-    database.close()
 
 
 @pytest.fixture

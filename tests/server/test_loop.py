@@ -11,11 +11,10 @@ from sqlmodel import select, update
 
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.records import Inspection
-from server import audit, label_jobs, label_trail, retrain_job, schema
+from server import audit, label_jobs, label_trail, retrain_job
 from server.access import Role
 from server.audit import AuditEntry
 from server.audit_check import verify
-from server.db import Database, sqlite_url
 from server.jobs import queue
 from server.jobs.records import Job, JobState
 from server.settings import Settings
@@ -158,9 +157,7 @@ def test_a_webhook_that_makes_no_sense_is_refused(line, body):
     assert answer.json()["error"]["code"] == "invalid_input"
 
 
-def test_enough_new_labels_ask_for_a_retraining_once(tmp_path):
-    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
-    schema.upgrade(database)
+def test_enough_new_labels_ask_for_a_retraining_once(database):
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
     with database.write() as session:
 
@@ -187,15 +184,6 @@ def test_enough_new_labels_ask_for_a_retraining_once(tmp_path):
         assert ask(5) is None
         labels(3, minute=6)
         assert ask(7).id == asked.id  # it is not finished, and will see the new ones too
-    database.close()
-
-
-@pytest.fixture
-def store(tmp_path):
-    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
-    schema.upgrade(database)
-    yield database
-    database.close()
 
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -213,8 +201,8 @@ def finished_task(session, moment, part="P"):
     return task
 
 
-def test_while_a_station_has_drifted_a_quarter_of_the_labels_asks_for_a_retraining(store):
-    with store.write() as session:
+def test_while_a_station_has_drifted_a_quarter_of_the_labels_asks_for_a_retraining(database):
+    with database.write() as session:
 
         def ask(minute, **how):
             how = {"after_labels": 8, "on_drift": True} | how
@@ -239,13 +227,13 @@ def test_while_a_station_has_drifted_a_quarter_of_the_labels_asks_for_a_retraini
         assert ask(8) is None, "a person closed it"
 
 
-def test_each_drawing_that_comes_home_is_changed_or_taken_back_is_in_the_trail_with_it(store):
+def test_each_drawing_that_comes_home_is_changed_or_taken_back_is_in_the_trail_with_it(database):
     def entries():
-        with store.read() as session:
+        with database.read() as session:
             rows = session.exec(select(AuditEntry).order_by(AuditEntry.n))
             return [(row.kind, row.by, json.loads(row.body)["drawn"]) for row in rows]
 
-    with label_trail.keep(store.patient(), lambda: NOON) as session:
+    with label_trail.keep(database.patient(), lambda: NOON) as session:
         task = finished_task(session, NOON, part="P-7")
         about = {"studio_project": "7", "studio_annotation_id": 1, "classes": {}, "updated_at": NOON}
         drawn = Annotation(
@@ -272,7 +260,7 @@ def test_each_drawing_that_comes_home_is_changed_or_taken_back_is_in_the_trail_w
         ("label", "ada", {"pit": 2}),
         ("label.removed", "ada", {"pit": 2}),
     ]
-    with store.write() as session:
+    with database.write() as session:
         assert len(audit.naming(session, "P-7", set())) == 3, "an erasure of the part finds them"
         verify(session)
 

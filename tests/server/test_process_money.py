@@ -6,8 +6,7 @@ import pytest
 
 from process_opt.process import parse_process
 from process_opt.records import Outcome, Recommendation
-from server import process_money, schema
-from server.db import Database, sqlite_url
+from server import process_money
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -31,12 +30,9 @@ PROCESS = parse_process(
 
 
 @pytest.fixture
-def session(tmp_path):
-    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
-    schema.upgrade(database)
+def session(database):
     with database.write() as session:
         yield session
-    database.close()
 
 
 def advised(session, part, decision, *, at="heat", settings=None, run=(), measure=(), scrapped=1.5, continued=-60.0):

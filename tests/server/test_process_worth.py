@@ -8,8 +8,6 @@ import pytest
 
 from process_opt.process import Process, parse_process
 from process_opt.records import Outcome, Recommendation
-from server import schema
-from server.db import Database, sqlite_url
 from server.process_worth import PATIENCE, trial_worth
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -34,12 +32,9 @@ TRIED = process(trial={"name": "autumn", "loss": 5.0})
 
 
 @pytest.fixture
-def session(tmp_path):
-    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
-    schema.upgrade(database)
+def session(database):
     with database.write() as session:
         yield session
-    database.close()
 
 
 def drawn(session, part, arm, *, at=NOON, trial="autumn"):

@@ -7,9 +7,8 @@ from sqlmodel import select
 
 from qc.errors import Conflict, NotFound
 from segmentation.records import ModelState, ModelVersion
-from server import registry, schema
+from server import registry
 from server.audit import AuditEntry
-from server.db import Database, sqlite_url
 from server.events import EventBus
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -17,12 +16,9 @@ CARD = {"classes": {"1": "scratch"}, "figures": {"image_ap": 0.9}, "dataset": {"
 
 
 @pytest.fixture
-def session(tmp_path):
-    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
-    schema.upgrade(database)
+def session(database):
     with database.write() as session:
         yield session
-    database.close()
 
 
 @pytest.fixture

@@ -10,13 +10,9 @@ from sqlmodel import select
 
 from qc.records import Exposure
 from server import errors
-from server.db import Database, sqlite_url
-from server.schema import all_tables
 
 
-def test_a_number_of_more_than_64_bits_is_refused_in_a_sentence(tmp_path):
-    database = Database(sqlite_url(tmp_path / "qc.sqlite3"))
-    all_tables().create_all(database.engine)
+def test_a_number_of_more_than_64_bits_is_refused_in_a_sentence(database):
     app = FastAPI()
     errors.install(app)
 
@@ -35,4 +31,3 @@ def test_a_number_of_more_than_64_bits_is_refused_in_a_sentence(tmp_path):
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_input")
     assert "64 bits" in refused.json()["error"]["message"]
     assert client.get("/mistake").status_code == 500, "the server's own mistakes stay what they are"
-    database.close()
