@@ -85,6 +85,13 @@ class Settings(BaseSettings):
     torch_threads: int = Field(
         default=0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores."
     )
+    model_workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Processes in which the champion looks at parts, each with the model in its memory; 0: the "
+        "server's own. Ask for as many parts at the same time (QC_INSPECTION_WORKERS).",
+    )
     device: str = Field(
         default="auto", description="Where models learn and look: cpu, cuda; auto: cuda where there is such a device."
     )
@@ -106,6 +113,12 @@ class Settings(BaseSettings):
         ge=0,
         description="With several servers on one PostgreSQL: when one is silent for so many seconds, another judges "
         "what it took in, where it can have the pictures. 0: never.",
+    )
+    forget_server_days: float = Field(
+        default=30.0,
+        ge=0,
+        description="When one of them is silent for so many days, it is forgotten: parts that it alone could judge go "
+        "to a person, jobs that it alone could do end. 0: never.",
     )
     decide_by_s: float = Field(
         default=0.0,

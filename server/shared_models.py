@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from pathlib import Path
 
 import structlog
@@ -19,7 +20,8 @@ from sqlalchemy import or_
 from sqlmodel import col, select
 
 from qc.durable import write_whole
-from qc.errors import NotFound
+from qc.errors import NotFound, Unavailable
+from qc.object_stores import StoreAway
 from qc.ports import BlobStore
 from qc.records import new_id
 from segmentation.records import ModelVersion
@@ -32,6 +34,9 @@ log = structlog.get_logger(__name__)
 LIST = "files.json"
 CARD = "model.json"
 SAMPLES = "samples"
+REMEDY = f"; remove its {LIST} there and start the server again that has the model: it brings it anew"
+DAMAGED_S = 600.0
+"""So long a model that is damaged in the store is not asked for again: it is tens of megabytes."""
 
 
 class SharedModels:
@@ -42,9 +47,20 @@ class SharedModels:
         self._home = context.settings.home.resolve()
         self._there: set[str] = set()
         """Folders of which we know that the store has them."""
+        self._damaged: dict[str, tuple[str, float]] = {}
+        """Folder -> what is wrong with it in the store, and when to look again."""
+
+    @property
+    def problem(self) -> str:
+        """What serves and cannot be had from the store; empty where all is well."""
+        return "; ".join(why for why, _ in self._damaged.values())
 
     def look(self) -> None:
-        """Bring and fetch what is missing; quick when nothing is. Raises StoreAway and Unavailable."""
+        """Bring and fetch what is missing; quick when nothing is. One that is damaged keeps none of the others back.
+
+        Raises:
+            StoreAway: the store does not answer.
+        """
         wanted_ids = select(Assignment.champion)
         serves = or_(col(ModelVersion.alias).is_not(None), col(ModelVersion.id).in_(wanted_ids))
         with self._context.database.read() as session:
@@ -56,10 +72,25 @@ class SharedModels:
                 if key not in self._there:
                     put(self._context.blobs, folder, key)
                     self._there.add(key)
-            elif key in serving and fetch(self._context.blobs, folder, key):
+            elif key in serving and self._fetch(folder, key):
                 log.info("a model of another server is here now", folder=key)
                 self._there.add(key)
                 self._context.need_champion().changed()
+        self._damaged = {key: told for key, told in self._damaged.items() if key in serving}
+
+    def _fetch(self, folder: Path, key: str) -> bool:
+        if key in self._damaged and time.monotonic() < self._damaged[key][1]:
+            return False
+        try:
+            there = fetch(self._context.blobs, folder, key)
+        except StoreAway:
+            raise
+        except Unavailable as error:
+            log.warning("a model in the store is not taken", problem=error.message)
+            self._damaged[key] = error.message, time.monotonic() + DAMAGED_S
+            return False
+        self._damaged.pop(key, None)
+        return there
 
 
 def put(blobs: BlobStore, folder: Path, key: str) -> None:
@@ -84,17 +115,16 @@ def fetch(blobs: BlobStore, folder: Path, key: str) -> bool:
 
     Raises:
         StoreAway: the store does not answer.
+        Unavailable: what lies there is not what was put there, or names files outside of the folder.
     """
     working = folder.with_name(f".{folder.name}.{new_id()}")
     try:
-        for name, digest in json.loads(blobs.get(f"{key}/{LIST}")).items():
+        for name, digest in _listed(blobs, key).items():
             if not (working / name).resolve().is_relative_to(working.resolve()):
-                log.warning("a model in the store names a file outside of its folder", file=f"{key}/{name}")
-                return False
+                raise Unavailable(f"a model in the store names a file outside of its folder: {key}/{name}{REMEDY}")
             data = blobs.get(f"{key}/{name}")
             if hashlib.sha256(data).hexdigest() != digest:
-                log.warning("a file of a model in the store is not what was put there", file=f"{key}/{name}")
-                return False
+                raise Unavailable(f"a model in the store is not what was put there: {key}/{name}{REMEDY}")
             write_whole(working / name, data)
         working.rename(folder)
     except NotFound:
@@ -102,3 +132,14 @@ def fetch(blobs: BlobStore, folder: Path, key: str) -> bool:
     finally:
         shutil.rmtree(working, ignore_errors=True)
     return True
+
+
+def _listed(blobs: BlobStore, key: str) -> dict[str, str]:
+    """Files of the model under `key` and their SHA-256; raises NotFound, StoreAway, Unavailable."""
+    try:
+        told = json.loads(blobs.get(f"{key}/{LIST}"))
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or not told:
+        raise Unavailable(f"a model in the store has no list of its files: {key}/{LIST}{REMEDY}")
+    return told

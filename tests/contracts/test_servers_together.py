@@ -3,94 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import cv2
-import httpx
-import numpy as np
 import pytest
+from server_processes import Running, picture, running, until
 from sqlalchemy import text
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from qc.records import Exposure, Inspection
-from server import audit_check, auth, erasure, schema
-from server.access import Role
+from server import audit_check, erasure, schema
 from server.clock import now
 from server.db import Database
 from server.events import EventBus
 from server.events_across import Across
 from server.home_id import home_id
 from server.jobs.records import Job
+from server.outbound.records import OutboundDelivery
 
-SERVER = Path(__file__).parents[1] / "server" / "slow_server.py"
-
-
-@dataclass
-class Told:
-    """What a page was told."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def of(self, kind: str, word: str = "") -> bool:
-        pairs = zip(["", *self.lines], self.lines, strict=False)
-        return any(before == f"event: {kind}" and word in line for before, line in pairs)
-
-
-@dataclass
-class Running:
-    """One of the servers."""
-
-    process: subprocess.Popen[str]
-    client: httpx.Client
-    home: Path
-
-    def send(self, part: str, mark: int = 0, **fields: str) -> httpx.Response:
-        files = [("image", ("a.png", picture(mark), "image/png"))]
-        return self.client.post("/inspections", data={"part": part, "station": "S", **fields}, files=files)
-
-    def component(self, name: str) -> dict[str, Any]:
-        return self.client.get("/health").json()["components"][name]
-
-    def listens(self) -> Told:
-        """Listens as a page does, from now on."""
-        told, opened = Told(), threading.Event()
-
-        def listen() -> None:
-            try:
-                with self.client.stream("GET", "/events", timeout=120) as stream:
-                    for line in stream.iter_lines():
-                        opened.set()
-                        told.lines.append(line)
-            except httpx.TransportError:  # at the end of a test the client is closed
-                return
-            told.lines.append("ended")
-
-        threading.Thread(target=listen, daemon=True).start()
-        assert opened.wait(60)
-        return told
-
-
-def until(there: Callable[[], bool]) -> None:
-    end = time.monotonic() + 240
-    while not there():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
-
-
-def picture(mark: int = 0) -> bytes:
-    grey = np.full((60, 80), 180, np.uint8)
-    grey[10:20, 10:20], grey[0, 0] = 20, mark
-    return bytes(cv2.imencode(".png", grey)[1])
+sys.path.insert(0, str(Path(__file__).parents[1] / "server" / "outbound"))
+from webhook_receiver import Receiver
 
 
 @pytest.fixture(scope="module")
@@ -104,52 +37,28 @@ def database(postgres_url) -> Iterator[Database]:
     found.close()
 
 
-@contextmanager
-def running(home: Path, database: Database, blobs: Path, seconds: float) -> Iterator[Running]:
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("QC_")},
-        "QC_HOME": str(home),
-        "QC_DATABASE_URL": database.url,
-        "QC_BLOBS": str(blobs),
-        "QC_TAKE_OVER_S": "5",
-        "PORT": "0",
-        "QC_LABEL_STUDIO": "false",
-        "QC_RETRAIN_CRON": "",
-        "PYTHONPATH": str(SERVER.parents[2]),
-    }
-    home.mkdir()
-    with (home.with_suffix(".log")).open("wb") as log:
-        command = [sys.executable, str(SERVER), str(seconds)]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert process.stdout is not None
-    try:
-        address = next(found[0] for line in process.stdout if (found := re.search(r"http://[\d.]+:\d+", line)))
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-        with database.write() as session:
-            key = auth.create_key(session, home.name, Role.ENGINEER, now=now())
-            session.commit()
-        with httpx.Client(
-            base_url=f"{address}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=60
-        ) as client:
-            until(lambda: client.get("/health").status_code == 200)
-            yield Running(process, client, home)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+@pytest.fixture(scope="module")
+def mes(tmp_path_factory) -> Iterator[Receiver]:
+    """Is told of every inspection, by either server."""
+    found = Receiver(tmp_path_factory.mktemp("mes"))
+    found.comes()
+    yield found
+    found.goes()
 
 
 @pytest.fixture(scope="module")
-def one(database, tmp_path_factory) -> Iterator[Running]:
+def one(database, mes, tmp_path_factory) -> Iterator[Running]:
     """Judges at once."""
     folder = tmp_path_factory.mktemp("one")
+    mes.is_named_in(folder / "home", tell=["inspection"], timeout_s=60)
     with running(folder / "home", database, folder / "blobs", 0.0) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def other(one, database) -> Iterator[Running]:
+def other(one, mes, database) -> Iterator[Running]:
     """Takes ten minutes for a part, once it has judged none; shares the pictures of the first."""
+    mes.is_named_in(one.home.with_name("other"), tell=["inspection"], timeout_s=60)
     with running(one.home.with_name("other"), database, one.home.with_name("blobs"), 600.0) as found:
         yield found
 
@@ -164,6 +73,24 @@ def test_pages_of_one_server_hear_what_happens_at_the_other(one, other):
     assert other.client.get(f"/inspections/{sent['id']}/images/0/original").content == picture()
     assert other.client.get(f"/inspections/{sent['id']}/images/0/mask.png").status_code == 200
     assert other.component("events")["heard"] >= 2
+
+
+def test_both_tell_an_address_and_it_hears_each_message_once_and_in_order(one, other, mes, database):
+    def waiting() -> int:
+        with database.read() as session:
+            return session.exec(select(func.count()).select_from(OutboundDelivery)).one()
+
+    until(lambda: waiting() == 0)
+    mes.forgets()
+    mes.behaves(answers=1)  # whoever tells it the second one holds on to it, while the other hears of all of them
+    parts = [f"P-told-{n}" for n in range(4)]
+    heard = other.component("events")["heard"]
+    for n, part in enumerate(parts):
+        assert one.send(part, mark=20 + n).status_code == 201
+    until(lambda: len(mes.received) >= 2 and other.component("events")["heard"] >= heard + len(parts))
+    mes.behaves()
+    until(lambda: waiting() == 0)
+    assert [told["body"]["data"]["part"] for told in mes.received] == parts
 
 
 def test_an_event_too_long_for_one_notification_arrives_whole_and_one_rolled_back_never(one, database):
@@ -214,7 +141,7 @@ def test_what_one_erases_goes_from_the_other_s_disk_too(one, other, database):
 
 
 def test_a_dead_server_s_part_is_judged_by_the_other_and_its_trigger_waits_for_that(one, other, database):
-    threading.Thread(target=lambda: lost(other), daemon=True).start()
+    other.begins_to_send("P-lost", mark=3, trigger_id="T-1")
 
     def taken() -> list[Inspection]:
         with database.read() as session:
@@ -229,13 +156,6 @@ def test_a_dead_server_s_part_is_judged_by_the_other_and_its_trigger_waits_for_t
     assert one.component("servers")["taken_over"] == 1
     with database.read() as session:
         audit_check.verify(session)
-
-
-def lost(server: Running) -> None:
-    try:
-        server.send("P-lost", mark=3, trigger_id="T-1")
-    except httpx.TransportError:
-        return
 
 
 def test_a_dead_server_s_part_whose_picture_nobody_reaches_waits_for_it_and_that_is_said(one, other, database):
