@@ -85,12 +85,14 @@ class Seen(Protocol):
 def cells(crop: Box, own: Exposure, others: Sequence[Exposure], seen: Seen, places: Places | None) -> list[Cell]:
     """What stands beside a crop: where it lies on its own view, then the other views.
 
+    Never nothing: Label Studio's page stays empty for a task that has no picture there.
+
     Args:
         others: the other exposures of the inspection.
         places: what is known of the station's views.
     """
     found = []
-    if crop.as_list() != [0, 0, own.width, own.height]:
+    if crop.as_list() != [0, 0, own.width, own.height] or not others:
         found.append(Cell(f"{own.view or 'this view'}, whole", _marked(seen.small(own), crop, own.width)))
     for other in others[:MOST_CELLS]:
         known = None if places is None else places.between(own, other)
@@ -107,10 +109,8 @@ def cells(crop: Box, own: Exposure, others: Sequence[Exposure], seen: Seen, plac
     return found
 
 
-def sheet(found: Sequence[Cell]) -> bytes | None:
-    """The cells as one JPEG, in one column, or in two where there are more than three; None for no cells."""
-    if not found:
-        return None
+def sheet(found: Sequence[Cell]) -> bytes:
+    """The cells, one or more, as one JPEG: in one column, or in two where there are more than three."""
     columns = 1 if len(found) <= 3 else 2
     wide = max(cell.picture.shape[1] for cell in found)
     rows = [found[k : k + columns] for k in range(0, len(found), columns)]

@@ -114,10 +114,10 @@ def from_inspection(
         raise InvalidInput(f"the crop {crop.as_list()} leaves the frame of {exposure.width} x {exposure.height} px")
     if not 0 < crop.width <= LARGEST_PX or not 0 < crop.height <= LARGEST_PX:
         raise InvalidInput(f"an example is 1 to {LARGEST_PX} px wide and high, not {crop.width} x {crop.height}")
-    instances = Pictures(blobs).instances(exposure, crop)
+    instances = Pictures(blobs).instances(exposure.instances_key, (exposure.height, exposure.width))
     drawn: NDArray[np.bool_] = np.zeros((crop.height, crop.width), np.bool_)
     if instances is not None:
-        drawn = np.isin(instances, [k for k, _ in named])
+        drawn = np.isin(instances[crop.y : crop.bottom, crop.x : crop.right], [k for k, _ in named])
     return _keep(session, blobs, exposure, crop, drawn, class_name, shows, note, by, now, part=part)
 
 

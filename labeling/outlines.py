@@ -47,7 +47,8 @@ def outline(pixels: NDArray[np.bool_], *, diagonal: bool = False) -> Ring:
     choose = max if diagonal else min
     while True:
         # Where two regions meet at a corner: to the right stays on this side of it, to the left goes across.
-        ahead = choose(steps[at], key=lambda p: _turn(heading, (p[0] - at[0], p[1] - at[1])))
+        ways = steps[at]
+        ahead = ways[0] if len(ways) == 1 else choose(ways, key=lambda p: _turn(heading, (p[0] - at[0], p[1] - at[1])))
         way = (ahead[0] - at[0], ahead[1] - at[1])
         if len(ring) > 1 and way == heading:
             ring.pop()
@@ -64,18 +65,16 @@ def _turn(before: tuple[int, int], after: tuple[int, int]) -> int:
 
 def inside(ring: Ring, *, height: int, width: int) -> NDArray[np.bool_]:
     """The pixels whose centres a polygon holds, `H x W`; corners may lie outside of the picture."""
+    (x1, y1), (x2, y2) = ring.T, np.roll(ring, -1, axis=0).T
+    first = np.maximum(np.ceil(np.minimum(y1, y2) - 0.5), 0).astype(np.int64)
+    last = np.minimum(np.ceil(np.maximum(y1, y2) - 0.5), height).astype(np.int64)
+    crossed = np.maximum(last - first, 0)  # rows whose centres an edge passes: none where it is level
+    edge = np.repeat(np.arange(len(ring)), crossed)
+    rows = first[edge] + np.arange(len(edge)) - (np.cumsum(crossed) - crossed)[edge]
+    along = x1[edge] + (rows + 0.5 - y1[edge]) * ((x2[edge] - x1[edge]) / (y2[edge] - y1[edge]))
+    columns = np.clip(np.ceil(along - 0.5), 0, width).astype(np.int64)
     winds = np.zeros((height, width + 1), np.int32)
-    for (x1, y1), (x2, y2) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        if y1 == y2:
-            continue
-        top, bottom = sorted((y1, y2))
-        first, last = max(int(np.ceil(top - 0.5)), 0), min(int(np.ceil(bottom - 0.5)), height)
-        if first >= last:
-            continue
-        rows = np.arange(first, last)
-        along = x1 + (rows + 0.5 - y1) * ((x2 - x1) / (y2 - y1))
-        columns = np.clip(np.ceil(along - 0.5), 0, width).astype(np.int64)
-        winds[rows, columns] += 1 if y2 > y1 else -1
+    np.add.at(winds, (rows, columns), np.where(y2 > y1, 1, -1)[edge])
     found: NDArray[np.bool_] = np.cumsum(winds, axis=1)[:, :width] != 0
     return found
 

@@ -21,7 +21,8 @@ MOST_PROPOSED = 40
 """Regions drawn beforehand on one crop, surest first; beyond, a class shares one."""
 
 MOST_STROKES = 2
-"""Of them brush strokes where the page begins: what is largest, and takes most mending, can be mended by brush."""
+"""Blemishes on one crop that are brush strokes where the page begins; where there are more, it is there half a
+second of a core sooner with polygons alone."""
 
 Results = list[dict[str, Any]]
 
@@ -62,7 +63,7 @@ def proposals(
 def opening(shown: Sequence[Blemish], edges: Sequence[Ring], size: tuple[int, ...]) -> Results:
     """Blemishes as regions that the page draws at once, exact to the pixel.
 
-    The `MOST_STROKES` largest are brush strokes, the others polygons along the edges of their pixels. What no polygon
+    Up to `MOST_STROKES` are brush strokes; more are polygons along the edges of their pixels. Of those what no polygon
     can hold (with a hole, or ragged) is a stroke too, one for each class.
 
     Args:
@@ -71,10 +72,8 @@ def opening(shown: Sequence[Blemish], edges: Sequence[Ring], size: tuple[int, ..
     """
     if len(shown) <= MOST_STROKES:
         return regions(shown, size)
-    order = sorted(zip(shown, edges, strict=True), key=lambda each: -each[0].area)
-    strokes, rest = [blemish for blemish, _ in order[:MOST_STROKES]], order[MOST_STROKES:]
-    rings = [exact(blemish.pixels, edge) for blemish, edge in rest]
-    ragged = joined([blemish for (blemish, _), ring in zip(rest, rings, strict=True) if ring is None])
-    held = [(blemish, ring) for (blemish, _), ring in zip(rest, rings, strict=True) if ring is not None]
-    kept = [*strokes, *ragged, *(blemish for blemish, _ in held)]
-    return regions(kept, size, rings=[*[None] * (len(strokes) + len(ragged)), *(ring for _, ring in held)])
+    rings = [exact(blemish.pixels, edge) for blemish, edge in zip(shown, edges, strict=True)]
+    ragged = joined([blemish for blemish, ring in zip(shown, rings, strict=True) if ring is None])
+    held = [(blemish, ring) for blemish, ring in zip(shown, rings, strict=True) if ring is not None]
+    kept = [*ragged, *(blemish for blemish, _ in held)]
+    return regions(kept, size, rings=[*[None] * len(ragged), *(ring for _, ring in held)])

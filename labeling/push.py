@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from labeling.config import BESIDE
 from labeling.places import Places
 from labeling.proposed import proposals
 from labeling.records import LabelTask, TaskState
-from labeling.studio import KEY, Studio, Wanted
+from labeling.studio import KEY, Listed, Studio, Wanted
 from labeling.studio_view import PRIORITY, SHOWN, shown_words
 from qc.errors import InvalidInput, NotFound
 from qc.frame import decode, to_8bit
@@ -59,7 +60,8 @@ def push_open_tasks(
     """Create what is open in Label Studio, most urgent first.
 
     Commits after every `TOGETHER` tasks, because what Label Studio has cannot be rolled back. A round that is cut off
-    anywhere is finished by the next: tasks are looked up by our id before they are created.
+    anywhere is finished by the next: tasks are looked up by our id before they are created. While Label Studio works on
+    some, the next are made ready: requests have a thread of their own, which knows neither the session nor its rows.
 
     Args:
         studio: after `ensure_project`.
@@ -72,15 +74,18 @@ def push_open_tasks(
     waiting = select(LabelTask).where(LabelTask.state == TaskState.OPEN)
     urgent = waiting.order_by(col(LabelTask.urgency).desc(), col(LabelTask.opened_at), col(LabelTask.id)).limit(limit)
     tasks = list(session.exec(urgent).all())
-    sources, pushed = _Sources(session, Pictures(blobs), {}), Pushed()
-    for start in range(0, len(tasks), TOGETHER):
-        chunk = tasks[start : start + TOGETHER]
-        done = _push(sources, studio, chunk, now)
-        pushed = Pushed(pushed.created + done.created, pushed.found + done.found, pushed.failed + done.failed)
-        session.add_all(chunk)
-        session.commit()
-        if progress is not None:
-            progress(start + len(chunk))
+    chunks = [tasks[start : start + TOGETHER] for start in range(0, len(tasks), TOGETHER)]
+    pushed, done = Pushed(), 0
+    with ThreadPoolExecutor(1) as line, ThreadPoolExecutor(1) as writer:
+        sources = _Sources(session, Pictures(blobs), {}, writer)
+        sent = (_sent(sources, studio, line, chunk) for chunk in [*chunks, []])
+        for chunk, (told, _) in zip(chunks, pairwise(sent), strict=True):  # the next are on their way by then
+            pushed = _noted(chunk, told.result(), studio.identity, now, pushed)
+            session.add_all(chunk)
+            session.commit()
+            done += len(chunk)
+            if progress is not None:
+                progress(done)
     return pushed
 
 
@@ -92,88 +97,99 @@ class _Sources:
     pictures: Pictures
     places: dict[str, Places]
     """Of the stations that were met."""
+    writer: Executor
+    """Unpacks masks and packs pictures, beside everything else."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
-    """A task with what is seen on it."""
+class _Ready:
+    """A task as it is sent."""
 
-    task: LabelTask
-    exposure: Exposure
-    pixels: NDArray[np.uint8]
-    """The crop."""
-    beside: Sequence[Cell]
-    """What stands beside it."""
-    instances: NDArray[np.uint16] | None
-    """What the model saw on the crop."""
+    wanted: Wanted
+    """But for the addresses of its pictures."""
+    people: int
+    """How many shall label it."""
+    names: tuple[str, str]
+    """Of its pictures: the crop, then what stands beside it."""
+    files: Future[dict[str, bytes]]
+    """Its pictures by their names."""
 
-    def names(self) -> list[str]:
-        """Of its pictures: the crop, then what stands beside it, if anything does."""
-        return [f"{self.task.id}.png", *[f"{self.task.id}-views.jpg"] * bool(self.beside)]
-
-    def files(self) -> dict[str, bytes]:
-        """Its pictures by their names."""
-        views = sheet(self.beside)
-        return dict(zip(self.names(), [png(self.pixels), *([] if views is None else [views])], strict=True))
+    @property
+    def key(self) -> str:
+        return str(self.wanted.data[KEY])
 
 
-def _push(sources: _Sources, studio: Studio, chunk: Sequence[LabelTask], now: datetime) -> Pushed:
-    """Make these tasks there, in four requests.
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What became of some tasks there, by our ids."""
 
-    Looking them up goes on beside cutting the crops, and writing and sending the pictures beside drawing the proposals.
-    """
-    refused: dict[str, InvalidInput | NotFound] = {}
-    with ThreadPoolExecutor(1) as line:
-        looked_up = line.submit(studio.find_tasks, [task.id for task in chunk])
-        ready = []
-        for task in chunk:
-            try:
-                ready.append(_cut(sources, task))
-            except (InvalidInput, NotFound) as error:
-                refused[task.id] = error
-        numbers = {key: listed.id for key, listed in looked_up.result().items()}
-        found = len(numbers)
-        fresh = [one for one in ready if one.task.id not in numbers]
-        sent = line.submit(_upload, studio, fresh)
-        wanted = [_wanted(one, proposals(one.exposure, one.instances, studio.classes)) for one in fresh]
-        try:
-            numbers |= _create(studio, fresh, wanted, sent.result())
-        except InvalidInput:  # of one of them; the others shall not wait for it
-            for one, each in zip(fresh, wanted, strict=True):
-                try:
-                    numbers |= _create(studio, [one], [each], _upload(studio, [one]))
-                except InvalidInput as error:
-                    refused[one.task.id] = error
+    numbers: Mapping[str, int]
+    found: int
+    """So many of them were there already."""
+    refused: Mapping[str, InvalidInput | NotFound]
+
+
+def _sent(sources: _Sources, studio: Studio, line: Executor, chunk: Sequence[LabelTask]) -> Future[_Told]:
+    """Make tasks ready and have them sent: four requests, the first of them beside the making."""
+    looked_up = line.submit(studio.find_tasks, [task.id for task in chunk])
+    ready, refused = list[_Ready](), dict[str, InvalidInput | NotFound]()
     for task in chunk:
-        if task.id in numbers:
-            if task.people > 1:
-                studio.ask_people(numbers[task.id], task.people)
-            task.studio_task_id, task.studio_project, task.studio_seen = numbers[task.id], studio.identity, None
+        try:
+            ready.append(_ready(sources, task, studio.classes))
+        except (InvalidInput, NotFound) as error:
+            refused[task.id] = error
+    return line.submit(_send, studio, ready, looked_up, refused)
+
+
+def _send(
+    studio: Studio,
+    ready: Sequence[_Ready],
+    looked_up: Future[dict[str, Listed]],
+    refused: dict[str, InvalidInput | NotFound],
+) -> _Told:
+    """Create there what is not there, all in one go; one by one where that is refused."""
+    numbers = {key: listed.id for key, listed in looked_up.result().items()}
+    found, fresh = len(numbers), [one for one in ready if one.key not in numbers]
+    try:
+        numbers |= _create(studio, fresh)
+    except InvalidInput:  # of one of them; the others shall not wait for it
+        for one in fresh:
+            try:
+                numbers |= _create(studio, [one])
+            except InvalidInput as error:
+                refused[one.key] = error
+    for one in ready:
+        if one.people > 1 and one.key in numbers:
+            studio.ask_people(numbers[one.key], one.people)
+    return _Told(numbers, found, refused)
+
+
+def _create(studio: Studio, ready: Sequence[_Ready]) -> dict[str, int]:
+    """Store the pictures and make the tasks, all or none; their numbers by our ids."""
+    addresses = studio.upload_all({name: data for one in ready for name, data in one.files.result().items()})
+    complete = []
+    for one in ready:
+        image, beside = (addresses[name] for name in one.names)
+        complete.append(replace(one.wanted, data={"image": image, BESIDE: [beside], **one.wanted.data}))
+    numbers = studio.create_tasks(complete) if complete else []
+    return {one.key: number for one, number in zip(ready, numbers, strict=True)}
+
+
+def _noted(chunk: Sequence[LabelTask], told: _Told, project: str, now: datetime, before: Pushed) -> Pushed:
+    """Write down what became of tasks; the sum of the round so far."""
+    for task in chunk:
+        if task.id in told.numbers:
+            task.studio_task_id, task.studio_project, task.studio_seen = told.numbers[task.id], project, None
             task.state, task.pushed_at, task.problem = TaskState.PUSHED, now, None
         else:
-            task.state, task.closed_at, task.problem = TaskState.CANCELLED, now, refused[task.id].message
-    return Pushed(len(numbers) - found, found, len(chunk) - len(numbers))
+            task.state, task.closed_at, task.problem = TaskState.CANCELLED, now, told.refused[task.id].message
+    there = len(told.numbers)
+    created = before.created + there - told.found
+    return Pushed(created, before.found + told.found, before.failed + len(chunk) - there)
 
 
-def _upload(studio: Studio, cut: Sequence[_Cut]) -> dict[str, str]:
-    """Write the pictures and store them there; the address of each by its name."""
-    return studio.upload_all({name: data for one in cut for name, data in one.files().items()})
-
-
-def _create(
-    studio: Studio, cut: Sequence[_Cut], wanted: Sequence[Wanted], addresses: Mapping[str, str]
-) -> dict[str, int]:
-    """Make the tasks, all or none; their numbers by our ids."""
-    complete = []
-    for one, each in zip(cut, wanted, strict=True):
-        image, *beside = (addresses[name] for name in one.names())
-        complete.append(replace(each, data={"image": image, BESIDE: beside, **each.data}))
-    numbers = studio.create_tasks(complete) if complete else []
-    return {one.task.id: number for one, number in zip(cut, numbers, strict=True)}
-
-
-def _cut(sources: _Sources, task: LabelTask) -> _Cut:
-    """Cut the crop, lay out what stands beside it."""
+def _ready(sources: _Sources, task: LabelTask, classes: Mapping[int, str]) -> _Ready:
+    """Cut the crop, lay out what stands beside it, draw what the model saw."""
     exposure = sources.session.get(Exposure, (task.inspection_id, task.n))
     if exposure is None:
         raise NotFound(f"inspection {task.inspection_id} has no exposure {task.n}")
@@ -182,13 +198,24 @@ def _cut(sources: _Sources, task: LabelTask) -> _Cut:
         raise InvalidInput(f"the crop {crop.as_list()} leaves the frame of {exposure.width} x {exposure.height} px")
     if task.station not in sources.places:
         sources.places[task.station] = Places(pictures.blobs, task.station)
+    unpacked = sources.writer.submit(pictures.instances, exposure.instances_key, (exposure.height, exposure.width))
+    pixels = pictures.crop(exposure, crop)
     beside = _beside(sources, sources.places[task.station], exposure, crop)
-    return _Cut(task, exposure, pictures.crop(exposure, crop), beside, pictures.instances(exposure, crop))
+    names = f"{task.id}.png", f"{task.id}-views.jpg"
+    instances = unpacked.result()
+    files = sources.writer.submit(_files, names, pixels, beside)
+    on_crop = None if instances is None else instances[crop.y : crop.bottom, crop.x : crop.right]
+    proposed = proposals(exposure, on_crop, classes)
+    return _Ready(_wanted(task, exposure.sha256, proposed), task.people, names, files)
 
 
-def _wanted(cut: _Cut, proposed: Sequence[Sequence[Mapping[str, object]]]) -> Wanted:
+def _files(names: tuple[str, str], crop: NDArray[np.uint8], beside: Sequence[Cell]) -> dict[str, bytes]:
+    """A task's pictures by their names."""
+    return dict(zip(names, (png(crop), sheet(beside)), strict=True))
+
+
+def _wanted(task: LabelTask, sha256: str, proposed: Sequence[Sequence[Mapping[str, object]]]) -> Wanted:
     """The task in Label Studio's words, but for the addresses of its pictures."""
-    task = cut.task
     data = {
         KEY: task.id,
         "inspection": task.inspection_id,
@@ -200,7 +227,7 @@ def _wanted(cut: _Cut, proposed: Sequence[Sequence[Mapping[str, object]]]) -> Wa
         "reason": task.reason.value,
         PRIORITY: round(task.urgency, 4),
         SHOWN: shown_words(task.grounds.get("shown")),
-        "sha256": cut.exposure.sha256,
+        "sha256": sha256,
     }
     return Wanted(data, proposed, task.urgency, task.model or "none")
 
@@ -262,17 +289,16 @@ class Pictures:
         """A window of the frame, 8 bit; the depth is judged on the whole frame, so that crops are equally bright."""
         return np.ascontiguousarray(self.frame(exposure)[box.y : box.bottom, box.x : box.right])
 
-    def instances(self, exposure: Exposure, box: Box) -> NDArray[np.uint16] | None:
-        """The same window of what the model saw; None if nothing is stored."""
-        key = exposure.instances_key
+    def instances(self, key: str | None, size: tuple[int, int]) -> NDArray[np.uint16] | None:
+        """What the model saw on a whole frame of this height and width; None if nothing is stored."""
         if key is None:
             return None
         if self._instances is None or self._instances[0] != key:
             stored = cv2.imdecode(np.frombuffer(self.blobs.get(key), np.uint8), cv2.IMREAD_UNCHANGED)
-            if stored is None or stored.shape != (exposure.height, exposure.width):
+            if stored is None or stored.shape != size:
                 raise InvalidInput(f"the mask {key} is damaged or of another size than its frame")
-            self._instances = key, stored.astype(np.uint16)
-        return self._instances[1][box.y : box.bottom, box.x : box.right]
+            self._instances = key, stored.astype(np.uint16, copy=False)
+        return self._instances[1]
 
 
 def learn_places(session: Session, blobs: BlobStore, now: datetime, *, most: int = 3) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from labeling.order import grounds
-from labeling.priority import drawn_by_chance
+from labeling.priority import drawn_by_chance, uncertainty
 from labeling.records import LabelTask, Reason, TaskState
 from qc.errors import InvalidInput
 from qc.geometry import Box
@@ -41,6 +41,9 @@ DOUBT = 0.2
 MOST = 32
 """Crops of one inspection at most, most suspicious first. A 12 Mpx frame with blemishes all over takes 20 to 24; that
 something is beyond them is told with the tasks (`Shown`)."""
+
+Place = tuple[int, int, int, int, int]
+"""Which exposure; x, y, width and height of the crop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,56 @@ def open_task(
     missed = reason is Reason.OVERRULED and inspection.said is Verdict.OK
     places = _places(exposures, missed=missed)
     told = asdict(_shown(exposures, places, missed=missed))
-    tasks = []
+    wishes = dict[Place, dict[str, Any]]()
     for exposure, box in places:
         people = 2 if drawn_by_chance(f"twice {inspection.id} {exposure.n} {box.as_list()}", twice) else 1
         found = {**grounds(exposure, exposures, box), "shown": told}
-        wish = {"reason": reason, "urgency": urgency, "people": people, "chance": chance, "grounds": found}
-        tasks.append(_one(session, inspection, exposure, box, wish, now=now))
-    return tasks
+        wishes[exposure.n, box.x, box.y, box.width, box.height] = {
+            "view": exposure.view,
+            "reason": reason,
+            "urgency": urgency,
+            "people": people,
+            "chance": chance,
+            "grounds": found,
+        }
+    return _all_of(session, inspection, wishes, now=now)
+
+
+def open_place(
+    session: Session,
+    inspection: Inspection,
+    exposure: Exposure,
+    place: Box,
+    *,
+    reason: Reason,
+    likely: Mapping[str, float],
+    now: datetime,
+    why: str,
+) -> LabelTask:
+    """Ask a person to label one place of one exposure, whatever the model saw there. Asking again gives the same task.
+
+    Args:
+        place: in pixels of the frame, inside it; of one that is larger than a crop may be, its middle.
+        likely: what may be there: class to its chance, in [0, 1]. By it and the model's word the task is weighed.
+        why: in one sentence; shown with the task.
+    """
+    around = _in_context(place, exposure.width, exposure.height)
+    width, height = min(around.width, LARGEST_PX), min(around.height, LARGEST_PX)
+    middle = Box(around.x + (around.width - width) // 2, around.y + (around.height - height) // 2, width, height)
+    box = _window(middle, exposure.width, exposure.height)
+    known = grounds(exposure, [exposure], box)
+    classes = {**known["classes"], **{name: round(chance, 4) for name, chance in likely.items()}}
+    doubt = max(known["uncertainty"], uncertainty(list(likely.values())))
+    wish = {
+        "view": exposure.view,
+        "reason": reason,
+        "urgency": 0.5,
+        "people": 1,
+        "chance": 1.0,
+        "grounds": {**known, "classes": classes, "uncertainty": round(doubt, 4), "sentence": why},
+    }
+    (task,) = _all_of(session, inspection, {(exposure.n, box.x, box.y, box.width, box.height): wish}, now=now)
+    return task
 
 
 def _places(exposures: Sequence[Exposure], *, missed: bool) -> list[tuple[Exposure, Box]]:
@@ -213,54 +259,58 @@ def cover(width: int, height: int, *, largest: int) -> list[Box]:
     return [Box(xs[i], ys[j], xs[i + 1] - xs[i], ys[j + 1] - ys[j]) for j in range(rows) for i in range(columns)]
 
 
-def _one(
-    session: Session,
-    inspection: Inspection,
-    exposure: Exposure,
-    box: Box,
-    wish: Mapping[str, Any],
-    *,
-    now: datetime,
-) -> LabelTask:
-    """The task for this crop: the one that is there, or a new one. Two callers at once get the same."""
-    same = select(LabelTask).where(
-        LabelTask.inspection_id == inspection.id,
-        LabelTask.n == exposure.n,
-        LabelTask.crop_x == box.x,
-        LabelTask.crop_y == box.y,
-        LabelTask.crop_width == box.width,
-        LabelTask.crop_height == box.height,
-    )
-    task = session.exec(same).first()
-    if task is None:
-        task = LabelTask(
-            inspection_id=inspection.id,
-            n=exposure.n,
-            part=inspection.part,
-            station=inspection.station,
-            view=exposure.view,
-            **wish,
-            crop_x=box.x,
-            crop_y=box.y,
-            crop_width=box.width,
-            crop_height=box.height,
-            model=inspection.model,
-            opened_at=now,
-        )
+def _all_of(
+    session: Session, inspection: Inspection, wishes: Mapping[Place, Mapping[str, Any]], *, now: datetime
+) -> list[LabelTask]:
+    """The tasks for these crops: those that are there, and new ones. Two callers at once get the same."""
+    there = _there(session, inspection)
+    while True:
+        fresh = {place: _fresh(inspection, place, wishes[place], now=now) for place in wishes if place not in there}
         try:
             with session.begin_nested():
-                session.add(task)
-            return task
+                session.add_all(fresh.values())
         except IntegrityError:
-            task = session.exec(same).one()
+            known, there = there, _there(session, inspection)
+            if there.keys() == known.keys():
+                raise
+            continue  # another one made some of them meanwhile
+        for place in wishes:
+            if place in there:
+                _wanted_again(there[place], wishes[place], now=now)
+                session.add(there[place])
+        return [fresh.get(place) or there[place] for place in wishes]
+
+
+def _there(session: Session, inspection: Inspection) -> dict[Place, LabelTask]:
+    found = session.exec(select(LabelTask).where(LabelTask.inspection_id == inspection.id))
+    return {(task.n, task.crop_x, task.crop_y, task.crop_width, task.crop_height): task for task in found}
+
+
+def _fresh(inspection: Inspection, place: Place, wish: Mapping[str, Any], *, now: datetime) -> LabelTask:
+    n, x, y, width, height = place
+    return LabelTask(
+        inspection_id=inspection.id,
+        n=n,
+        part=inspection.part,
+        station=inspection.station,
+        **wish,
+        crop_x=x,
+        crop_y=y,
+        crop_width=width,
+        crop_height=height,
+        model=inspection.model,
+        opened_at=now,
+    )
+
+
+def _wanted_again(task: LabelTask, wish: Mapping[str, Any], *, now: datetime) -> None:
+    """The higher wish wins; what was taken back is open again."""
     for name in ("urgency", "people", "chance"):
         setattr(task, name, max(getattr(task, name), wish[name]))
     if wish["reason"] is Reason.OVERRULED:
         task.reason = Reason.OVERRULED
     if task.state is TaskState.CANCELLED and task.problem == TAKEN_BACK:
         task.state, task.closed_at, task.problem, task.opened_at = TaskState.OPEN, None, None, now
-    session.add(task)
-    return task
 
 
 def take_back(session: Session, inspection_id: str, *, since: datetime, now: datetime) -> list[LabelTask]:

@@ -10,7 +10,8 @@ Chromium. Reported:
   the frame;
 - `open`: from the click on a task's link until the crop and every proposed region is painted and can be edited; once
   with an empty cache, then as a labeller has it, one task after the other; and what the page begins with;
-- `next`: the same, from the click on another task in the list beside, where the page stays.
+- `next`: the same, from the click on another task in the list beside, where the page stays;
+- `floor`: both for a task with a picture of 64 px and no region, in between: what Label Studio's page takes by itself.
 
 Each as wall seconds, and as CPU seconds of the three who work: this process (`here`), Label Studio, and the browser.
 `others` is how many cores somebody else had meanwhile: wall seconds mean what they say where that is near 0.
@@ -38,10 +39,11 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 from sqlmodel import Session, SQLModel, create_engine
 
+from labeling.config import BESIDE
 from labeling.convert import from_results
 from labeling.push import learn_places, png, push_open_tasks
 from labeling.records import LabelTask
-from labeling.studio import Studio
+from labeling.studio import KEY, Studio, Wanted
 from labeling.studio_process import StudioProcess
 from labeling.tasks import open_task
 from qc.records import Exposure, Inspection
@@ -205,14 +207,13 @@ def creates(
 
 
 def opens(
-    page: Page, studio: Studio, task: LabelTask, server: int | None, *, beside: bool = False
+    page: Page, studio: Studio, number: int, server: int | None, *, beside: bool = False
 ) -> tuple[Cost, dict[str, object]]:
     """What it takes until the editor shows a task, and what it begins with.
 
     Args:
         beside: it is chosen in the list beside the editor, else by its link.
     """
-    number = task.studio_task_id or 0
     there = studio.task(number)
     regions = len(there["predictions"][-1]["result"])
     wanted = {"id": number, "regions": regions}
@@ -226,6 +227,12 @@ def opens(
     cost = meter.cost()
     kinds = page.evaluate("() => window.Htx.annotationStore.selected.regions.map(r => r.type)")
     return cost, {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+def empty_task(studio: Studio) -> int:
+    """A task with next to nothing to show: no page of Label Studio is there sooner."""
+    address = studio.upload(png(np.full((64, 64), 200, np.uint8)), name="empty.png")
+    return studio.create_tasks([Wanted({KEY: "empty", "image": address, BESIDE: [address]}, [[]], 0.0, "none")])[0]
 
 
 def main() -> None:
@@ -273,13 +280,18 @@ def report(args: argparse.Namespace, folder: Path, studio: Studio, process: Stud
             page.fill("input[name=password]", process.account.password)
             page.click("button[type=submit]")
             page.wait_for_load_state("networkidle")
+            empty = empty_task(studio)
             for way, tasks in (("open", made[-1][:5]), ("next", made[-2][:5] if len(made) > 1 else [])):
-                costs = []
+                costs, floors = [], []
                 for k, task in enumerate(tasks):
-                    cost, shown = opens(page, studio, task, process.pid, beside=way == "next")
+                    cost, shown = opens(page, studio, task.studio_task_id or 0, process.pid, beside=way == "next")
                     costs.append(asdict(cost))
                     print(f"{way} {k}: shown after {cost}, {shown}", flush=True)
-                found[way] = costs
+                    floor, _ = opens(page, studio, empty, process.pid, beside=way == "next")
+                    floors.append(asdict(floor))
+                    print(f"floor of {way} {k}: shown after {floor}", flush=True)
+                found |= {way: costs, f"floor of {way}": floors}
+            opens(page, studio, task.studio_task_id or 0, process.pid)  # which is submitted below
             if args.picture:
                 page.wait_for_timeout(3000)
                 page.screenshot(path=str(args.picture))

@@ -356,7 +356,7 @@ def test_a_forged_webhook_can_make_us_look_but_not_believe(line, studio):
 
 
 def test_killing_label_studio_in_the_middle_of_a_push_doubles_and_loses_nothing(line, studio, process):
-    for k in range(TOGETHER + 4):
+    for k in range(2 * TOGETHER + 1):  # the last is not sent before it is told of the first
         line.asks(line.inspects(part=f"P-{k}", boxes=[SCRATCH]))
 
     def kill_after_some(done):
@@ -368,8 +368,10 @@ def test_killing_label_studio_in_the_middle_of_a_push_doubles_and_loses_nothing(
     line.session.rollback()
     process.stop()
     process.start()
+    waiting = line.session.exec(select(LabelTask).where(LabelTask.state == TaskState.OPEN)).all()
+    assert 1 <= len(waiting) <= TOGETHER + 1
     report = push_open_tasks(line.session, studio, line.blobs, line.later())
-    assert report.created + report.found == 4
+    assert report.created + report.found == len(waiting)
     tasks = line.session.exec(select(LabelTask)).all()
     assert sorted(t.key for t in studio.tasks()) == sorted(t.id for t in tasks)
     assert {t.state for t in tasks} == {TaskState.PUSHED}
