@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from sqlmodel import col, select
 
 from labeling.records import TaskState
+from labeling.studio_view import shown_words
 from qc.records import Inspection
 from qc.verdict import Verdict
 from server import inspections, process_capability, process_money, registry
@@ -69,6 +70,7 @@ def label_tasks_as_table(
 ) -> StreamingResponse:
     """Every label task of one or several states, state by state, the next to do first."""
     head = ["id", "part", "station", "view", "reason", "urgency", "state", "opened_at", "closed_at", "cost_s", "golden"]
+    head += ["shown"]
     states: list[TaskState | None] = [*state] if state else [None]
     rows = chain.from_iterable(_label_tasks(context, head, one) for one in states)
     return as_table("label-tasks", head, rows)
@@ -196,7 +198,8 @@ def _label_tasks(context: Context, head: list[str], state: TaskState | None) -> 
         with context.database.read() as session:
             page = label_tasks.label_tasks(session, context, state=state, cursor=cursor, limit=AT_ONCE)
         for one in page.items:
-            yield [getattr(one, name) for name in head]
+            shown = shown_words(one.shown.model_dump() if one.shown else None)
+            yield [shown if name == "shown" else getattr(one, name) for name in head]
         cursor = page.next_cursor
         if cursor is None:
             return

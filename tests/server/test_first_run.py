@@ -113,7 +113,7 @@ def test_the_table_of_inspections_has_every_row_that_the_choice_fits_not_only_a_
             io.StringIO(line.get("/label-tasks.csv", params={"state": ["pushed", "open"]}).text.removeprefix("\ufeff"))
         )
     )
-    assert [task["reason"] for task in tasks] == ["overruled"]
+    assert [(task["reason"], task["shown"]) for task in tasks] == [("overruled", "1 of 1 defects of the part")]
 
 
 @pytest.mark.parametrize(
