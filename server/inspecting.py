@@ -2,7 +2,7 @@
 
 1. The pictures are checked and decoded; what is wrong with them is said at once.
 2. The camera's bytes are stored, then a row `received` is committed. From here on a power cut loses nothing.
-3. A worker judges the part and records the verdict in one transaction.
+3. A worker looks at the part meanwhile. Once it is safe, it records the verdict in one transaction.
 4. At start, whatever is still `received` is judged.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import replace
@@ -21,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 from qc.errors import Conflict, QcError, Unavailable
-from qc.frame import Frame, picture_format
+from qc.frame import Frame
 from qc.inspection import at_depth
 from qc.object_stores import StoreAway
 from qc.records import NOT_JUDGED, Exposure, Inspection, Progress
@@ -31,7 +32,8 @@ from server.context import Context
 from server.deadlines import Deadlines, Late
 from server.home_id import home_id
 from server.inspections import exposures_of
-from server.orders import ENDINGS, Order, Taken, check_order, frames_of_order, nobody
+from server.orders import Coming, Order, Taken, check_order, frames_of_order, nobody, rows_of_order
+from server.places import Places
 from server.policies import check_product
 from server.thumbnails import keep_thumbnail
 from server.tracing import carried, note, traced
@@ -56,7 +58,7 @@ class Inspector:
         """Inspection -> `time.perf_counter()` when its last byte had come; taken by this process and not judged."""
         self._orders: dict[str, Order] = {}
         """Of the same inspections, without their pictures: what they were asked for."""
-        self._taking = 0
+        self._places = Places(context.settings.max_waiting)
         self._home_id = home_id(context.settings.folder("."))
         self._deadlines = Deadlines(context, self._count)
         self._lock = threading.Lock()
@@ -90,34 +92,36 @@ class Inspector:
         product = check_product(order.product or self._context.settings.default_product)
         codes = None if order.part else codes_at(self._context, order.station)
         check_order(order if codes is None else replace(order, part="?"), self._context.settings.max_images)
-        if (known := self._known(order)) is not None:
-            return Taken(known, new=False)
-        self._champion.serving()
-        with _Place(self):
-            frames = frames_of_order(order.pictures, self._context.decode)
-            if codes is not None:
-                order = replace(order, part=codes.name_of(order.station, frames))
-            inspection, exposures = self._store(order, product, frames)
-            with self._context.database.write() as session:
-                session.add(inspection)
-                try:
-                    session.flush()
-                except IntegrityError:
-                    session.rollback()
-                    known = self._known(order)
-                    if known is None:
-                        raise
-                    return Taken(known, new=False)
-                session.add_all(exposures)
-                # queued before the commit, so that a repeated trigger that sees the row also finds it in the queue
-                go = threading.Event()
-                self._deadlines.watch(inspection.id, inspection.station, started)
-                self._began[inspection.id], self._orders[inspection.id] = started, replace(order, pictures=())
-                self._queue(inspection.id, frames, started, go)
-                try:
-                    session.commit()
-                finally:
-                    go.set()
+        with self._places.once(order.station, order.trigger_id):
+            if (known := self._known(order)) is not None:
+                return Taken(known, new=False)
+            self._champion.serving()
+            with self._places.place(len(self._waiting), self._metrics.refused.inc):
+                frames = frames_of_order(order.pictures, self._context.decode)
+                if codes is not None:
+                    order = replace(order, part=codes.name_of(order.station, frames))
+                inspection, exposures = rows_of_order(
+                    order, product, frames, received_at=self._context.now(), keeper=self._home_id
+                )
+                own, asked = Inspection(**inspection.model_dump()), replace(order, pictures=())
+                coming = Coming(own, asked, frames, started, threading.Event())
+                # queued before it is stored: looked at meanwhile, and found by a repeated trigger that sees the row
+                self._queue(inspection.id, coming)
+            return self._keep_safe(order, inspection, exposures, coming)
+
+    def _keep_safe(self, order: Order, inspection: Inspection, exposures: list[Exposure], coming: Coming) -> Taken:
+        """Store a part that a worker looks at, and let its verdict be recorded from then on."""
+        try:
+            known = self._store(order, inspection, exposures, coming)
+            if known is not None:
+                return Taken(known, new=False)
+            coming.safe = True
+            order.stored()
+            self._look_at_cameras(coming)
+        finally:
+            coming.settled.set()
+        if len(self._waiting) <= self._context.settings.max_waiting / 2:  # under load it is made when asked for
+            self._keep_thumbnails(coming.frames)
         return Taken(inspection.id, new=True)
 
     def wait(self, inspection_id: str) -> None:
@@ -159,7 +163,7 @@ class Inspector:
             self._wait_for_its_server(inspection_id)
             return None
         self._champion.serving()
-        self._queue(inspection_id, None, self._began.get(inspection_id), _now())
+        self._queue(inspection_id)
         with self._lock:
             return self._waiting.get(inspection_id)
 
@@ -177,12 +181,12 @@ class Inspector:
 
     def resume(self, inspection_id: str) -> None:
         """Judge what lies in the database, taken in by another server that is gone. Raises Unavailable at a stop."""
-        self._queue(inspection_id, None, None, _now())
+        self._queue(inspection_id)
 
     @property
     def busy(self) -> bool:
         """Does a part wait for its verdict, or is one being taken in?"""
-        return bool(self._waiting) or self._taking > 0
+        return bool(self._waiting) or self._places.taking > 0
 
     def state(self) -> dict[str, Any]:
         """For /health."""
@@ -206,55 +210,56 @@ class Inspector:
             return session.exec(wanted).first()
 
     @traced("pictures.store")
-    def _store(self, order: Order, product: str, frames: list[Frame]) -> tuple[Inspection, list[Exposure]]:
-        inspection = Inspection(
-            part=order.part,
-            station=order.station,
-            trigger_id=order.trigger_id,
-            product=product,
-            received_at=self._context.now(),
-            process_values=dict(order.process_values),
-            keeper=self._home_id,
-        )
-        exposures = []
-        for n, (picture, frame) in enumerate(zip(order.pictures, frames, strict=True)):
-            kind = picture_format(picture.data)
-            key = f"originals/{frame.sha256[:2]}/{frame.sha256}.{ENDINGS[kind]}"
-            self._context.blobs.keep(key, picture.data)
-            if len(self._waiting) < self._context.settings.max_waiting / 2:  # under load it is made when asked for
-                self._keep_thumbnail(frame)
-            exposures.append(
-                Exposure(
-                    inspection_id=inspection.id,
-                    n=n,
-                    view=picture.view,
-                    name=picture.name,
-                    format=kind,
-                    width=frame.width,
-                    height=frame.height,
-                    sha256=frame.sha256,
-                    original_key=key,
-                )
-            )
-        return inspection, exposures
+    def _store(self, order: Order, inspection: Inspection, exposures: list[Exposure], coming: Coming) -> str | None:
+        """Store the pictures, then commit the rows: on return the part is safe. Not None: the trigger is known already,
+        as this inspection."""
+        for picture, exposure in zip(order.pictures, exposures, strict=True):
+            self._context.blobs.keep(exposure.original_key, picture.data)
+        with self._context.database.write() as session:
+            session.add(inspection)
+            try:
+                session.flush()
+            except IntegrityError:
+                session.rollback()
+                known = self._known(order)
+                if known is None:
+                    raise
+                return known
+            session.add_all(exposures)
+            self._deadlines.watch(inspection.id, inspection.station, coming.started)
+            self._began[inspection.id], self._orders[inspection.id] = coming.started, coming.order
+            session.commit()
+        return None
 
-    def _keep_thumbnail(self, frame: Frame) -> None:
+    def _look_at_cameras(self, coming: Coming) -> None:
+        """On the thread that takes the part in, while its model looks. What goes wrong is tried again by who judges."""
         try:
-            keep_thumbnail(self._context.cache, frame)
+            coming.looks = self._camera_looks(coming.inspection, coming.frames)
+        except Exception as error:
+            log.error("cameras could not be looked at", inspection=coming.inspection.id, exc_info=error)
+
+    def _camera_looks(self, inspection: Inspection, frames: list[Frame]) -> list[CameraLook]:
+        if self._context.cameras is None:
+            return []
+        policy = self._context.policies.rules(inspection.product).policy
+        frames = [at_depth(frame, policy, station=inspection.station) for frame in frames]
+        return self._context.cameras.check(inspection, frames)
+
+    def _keep_thumbnails(self, frames: list[Frame]) -> None:
+        try:
+            for frame in frames:
+                keep_thumbnail(self._context.cache, frame)
         except OSError as error:  # it is made when asked for; a part is not refused for it
             log.warning("no thumbnail could be kept", problem=str(error))
 
-    def _queue(
-        self, inspection_id: str, frames: list[Frame] | None, started: float | None, go: threading.Event
-    ) -> None:
+    def _queue(self, inspection_id: str, coming: Coming | None = None) -> None:
+        """None: it lies in the database."""
         with self._lock:
             if inspection_id in self._waiting:
                 return
             if self._stop.is_set():
                 raise Unavailable("the server stops; send it again when it is back")
-            future = self._waiting[inspection_id] = self._workers.submit(
-                carried(self._judge), inspection_id, frames, started, go
-            )
+            future = self._waiting[inspection_id] = self._workers.submit(carried(self._judge), inspection_id, coming)
             self._metrics.waiting.set(len(self._waiting))
         future.add_done_callback(lambda _: self._done(inspection_id))
 
@@ -264,26 +269,38 @@ class Inspector:
             self._waiting.pop(inspection_id, None)
             self._metrics.waiting.set(len(self._waiting))
 
-    def _judge(
-        self, inspection_id: str, frames: list[Frame] | None, started: float | None, go: threading.Event
-    ) -> None:
-        go.wait()
+    def _judge(self, inspection_id: str, coming: Coming | None) -> None:
         try:
-            self._judge_now(inspection_id, frames, started)
+            self._judge_now(inspection_id, coming)
         except Exception:
             self._again.set()  # neither verdict nor failure could be written down: it stays `received`
             raise
         self._began.pop(inspection_id, None)
         self._orders.pop(inspection_id, None)
 
-    @traced("part.judge")
-    def _judge_now(self, inspection_id: str, frames: list[Frame] | None, started: float | None) -> None:
+    def _row(self, inspection_id: str) -> tuple[Inspection, list[Exposure]] | None:
+        """An inspection that waits for its verdict; None: its commit failed, or somebody else has judged it."""
         with self._context.database.read() as session:
             inspection = session.get(Inspection, inspection_id)
             exposures = exposures_of(session, inspection_id)
-        if inspection is None or inspection.progress != Progress.RECEIVED:
-            return  # its commit failed, or somebody else has judged it
-        note(inspection=inspection_id, station=inspection.station, images=len(exposures))
+        return None if inspection is None or inspection.progress != Progress.RECEIVED else (inspection, exposures)
+
+    def _is_safe(self, coming: Coming) -> bool:
+        """Wait until a part is stored; False: it never was, and nobody was told that it is. A commit that failed for us
+        may have been done."""
+        coming.settled.wait()
+        return coming.safe or self._row(coming.inspection.id) is not None
+
+    @traced("part.judge")
+    def _judge_now(self, inspection_id: str, coming: Coming | None) -> None:
+        found = self._row(inspection_id) if coming is None else (coming.inspection, [])
+        if found is None:
+            return
+        inspection, exposures = found
+        frames = [] if coming is None else coming.frames
+        order = self._orders.get(inspection_id) if coming is None else coming.order
+        started = self._began.get(inspection_id) if coming is None else coming.started
+        note(inspection=inspection_id, station=inspection.station, images=len(frames or exposures))
 
         def elapsed_ms() -> float:
             if started is not None:
@@ -297,41 +314,51 @@ class Inspector:
                 raise Conflict(why_not)
             return elapsed
 
-        order = self._orders.get(inspection_id)
-        first = nobody if order is None else order.judged
-        looks: list[CameraLook] = []
-        try:
+        def look() -> judging.Looked:
             in_time_ms()
             segmenter = self._champion.serving(inspection.product, inspection.station)
             rules = self._context.policies.rules(inspection.product)
-            frames = frames or judging.frames_of(exposures, self._context.blobs, self._context.decode)
-            frames = [at_depth(frame, rules.policy, station=inspection.station) for frame in frames]
-            looks = self._context.cameras.check(inspection, frames) if self._context.cameras else []
-            if faults := [look for look in looks if look.fault]:
-                raise judging.CameraFault(camera_health.problem(faults))
+            shown = frames or judging.frames_of(exposures, self._context.blobs, self._context.decode)
+            shown = [at_depth(frame, rules.policy, station=inspection.station) for frame in shown]
+            if coming is None:
+                looks.extend(self._camera_looks(inspection, shown))
+                _refuse_faults(looks)
             if self._context.engine is not None:
                 limit = self._context.settings.decide_by_of(inspection.station)
                 left_s = None if limit is None else limit - elapsed_ms() / 1000
-                segmenter = self._context.engine.eyes(segmenter, frames, left_s=left_s)
-            judgement = judging.judge(frames, segmenter, rules.policy, station=inspection.station)
+                segmenter = self._context.engine.eyes(segmenter, shown, left_s=left_s)
+            judgement = judging.judge(shown, segmenter, rules.policy, station=inspection.station)
             if self._context.features is not None:
                 judgement = self._context.features.considered(judgement)
+            return judging.Looked(judgement, segmenter, rules)
+
+        first = nobody if order is None else order.judged
+        looks: list[CameraLook] = []
+        looked = _tried(look)
+        if coming is not None and not self._is_safe(coming):
+            return
+        if isinstance(looked, StoreAway):
+            raise looked  # its pictures are there and cannot be had now: it stays `received` and is judged later
+        try:
+            if coming is not None:
+                looks.extend(self._camera_looks(inspection, frames) if coming.looks is None else coming.looks)
+                _refuse_faults(looks)  # whatever the model makes of such a picture, or cannot
+            if isinstance(looked, Exception):
+                raise looked
             keys = [
                 judging.store_instances(found, inspection_id, n, self._context.blobs)
-                for n, found in enumerate(judgement.findings)
+                for n, found in enumerate(looked.judgement.findings)
             ]
             done = judging.record_judgement(
                 self._context,
                 inspection_id,
-                judgement,
+                looked.judgement,
                 keys,
                 elapsed_ms=in_time_ms,
                 looks=looks,
-                made_by=judging.made_by(segmenter, rules, self._context.blobs),
+                made_by=judging.made_by(looked.segmenter, looked.rules, self._context.blobs),
                 first=first,
             )
-        except StoreAway:
-            raise  # its pictures are there and cannot be had now: it stays `received` and is judged later
         except judging.CameraFault as fault:
             log.warning("camera fault", inspection=inspection_id, station=inspection.station, problem=fault.message)
             took = elapsed_ms()
@@ -390,33 +417,20 @@ class Inspector:
         for inspection_id in left:
             if self._stop.is_set():
                 return
-            self._queue(inspection_id, None, self._began.get(inspection_id), _now())
+            self._queue(inspection_id)
         if left:
             log.info("judging what was received and not judged", parts=len(left))
 
 
-class _Place:
-    """A place in the queue of parts; raises Unavailable, with the seconds to wait, when it is full."""
-
-    def __init__(self, inspector: Inspector) -> None:
-        self._inspector = inspector
-
-    def __enter__(self) -> None:
-        inspector = self._inspector
-        limit = inspector._context.settings.max_waiting
-        with inspector._lock:
-            if inspector._taking + len(inspector._waiting) >= limit:
-                inspector._metrics.refused.inc()
-                raise Unavailable(f"{limit} parts wait already; send this one again in a moment", retry_after_s=1)
-            inspector._taking += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._inspector._lock:
-            self._inspector._taking -= 1
+def _refuse_faults(looks: list[CameraLook]) -> None:
+    """Raises CameraFault."""
+    if faults := [look for look in looks if look.fault]:
+        raise judging.CameraFault(camera_health.problem(faults))
 
 
-def _now() -> threading.Event:
-    """A sign to begin at once."""
-    go = threading.Event()
-    go.set()
-    return go
+def _tried(look: Callable[[], judging.Looked]) -> judging.Looked | Exception:
+    """What a model says of a part, or why nothing: whatever a model or a file does, the line goes on."""
+    try:
+        return look()
+    except Exception as error:
+        return error

@@ -83,6 +83,15 @@ class MadeBy:
     """What computed the model, with its version."""
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a model said of a part, and what made it."""
+
+    judgement: Judgement
+    segmenter: Segmenter
+    rules: Rules
+
+
 def made_by(segmenter: Segmenter, rules: Rules, blobs: BlobStore) -> MadeBy:
     """What is to be recorded of how a verdict was made; the product's file is kept as it is now, once."""
     blobs.keep(policy_key(rules.sha256), rules.text.encode())

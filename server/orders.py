@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from qc.errors import InvalidInput
-from qc.frame import Frame
+from qc.frame import Frame, picture_format
 from qc.records import Exposure, Inspection
 from server.context import Decode
 from server.tracing import traced
+from server.watch_records import CameraLook
 
 ENDINGS = {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "TIFF": "tif"}
 """Of the file that keeps a picture's bytes, by its format."""
@@ -35,6 +38,10 @@ def nobody(inspection: Inspection, exposures: Sequence[Exposure]) -> None:
     """Nobody waits to be told first."""
 
 
+def done() -> None:
+    """Nobody waits for the pictures to be stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """A wish to have a part inspected."""
@@ -52,6 +59,8 @@ class Order:
     judged: Callable[[Inspection, Sequence[Exposure]], None] = nobody
     """Told once its verdict, or that it failed, is committed, before anybody else and on the thread that judged: quick.
     Not where that was done by somebody else (a deadline, another server); who waits finds it in the database then."""
+    stored: Callable[[], None] = done
+    """Told once the part is safe, by the thread that takes it in: quick. Not where its trigger was known already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,25 @@ class Taken:
 
     inspection_id: str
     new: bool
+
+
+@dataclass(slots=True)
+class Coming:
+    """A part that is looked at while it is still being stored."""
+
+    inspection: Inspection
+    """As its row will be; of no session."""
+    order: Order
+    """Without its pictures."""
+    frames: list[Frame]
+    started: float
+    """`time.perf_counter()` when its last byte had come."""
+    settled: threading.Event
+    """It is stored, or could not be."""
+    looks: list[CameraLook] | None = None
+    """How its cameras are, looked at beside the model; None: nobody has."""
+    safe: bool = False
+    """Its pictures are stored and its row is committed. Not, though settled: it was not, or nobody can say."""
 
 
 def check_order(order: Order, max_images: int) -> None:
@@ -89,3 +117,35 @@ def frames_of_order(pictures: Sequence[Picture], decode: Decode) -> list[Frame]:
             raise InvalidInput(f"image {n} ({picture.name or 'without a name'}): {error.message}", image=n) from error
         frames.append(Frame(pixels, picture.view, hashlib.sha256(picture.data).hexdigest()))
     return frames
+
+
+def rows_of_order(
+    order: Order, product: str, frames: Sequence[Frame], *, received_at: datetime, keeper: str
+) -> tuple[Inspection, list[Exposure]]:
+    """An order's rows, not stored yet: its inspection, and one exposure for each picture."""
+    inspection = Inspection(
+        part=order.part,
+        station=order.station,
+        trigger_id=order.trigger_id,
+        product=product,
+        received_at=received_at,
+        process_values=dict(order.process_values),
+        keeper=keeper,
+    )
+    exposures = []
+    for n, (picture, frame) in enumerate(zip(order.pictures, frames, strict=True)):
+        kind = picture_format(picture.data)
+        exposures.append(
+            Exposure(
+                inspection_id=inspection.id,
+                n=n,
+                view=picture.view,
+                name=picture.name,
+                format=kind,
+                width=frame.width,
+                height=frame.height,
+                sha256=frame.sha256,
+                original_key=f"originals/{frame.sha256[:2]}/{frame.sha256}.{ENDINGS[kind]}",
+            )
+        )
+    return inspection, exposures

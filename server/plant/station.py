@@ -1,7 +1,7 @@
 """A station that a PLC drives: triggers become pictures, pictures inspections, inspections the PLC's result.
 
 What the PLC was told is in the audit trail (`plc.result`), also where nothing could be inspected. The number of
-triggers is on disk before a part is inspected, so that after a restart no number is used twice.
+triggers goes to the disk while the part is inspected, whose row bears it, too, so that after a restart none is used twice.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ class Station:
         self._context, self._sources, self._memory, self._now = context, sources, memory, now
         self._rules = Rules(config.decide_by_s, dict(config.recipes), config.silent_s)
         self._lock = threading.Lock()
-        self._state = remembered(memory) or State(number=counted(context, name))
+        self._state = _begun(memory, counted(context, name))
+        self._kept = self._state.number
+        """The number that is on disk."""
         self._problem: str | None = STARTING
         self._acquired = 0
         self._late_s = config.picture_within_s if any(source.unasked for source in sources) else 0.0
@@ -220,7 +222,6 @@ class Station:
 
     def _result_of(self, job: Job, found: _Found) -> Reply | None:
         """Take the part's pictures and have it inspected; None: the thread that judged it has told its result."""
-        self._keep()
         pictures = [self._picture(source, job) for source in self._sources]
         if not self._is_at_hand(job):
             raise NoPicture(f"trigger {job.number} was given up before its pictures were there")
@@ -228,7 +229,8 @@ class Station:
         part = job.part or ("" if coded else f"{self.name}-{job.number}")
         trigger_id, doubt = f"{PLC}{job.number}", lambda: self._objection(job)
         first = partial(self._judged, job, found)
-        order = Order(part, self.name, pictures, trigger_id, job.product, objection=doubt, judged=first)
+        stored = partial(self._stored, job, found)
+        order = Order(part, self.name, pictures, trigger_id, job.product, objection=doubt, judged=first, stored=stored)
         inspector = self._context.need_inspector()
         taken = inspector.take(order, started=job.started)
         if not taken.new:
@@ -236,17 +238,20 @@ class Station:
                 f"{self.name} has had a trigger {job.number} before; is {self._memory.name} an old copy?"
             )
         found.inspection = taken.inspection_id
-        for source in self._sources:
-            source.stored()
-        self._acquired = job.number
-        self._notice()
-        found.cleared.set()  # from now on whoever judges it may see whether a picture too many lies there
         inspector.wait(found.inspection)
         if not self._is_at_hand(job):
             return None
         with self._context.database.read() as session:
             row = get_inspection(session, found.inspection)
             return self._reply(job, row, exposures_of(session, found.inspection))
+
+    def _stored(self, job: Job, found: _Found) -> None:
+        """The part is safe: its pictures may go from where the cameras' software put them, and it may move on."""
+        for source in self._sources:
+            source.stored()
+        self._acquired = job.number
+        self._notice()
+        found.cleared.set()  # from now on whoever judges it may see whether a picture too many lies there
 
     def _judged(self, job: Job, found: _Found, row: Inspection, exposures: Sequence[Exposure]) -> None:
         """The part's verdict is committed: tell it at once, on this thread, where its pictures are cleared away."""
@@ -264,6 +269,8 @@ class Station:
             reply = Reply(job.number, job.number, job.part, fault, inspection=found.inspection, elapsed_ms=since)
         if reply is None:
             return
+        if failure is not None and self._kept < job.number:
+            self._keep_number()  # there may be no inspection that bears it
         with self._lock:
             self._move(handshake.answered(self._state, reply, self._now()))
         self._notice()
@@ -318,6 +325,8 @@ class Station:
             self._wake.wait(None if due is None else max(due - self._now(), 0.0))
             self._wake.clear()
             self.shown()
+            if self._kept < self._state.number:
+                self._keep_number()
             self._tell_trail()
 
     def _move(self, state: State) -> None:
@@ -438,11 +447,25 @@ class Station:
             return error.message
         return next((problem for source in self._sources if (problem := source.problem())), None)
 
+    def _keep_number(self) -> None:
+        """While the part is inspected, which waits for nothing of it."""
+        try:
+            self._keep()
+        except OSError as error:  # a part that is inspected has its number in the database, too
+            log.error("the number of triggers is not on disk yet", station=self.name, problem=str(error))
+
     def _keep(self) -> None:
         with self._keeping:
             with self._lock:
                 state = self._state
             keep(self._memory, state)
+            self._kept = state.number
+
+
+def _begun(memory: Path, in_database: int) -> State:
+    """As the last run left it; `in_database` is the newest trigger there, which a kill may have kept from the disk."""
+    state = remembered(memory) or State()
+    return replace(state, number=max(state.number, in_database))
 
 
 def _fault(error: Exception) -> Fault:

@@ -1,20 +1,24 @@
-"""How long a PLC waits beyond the inspection itself: from the verdict's commit to the result in its registers.
+"""How long a PLC waits beyond the model's look, and beyond the whole inspection, for the result in its registers.
 
-    python tests/bench/plc_handshake.py [--parts 300]
+    python tests/bench/plc_handshake.py [--parts 300] [--look-ms 100] [--pause-ms 0]
 
-A server with the segmenter that the tests use (dark spots, microseconds) and a PLC in a process of its own, over
-Modbus TCP on this machine. Printed: from the trigger's request to the result read by the PLC, the share of it that the
-inspection took by its own record (`elapsed_ms`, last byte to verdict), and what is left: wire, handshake, reading the
-verdict back, the PLC's polling. Beside it, in the same run: one plain read of the registers, the wire's own time.
+A server with the segmenter that the tests use (dark spots), which takes `--look-ms` for a look, and a PLC in a process
+of its own that reads `--pause-ms` after its last reading, over Modbus TCP on this machine. Printed: from the trigger's
+request to the result read by the PLC; the model's look; what is left (wire, picture, decoding, storing as far as it
+does not fit beside the look, verdict, its commit, the PLC's polling); the inspection by its own record (`elapsed_ms`,
+trigger to verdict), and what is left beyond it. Beside them, in the same run, what nobody can go below: one plain read
+of the registers, and one flush of a few bytes to the same disk, as the verdict's commit has to wait for one.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import cv2
@@ -30,7 +34,7 @@ import sys, time
 from pymodbus.client import ModbusTcpClient
 client = ModbusTcpClient("127.0.0.1", port=int(sys.argv[1])); assert client.connect()
 client.write_coils(0, [False, False])
-def level(n): return client.read_discrete_inputs(0, count=8).bits[n]
+def level(n): time.sleep(float(sys.argv[2])); return client.read_discrete_inputs(0, count=8).bits[n]
 for _ in sys.stdin:
     while not level(0): pass
     print("ready", flush=True); sys.stdin.readline()
@@ -51,30 +55,59 @@ def go(plc: subprocess.Popen[str]) -> None:
     plc.stdin.flush()
 
 
+def flush_ms(file: Path) -> float:
+    """What the disk takes to keep a few bytes at the end of a file."""
+    with file.open("ab") as out:
+        out.write(b"a verdict")
+        begun = time.perf_counter()
+        out.flush()
+        os.fdatasync(out.fileno())
+    return 1000 * (time.perf_counter() - begun)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", type=int, default=300)
+    parser.add_argument("--look-ms", type=float, default=100, help="how long the model takes for a look")
+    parser.add_argument("--folder", type=Path, help="where the server's data lies meanwhile; else the system's")
+    parser.add_argument("--pause-ms", type=float, default=0, help="between two readings of the PLC")
     wanted = parser.parse_args()
-    from conftest import start
+    from conftest import DarkSpots, start
     from sqlmodel import select
 
     from qc.records import Inspection
 
-    with tempfile.TemporaryDirectory() as folder:
+    looked: list[float] = []
+
+    class Slow(DarkSpots):
+        """Dark spots, after a while."""
+
+        def segment(self, pixels):  # type: ignore[no-untyped-def]
+            begun = time.perf_counter()
+            time.sleep(wanted.look_ms / 1000)
+            found = super().segment(pixels)
+            looked.append(1000 * (time.perf_counter() - begun))
+            return found
+
+    with tempfile.TemporaryDirectory(dir=wanted.folder) as folder:
         home, camera = Path(folder) / "home", Path(folder) / "camera"
         home.mkdir()
         camera.mkdir()
         station = {"decide_by_s": 5, "cameras": [{"folder": str(camera)}], "modbus": {"port": 0}}
         (home / "plant.yaml").write_text(yaml.safe_dump({"stations": {"bench": station}}))
-        served = start(home, log_level="ERROR")
+        served = start(home, Slow(), log_level="ERROR")
         line = next(served)
+        looked.clear()
         port = str(line.context.parts["plant"].wires["bench"].port)
         plc = subprocess.Popen(
-            [sys.executable, "-c", PLC, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", PLC, port, str(wanted.pause_ms / 1000)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert plc.stdin is not None
         assert plc.stdout is not None
-        rows = []
+        rows, flushes = [], []
         for n in track(range(wanted.parts), "parts"):
             grey = np.full((480, 640), 180, np.uint8)
             grey[n // 256, n % 256] = 200
@@ -85,6 +118,7 @@ def main() -> None:
             beside.rename(camera / f"{n}.png")
             go(plc)
             rows.append([float(value) for value in plc.stdout.readline().split()])
+            flushes.append(flush_ms(Path(folder) / "flushed"))
         plc.stdin.close()
         plc.wait(10)
         with line.context.database.read() as session:
@@ -92,12 +126,20 @@ def main() -> None:
         served.close()
     print(f"{sum(row[3] == 1 for row in rows)} of {len(rows)} parts were ok")
     waited = [row[0] for row in rows]
+    besides = [row[0] - look for row, look in zip(rows, looked, strict=True)]
     beyond = [row[0] - inspected for row, inspected in zip(rows, judged, strict=True)]
-    for name, values in (("trigger to result", waited), ("inspection", judged), ("beyond it", beyond)):
-        print(f"{name:18} p50 {statistics.median(values):7.2f} ms   p99 {np.percentile(values, 99):7.2f} ms")
     wire = [row[2] for row in rows]
-    print(f"{'one plain read':18} p50 {statistics.median(wire):7.2f} ms   p99 {np.percentile(wire, 99):7.2f} ms")
-    print(f"beyond the inspection / one plain read, medians: {statistics.median(beyond) / statistics.median(wire):.1f}")
+    for name, values in (
+        ("trigger to result", waited),
+        ("the model's look", looked),
+        ("beyond the look", besides),
+        ("inspection", judged),
+        ("beyond it", beyond),
+        ("one plain read", wire),
+        ("one flush", flushes),
+    ):
+        print(f"{name:18} p50 {statistics.median(values):7.2f} ms   p99 {np.percentile(values, 99):7.2f} ms")
+    print(f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":

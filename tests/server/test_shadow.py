@@ -132,7 +132,7 @@ def test_a_part_that_failed_is_not_put_to_the_challenger(beside):
 
 def test_under_load_the_shadow_waits_and_sheds_the_oldest_parts_and_the_line_goes_on(beside):
     shadow, inspector = beside.context.parts["shadow"], beside.context.inspector
-    inspector._taking += 1  # as while a part is being taken in
+    inspector._places.taking += 1  # as while a part is being taken in
     first = beside.send(beside.picture(), part="P-0").json()["id"]
     wait_for(lambda: not shadow._queue)  # it is in the challenger's hands, who waits for the line
     for n in range(QUEUE + 3):
@@ -141,7 +141,7 @@ def test_under_load_the_shadow_waits_and_sheds_the_oldest_parts_and_the_line_goe
     assert verdicts(beside) == {}
     assert shadow.shed == 3
     assert shadow._queue[0] == "part-3"
-    inspector._taking -= 1
+    inspector._places.taking -= 1
     wait_for(lambda: first in verdicts(beside))
     wait_for(lambda: not shadow._queue)
     assert shadow.state()["state"] == "ok"

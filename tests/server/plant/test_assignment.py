@@ -224,18 +224,38 @@ def test_the_plc_has_its_result_as_soon_as_the_verdict_is_committed(cells, monke
     wait_until(lambda: cell.rows()[0].progress == Progress.DONE)
 
 
-def test_a_verdict_that_is_there_before_its_picture_is_cleared_away_is_told_too(cells, monkeypatch):
+def test_no_result_is_told_before_the_picture_is_cleared_away(cells, monkeypatch):
     cell = ready(cells())
     source = cell.station._sources[0]
-    stored = source.stored
+    stored, asked, may = source.stored, threading.Event(), threading.Event()
 
     def slowly() -> None:
-        wait_until(lambda: any(row.progress == Progress.DONE for row in cell.rows()))
+        asked.set()
+        assert may.wait(60)
         stored()
 
     monkeypatch.setattr(source, "stored", slowly)
     cell.shoots(41)
     cell.says(trigger=True, part="P-41")
+    assert asked.wait(30)
+    assert cell.station.phase == Phase.BUSY
+    may.set()
     reply = cell.result()
     assert (reply.ok, reply.part, reply.fault) == (True, "P-41", Fault.NONE)
     assert list(cell.camera.glob("*.png")) == []
+
+
+def test_a_number_that_a_kill_kept_from_the_disk_is_not_used_twice(cells, tmp_path):
+    first = ready(cells())
+    first.says(trigger=True, part="P-1")
+    first.shoots(61)
+    assert first.result().ok
+    number = first.station.shown().number
+    first.station.stop()
+    (tmp_path / "station.json").write_text('{"triggers": 0, "reply": null}')
+    second = ready(cells())
+    assert second.station.shown().number == number
+    second.says(trigger=True, part="P-2")
+    second.shoots(62)
+    assert (second.result().fault, second.station.shown().number) == (Fault.NONE, number + 1)
+    second.station.stop()

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from qc import durable
 from qc.frame import decode
-from server import camera_health, deadlines, inspecting, models_in_use, parts, schema
+from server import camera_health, deadlines, inspecting, models_in_use, parts, places, schema
 from server.blobs.local import LocalBlobs
 from server.cache import open_cache
 from server.context import Context
@@ -217,7 +217,7 @@ def inside(world: World, weather: Weather) -> Iterator[None]:
     """While this holds, the server's modules live in the world: its time, its threads, its disk."""
     threads, time, pool = threading_of(world), time_of(world), partial(Pool, world)
     with ExitStack() as stack:
-        for module in (inspecting, deadlines, models_in_use, station, folder, camera_health):
+        for module in (inspecting, places, deadlines, models_in_use, station, folder, camera_health):
             stack.enter_context(patch.object(module, "threading", threads))
         for module in (inspecting, deadlines, station, memory, folder, files, sources):
             stack.enter_context(patch.object(module, "time", time))
