@@ -1,7 +1,7 @@
 """A station that a PLC drives: triggers become pictures, pictures inspections, inspections the PLC's result.
 
 What the PLC was told is in the audit trail (`plc.result`), also where nothing could be inspected. The number of
-triggers goes to the disk while the part is inspected, whose row bears it, too, so that after a restart none is used twice.
+triggers goes to the disk while its part is inspected, whose row bears it, too: after a restart none is used twice.
 """
 
 from __future__ import annotations
