@@ -98,6 +98,7 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/inspections/{id}/defects/{number}/similar"): ANYBODY,
     ("GET", "/heads"): ANYBODY,
     ("POST", "/heads"): ENGINEERS,
+    ("POST", "/heads/search"): ENGINEERS,
     ("POST", "/heads/{id}/retire"): ENGINEERS,
     ("GET", "/parts/{part}"): ANYBODY,
     ("POST", "/parts/{part}/verdict"): DECIDES,

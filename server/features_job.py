@@ -40,11 +40,24 @@ TOLD_EVERY = 20
 NICENESS = 15
 
 
+def step_back() -> None:
+    """Whatever this thread does from now on, others go before it."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def line_first(context: Context, run: JobRun) -> None:
+    """Wait while a part waits for its verdict; raises as `JobRun.check`."""
+    run.check()
+    while context.inspector is not None and context.inspector.busy:
+        run.check()
+        threading.Event().wait(IDLE_S)
+
+
 def remake(context: Context, run: JobRun) -> dict[str, Any]:
     """Make anew what other encoders made than that of the model that serves a station, as far as the pictures are
     still there; then learn the heads again."""
-    if hasattr(os, "setpriority"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    step_back()
     stations = _stale(context)
     total = sum(stations.values())
     made = gone = 0
@@ -52,10 +65,7 @@ def remake(context: Context, run: JobRun) -> dict[str, Any]:
         segmenter, last = context.need_champion().serving(product, station), None
         while (inspection_id := _next(context, product, station, segmenter.model_id, last)) is not None:
             last = inspection_id
-            run.check()
-            while context.inspector is not None and context.inspector.busy:
-                run.check()
-                threading.Event().wait(IDLE_S)
+            line_first(context, run)
             if context.need_champion().serving(product, station).model_id != segmenter.model_id:
                 return {"made": made, "waits": "another model serves now; a job for its features follows"}
             if _make(context, segmenter, inspection_id):

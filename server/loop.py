@@ -26,6 +26,7 @@ from server import (
     drift_labels,
     erasure,
     features_job,
+    features_search,
     features_service,
     gate_jobs,
     golden_look,
@@ -157,6 +158,7 @@ def kinds(context: Context) -> dict[str, Kind]:
         ready_job.KIND: Kind(partial(ready_job.job, context), lane="runtimes"),
         features_service.REMAKE: Kind(partial(features_job.remake, context), lane="features"),
         features_job.FORGET: Kind(partial(features_job.forget, context), lane="features"),
+        features_search.KIND: Kind(partial(features_search.job, context), lane="features"),
     }
 
 

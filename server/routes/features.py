@@ -10,11 +10,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from qc.errors import Unavailable
-from server import features, features_heads, features_similar
+from server import features, features_heads, features_search, features_similar
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.features_service import FeatureService
+from server.jobs import queue
+from server.routes.jobs import JobJson
 
 router = APIRouter(tags=["features"])
 
@@ -92,6 +94,14 @@ class HeadIn(BaseModel):
     to_review: bool = Field(default=False, description="May it send a part to a person that the model calls ok?")
 
 
+class SearchIn(BaseModel):
+    """A class to be looked for in past pictures."""
+
+    name: str = Field(min_length=1, max_length=64, description="As people drew it, on four crops or more.")
+    parts: int = Field(default=200, ge=1, le=5000, description="Parts that are looked at, the newest first.")
+    tasks: int = Field(default=8, ge=1, le=50, description="Parts that people are asked about, at most.")
+
+
 @router.get("/inspections/{inspection_id}/defects/{number}/similar")
 def similar_defects(
     inspection_id: str,
@@ -135,6 +145,19 @@ def learn_head(wish: HeadIn, session: SessionDep, who: IdentityDep, context: Con
     answer = HeadJson(**features_heads.as_json(row))
     session.commit()
     service.changed()
+    return answer
+
+
+@router.post("/heads/search", status_code=202)
+def search_class(wish: SearchIn, session: SessionDep, who: IdentityDep, context: ContextDep) -> JobJson:
+    """Look for a class at every place of past pictures, also where the model saw nothing; people are asked what it is.
+
+    The class is learnt from what people drew. What looks most like it becomes label tasks; no verdict changes.
+    """
+    now = context.now()
+    asked = features_search.ask(session, wish.name, parts=wish.parts, tasks=wish.tasks, by=who.name, now=now)
+    answer = JobJson(**queue.as_json(asked))
+    session.commit()
     return answer
 
 

@@ -51,7 +51,7 @@ class LabelTaskJson(BaseModel):
     )
     shown: ShownJson | None = Field(description="Null: opened by a version that did not say it.")
     cost_s: float | None = Field(description="Seconds a person will need, about.")
-    why: str | None = Field(description="Of `drift`: the alarm that asked for it, in one sentence.")
+    why: str | None = Field(description="The alarm or the search that asked for it, in one sentence.")
     golden: bool = Field(description="Its truth is known: everybody labels it, and is compared with it.")
 
 

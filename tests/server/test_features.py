@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from sqlmodel import select
 
-from labeling.records import Annotation, LabelTask
+from labeling.records import Annotation, LabelTask, TaskState
 from qc.drift import LEARN
 from qc.ports import Segmentation
 from qc.records import Exposure, Inspection, Progress
@@ -290,3 +291,77 @@ def test_without_features_all_is_as_it_was(run_line, tmp_path):
 
 def test_forgetting_is_off_unless_asked_for(seeing):
     assert features_job.forget(seeing.context, None) == {"forgotten": 0}
+
+
+def stained(line, *, x: int | None = None, mark: int = 0) -> bytes:
+    """A picture with a pale stain at some column, which the model takes for surface; None: without one."""
+    import cv2
+
+    picture = np.full((96, 128), 180, np.uint8)
+    picture[0, 0] = 100 + mark
+    if x is not None:
+        picture[40:64, x : x + 24] = 130
+    return bytes(cv2.imencode(".png", picture)[1])
+
+
+def labelled(line, part: str, *, x: int | None, mark: int) -> None:
+    """A part that somebody labelled: the stain where there is one."""
+    import cv2
+
+    told = line.send(stained(line, x=x, mark=mark), part=part).json()
+    drawn = np.zeros((96, 128), np.uint8)
+    if x is not None:
+        drawn[40:64, x : x + 24] = 7
+    line.context.blobs.put(f"labels/{part}.png", bytes(cv2.imencode(".png", drawn)[1]))
+    now = line.context.now()
+    with line.context.database.write() as session:
+        crop = {"crop_x": 0, "crop_y": 0, "crop_width": 128, "crop_height": 96}
+        task = LabelTask(
+            inspection_id=told["id"],
+            n=0,
+            part=part,
+            station="S-1",
+            reason="sample",
+            urgency=0.5,
+            opened_at=now,
+            state=TaskState.DONE,
+            **crop,
+        )
+        session.add(task)
+        session.flush()
+        said = {"studio_project": "1", "studio_annotation_id": mark, "by": "eva", "mask_key": f"labels/{part}.png"}
+        classes = {"1": "pit", "7": "stain"}
+        session.add(Annotation(label_task_id=task.id, updated_at=now, received_at=now, classes=classes, **said))
+        session.commit()
+
+
+def test_a_class_that_the_model_never_saw_is_found_in_past_pictures_and_a_person_is_asked(seeing):
+    for n in range(5):
+        labelled(seeing, f"L-{n}", x=8 + 16 * n, mark=n)
+        labelled(seeing, f"C-{n}", x=None, mark=10 + n)
+    for n in range(6):
+        seeing.send(stained(seeing, mark=20 + n), part=f"clean-{n}")
+    hidden = [seeing.send(stained(seeing, x=60 + 12 * n, mark=30 + n), part=f"hidden-{n}").json() for n in range(3)]
+    assert [(told["verdict"], told["images"][0]["defects"]) for told in hidden] == [("ok", [])] * 3
+    wish = {"name": "stain"}
+    assert seeing.post("/heads/search", Role.OPERATOR, json=wish).status_code == 403
+    asked = seeing.post("/heads/search", json=wish)
+    assert asked.status_code == 202, asked.text
+    wait_for(lambda: seeing.get(f"/jobs/{asked.json()['id']}").json()["state"] in ("done", "failed"))
+    job = seeing.get(f"/jobs/{asked.json()['id']}").json()
+    assert job["result"] == {"examples": 5, "others": 5, "parts": 9, "tasks": 3}, job["problem"]
+    tasks = [one for one in seeing.get("/label-tasks").json()["items"] if one["why"]]
+    assert {one["part"] for one in tasks} == {"hidden-0", "hidden-1", "hidden-2"}
+    assert {one["why"].split(",")[0] for one in tasks} == {"It looks like stain"}
+    for told in hidden:
+        assert seeing.get(f"/inspections/{told['id']}").json()["verdict"] == "ok", (
+            "a verdict is no business of a search"
+        )
+    entry = seeing.get("/audit", Role.ADMIN, params={"kind": "class search"}).json()["items"][0]
+    assert (entry["subject"], json.loads(entry["body"])["tasks"]) == ("stain", 3)
+
+
+def test_a_class_that_nobody_drew_is_not_looked_for_and_the_job_says_why(seeing):
+    asked = seeing.post("/heads/search", json={"name": "stain"}).json()
+    wait_for(lambda: seeing.get(f"/jobs/{asked['id']}").json()["state"] == "failed")
+    assert "draw it on 4 or more" in seeing.get(f"/jobs/{asked['id']}").json()["problem"]

@@ -722,6 +722,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/heads/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search Class
+         * @description Look for a class at every place of past pictures, also where the model saw nothing; people are asked what it is.
+         *
+         *     The class is learnt from what people drew. What looks most like it becomes label tasks; no verdict changes.
+         */
+        post: operations["search_class_api_v1_heads_search_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/heads/{id}/retire": {
         parameters: {
             query?: never;
@@ -3842,6 +3864,8 @@ export interface components {
             p_conform_interval?: number[] | null;
             /** Expected Value */
             expected_value: number;
+            /** Minutes */
+            minutes?: number | null;
         };
         /**
          * ConnectionJson
@@ -4363,6 +4387,8 @@ export interface components {
             p_conform_interval: number[];
             /** Expected Value */
             expected_value: number;
+            /** Minutes */
+            minutes?: number | null;
             /** Path */
             path: components["schemas"]["Along"][];
             /** Compared */
@@ -5111,7 +5137,7 @@ export interface components {
             cost_s: number | null;
             /**
              * Why
-             * @description Of `drift`: the alarm that asked for it, in one sentence.
+             * @description The alarm or the search that asked for it, in one sentence.
              */
             why: string | null;
             /**
@@ -6298,6 +6324,29 @@ export interface components {
                 number,
                 number
             ][];
+        };
+        /**
+         * SearchIn
+         * @description A class to be looked for in past pictures.
+         */
+        SearchIn: {
+            /**
+             * Name
+             * @description As people drew it, on four crops or more.
+             */
+            name: string;
+            /**
+             * Parts
+             * @description Parts that are looked at, the newest first.
+             * @default 200
+             */
+            parts: number;
+            /**
+             * Tasks
+             * @description Parts that people are asked about, at most.
+             * @default 8
+             */
+            tasks: number;
         };
         /**
          * SettingJson
@@ -8508,6 +8557,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HeadJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    search_class_api_v1_heads_search_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobJson"];
                 };
             };
             /** @description Validation Error */

@@ -38,3 +38,12 @@ export function useHeadAction() {
     onSettled: () => queries.invalidateQueries({ queryKey: ["heads"] }),
   });
 }
+
+/** Look for a class at every place of past pictures; a job does it, and what looks like the class becomes label tasks. */
+export function useClassSearch() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async (name: string) => (await told(api.POST("/api/v1/heads/search", { body: { name, parts: 200, tasks: 8 } })), name),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["jobs"] }),
+  });
+}

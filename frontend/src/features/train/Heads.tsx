@@ -1,6 +1,6 @@
 import { Button, Checkbox, TextInput } from "@mantine/core";
 import { useState } from "react";
-import { type Head, useHeadAction, useHeads } from "../../api/serving";
+import { type Head, useClassSearch, useHeadAction, useHeads } from "../../api/serving";
 import { words } from "../../text/desk";
 import { ColumnHeads } from "../../ui/ColumnHeads";
 import { dayAndTime, percent } from "../../ui/format";
@@ -13,6 +13,7 @@ const share = ({ figures }: Head, name: "recall" | "false_alarms"): string => (t
 export function Heads() {
   const found = useHeads();
   const change = useHeadAction();
+  const search = useClassSearch();
   const [name, setName] = useState("");
   const [toReview, setToReview] = useState(false);
   const said = words.heads;
@@ -55,13 +56,18 @@ export function Heads() {
         <Button type="submit" variant="default" disabled={!name.trim()} loading={change.isPending}>
           {said.learn}
         </Button>
+        <Button variant="default" disabled={!name.trim()} loading={search.isPending} onClick={() => search.mutate(name.trim())}>
+          {said.search}
+        </Button>
       </form>
+      <p className="quiet">{said.searchHelp}</p>
+      {search.data && <p role="status">{said.searched({ name: search.data })}</p>}
       {change.data && change.data.retired_at === null && <p role="status">{said.learnt({ name: change.data.name, count: change.data.examples })}</p>}
-      {change.error && (
-        <p role="alert" className="problem">
-          {change.error.message}
+      {[change.error, search.error].map((error, n) => error && (
+        <p key={n} role="alert" className="problem">
+          {error.message}
         </p>
-      )}
+      ))}
     </section>
   );
 }
