@@ -1,6 +1,8 @@
 """The real Label Studio server, started once for all tests of this folder, and a line that inspects parts."""
 
 import hashlib
+import os
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sqlalchemy import text
 from sqlmodel import Session, SQLModel, create_engine
 
 from labeling.convert import to_results
@@ -19,6 +22,9 @@ from qc.geometry import Box
 from qc.records import Exposure, Inspection
 from qc.verdict import Verdict
 from server.blobs.local import LocalBlobs
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+from postgres_server import postgres
 
 CLASSES = {1: "scratch", 2: "dent"}
 ENV = Path(__file__).parents[2] / ".venv-label-studio"
@@ -44,9 +50,24 @@ def studio(process, request):
         yield studio
 
 
+@pytest.fixture(scope="session")
+def postgres_url():
+    """A real PostgreSQL for all tests of this folder."""
+    with postgres("fsync=off") as url:
+        yield url
+
+
 @pytest.fixture
-def line(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'line.sqlite3'}")
+def line(tmp_path, request):
+    """On SQLite; with QC_TEST_DATABASE=postgresql on a real PostgreSQL, from which the line before is removed."""
+    on_postgresql = os.environ.get("QC_TEST_DATABASE") == "postgresql"
+    engine = create_engine(
+        request.getfixturevalue("postgres_url") if on_postgresql else f"sqlite:///{tmp_path / 'line.sqlite3'}"
+    )
+    if on_postgresql:
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
     SQLModel.metadata.create_all(engine)
     with Session(engine) as session:
         yield Line(session, LocalBlobs(tmp_path / "blobs"))

@@ -77,6 +77,12 @@ class Line:
     def context(self) -> Context:
         return self.app.state.context
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a command that works beside this server."""
+        settings = self.context.settings
+        return {"QC_HOME": str(settings.home), "QC_DATABASE_URL": settings.db_url}
+
     def head(self, role: Role = Role.MACHINE) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.keys[role]}"}
 

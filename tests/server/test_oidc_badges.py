@@ -77,11 +77,9 @@ def test_a_pin_opens_no_account_that_may_do_much(line):
 
 
 def test_badges_are_given_and_taken_by_a_command(line, tmp_path):
-    home = str(line.context.settings.home)
-
     def run(*words, told=""):
         command = [QC, "user", *words]
-        return subprocess.run(command, env={"QC_HOME": home}, input=told, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=line.environment, input=told, capture_output=True, text=True, timeout=120)
 
     with line.context.database.write() as session:
         auth.add_user(session, "otto", Role.OPERATOR, "long enough", now=line.context.now())

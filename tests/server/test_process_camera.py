@@ -80,7 +80,7 @@ def model(tmp_path_factory):
 
 
 def qc(line, *arguments):
-    environment = {**os.environ, "QC_HOME": str(line.context.settings.home)}
+    environment = {**os.environ, **line.environment}
     command = [sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())"]
     return subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
 

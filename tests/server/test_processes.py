@@ -42,7 +42,7 @@ def model(plant, tmp_path_factory):
 
 def register(line, model, name="seat-bar"):
     """As a person does beside the running server."""
-    environment = {**os.environ, "QC_HOME": str(line.context.settings.home)}
+    environment = {**os.environ, **line.environment}
     qc = [sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())"]
     return subprocess.run(
         [*qc, "process", "register", name, str(model)], cwd=ROOT, env=environment, capture_output=True, text=True
