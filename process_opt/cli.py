@@ -1,4 +1,4 @@
-"""`qc process fit`, `recommend`, `simulate` and `diagnose`; other files add theirs."""
+"""`qc process fit`, `learn`, `recommend`, `simulate` and `diagnose`; other files add theirs."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
     fit.add_argument("--seed", type=int, default=0)
     fit.set_defaults(run=run_fit)
+    learn = actions.add_parser("learn", help="go on learning from a further history, without the rows of the fit")
+    learn.add_argument("model", type=Path, metavar="MODEL")
+    learn.add_argument("history", type=Path, metavar="HISTORY", help=".csv or .parquet, of parts that are new")
+    learn.add_argument("--out", type=Path, required=True, metavar="MODEL", help="the model folder to write")
+    learn.set_defaults(run=run_learn)
     advise = actions.add_parser("recommend", help="answer requests, one a line")
     advise.add_argument("model", type=Path, metavar="MODEL")
     advise.add_argument("requests", type=Path, metavar="REQUESTS.jsonl")
@@ -82,6 +87,28 @@ def run_fit(args: argparse.Namespace) -> int:
         f"{args.out}: learnt {process.name} from {history.size} parts; {lost} of {len(model.identified)} "
         f"settings not identified"
     )
+    return 0
+
+
+def run_learn(args: argparse.Namespace) -> int:
+    """Go on learning, and write the model folder."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from process_opt.go_on import go_on
+    from process_opt.history import read_history
+    from process_opt.model import load_model
+
+    model = load_model(args.model)
+    history = read_history(args.history, model.process)
+    before = int(model.learnt.get("outcomes", 0))
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("learn", total=1.0)
+        model = go_on(model, history, lambda share: bar.update(task, completed=share))
+    model.save(args.out)
+    taught = int((history.dithered & (history.last >= 0)).sum())
+    new = int(model.learnt.get("outcomes", 0)) - before
+    print(f"{args.out}: took in {new} of {history.size} parts; settings' effects moved by {taught} that were dithered")
     return 0
 
 

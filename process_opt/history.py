@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.counted import COUNT, NUMBER
-from process_opt.process import MACHINE, Process
+from process_opt.pieces import FIXED, read_pieces
+from process_opt.process import Process
 from process_opt.scales import check_units
 from qc.errors import InvalidInput
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-FIXED = ("part", "batch", "disposition", "scrapped_at", "assignment")
+FIRST_ROW = 2
+"""Number of the first part's row, as people count: the names of the columns stand in row 1."""
 ASSIGNMENTS = ("operator", "dither", "recommendation", "")
 
 
@@ -54,28 +56,12 @@ class History:
 def read_history(path: Path, process: Process, *, all_scrapped: bool = False) -> History:
     """The history in a .csv or .parquet file; raises InvalidInput that says what is wrong where."""
     path = Path(path)
-    return parse_history(read_table(path), process, where=path.name, all_scrapped=all_scrapped)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """The table in a .csv or .parquet file, unchecked; raises InvalidInput where it cannot be read."""
-    import pandas as pd
-
-    path = Path(path)
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        elif path.suffix.lower() == ".csv":
-            columns = [str(c) for c in pd.read_csv(path, nrows=0).columns]
-            texts = [c for c in columns if c in FIXED or c.endswith(f".{MACHINE}")]
-            return pd.read_csv(path, dtype={c: str for c in texts}, low_memory=False)
-        raise InvalidInput(f"{path.name} must be a .csv or .parquet file")
-    except InvalidInput:
-        raise
-    except Exception as error:  # pandas and pyarrow raise many kinds, all meaning the file is unreadable
-        raise InvalidInput(
-            f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
+    pieces: list[_Piece] = []
+    row = FIRST_ROW
+    for table in read_pieces(path):
+        pieces.append(_piece(table, process, path.name, row))
+        row += len(table)
+    return _joined(pieces, process, path.name, all_scrapped=all_scrapped)
 
 
 def parse_history(
@@ -91,51 +77,94 @@ def parse_history(
             setting is impossible, a column or some of its rows are in another unit (`scales.py`), or no part was ever
             finished.
     """
+    return _joined([_piece(table, process, where, FIRST_ROW)], process, where, all_scrapped=all_scrapped)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some rows, checked by themselves; fields as in `History`, names as they were written."""
+
+    settings: Floats
+    readings: Floats
+    last: NDArray[np.int64]
+    scrapped: NDArray[np.bool_]
+    dithered: NDArray[np.bool_]
+    batch: NDArray[Any]
+    machine: NDArray[np.int64]
+    parts: NDArray[Any]
+
+
+def _piece(table: pd.DataFrame, process: Process, where: str, first: int) -> _Piece:
+    """Rows of a table; `first` is the first one's number in the file, as people count its rows."""
     _check_columns(table, process, where)
-    size = len(table)
-    if size == 0:
-        raise InvalidInput(f"{where} has no rows")
     parts = _text(table, "part")
     if empty := np.flatnonzero(parts == "").tolist():
-        raise InvalidInput(f"{where} row {empty[0] + 2}: the part has no name")
-    names, counts = np.unique(parts, return_counts=True)
-    if (counts > 1).any():
-        raise InvalidInput(f"{where} lists part {names[counts > 1][0]} {counts.max()} times; one row a part")
+        raise InvalidInput(f"{where} row {empty[0] + first}: the part has no name")
     disposition = _text(table, "disposition")
     for wrong in np.flatnonzero(~np.isin(disposition, ("finished", "scrapped")))[:1]:
         raise InvalidInput(
-            f"{where} row {wrong + 2}: disposition must be finished or scrapped, not {disposition[wrong]!r}"
+            f"{where} row {wrong + first}: disposition must be finished or scrapped, not {disposition[wrong]!r}"
         )
     assignment = _text(table, "assignment")
     for wrong in np.flatnonzero(~np.isin(assignment, ASSIGNMENTS))[:1]:
         raise InvalidInput(
-            f"{where} row {wrong + 2}: assignment {assignment[wrong]!r} must be operator, dither or empty"
+            f"{where} row {wrong + first}: assignment {assignment[wrong]!r} must be operator, dither or empty"
         )
     scrapped = disposition == "scrapped"
+    settings = _numbers(table, list(process.settings), where, first)
+    readings = _numbers(table, list(process.measurements), where, first)
+    _check_settings(settings, process, where, first)
+    _check_counts(readings, process, where, first)
+    return _Piece(
+        settings=settings,
+        readings=readings,
+        last=_last(table, settings, readings, scrapped, process, where, first),
+        scrapped=scrapped,
+        dithered=np.asarray(assignment == "dither", dtype=bool),
+        batch=_text(table, "batch"),
+        machine=_machine(table, process, where, first),
+        parts=parts,
+    )
+
+
+def _joined(pieces: list[_Piece], process: Process, where: str, *, all_scrapped: bool) -> History:
+    """One history of pieces, with the checks that need all of its rows. The list is emptied on the way, so that the
+    numbers lie in memory once."""
+    if sum(len(piece.parts) for piece in pieces) == 0:
+        raise InvalidInput(f"{where} has no rows")
+    parts = np.concatenate([piece.parts for piece in pieces])
+    names, counts = np.unique(parts, return_counts=True)
+    if (counts > 1).any():
+        raise InvalidInput(f"{where} lists part {names[counts > 1][0]} {counts.max()} times; one row a part")
+    scrapped = np.concatenate([piece.scrapped for piece in pieces])
     if scrapped.all() and not all_scrapped:
         raise InvalidInput(
             f"{where}: every part was scrapped, so nothing is known of finished parts; add finished ones"
         )
-    settings = _numbers(table, list(process.settings), where)
-    readings = _numbers(table, list(process.measurements), where)
-    _check_settings(settings, process, where)
-    _check_counts(readings, process, where)
-    check_units(settings, readings, assignment == "dither", process, where)
-    batch_names = _text(table, "batch")
+    batch_names = np.concatenate([piece.batch for piece in pieces])
     batches, batch = np.unique(batch_names, return_inverse=True)
-    batch = np.where(batch_names == "", -1, batch)
-    last = _last(table, settings, readings, scrapped, process, where)
+    last, dithered = (np.concatenate([getattr(p, name) for p in pieces]) for name in ("last", "dithered"))
+    machine = np.concatenate([piece.machine for piece in pieces], axis=1)
+    settings = np.empty((len(parts), len(process.settings)))
+    readings = np.empty((len(parts), len(process.measurements)))
+    at = 0
+    while pieces:
+        piece = pieces.pop(0)
+        rows = slice(at, at + len(piece.parts))
+        settings[rows], readings[rows] = piece.settings, piece.readings
+        at += len(piece.parts)
+    check_units(settings, readings, dithered, process, where)
     return History(
         settings=settings,
         readings=readings,
         last=last,
         scrapped=scrapped,
-        dithered=assignment == "dither",
-        batch=batch.astype(np.int64),
+        dithered=dithered,
+        batch=np.where(batch_names == "", -1, batch).astype(np.int64),
         batches=tuple(str(b) for b in batches),
-        machine=_machine(table, process, where),
+        machine=machine,
         parts=tuple(parts.tolist()),
-        notes=_notes(settings, readings, process, assignment),
+        notes=_notes(settings, readings, process, dithered),
     )
 
 
@@ -148,7 +177,7 @@ def _text(table: pd.DataFrame, name: str) -> NDArray[Any]:
     return np.array(["" if pd.isna(v) else str(v).strip() for v in column], dtype=object)
 
 
-def _machine(table: pd.DataFrame, process: Process, where: str) -> NDArray[np.int64]:
+def _machine(table: pd.DataFrame, process: Process, where: str, first: int) -> NDArray[np.int64]:
     out = np.full((len(process.machines), len(table)), -1, dtype=np.int64)
     for row, (column, (_, names)) in zip(out, process.machines.items(), strict=True):
         said = _text(table, column)
@@ -156,7 +185,7 @@ def _machine(table: pd.DataFrame, process: Process, where: str) -> NDArray[np.in
             row[said == name] = place
         if (wrong := np.flatnonzero((row < 0) & (said != ""))).size:
             n = wrong[0]
-            raise InvalidInput(f"{where} row {n + 2}: {column} is {said[n]!r}; the step has {', '.join(names)}")
+            raise InvalidInput(f"{where} row {n + first}: {column} is {said[n]!r}; the step has {', '.join(names)}")
     return out
 
 
@@ -172,7 +201,7 @@ def _check_columns(table: pd.DataFrame, process: Process, where: str) -> None:
         raise InvalidInput(f"{where} lacks the column {missing[0]}")
 
 
-def _numbers(table: pd.DataFrame, names: list[str], where: str) -> Floats:
+def _numbers(table: pd.DataFrame, names: list[str], where: str, first: int) -> Floats:
     import pandas as pd
 
     out = np.full((len(table), len(names)), np.nan)
@@ -186,12 +215,12 @@ def _numbers(table: pd.DataFrame, names: list[str], where: str) -> Floats:
             blank = blank | (column.astype(str).str.strip() == "").to_numpy()
         if (bad := ~blank & ~np.isfinite(values)).any():
             row = int(np.flatnonzero(bad)[0])
-            raise InvalidInput(f"{where} row {row + 2}: {name} must be a number or empty, not {column.iloc[row]!r}")
+            raise InvalidInput(f"{where} row {row + first}: {name} must be a number or empty, not {column.iloc[row]!r}")
         out[:, j] = values
     return out
 
 
-def _check_settings(settings: Floats, process: Process, where: str) -> None:
+def _check_settings(settings: Floats, process: Process, where: str, first: int) -> None:
     for j, (name, (_, setting)) in enumerate(process.settings.items()):
         values = settings[:, j]
         slack = 1e-6 * max(setting.high - setting.low, abs(setting.high), 1e-12)
@@ -200,12 +229,12 @@ def _check_settings(settings: Floats, process: Process, where: str) -> None:
             known = np.isfinite(values).sum()
             hint = "; is the column in another unit?" if wrong.size > 0.5 * known else ""
             raise InvalidInput(
-                f"{where} row {wrong[0] + 2}: {name} = {values[wrong[0]]:g} is impossible, the machine allows "
+                f"{where} row {wrong[0] + first}: {name} = {values[wrong[0]]:g} is impossible, the machine allows "
                 f"{setting.low:g} to {setting.high:g}{hint}"
             )
 
 
-def _check_counts(readings: Floats, process: Process, where: str) -> None:
+def _check_counts(readings: Floats, process: Process, where: str, first: int) -> None:
     for j, (name, (_, m)) in enumerate(process.measurements.items()):
         if m.kind == NUMBER:
             continue
@@ -214,21 +243,27 @@ def _check_counts(readings: Floats, process: Process, where: str) -> None:
         if wrong.size:
             what = "a whole number of 0 or more" if m.kind == COUNT else "0 or more"
             raise InvalidInput(
-                f"{where} row {wrong[0] + 2}: {name} is a {m.kind}, so it must be {what}, not {y[wrong[0]]:g}"
+                f"{where} row {wrong[0] + first}: {name} is a {m.kind}, so it must be {what}, not {y[wrong[0]]:g}"
             )
 
 
 def _last(
-    table: pd.DataFrame, settings: Floats, readings: Floats, scrapped: NDArray[np.bool_], process: Process, where: str
+    table: pd.DataFrame,
+    settings: Floats,
+    readings: Floats,
+    scrapped: NDArray[np.bool_],
+    process: Process,
+    where: str,
+    first: int,
 ) -> NDArray[np.int64]:
     """The place of the last step each part went through."""
     last = np.full(len(table), len(process.steps) - 1, dtype=np.int64)
     at = _text(table, "scrapped_at")
     for n in np.flatnonzero(at != ""):
         if at[n] not in process.place:
-            raise InvalidInput(f"{where} row {n + 2}: scrapped_at {at[n]} is not a step")
+            raise InvalidInput(f"{where} row {n + first}: scrapped_at {at[n]} is not a step")
         if not scrapped[n]:
-            raise InvalidInput(f"{where} row {n + 2}: a finished part has scrapped_at {at[n]}")
+            raise InvalidInput(f"{where} row {n + first}: a finished part has scrapped_at {at[n]}")
         last[n] = process.place[at[n]]
     places = np.array(
         [k for k, _ in process.settings.values()] + [k for k, _ in process.measurements.values()], dtype=np.int64
@@ -240,11 +275,11 @@ def _last(
     known = scrapped & (at != "")
     if (late := np.flatnonzero(known & (furthest > last))).size:
         n = late[0]
-        raise InvalidInput(f"{where} row {n + 2}: the part was scrapped at {at[n]} but has values of later steps")
+        raise InvalidInput(f"{where} row {n + first}: the part was scrapped at {at[n]} but has values of later steps")
     return last
 
 
-def _notes(settings: Floats, readings: Floats, process: Process, assignment: NDArray[Any]) -> tuple[str, ...]:
+def _notes(settings: Floats, readings: Floats, process: Process, dithered: NDArray[np.bool_]) -> tuple[str, ...]:
     notes = []
     for block, names in ((settings, list(process.settings)), (readings, list(process.measurements))):
         for j, name in enumerate(names):
@@ -253,6 +288,6 @@ def _notes(settings: Floats, readings: Floats, process: Process, assignment: NDA
                 notes.append(f"{name} was never recorded")
             elif values.size > 1 and np.ptp(values) == 0:
                 notes.append(f"{name} never varies, so its effect cannot be learnt from this history")
-    if not (assignment == "dither").any():
+    if not dithered.any():
         notes.append("no row is dithered, so no setting's effect can be told apart from the operators' habits")
     return tuple(notes)

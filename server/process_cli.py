@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def add_camera(arguments: argparse.Namespace) -> int:
     """Write the history again with the cameras' readings; what it says itself stands."""
-    from process_opt.history import parse_history, read_table
+    from process_opt.history import parse_history
+    from process_opt.pieces import read_table
     from process_opt.process import read_process
     from qc.errors import InvalidInput
     from server import process_camera, schema

@@ -29,8 +29,8 @@ def run_fit(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from process_opt.history import read_table
     from process_opt.partners.local import fit_partner
+    from process_opt.pieces import read_table
     from process_opt.process import read_process
     from qc.durable import write_whole
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from process_opt.history import FIXED, History, parse_history, read_table
+from process_opt.history import History, parse_history
+from process_opt.pieces import FIXED, read_table
 from process_opt.process import Process, Step
 from qc.errors import InvalidInput
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 
 from process_opt.cli import register
+from process_opt.model import load_model
 from process_opt.process import as_yaml
 from process_opt.simulate import linear_line
 from qc.errors import InvalidInput
@@ -51,3 +53,22 @@ def test_a_fit_that_fails_leaves_nothing(tmp_path) -> None:
     with pytest.raises(InvalidInput, match="at least 50"):
         run("process", "fit", str(tmp_path / "p.yaml"), str(tmp_path / "h.csv"), "--out", str(tmp_path / "m"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["h.csv", "p.yaml"]
+
+
+def test_learn_goes_on_from_a_model_with_further_parts_and_passes_over_those_it_knows(tmp_path, capsys) -> None:
+    line = linear_line(3, 0)
+    (tmp_path / "p.yaml").write_text(as_yaml(line.process), encoding="utf-8")
+    line.history(300, 1).to_csv(tmp_path / "h.csv", index=False)
+    line.history(40, 2).to_csv(tmp_path / "more.csv", index=False)
+    first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
+    assert run("process", "fit", str(tmp_path / "p.yaml"), str(tmp_path / "h.csv"), "--out", first) == 0
+    assert run("process", "learn", first, str(tmp_path / "more.csv"), "--out", second) == 0
+    assert "took in 40 of 40 parts" in capsys.readouterr().out
+    assert load_model(Path(second)).learnt["outcomes"] == 40
+    assert run("process", "learn", second, str(tmp_path / "more.csv"), "--out", third) == 0
+    assert "took in 0 of 40 parts" in capsys.readouterr().out
+    assert load_model(Path(third)).id == load_model(Path(second)).id
+    (tmp_path / "more.csv").write_text("part,disposition\nP,lost\n", encoding="utf-8")
+    with pytest.raises(InvalidInput):
+        run("process", "learn", first, str(tmp_path / "more.csv"), "--out", str(tmp_path / "fourth"))
+    assert not (tmp_path / "fourth").exists()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from process_opt.history import parse_history, read_history
+from process_opt import history as histories
+from process_opt.history import History, parse_history, read_history
+from process_opt.pieces import read_pieces, read_table
 from process_opt.plant import bar_line
 from process_opt.process import as_yaml, parse_process, read_process
 from process_opt.simulate import linear_line
@@ -103,3 +106,48 @@ def test_the_demonstration_plant_has_fifty_steps_ten_factories_and_five_partners
     assert len({s["factory"] for s in steps}) == 10
     assert len({s["partner"] for s in steps}) == 5
     assert any(s.get("optional") for s in steps)
+
+
+@pytest.fixture
+def by_sixty(monkeypatch) -> None:
+    """A history is read sixty rows at a time."""
+    monkeypatch.setattr(histories, "read_pieces", lambda path: read_pieces(path, 60))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_history_read_in_pieces_is_the_same(table: pd.DataFrame, tmp_path, by_sixty, kind: str) -> None:
+    table.loc[130:, "s02-op.lever1"] = None  # a column of which later pieces have nothing
+    file = tmp_path / f"h.{kind}"
+    table.to_csv(file, index=False) if kind == "csv" else table.to_parquet(file)
+    assert [len(piece) for piece in read_pieces(file, 60)] == [60, 60, 60, 20]
+    assert len(read_table(file)) == 200
+    whole, pieces = parse_history(table, LINE.process), read_history(file, LINE.process)
+    for name in History.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name), err_msg=name)
+
+
+def test_a_mistake_in_a_later_piece_is_told_with_its_row(table: pd.DataFrame, tmp_path, by_sixty) -> None:
+    file = tmp_path / "h.csv"
+    for column, value, words in (
+        ("s03-op.lever1", "much", r"row 152: s03-op.lever1 must be a number"),
+        ("disposition", "lost", r"row 152: disposition must be"),
+        ("part", table["part"][3], r"lists part .* 2 times"),
+    ):
+        wrong = table[column].astype(object).where(table.index != 150, value)
+        table.assign(**{column: wrong}).to_csv(file, index=False)
+        with pytest.raises(InvalidInput, match=words):
+            read_history(file, LINE.process)
+
+
+def test_a_file_without_rows_or_with_damage_says_so(table: pd.DataFrame, tmp_path) -> None:
+    for kind in ("csv", "parquet"):
+        file = tmp_path / f"empty.{kind}"
+        table.iloc[:0].to_csv(file, index=False) if kind == "csv" else table.iloc[:0].to_parquet(file)
+        with pytest.raises(InvalidInput, match="has no rows"):
+            read_history(file, LINE.process)
+    file = tmp_path / "h.csv"
+    table.to_csv(file, index=False)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join([*lines[:150], lines[150] + ",1,2,3", *lines[151:]]), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"h\.csv cannot be read: .*151"):
+        read_history(file, LINE.process)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from process_opt.fit import fit
+from process_opt.go_on import go_on
 from process_opt.history import parse_history
 from process_opt.knowledge import REACH, banded, move, scaled
 from process_opt.learn import update
@@ -121,3 +122,24 @@ def test_the_band_of_a_precision_is_positive_definite_and_learns_as_the_whole_wo
     assert move(scaled(band, keep), slope) == pytest.approx(
         np.linalg.solve(np.sqrt(keep)[:, None] * faded * np.sqrt(keep), slope)
     )
+
+
+def test_a_further_history_teaches_what_its_parts_would_have_taught_one_by_one(line: Line, model: ProcessModel) -> None:
+    table = changed(shift=0.5).history(120, 7)
+    shares: list[float] = []
+    went_on = go_on(model, parse_history(table, line.process), shares.append)
+    assert shares == [1.0]
+    told = [
+        {
+            "part": row["part"], "batch": row["batch"], "disposition": row["disposition"], "assignment": "dither",
+            "observed": {n: row[n] for n in (*line.process.settings, *line.process.measurements)},
+        }
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+    assert went_on.id == update(model, told).id
+    before, after = (m.motions[CHANGED].weights[:, 0] for m in (model, went_on))
+    others = [
+        np.abs(a.weights[:, 0] - b.weights[:, 0]).mean() for a, b in zip(model.motions, went_on.motions, strict=True)
+    ]
+    assert int(np.argmax(others)) == CHANGED, "the step that changed moved most"
+    assert (after > before).all()
