@@ -1,7 +1,7 @@
 """The protocol from the client's side: a window out, planes back, within a time that holds for the whole of it.
 
-Source: KServe's Open Inference Protocol (`inference_rest.md`) and Triton's binary tensor data extension. Answers are
-taken as binary tensors, and as JSON from servers that have nothing else.
+Source: KServe's Open Inference Protocol (`inference_rest.md`) and Triton's binary tensor data extension. Servers that
+say that they do not have it (MLServer) are asked in JSON, and may answer so.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ BYTES_A_NUMBER = 40
 
 KEPT_S = 2.0
 """An unused connection is kept so long: less than servers keep it, so that none is asked on that they just closed."""
+
+BINARY = "binary_tensor_data"
+"""What a server names among its extensions that takes and gives tensors as bytes."""
 
 DATATYPE = {"log_odds": ("FP32", "FP16"), "class_place": ("UINT8",), "cells": ("FP32", "FP16")}
 """What each output may come as; half precision is what some servers compute with."""
@@ -90,8 +93,11 @@ class Wire:
             raise InvalidInput(f"{url[:200]!r} is no address of a server ({error}); write http://host:port") from error
         if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
             raise InvalidInput(f"{url[:200]!r} is no address of a server; write http://host:port")
-        self._path = f"{url.rstrip('/')}/v2/models/{quote(model, safe='')}"
+        self._server = f"{url.rstrip('/')}/v2"
+        self._path = f"{self._server}/models/{quote(model, safe='')}"
         self._closed = False
+        self._binary = True
+        """Does the server take tensors as bytes? Until it says that it does not."""
         head = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="remote-engine-wire", daemon=True)
@@ -110,7 +116,13 @@ class Wire:
         async def ask() -> About:
             await self._send("GET", f"{self._path}/ready")
             _, body = await self._send("GET", self._path)
-            return read_about(body)
+            about = read_about(body)
+            try:
+                _, server = await self._send("GET", self._server)
+            except NoAnswer:  # not every server tells of itself; what it takes shows when it is asked
+                return about
+            self._binary = takes_bytes(server)
+            return about
 
         return self._within(ask, within_s)
 
@@ -129,20 +141,7 @@ class Wire:
         if within_s <= 0:
             raise NoAnswer("late", "no time was left to ask the other server")
         height, width = window.shape[:2]
-        told = {
-            "inputs": [
-                {
-                    "name": "picture",
-                    "shape": [1, height, width, 3],
-                    "datatype": "UINT8",
-                    "parameters": {"binary_data_size": window.nbytes},
-                }
-            ],
-            "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in outputs],
-        }
-        text = json.dumps(told).encode()
-        body = text + np.ascontiguousarray(window).tobytes()
-        head = {HEADER_LENGTH: str(len(text)), "Content-Type": "application/octet-stream"}
+        head, body = in_bytes(window, outputs) if self._binary else in_words(window, outputs)
         most = HEAD_BYTES + BYTES_A_NUMBER * (2 * height * width + height * width * ("cells" in outputs))
         headers, answer = self._within(lambda: self._send("POST", f"{self._path}/infer", body, head, most), within_s)
         return read_answer(answer, headers.get(HEADER_LENGTH), outputs, (height, width), classes=classes)
@@ -206,6 +205,35 @@ class Wire:
         if answer.status_code != 200:
             raise NoAnswer("gone", f"the other server refused with {answer.status_code} ({_words(received)})")
         return answer.headers, received
+
+
+def in_bytes(window: NDArray[np.uint8], outputs: Sequence[str]) -> tuple[dict[str, str], bytes]:
+    """Headers and body of a request with binary tensors; `window` is `H x W x 3`."""
+    given = _given(window) | {"parameters": {"binary_data_size": window.nbytes}}
+    wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    text = json.dumps({"inputs": [given], "outputs": wanted}).encode()
+    head = {HEADER_LENGTH: str(len(text)), "Content-Type": "application/octet-stream"}
+    return head, text + np.ascontiguousarray(window).tobytes()
+
+
+def in_words(window: NDArray[np.uint8], outputs: Sequence[str]) -> tuple[dict[str, str], bytes]:
+    """The same in JSON, about four times as long."""
+    given = _given(window) | {"data": window.ravel().tolist()}
+    told = {"inputs": [given], "outputs": [{"name": name} for name in outputs]}
+    return {"Content-Type": "application/json"}, json.dumps(told, separators=(",", ":")).encode()
+
+
+def _given(window: NDArray[np.uint8]) -> dict[str, Any]:
+    return {"name": "picture", "shape": [1, *window.shape], "datatype": "UINT8"}
+
+
+def takes_bytes(body: bytearray) -> bool:
+    """Does a server take binary tensors, by its metadata? One that does not tell of extensions is taken to."""
+    try:
+        extensions = json.loads(body).get("extensions")
+    except (ValueError, AttributeError, RecursionError):
+        return True
+    return not isinstance(extensions, list) or BINARY in extensions
 
 
 def read_about(body: bytearray) -> About:

@@ -118,6 +118,28 @@ def test_a_window_goes_out_and_planes_come_back_as_the_standard_says(wire, stran
     assert body[length:] == WINDOW.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("server", "bytes_"),
+    [({"extensions": []}, False), ({"extensions": ["binary_tensor_data"]}, True), ({"name": "theirs"}, True)],
+)
+def test_a_server_that_says_it_takes_no_bytes_is_asked_in_json(wire, stranger, server, bytes_):
+    def reply() -> tuple:
+        path = stranger.asked[-1][0]
+        if path.endswith("/infer"):
+            return in_json(("log_odds", "FP32", ODDS), ("class_place", "UINT8", PLACE))()
+        told = server if path == "/v2" else {"outputs": []}
+        return 200, {}, [json.dumps(told).encode()]
+
+    stranger.reply = reply
+    wire.about(within_s=30)
+    assert np.array_equal(ask(wire).planes["log_odds"], ODDS)
+    _, head, body = stranger.asked[-1]
+    assert (HEADER_LENGTH.lower() in head) == bytes_
+    if not bytes_:
+        given = {"name": "picture", "shape": [1, 4, 6, 3], "datatype": "UINT8", "data": [0] * 72}
+        assert json.loads(body) == {"inputs": [given], "outputs": [{"name": name} for name in OUTPUTS]}
+
+
 def test_json_half_precision_and_a_leading_one_are_understood(wire, stranger):
     stranger.reply = in_json(("log_odds", "FP32", ODDS[None]), ("class_place", "UINT8", PLACE + 1))
     said = ask(wire)
