@@ -48,6 +48,7 @@ def bar_line(seed: int = 0, *, steps: int = 50, **habits: Any) -> Line:
             "partner": f"P{factory // 2 + 1}",
             "factory": f"F{factory + 1}",
             "cost": 0.4 if kind == "inspect" else 0.6,
+            "minutes": 2.0 if kind == "inspect" else 15.0 if kind == "refinish" else 6.0,
         }
         measures: dict[str, Any] = {}
         if kind == "inspect":

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.advised import Advised, find, keep
-from process_opt.alternatives import settings_of
+from process_opt.alternatives import minutes_of, settings_of
 from process_opt.belief import Belief, believe
 from process_opt.counted import expected, from_scale
 from process_opt.model import ProcessModel
@@ -42,8 +42,9 @@ def what_if(
     Returns:
         JSON: `path`, for every step still to come that is run, what it will read (`mean`, and `low` to `high`, which
         hold 90 %, with their limits); `p_conform` and its 90 % interval; `expected_value` in the process's currency
-        from `at` on; `compared`, the same figures of every plan; `notes`, what is doubtful about the choice. The same
-        question to the same model has the same answer, but for `elapsed_ms`.
+        from `at` on; `minutes`, how long the steps still to come take (None where one of them does not say);
+        `compared`, the same figures of every plan; `notes`, what is doubtful about the choice. The same question to the
+        same model has the same answer, but for `elapsed_ms`.
 
     Raises:
         InvalidInput: an unknown name, a value that the machine does not allow, or a step that the part is through.
@@ -60,19 +61,19 @@ def what_if(
     answer = {
         "part": question.part,
         "at": model.process.steps[question.at].name,
-        **_figures(model, plans[0]),
+        **_figures(model, plans[0], question.at),
         "path": _path(model, belief, vs[0], ran),
         "compared": [
-            {"plan": "chosen", **_figures(model, plans[0])},
-            {"plan": "continue", **_figures(model, plans[1])},
-            {"plan": "recommended", "decision": advised.decision, **_figures(model, plans[2])},
-            {"plan": "scrap", "expected_value": model.process.scrap},
+            {"plan": "chosen", **_figures(model, plans[0], question.at)},
+            {"plan": "continue", **_figures(model, plans[1], question.at)},
+            {"plan": "recommended", "decision": advised.decision, **_figures(model, plans[2], question.at)},
+            {"plan": "scrap", "expected_value": model.process.scrap, "minutes": 0.0},
         ],
         "notes": _notes(model, chosen),
         "model": name,
     }
     if advised.decision == "scrap":
-        answer["compared"][2] = {"plan": "recommended", "decision": "scrap", "expected_value": model.process.scrap}
+        answer["compared"][2] = answer["compared"][3] | {"plan": "recommended", "decision": "scrap"}
     return answer | {"elapsed_ms": round((time.perf_counter() - began) * 1000, 2)}
 
 
@@ -116,13 +117,14 @@ def _advised(model: ProcessModel, name: str, question: Question, belief: Belief)
     return found
 
 
-def _figures(model: ProcessModel, plan: Plan) -> dict[str, Any]:
+def _figures(model: ProcessModel, plan: Plan, at: int) -> dict[str, Any]:
     return {
         "settings": settings_of(model, plan.v),
         "run": [model.process.steps[k].name for k in sorted(plan.run)],
         "p_conform": round(plan.chance, 4),
         "p_conform_interval": plan.interval(),
         "expected_value": round(plan.value, 4),
+        "minutes": minutes_of(model, plan, at),
     }
 
 

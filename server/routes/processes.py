@@ -114,6 +114,8 @@ class Compared(BaseModel):
     p_conform: float | None = None
     p_conform_interval: list[float] | None = None
     expected_value: float
+    minutes: float | None = None
+    """How long the steps still to come take; None where the process does not say."""
 
 
 class Expected(BaseModel):
@@ -127,6 +129,7 @@ class Expected(BaseModel):
     p_conform_interval: list[float]
     """90 %."""
     expected_value: float
+    minutes: float | None = None
     path: list[Along]
     compared: list[Compared]
     notes: list[str]

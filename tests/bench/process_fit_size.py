@@ -2,10 +2,10 @@
 
     python tests/bench/process_fit_size.py 10000 100000 [--steps 50] [--csv] [--keep FOLDER]
 
-For every size: a history of a linear line of so many steps is written to a .parquet (or .csv) file (piece by piece, not
-counted), then read, checked and fitted by `qc process fit` in a process of its own. Printed: wall and processor seconds, the peak
-of its memory, and how large the file and the table in memory are. Aim: 10,000 parts of 50 steps in 60 s; 1,000,000
-parts in 10 min and 8 GiB.
+For every size: a history of a linear line of so many steps is written to a .parquet or .csv file (piece by piece, not
+counted), then read, checked and fitted by `qc process fit` in a process of its own. Printed: wall, processor seconds,
+the peak of its memory, and how large the file and the table in memory are. Aim: 10,000 parts of 50 steps in 60 s;
+1,000,000 parts in 10 min and 8 GiB.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_choosing_what_is_recommended_is_worth_what_was_promised(line: Line, mod
         assert answer["p_conform"] == pytest.approx(told["p_conform"], abs=0.005)  # settings are told rounded
         assert answer["expected_value"] == pytest.approx(recommended["expected_value"], abs=0.5)
     assert tried > 0
+
+
+def test_the_time_is_that_of_the_steps_still_to_come(line: Line, model: ProcessModel) -> None:
+    steps = tuple(replace(s, minutes=2.0 + k) for k, s in enumerate(line.process.steps))
+    timed = replace(model, process=replace(line.process, steps=steps))
+    answer = what_if(timed, request(line), {})
+    assert answer["minutes"] == sum(2.0 + k for k in range(2, 6))
+    assert {p["plan"]: p["minutes"] for p in answer["compared"]}.items() >= {
+        ("scrap", 0.0),
+        ("continue", answer["minutes"]),
+    }
+    assert what_if(model, request(line), {})["minutes"] is None, "nobody said how long a step takes"
 
 
 def test_the_same_question_has_the_same_answer(line: Line, model: ProcessModel) -> None:

@@ -74,6 +74,8 @@ export type Advice = {
   p_conform: number | null;
   p_conform_interval: [number, number] | null;
   expected_value: number | null;
+  /** How long the steps still to come take; null where the process does not say, left out by older advice. */
+  minutes?: number | null;
   value_if_continued: number | null;
   value_if_scrapped: number | null;
   causes: { step: string; share: number }[];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { framePx, mm } from "../geometry/units";
-import { ago, change, exact, figure, money, monthName, percent, shortId, showMm, showPx } from "./format";
+import { ago, change, duration, exact, figure, money, monthName, percent, shortId, showMm, showPx } from "./format";
 
 describe("numbers as people read them", () => {
   it("a chance is never shown as certain when it is not", () => {
@@ -25,6 +25,10 @@ describe("numbers as people read them", () => {
     const now = Date.parse("2026-11-21T12:00:00Z");
     expect(["11:59:55", "11:48:00", "09:00:00"].map((t) => ago(`2026-11-21T${t}Z`, now))).toEqual(["5 sec ago", "12 min ago", "3 hr ago"]);
     expect(ago("2026-11-21T12:00:03Z", now)).toBe("0 sec ago");
+  });
+  it("how long a plan takes is told in minutes, and in hours where it is long", () => {
+    const said = [0, 2.5, 45.4, 119, 210].map((time) => duration(time).replace(/s$/, "")); // versions of ICU differ in “mins”
+    expect(said).toEqual(["0 min", "2.5 min", "45 min", "119 min", "3.5 hr"]);
   });
   it("lengths are shown with the figures that mean something", () => {
     expect(showPx(framePx(5.71))).toBe("5.7 px");

@@ -92,5 +92,11 @@ export const milliseconds = (time: number): string => written(time, { style: "un
 /** `40 sec`. */
 export const seconds = (time: number): string => written(time, { style: "unit", unit: "second", maximumFractionDigits: 0 });
 
+/** `45 mins`, `2.5 mins`; from two hours on `3.5 hrs`. */
+export function duration(minutes: number): string {
+  if (minutes >= 120) return written(minutes / 60, { style: "unit", unit: "hour", maximumFractionDigits: 1 });
+  return written(minutes, { style: "unit", unit: "minute", maximumFractionDigits: minutes < 10 ? 1 : 0 });
+}
+
 /** The first ten characters of `sha256:…`, which is how people tell models apart. */
 export const shortId = (id: string): string => id.replace(/^sha256:/, "").slice(0, 10);

@@ -39,13 +39,14 @@ export function Detail({ recommendation, process, name, all, choose, unknown }: 
     ...(advice.decision === "abstain"
       ? []
       : [{ name: named[advice.decision], chosen: true, chance: advice.decision === "scrap" ? null : advice.p_conform,
-          interval: advice.p_conform_interval, value: advice.expected_value }]),
+          interval: advice.p_conform_interval, value: advice.expected_value, minutes: advice.minutes ?? null }]),
     ...advice.alternatives.map((other) => ({
       name: other.decision ? named[other.decision] : words.anotherPlan,
       chosen: false,
       chance: other.p_conform ?? null,
       interval: other.p_conform_interval ?? null,
       value: other.expected_value ?? null,
+      minutes: other.minutes ?? null,
     })),
   ];
   return (

@@ -1,6 +1,6 @@
 import { percentScale, rangeWithZero } from "../../geometry/scale";
 import { text } from "../../text";
-import { money, percent } from "../../ui/format";
+import { duration, money, percent, range } from "../../ui/format";
 import { Share } from "../../ui/Share";
 
 export type Plan = {
@@ -12,13 +12,19 @@ export type Plan = {
   interval: readonly number[] | null;
   /** Expected, from here on. */
   value: number | null;
+  /** How long the steps still to come take; null where nobody said. */
+  minutes: number | null;
 };
 
-/** Plans one under the other: the chance with its interval, and the money about zero, so that risk and gain are seen together. */
+/**
+ * Plans one under the other: the chance with its interval, and the money about zero, so that risk and gain are seen together;
+ * and the time, where the process says how long its steps take.
+ */
 export function PlanTable({ plans, currency }: { plans: readonly Plan[]; currency: string }) {
   const known = plans.filter((plan): plan is Plan & { value: number } => plan.value !== null);
   const at = percentScale(rangeWithZero(known.map((plan) => plan.value)));
   const words = text.whatIf.columns;
+  const timed = known.some((plan) => plan.minutes !== null && plan.minutes > 0);
   return (
     <table className="bars">
       <thead>
@@ -33,7 +39,10 @@ export function PlanTable({ plans, currency }: { plans: readonly Plan[]; currenc
       <tbody>
         {known.map((plan, place) => (
           <tr key={`${place} ${plan.name}`} data-chosen={plan.chosen}>
-            <th scope="row">{plan.name}</th>
+            <th scope="row">
+              {plan.name}
+              {timed && plan.minutes !== null && <span className="quiet plan-between">{`${words.time}: ${duration(plan.minutes)}`}</span>}
+            </th>
             <td>
               <Chance plan={plan} />
             </td>
@@ -56,5 +65,10 @@ export function PlanTable({ plans, currency }: { plans: readonly Plan[]; currenc
 function Chance({ plan: { chance, interval } }: { plan: Plan }) {
   if (chance === null) return <span className="quiet">–</span>;
   const [low = chance, high = chance] = interval ?? [];
-  return <Share share={{ value: chance, low, high }} words={percent(chance)} />;
+  return (
+    <>
+      <Share share={{ value: chance, low, high }} words={percent(chance)} />
+      {interval && <span className="quiet plan-between">{range(percent(low), percent(high))}</span>}
+    </>
+  );
 }

@@ -47,6 +47,7 @@ function Trying({ recommendation, process, name, unknown }: Props) {
     chance: plan.p_conform ?? null,
     interval: plan.p_conform_interval ?? null,
     value: plan.expected_value,
+    minutes: plan.minutes ?? null,
   }));
   return (
     <>
