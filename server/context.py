@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from server.drift import Drift
     from server.features_service import FeatureService
     from server.inspecting import Inspector
+    from server.model_workers.pool import Workers
     from server.models_in_use import Champion
     from server.process_service import Models
     from server.remote_engine.engine import Engine
@@ -90,6 +91,8 @@ class Context:
     champion: Champion | None = None
     engine: Engine | None = None
     """Another server that computes the champion; None where the settings name none."""
+    workers: Workers | None = None
+    """Processes in which the champion looks at parts; None: in this one."""
     inspector: Inspector | None = None
     cameras: Cameras | None = None
     """Watches over cameras; None where the settings switch that off."""

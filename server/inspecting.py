@@ -323,11 +323,15 @@ class Inspector:
             if coming is None:
                 looks.extend(self._camera_looks(inspection, shown))
                 _refuse_faults(looks)
+            serving, judgement = segmenter, None
             if self._context.engine is not None:
                 limit = self._context.settings.decide_by_of(inspection.station)
                 left_s = None if limit is None else limit - elapsed_ms() / 1000
                 segmenter = self._context.engine.eyes(segmenter, shown, left_s=left_s)
-            judgement = judging.judge(shown, segmenter, rules.policy, station=inspection.station)
+            if self._context.workers is not None and segmenter is serving:
+                judgement = self._context.workers.judge(shown, segmenter, rules.policy, station=inspection.station)
+            if judgement is None:
+                judgement = judging.judge(shown, segmenter, rules.policy, station=inspection.station)
             if self._context.features is not None:
                 judgement = self._context.features.considered(judgement)
             return judging.Looked(judgement, segmenter, rules)

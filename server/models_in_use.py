@@ -54,8 +54,15 @@ class Champion:
         load: Load,
         assigned: FindAssigned = no_assignments,
         loaded: Callable[[Segmenter], None] | None = None,
+        prepared: Callable[[Segmenter, Path], None] | None = None,
     ) -> None:
+        """
+        Args:
+            loaded: told of a champion that serves from now on.
+            prepared: told of one, and its folder, that is about to.
+        """
         self._database, self._find, self._load, self._loaded = database, find, load, loaded
+        self._prepared = prepared
         self._assigned = assigned
         self._serving: Segmenter | None = None
         self._of_its_own: dict[tuple[str, str], Segmenter | None] = {}
@@ -163,6 +170,8 @@ class Champion:
             raise Unavailable(
                 f"the folder of {model_id} now holds {loaded.model_id}; restore it, or promote another model"
             )
+        if self._prepared is not None:
+            self._prepared(loaded, folder)
         self._serving, self._folder, self._problem, self._failed_id = loaded, folder, None, None
         self._ready.set()
         log.info("champion serves", model=model_id, runtime=getattr(loaded, "runtime", "torch"))

@@ -52,9 +52,19 @@ def start_decoders(context: Context) -> Part:
     if context.decoders is not None:
         context.decode = context.decoders.decode
         return Lent(context.decoders)
-    decoders = Decoders(context.settings.unpackers)
+    decoders = Decoders(context.settings.unpackers, keep_files=context.settings.model_workers > 0)
     context.decode = decoders.decode
     return decoders
+
+
+def start_model_workers(context: Context) -> Part | None:
+    """Processes in which the champion looks at parts, where the settings ask for some."""
+    if context.segmenter is not None or not context.settings.model_workers:
+        return None
+    from server.model_workers.pool import Workers
+
+    context.workers = Workers(context.settings, context.settings.model_workers)
+    return context.workers
 
 
 def start_champion(context: Context) -> Part:
@@ -72,6 +82,7 @@ def start_champion(context: Context) -> Part:
             load=loader(context.settings),
             assigned=find_assigned(context.settings),
             loaded=partial(ask_where_it_helps, context),
+            prepared=context.workers.prepare if context.workers is not None else None,
         )
     context.events.call("model", lambda _: context.need_champion().changed())
     return context.champion
@@ -202,6 +213,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("decoders", start_decoders),  # before whoever has pictures
     ("blobs", start_blobs),
     ("oidc", start_oidc),
+    ("model workers", start_model_workers),
     ("model", start_champion),
     ("engine", start_engine),
     ("outbound", start_outbound),  # before whatever has something to tell

@@ -6,11 +6,9 @@ A picture that makes its process die is refused, as one that is no picture. A pr
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import math
-import mmap
 import os
 import queue
 import signal
@@ -18,7 +16,6 @@ import socket
 import subprocess
 import sys
 import threading
-import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +24,7 @@ import structlog
 
 from qc.errors import InvalidInput, Unavailable
 from qc.frame import MAX_PIXELS, Pixels
+from server.shared_memory import mapped
 
 log = structlog.get_logger(__name__)
 
@@ -46,13 +44,6 @@ OF_THE_PICTURE = {
 """How a decoder dies of what it decodes; of anything else (SIGKILL, SIGTERM) somebody killed it."""
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE
 """Without these a decoder that was taken over could change pixels later, or take the memory away under the reader."""
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_LIBC.mmap.restype = ctypes.c_void_p
-_LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-_LIBC.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_NOWHERE = ctypes.c_void_p(-1).value
 
 
 class Died(Exception):
@@ -81,7 +72,7 @@ class Worker:
             )
         self.limited = bool(self._answer(START_S)[0].get("system calls limited"))
 
-    def decode(self, data: bytes, name: str) -> Pixels:
+    def decode(self, data: bytes, name: str, *, keep: bool = False) -> Pixels:
         """Raises InvalidInput with the refusal's words; Died."""
         with open(os.memfd_create("picture", os.MFD_CLOEXEC), "wb", buffering=0) as packed:
             rest = memoryview(data)
@@ -97,7 +88,7 @@ class Worker:
         try:
             if isinstance(words := answer.get("invalid"), str):
                 raise InvalidInput(words)
-            return _pixels(answer, fds)
+            return _pixels(answer, fds, keep=keep)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -136,8 +127,12 @@ class Worker:
 class Decoders:
     """Some processes that unpack pictures; for any thread. A `server.context.Part`."""
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, count: int, *, keep_files: bool = False) -> None:
+        """
+        Args:
+            keep_files: pictures are handed on to other processes (`server.shared_memory.file_of`).
+        """
+        self._count, self._keep_files = count, keep_files
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._alive: set[Worker] = set()
         self._lock = threading.Lock()
@@ -160,7 +155,7 @@ class Decoders:
         for _ in range(2):
             worker = self._free()
             try:
-                pixels = worker.decode(data, name)
+                pixels = worker.decode(data, name, keep=self._keep_files)
             except InvalidInput:
                 self._idle.put(worker)
                 raise
@@ -246,7 +241,7 @@ class Lent:
         """They go on."""
 
 
-def _pixels(answer: dict[str, Any], fds: list[int]) -> Pixels:
+def _pixels(answer: dict[str, Any], fds: list[int], *, keep: bool = False) -> Pixels:
     """What is in the memory that came; nothing of the answer is believed. Raises Died."""
     shape, dtype = answer.get("shape"), answer.get("dtype")
     if (
@@ -260,21 +255,8 @@ def _pixels(answer: dict[str, Any], fds: list[int]) -> Pixels:
         with suppress(OSError):  # of what is no memory of this kind
             size = math.prod(shape) * np.dtype(dtype).itemsize
             if fcntl.fcntl(fds[0], fcntl.F_GET_SEALS) & SEALS == SEALS and os.fstat(fds[0]).st_size == size:
-                return np.frombuffer(_private(fds[0], size), dtype).reshape(shape)
+                return np.frombuffer(mapped(fds[0], size, keep=keep), dtype).reshape(shape)
     raise Died("its answer makes no sense", of_picture=True)
-
-
-def _private(fd: int, size: int) -> memoryview:
-    """A view of a file in memory: whoever writes to it gets a copy of that page. Raises OSError.
-
-    Python's own `mmap` holds a descriptor for as long as the view lives, and a server has few of them.
-    """
-    start = _LIBC.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, fd, 0)
-    if start == _NOWHERE:
-        raise OSError(ctypes.get_errno(), "a picture's memory cannot be had")
-    view = (ctypes.c_ubyte * size).from_address(start)
-    weakref.finalize(view, _LIBC.munmap, start, size)
-    return memoryview(view)
 
 
 def _environment() -> dict[str, str]:
