@@ -213,7 +213,7 @@ PARTS: tuple[tuple[str, Start], ...] = (
     ("decoders", start_decoders),  # before whoever has pictures
     ("blobs", start_blobs),
     ("oidc", start_oidc),
-    ("model workers", start_model_workers),
+    ("model-workers", start_model_workers),
     ("model", start_champion),
     ("engine", start_engine),
     ("outbound", start_outbound),  # before whatever has something to tell
