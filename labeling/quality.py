@@ -42,6 +42,8 @@ class Marks:
     times: tuple[datetime, ...]
     scores: tuple[float, ...]
     """F1 with the known truth, in [0, 1]; one for each golden task."""
+    tasks: tuple[str, ...]
+    """Which golden task each is of."""
 
     @property
     def drift(self) -> Drift | None:
@@ -51,7 +53,7 @@ class Marks:
 
 def marks(session: Session, blobs: BlobStore, classes: Mapping[int, str]) -> list[Marks]:
     """Every person's scores on golden tasks, oldest first; what made a task golden is not marked itself."""
-    found: dict[str, list[tuple[datetime, float]]] = {}
+    found: dict[str, list[tuple[datetime, float, str]]] = {}
     for task, rows in newest_of_each(session):
         if task.golden_key is None:
             continue
@@ -59,11 +61,19 @@ def marks(session: Session, blobs: BlobStore, classes: Mapping[int, str]) -> lis
         for annotation in rows:
             if annotation.mask_key != task.golden_key:
                 drawn = drawn_mask(blobs, task, annotation.mask_key, annotation.classes, classes)
-                found.setdefault(annotation.by, []).append((annotation.updated_at, golden_score(drawn, truth, classes)))
-    return [
-        Marks(person, tuple(t for t, _ in sorted(seen)), tuple(s for _, s in sorted(seen)))
-        for person, seen in sorted(found.items())
-    ]
+                score = golden_score(drawn, truth, classes)
+                found.setdefault(annotation.by, []).append((annotation.updated_at, score, task.id))
+    marked = []
+    for person, seen in sorted(found.items()):
+        times, scores, tasks = zip(*sorted(seen), strict=True)
+        marked.append(Marks(person, times, scores, tasks))
+    return marked
+
+
+def golden_tasks(session: Session) -> list[LabelTask]:
+    """The tasks whose truth is known, the newest first."""
+    known = select(LabelTask).where(col(LabelTask.golden_key).is_not(None))
+    return list(session.exec(known.order_by(col(LabelTask.id).desc())))
 
 
 def make_golden(session: Session, task_id: str) -> LabelTask:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -13,6 +15,7 @@ from server import audit
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
+from server.routes.label_tasks import LabelTaskJson, shown_as
 from server.studio_service import service
 
 router = APIRouter(tags=["label tasks"])
@@ -27,6 +30,14 @@ class FigureJson(BaseModel):
     parts: int
 
 
+class MarkJson(BaseModel):
+    """How a person did on one golden task."""
+
+    task: str
+    at: datetime
+    score: float = Field(description="F1 with the known truth, 0..1.")
+
+
 class LabellerJson(BaseModel):
     """How a person did on golden tasks."""
 
@@ -35,6 +46,7 @@ class LabellerJson(BaseModel):
     score: float = Field(description="Mean F1 with the known truth, 0..1.")
     change_per_30_days: float | None
     change_is_certain: bool
+    marks: list[MarkJson] = Field(description="The oldest first.")
 
 
 class QualityJson(BaseModel):
@@ -43,6 +55,7 @@ class QualityJson(BaseModel):
     pairs: int = Field(description="Crops labelled by two people, counted for each two.")
     classes: dict[str, dict[str, FigureJson]]
     labellers: list[LabellerJson]
+    golden: list[LabelTaskJson] = Field(description="The tasks whose truth is known, the newest first.")
 
 
 class GoldenJson(BaseModel):
@@ -65,6 +78,7 @@ def figures(context: Context) -> QualityJson:
     with context.database.read() as session:
         pairs = quality.pairs(session, context.blobs, classes)
         marks = quality.marks(session, context.blobs, classes)
+        golden = shown_as(session, context, quality.golden_tasks(session))
     found = agreement(pairs, classes)
     labellers = []
     for each in marks:
@@ -76,13 +90,17 @@ def figures(context: Context) -> QualityJson:
                 score=sum(each.scores) / len(each.scores),
                 change_per_30_days=None if trend is None else trend.per_30_days,
                 change_is_certain=trend is not None and trend.certain,
+                marks=[
+                    MarkJson(task=task, at=at, score=score)
+                    for task, at, score in zip(each.tasks, each.times, each.scores, strict=True)
+                ],
             )
         )
     by_class = {
         name: {k: FigureJson(value=f.value, low=f.low, high=f.high, parts=f.parts) for k, f in by_figure.items()}
         for name, by_figure in found.items()
     }
-    return QualityJson(pairs=len(pairs), classes=by_class, labellers=labellers)
+    return QualityJson(pairs=len(pairs), classes=by_class, labellers=labellers, golden=golden)
 
 
 @router.post("/label-tasks/{id}/golden")

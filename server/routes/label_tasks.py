@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from labeling.records import LabelTask, TaskState
 from qc.errors import InvalidInput
 from qc.records import Exposure
-from server.context import ContextDep
+from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.studio_service import task_url
 
@@ -83,8 +84,13 @@ def label_tasks(
         rows = list(session.exec(wanted))
     shown = rows[:limit]
     following = f"{shown[-1].urgency!r}~{shown[-1].id}" if len(rows) > limit else None
-    sizes = _sizes(session, {row.inspection_id for row in shown})
-    items = [
+    return LabelTaskPage(items=shown_as(session, context, shown), next_cursor=following)
+
+
+def shown_as(session: Session, context: Context, rows: Sequence[LabelTask]) -> list[LabelTaskJson]:
+    """Label tasks in the words of the interface."""
+    sizes = _sizes(session, {row.inspection_id for row in rows})
+    return [
         LabelTaskJson(
             id=row.id,
             inspection_id=row.inspection_id,
@@ -108,12 +114,11 @@ def label_tasks(
             why=row.grounds.get("sentence"),
             golden=row.golden_key is not None,
         )
-        for row in shown
+        for row in rows
     ]
-    return LabelTaskPage(items=items, next_cursor=following)
 
 
-def _sizes(session: SessionDep, inspections: set[str]) -> dict[tuple[str, int], tuple[int, int]]:
+def _sizes(session: Session, inspections: set[str]) -> dict[tuple[str, int], tuple[int, int]]:
     """(inspection, place) -> width and height of the image, px."""
     wanted = select(Exposure.inspection_id, Exposure.n, Exposure.width, Exposure.height).where(
         col(Exposure.inspection_id).in_(inspections)

@@ -78,6 +78,9 @@ def test_a_label_task_shows_the_very_place_to_label_and_quality_what_two_people_
     page.get_by_text("Golden task", exact=True).first.wait_for()
     page.get_by_text("Quality", exact=True).click()
     page.get_by_role("row", name=re.compile("^(ann|ben) .*too few to tell")).wait_for()
+    golden = page.get_by_role("region", name="Golden tasks")
+    golden.get_by_role("row", name=re.compile(r"(ann|ben) \d\.\d\d")).wait_for()
+    page.get_by_role("img", name=re.compile(r"^(ann|ben) on golden tasks: .*\d\.\d\d$")).wait_for()
     no_barrier(page)
 
 

@@ -96,6 +96,7 @@ def test_a_golden_task_judges_everybody_but_its_maker_and_stays_the_truth(line, 
     draws(line, task, "ben", (300, 300, 10, 10, 2))
     found = {m.person: m.scores for m in quality.marks(line.session, line.blobs, CLASSES)}
     assert found == {"ann": (1.0,), "ben": (0.0,)}
+    assert [t.id for t in quality.golden_tasks(line.session)] == [task.id]
     assert (whole(line, tmp_path, task) == truth).all()
 
 

@@ -5186,6 +5186,11 @@ export interface components {
             change_per_30_days: number | null;
             /** Change Is Certain */
             change_is_certain: boolean;
+            /**
+             * Marks
+             * @description The oldest first.
+             */
+            marks: components["schemas"]["MarkJson"][];
         };
         /**
          * LeverJson
@@ -5262,6 +5267,24 @@ export interface components {
         MadeKey: {
             /** Key */
             key: string;
+        };
+        /**
+         * MarkJson
+         * @description How a person did on one golden task.
+         */
+        MarkJson: {
+            /** Task */
+            task: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Score
+             * @description F1 with the known truth, 0..1.
+             */
+            score: number;
         };
         /**
          * MaskChangeJson
@@ -6146,6 +6169,11 @@ export interface components {
             };
             /** Labellers */
             labellers: components["schemas"]["LabellerJson"][];
+            /**
+             * Golden
+             * @description The tasks whose truth is known, the newest first.
+             */
+            golden: components["schemas"]["LabelTaskJson"][];
         };
         /**
          * Queued

@@ -1,6 +1,5 @@
 import { SegmentedControl } from "@mantine/core";
 import { Link, useLocation } from "wouter";
-import { pictures } from "../../api/inspections";
 import { labelTasksCsv, useLabelTasks } from "../../api/learning";
 import { useIsEngineer } from "../../api/session";
 import type { LabelTask } from "../../api/words";
@@ -11,7 +10,6 @@ import { ago, fixed, seconds } from "../../ui/format";
 import { Served } from "../../ui/Served";
 import { Empty, waiting } from "../../ui/States";
 import { TakeAway } from "../../ui/TakeAway";
-import { Crop } from "../../viewer/Crop";
 import { Away } from "./Away";
 import { Book } from "./Book";
 import { DataSets } from "./DataSets";
@@ -19,10 +17,8 @@ import { Disputes } from "./Disputes";
 import { Golden } from "./Golden";
 import { Propose } from "./Propose";
 import { Quality } from "./Quality";
+import { TaskPicture } from "./TaskPicture";
 import { partly, whys } from "./why";
-
-/** Of a crop in the list, in CSS pixels: large enough to see a scratch of some pixels in a crop of 512. */
-const WIDE = 208;
 
 const TABS = ["todo", "done", "cancelled", "disputes", "book", "quality", "data"] as const;
 type Tab = (typeof TABS)[number];
@@ -61,7 +57,7 @@ export function LabelPage({ at }: { at: string | undefined }) {
               {items.map((task) => (
                 <tr key={task.id}>
                   <td>
-                    <Picture task={task} />
+                    <TaskPicture task={task} />
                   </td>
                   <td>
                     <Link href={`/inspect/${task.inspection_id}`}>{task.part}</Link>
@@ -112,15 +108,5 @@ export function LabelPage({ at }: { at: string | undefined }) {
           </table>
         ))}
     </div>
-  );
-}
-
-/** The very place that is to be labelled; the whole view small where its size is not known. */
-function Picture({ task }: { task: LabelTask }) {
-  const { inspection_id: id, n, crop, width, height } = task;
-  if (width === null || height === null) return <img src={pictures.thumbnail(id, n, 320)} alt="" width={WIDE} loading="lazy" />;
-  return (
-    <Crop crop={crop} frame={{ width, height }} wide={WIDE} label={text.label.picture({ part: task.part })}
-      tile={(level, column, row) => pictures.tile(id, n, level, column, row)} />
   );
 }

@@ -5,6 +5,8 @@ import { ColumnHeads } from "../../ui/ColumnHeads";
 import { change, fixed } from "../../ui/format";
 import { Share } from "../../ui/Share";
 import { waiting } from "../../ui/States";
+import { GoldenSet } from "./GoldenSet";
+import { OverTime } from "./OverTime";
 import { agreementText, FIGURES, trend } from "./quality";
 
 /** How far labels can be trusted: people against each other, and against tasks whose truth is known. */
@@ -12,7 +14,7 @@ export function Quality() {
   const quality = useLabelQuality();
   const state = waiting(quality);
   if (state || !quality.data) return state;
-  const { classes, labellers, pairs } = quality.data;
+  const { classes, golden, labellers, pairs } = quality.data;
   const words = text.quality;
   return (
     <div className="quality">
@@ -23,7 +25,7 @@ export function Quality() {
       <p className="quiet">{labellers.length === 0 ? words.noGolden : words.golden}</p>
       {labellers.length > 0 && (
         <table className="table">
-          <ColumnHeads names={[words.person, words.tasks, words.score, words.drift]} />
+          <ColumnHeads names={[words.person, words.tasks, words.score, words.overTime, words.drift]} />
           <tbody>
             {labellers.map((one) => (
               <tr key={one.person}>
@@ -33,6 +35,9 @@ export function Quality() {
                   <Share share={{ value: one.score, low: one.score, high: one.score }} words={fixed(one.score, 2)} />
                 </td>
                 <td>
+                  <OverTime one={one} />
+                </td>
+                <td>
                   <Drift one={one} />
                 </td>
               </tr>
@@ -40,6 +45,7 @@ export function Quality() {
           </tbody>
         </table>
       )}
+      <GoldenSet golden={golden} labellers={labellers} />
     </div>
   );
 }
