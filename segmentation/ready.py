@@ -136,18 +136,22 @@ def is_ready(folder: Path, ready: Path) -> bool:
     return True
 
 
-def open_ready(folder: Path, ready: Path, *, threads: int | None = None) -> FrameSegmenter:
-    """The model in `folder` with the runtime that `make_ready` chose.
+def open_ready(folder: Path, ready: Path, *, threads: int | None = None, runtime: str = "") -> FrameSegmenter:
+    """The model in `folder` with the runtime that `make_ready` chose, or another one that it accepted.
 
     Raises:
-        InvalidInput: `ready` is of another model, of another machine, or damaged.
+        InvalidInput: `ready` is of another model, of another machine, or damaged; or that runtime was not accepted.
     """
     card, said = _read(folder, ready)
-    if said["runtime"] == "torch":
+    chosen = runtime or str(said["runtime"])
+    tried = {str(one["runtime"]): one for one in said["tried"]}
+    if chosen != said["runtime"] and not tried.get(chosen, {}).get("accepted"):
+        raise InvalidInput(f"{chosen} may not compute this model here: {tried.get(chosen, {}).get('why', 'not tried')}")
+    if chosen == "torch":
         return load_segmenter(folder, threads=threads)
-    look = open_look(said["runtime"], ready, threads=threads)
+    look = open_look(chosen, ready, threads=threads)
     novelty, first_look = read_novelty(folder, card), read_first_look(folder, card)
-    return from_card(card, look, runtime=said["runtime"], novelty=novelty, first_look=first_look)
+    return from_card(card, look, runtime=chosen, novelty=novelty, first_look=first_look)
 
 
 def _read(folder: Path, ready: Path) -> tuple[dict[str, Any], dict[str, Any]]:

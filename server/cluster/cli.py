@@ -65,6 +65,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     serve.add_argument("--workers", type=count, nargs=2, default=(1, 8), metavar=("LEAST", "MOST"))
     serve.add_argument("--cores", type=float, default=1.0, help="of each worker")
     serve.add_argument("--gpus", type=float, default=0.0, help="of each worker; a share of one will do")
+    serve.add_argument(
+        "--kind",
+        action="append",
+        metavar="RUNTIME:LEAST-MOST",
+        help="workers of several kinds instead, each time once: best:1-4,gpus=1,on=gpu-box openvino:2-8,on=cpu-box; "
+        "on: a resource of the machines (ray start --resources)",
+    )
     serve.set_defaults(run=_serve)
 
 
@@ -136,8 +143,11 @@ def _tune(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     from server.cluster.connect import connected
+    from server.cluster.kinds import Kind, parse_kind
     from server.cluster.serving import serve
 
+    alike = Kind(least=args.workers[0], most=args.workers[1], cores=args.cores, gpus=args.gpus)
+    kinds = [parse_kind(text) for text in args.kind] if args.kind else [alike]
     stopped = threading.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, lambda *_: stopped.set())
@@ -148,9 +158,7 @@ def _serve(args: argparse.Namespace) -> int:
             args.model,
             host=args.host,
             port=args.port,
-            workers=(args.workers[0], args.workers[1]),
-            cores=args.cores,
-            gpus=args.gpus,
+            kinds=kinds,
             until=stopped.is_set,
         )
     return 0

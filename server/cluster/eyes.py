@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from segmentation.segmenter import FrameSegmenter
 
 SAME, BEST = "torch", "best"
-RUNTIMES = (SAME, BEST)
+RUNTIMES = (SAME, BEST, "onnx", "openvino")
 """`torch`: to the bit what one computer of this kind says. `best`: what each machine found to be the fastest among
-those that are exact and change no verdict (`segmentation.ready`)."""
+those that are exact and change no verdict (`segmentation.ready`). The others: that one, once it has proved the same."""
 
 
 def open_eyes(parcel: Parcel, *, runtime: str = SAME, threads: int = 1, keep_cells: bool = False) -> FrameSegmenter:
@@ -29,7 +29,7 @@ def open_eyes(parcel: Parcel, *, runtime: str = SAME, threads: int = 1, keep_cel
         keep_cells: hand on what the encoder makes of each place.
 
     Raises:
-        InvalidInput: no such runtime, or no model.
+        InvalidInput: no such runtime, or one that may not compute this model on this machine; or no model.
     """
     import torch
 
@@ -48,8 +48,8 @@ def open_eyes(parcel: Parcel, *, runtime: str = SAME, threads: int = 1, keep_cel
     else:
         ready = _ready_folder(folder)
         if not is_ready(folder, ready):
-            make_ready(folder, ready, runtimes=EXACT, threads=threads)
-        found = open_ready(folder, ready, threads=threads)
+            make_ready(folder, ready, runtimes=EXACT if runtime == BEST else (runtime,), threads=threads)
+        found = open_ready(folder, ready, threads=threads, runtime="" if runtime == BEST else runtime)
     return replace(found, keep_cells=keep_cells)
 
 

@@ -10,7 +10,7 @@ import hmac
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from qc.errors import InvalidInput, NotFound, QcError, Unavailable
-from server.cluster.eyes import BEST, open_eyes
+from server.cluster.eyes import open_eyes
+from server.cluster.kinds import Kind, Shares
 from server.cluster.parcels import pack
 
 KEY_VARIABLE = "QC_ENGINE_KEY"
@@ -32,7 +33,8 @@ AT_ONCE = 2
 """Windows a worker has at a time: one at work, one that is there when it is done."""
 
 WAITING = 64
-"""Windows that wait for a worker; beyond, the answer is 503 and the asking server computes by itself."""
+"""Windows that wait for workers of a kind; beyond, another kind is asked; where all have as many, the answer is 503
+and the asking server computes by itself."""
 
 MODEL_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?/?")
 
@@ -57,10 +59,11 @@ class Looks:
 
 
 class Front:
-    """Takes requests apart, gives windows to whichever worker is free, puts answers together."""
+    """Takes requests apart, gives windows to the kind of worker that is done first, puts answers together."""
 
-    def __init__(self, workers: Any, key: str) -> None:
+    def __init__(self, key: str, *workers: Any) -> None:
         self._workers, self._key = workers, key
+        self._shares = Shares(len(workers))
         self._about: tuple[dict[str, Any], tuple[Any, ...]] | None = None
 
     async def __call__(self, request: Request) -> Response:
@@ -99,8 +102,6 @@ class Front:
         raise NotFound(f"there is nothing at {method} {path[:100]}")
 
     async def _infer(self, request: Request, about: dict[str, Any], outputs: tuple[Any, ...]) -> Response:
-        from ray.serve.exceptions import BackPressureError
-
         from server.open_inference import models, tensors
 
         body = bytearray()
@@ -111,16 +112,33 @@ class Front:
                 raise InvalidInput(f"a request has at most {most} bytes; ask window by window")
         length = request.headers.get(tensors.HEADER_LENGTH)
         asked = tensors.read(body, length, models.PICTURE, outputs, most_json=MOST_JSON)
-        try:
-            found = await self._workers.window.remote(asked.values)
-        except BackPressureError as error:
-            raise Unavailable(f"{WAITING} windows wait already; ask again in a moment") from error
+        found = await self._window(asked.values)
         content, headers = tensors.write(asked, found, outputs, model=about["name"], version=about["versions"][0])
         return Response(content, headers=headers)
 
+    async def _window(self, picture: Any) -> Mapping[str, Any]:
+        """A window's planes; a kind that has too many, or whose worker dies, leaves it to another one."""
+        from ray.exceptions import RayActorError
+        from ray.serve.exceptions import BackPressureError
+
+        asked: set[int] = set()
+        while (n := self._shares.next(asked)) is not None:
+            asked.add(n)
+            try:
+                with self._shares.at_work(n):
+                    found: Mapping[str, Any] = await self._workers[n].window.remote(picture)
+                    return found
+            except (BackPressureError, RayActorError):
+                continue
+        raise Unavailable(f"{WAITING} windows wait already, or no worker is there; ask again in a moment")
+
     async def _known(self) -> tuple[dict[str, Any], tuple[Any, ...]]:
+        """What the kinds say of themselves: the same but for what computes them, of which all are named."""
         if self._about is None:
-            self._about = await self._workers.about.remote()
+            told = [await workers.about.remote() for workers in self._workers]
+            platforms = dict.fromkeys(str(about["platform"]) for about, _ in told)
+            about, outputs = told[0]
+            self._about = {**about, "platform": " + ".join(platforms)}, outputs
         return self._about
 
 
@@ -134,10 +152,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    workers: tuple[int, int] = (1, 8),
-    cores: float = 1.0,
-    gpus: float = 0.0,
-    runtime: str = BEST,
+    kinds: Sequence[Kind] = (Kind(),),
     until: Callable[[], bool],
 ) -> None:
     """Serve until `until` says so, or Ctrl-C.
@@ -146,35 +161,39 @@ def serve(
         ray: the connected module.
         model: a model folder on this machine; it is sent to the workers.
         host, port: where every machine of the cluster that has a worker listens.
-        workers: at least and at most; between, Ray follows the number of windows that wait.
-        cores, gpus: what each worker is given.
-        runtime: one of `server.cluster.eyes.RUNTIMES`; each machine finds its own best.
+        kinds: of workers, one or more; of each at least one must find a machine before anything is served.
         until: asked a few times a second.
 
     Raises:
-        InvalidInput: fewer than one worker, or the model cannot be served.
+        InvalidInput: no kind of worker, or the model cannot be served.
     """
     from ray import serve as ray_serve
     from ray.serve.config import AutoscalingConfig, HTTPOptions, ProxyLocation
     from ray.serve.exceptions import RayServeException
 
-    least, most = workers
-    if not 1 <= least <= most:
-        raise InvalidInput(f"workers are from at least 1 to at least as many, not {least} to {most}")
+    if not kinds:
+        raise InvalidInput("a model is served by workers of at least one kind")
     parcel = ray.put(pack(model))
     ray_serve.start(http_options=HTTPOptions(host=host, port=port, location=ProxyLocation.EveryNode))
     try:
-        looks: Any = ray_serve.deployment(
-            Looks,
-            autoscaling_config=AutoscalingConfig(
-                min_replicas=least, initial_replicas=least, max_replicas=most, target_ongoing_requests=1
-            ),
-            max_ongoing_requests=AT_ONCE,
-            max_queued_requests=WAITING,
-            ray_actor_options={"num_cpus": cores, "num_gpus": gpus},
-        )
+        looks: list[Any] = []
+        for n, kind in enumerate(kinds):
+            deployment: Any = ray_serve.deployment(
+                Looks,
+                name=f"looks-{n}-{kind.runtime}",
+                autoscaling_config=AutoscalingConfig(
+                    min_replicas=kind.least,
+                    initial_replicas=kind.least,
+                    max_replicas=kind.most,
+                    target_ongoing_requests=1,
+                ),
+                max_ongoing_requests=AT_ONCE,
+                max_queued_requests=WAITING,
+                ray_actor_options={"num_cpus": kind.cores, "num_gpus": kind.gpus, "resources": kind.resources},
+            )
+            looks.append(deployment.bind([parcel], kind.runtime))
         front: Any = ray_serve.deployment(Front, num_replicas=1, ray_actor_options={"num_cpus": 0})
-        app = front.bind(looks.bind([parcel], runtime), os.environ.get(KEY_VARIABLE, ""))
+        app = front.bind(os.environ.get(KEY_VARIABLE, ""), *looks)
         try:
             ray_serve.run(app, name="qc", route_prefix="/")
         except (RayServeException, RuntimeError) as error:

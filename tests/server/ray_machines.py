@@ -47,9 +47,9 @@ class Machines:
         """The machines but the head."""
         return set(self.cluster.worker_nodes)
 
-    def add(self) -> Any:
-        """One machine more."""
-        return patiently(lambda: self.cluster.add_node(num_cpus=1, object_store_memory=STORE))
+    def add(self, **resources: float) -> Any:
+        """One machine more; `resources` say what it has besides."""
+        return patiently(lambda: self.cluster.add_node(num_cpus=1, object_store_memory=STORE, resources=resources))
 
     def kill(self, machine: Any) -> None:
         """As by a power cut."""

@@ -15,6 +15,7 @@ from pyarrow import parquet
 from qc.errors import NotFound
 from qc.object_stores import ObjectStore
 from segmentation.model import load_segmenter, model_id
+from segmentation.parity import compare_verdicts
 from segmentation.plan import STARTER
 from segmentation.predict import predict
 from segmentation.render import render_part
@@ -22,11 +23,12 @@ from segmentation.render.write import new_dataset, write_png, write_table
 from segmentation.train import train
 from segmentation.tune import Budget, worth
 from server.cluster.archive import addresses_of, embed_over, predict_over
+from server.cluster.kinds import Kind
 from server.cluster.looking import read
 from server.cluster.parcels import pack, unpacked
 from server.cluster.searching import tune_over
 from server.cluster.serving import serve
-from server.remote_engine.wire import NoAnswer, Wire
+from server.remote_engine.wire import About, NoAnswer, Wire
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(400)]  # Ray's, of which there are many
 PICTURES = 9
@@ -96,22 +98,37 @@ def test_features_of_an_archive_are_those_of_one_computer(ray, pictures, tmp_pat
     np.testing.assert_allclose(table["vector"][whole], cells.mean(axis=(1, 2), dtype=np.float32), atol=2e-3)
 
 
-def test_a_network_on_the_cluster_says_what_it_says_here(ray, pictures, monkeypatch, free_port):
+def test_machines_of_two_kinds_say_together_what_this_one_says(machines, ray, pictures, monkeypatch, free_port):
     monkeypatch.setenv("QC_ENGINE_KEY", "qc_secret")
-    port, said, done = free_port(), [], threading.Event()
-    window = cv2.cvtColor(cv2.imread(str(pictures / "part1.png")), cv2.COLOR_BGR2RGB)
+    boxes = [machines.add(torch_box=1), machines.add(openvino_box=1)]
+    kinds = [Kind("torch", 1, 1, on="torch_box"), Kind("openvino", 1, 1, on="openvino_box")]
+    port, done = free_port(), threading.Event()
+    frames = [cv2.cvtColor(cv2.imread(str(pictures / f"part{n}.png")), cv2.COLOR_BGR2RGB) for n in range(3)]
 
     def ask() -> None:
         stranger, wire = (Wire(f"http://127.0.0.1:{port}", "champion-network", key=k) for k in ("", "qc_secret"))
+
+        def look(window: np.ndarray) -> tuple[np.ndarray, ...]:
+            planes = wire.ask(window, PLANES, classes=9, within_s=120.0).planes
+            return tuple(planes[name] for name in PLANES)
+
         try:
-            until = time.monotonic() + 200
-            while not said and time.monotonic() < until:
-                try:
-                    said.append((wire.about(within_s=20.0), wire.ask(window, PLANES, classes=9, within_s=60.0)))
-                except NoAnswer:  # not up yet
-                    time.sleep(0.2)
+            about = up(wire)
             with pytest.raises(NoAnswer, match="Bearer"):
                 stranger.about(within_s=20.0)
+            assert about.version == model_id(STARTER).removeprefix("sha256:")[:12]
+            assert about.platform == "qc_torch + qc_openvino"
+            own = load_segmenter(STARTER, threads=1)
+            expected = own.look(frames[1])
+            with ThreadPoolExecutor(4) as lines:
+                answers = list(lines.map(look, [frames[1]] * 8))
+            for log_odds, class_place in answers:
+                np.testing.assert_allclose(log_odds, expected[0], atol=1e-4)
+                np.testing.assert_array_equal(class_place, expected[1])
+            same_bits = {bool(np.array_equal(log_odds, expected[0])) for log_odds, _ in answers}
+            assert same_bits == {True, False}, "torch's answers are this machine's, OpenVINO's are rounded elsewhere"
+            found = compare_verdicts(own, replace(own, look=look), frames)
+            assert (found["images"], found["verdicts_that_differ"]) == (3, 0)
         finally:
             done.set()
             wire.close()
@@ -119,12 +136,22 @@ def test_a_network_on_the_cluster_says_what_it_says_here(ray, pictures, monkeypa
 
     with ThreadPoolExecutor(1) as client:
         asked = client.submit(ask)
-        serve(ray, STARTER, port=port, workers=(1, 1), runtime="torch", until=done.is_set)
+        serve(ray, STARTER, port=port, kinds=kinds, until=done.is_set)
         asked.result()
-    (about, answer), expected = said[0], load_segmenter(STARTER, threads=1).look(window)
-    assert about.version == model_id(STARTER).removeprefix("sha256:")[:12]
-    np.testing.assert_allclose(answer.planes["log_odds"], expected[0], atol=1e-4)
-    np.testing.assert_array_equal(answer.planes["class_place"], expected[1])
+    for box in boxes:
+        machines.kill(box)
+
+
+def up(wire: Wire) -> About:
+    """What the network says of itself, once it is up."""
+    until = time.monotonic() + 300
+    while True:
+        try:
+            return wire.about(within_s=20.0)
+        except NoAnswer:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def test_a_search_over_the_cluster_finds_the_default_as_good_as_here(ray, dataset, tmp_path):
