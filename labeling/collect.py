@@ -60,6 +60,8 @@ class Swept:
     """Second copies without annotations, which were removed."""
     moved: int = 0
     """Tasks that have another place in the order now."""
+    asked: int = 0
+    """Tasks that more people are asked to label now: Label Studio was away when they became golden."""
     reopened: int = 0
     """Tasks of an earlier Label Studio installation, which will be pushed again."""
 
@@ -271,6 +273,7 @@ def sweep(
     ours = {task.id: task for task in session.exec(select(LabelTask)).all()}
     swept.unknown += len(listed.keys() - ours.keys())
     _show_order(studio, swept, listed, ours)
+    _ask_people(studio, swept, listed, ours)
     for done, (key, task) in enumerate(ours.items(), start=1):
         if progress is not None:
             progress(done)
@@ -287,6 +290,15 @@ def sweep(
             session.add(task)
             session.commit()
     return swept
+
+
+def _ask_people(studio: Studio, swept: Swept, listed: Mapping[str, Listed], ours: Mapping[str, LabelTask]) -> None:
+    """Tasks that more people shall label than Label Studio knows of are offered to them."""
+    for key, there in listed.items():
+        task = ours.get(key)
+        if task is not None and there.people < task.people:
+            studio.ask_people(there.id, task.people)
+            swept.asked += 1
 
 
 def _show_order(studio: Studio, swept: Swept, listed: Mapping[str, Listed], ours: Mapping[str, LabelTask]) -> None:

@@ -58,6 +58,8 @@ class Listed:
     """How many there are, skipped ones not counted."""
     fingerprint: str
     """Changes whenever an annotation is made, changed or removed."""
+    people: int = 1
+    """How many are asked to label it."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """What we gave it."""
 
@@ -404,6 +406,7 @@ def _listed(task: Mapping[str, Any]) -> Listed:
         id=int(task["id"]),
         key=str(data.get(KEY) or "") if isinstance(data, Mapping) else "",
         annotations=int(task.get("total_annotations") or 0),
+        people=int(task.get("overlap") or 1),
         data=data if isinstance(data, Mapping) else {},
         fingerprint=f"{task.get('updated_at')} {task.get('total_annotations')} {task.get('cancelled_annotations')}",
     )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sqlmodel import select
 
-from labeling import book
+from labeling import book, quality
 from labeling.collect import Outcome, collect_task, receive, sweep
 from labeling.config import hints_of, is_current, label_config, labels_of
 from labeling.convert import from_results, to_results
@@ -375,6 +375,20 @@ def test_killing_label_studio_in_the_middle_of_a_push_doubles_and_loses_nothing(
     tasks = line.session.exec(select(LabelTask)).all()
     assert sorted(t.key for t in studio.tasks()) == sorted(t.id for t in tasks)
     assert {t.state for t in tasks} == {TaskState.PUSHED}
+
+
+def test_a_task_that_became_golden_while_label_studio_was_away_is_offered_to_everybody_by_the_sweep(
+    line, studio, person, draw
+):
+    task = line.asks_in(studio, boxes=[SCRATCH])
+    person(studio, task, draw(task, (10, 10, 20, 5, 1)))
+    collected(line, studio, task)
+    quality.make_golden(line.session, task.id)
+    line.session.commit()
+    assert studio.task(task.studio_task_id)["overlap"] == 1
+    assert swept(line, studio).asked == 1
+    assert studio.task(task.studio_task_id)["overlap"] == quality.EVERYBODY
+    assert swept(line, studio).asked == 0
 
 
 def test_tasks_return_when_label_studio_was_set_up_anew(line, studio):
