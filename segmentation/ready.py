@@ -144,7 +144,7 @@ def open_ready(folder: Path, ready: Path, *, threads: int | None = None, runtime
     """
     card, said = _read(folder, ready)
     chosen = runtime or str(said["runtime"])
-    tried = {str(one["runtime"]): one for one in said["tried"]}
+    tried = {str(one["runtime"]): one for one in said.get("tried", ())}
     if chosen != said["runtime"] and not tried.get(chosen, {}).get("accepted"):
         raise InvalidInput(f"{chosen} may not compute this model here: {tried.get(chosen, {}).get('why', 'not tried')}")
     if chosen == "torch":

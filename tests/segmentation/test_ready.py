@@ -47,6 +47,14 @@ def test_a_runtime_that_rounds_is_not_believed_on_a_few_frames(made):
     assert "too few" in rounding["why"]
 
 
+def test_a_runtime_that_was_not_chosen_computes_if_it_was_accepted_and_only_then(model, made):
+    assert open_ready(model, made[0], runtime="openvino").runtime == "openvino"
+    assert open_ready(model, made[0], runtime="torch").runtime == "torch"
+    for refused, why in (("openvino-int8", "too few"), ("onnx", "not tried")):
+        with pytest.raises(InvalidInput, match=f"{refused} may not compute this model here: .*{why}"):
+            open_ready(model, made[0], runtime=refused)
+
+
 def test_a_runtime_that_changes_a_verdict_is_refused_however_fast_it_is(model, tmp_path, monkeypatch):
     real = readying.open_look
 
