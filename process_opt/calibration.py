@@ -34,7 +34,8 @@ def held_out_check(model: ProcessModel, data: Data, found: Factors) -> dict[str,
 
     Returns:
         `parts`; `widen`: factor for the predictive variance of each deciding reading; `widen_sd`, how surely its
-        logarithm is known, `widen_alike`, how much of that the readings share, and `widen_parts`, how many parts say
+        logarithm is known, on average over the way; `widen_later`, `T x m`, by how much more unsure (as a variance) it
+        is before each step; `widen_alike`, how much of that the readings share, and `widen_parts`, how many parts say
         so; `coverage90`: share of errors inside the 90 % interval before and after widening; `coverage`: after it, for
         intervals of every size.
     """
@@ -50,6 +51,7 @@ def held_out_check(model: ProcessModel, data: Data, found: Factors) -> dict[str,
         "dithered": bool(alone),
         "widen": np.exp(found.log).round(6).tolist(),
         "widen_sd": found.sd.round(6).tolist(),
+        "widen_later": found.later.round(8).tolist(),
         "widen_alike": round(found.alike, 4),
         "widen_parts": found.parts,
         "coverage90": {

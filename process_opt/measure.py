@@ -152,7 +152,7 @@ def _gain(
     results = middle.mean() + ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES) * spread.mean()
     options: list[Floats] = [np.full(OUTCOMES, model.process.scrap)]
     open_ = [model.process.measurements[name][0] >= belief.at for name in model.process.conformance]
-    widen = model.within[open_][:, draws]  # what is widened as a whole is widened in all its parts
+    widen = model.within(belief.at)[open_][:, draws]  # what is widened as a whole is widened in all its parts
     for plan, ahead, cost in zip(plans, outlooks, costs, strict=True):
         moved = np.einsum("rin,in->rn", ahead.response[:, :, draws], pull)
         shifts = moved * (results[:, None, None] - middle)  # OUTCOMES x m x D

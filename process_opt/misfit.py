@@ -14,7 +14,7 @@ so that a model that is wrong is not drawn back to one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,9 @@ class Factors:
     """Correlation of what is not known between two readings, in [0, 1]."""
     parts: int
     """Parts that spoke."""
+    later: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    """`T x m`: by how much more than `sd`, as a variance, it is unknown for a part before each step. The fewer steps
+    are left, the more a promise rests on how well the chance of each is known, and errors of neighbours cancel less."""
 
 
 def misfit(
@@ -107,8 +110,11 @@ def misfit(
     cov = cov + usual @ _of_batches(errors / np.sqrt(variance), few.batch) @ usual.T
     chances = covariance[size : size + estimate.layout.d * len(estimate.motions)][:, size:]
     slope = _of_chances(estimate, looks) @ usual.T
-    cov = cov + slope.T @ chances[:, : len(slope)] @ slope
-    return factors(mean, cov, rows.size)
+    chances = chances[:, : len(slope)]
+    alike = np.diag(slope.T @ chances @ slope)
+    cov = cov + slope.T @ chances @ slope
+    later = np.maximum(before_each_step(estimate, deciding, chances) - alike, 0.0)
+    return replace(factors(mean, cov, rows.size), later=later)
 
 
 def drawn_together(
@@ -260,6 +266,18 @@ def _of_batches(z: Floats, batch: NDArray[np.int64]) -> Floats:
     common = (ways * np.maximum(share, 0.0)) @ ways.T
     out: Floats = 2.0 * np.minimum(common, 1.0) ** 2 / names.size
     return out
+
+
+def before_each_step(estimate: Estimate, deciding: list[int], chances: Floats) -> Floats:
+    """`T x m`: variance of the logarithm of each deciding reading's variance that comes from what is not known of the
+    chances of the steps, foretold before each step.
+
+    Args:
+        chances: covariance of the logarithms of the chances, `Td x Td`.
+    """
+    steps = len(estimate.motions)
+    slope = _of_chances(estimate, [(k, place) for k in range(steps) for place in deciding])
+    return np.asarray(np.einsum("ir,ir->r", slope, chances @ slope).reshape(steps, len(deciding)))
 
 
 def _of_chances(estimate: Estimate, looks: list[tuple[int, int]]) -> Floats:

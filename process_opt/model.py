@@ -97,14 +97,30 @@ class ProcessModel:
 
     @cached_property
     def widening(self) -> Floats:
-        """`m x D`: factor for the predicted standard deviation of each deciding reading, in each draw.
+        """`m x D`: as `widening_at`, on average over the way."""
+        return self._widened(np.zeros(len(self.process.conformance)))
+
+    def widening_at(self, at: int) -> Floats:
+        """`m x D`: factor for the predicted standard deviation of each deciding reading, in each draw, of a part before
+        step `at`.
 
         How right the fit is, is itself only known so well (`misfit.py`): every draw has its own opinion, so that the
         interval of a promise holds this too. Quantiles, in orders without meaning: one that the readings share, and
         one of each reading's own.
         """
+        if at not in self._widenings:
+            later = np.asarray(self.check.get("widen_later") or [], dtype=float)
+            self._widenings[at] = self._widened(later[at]) if at < len(later) else self.widening
+        return self._widenings[at]
+
+    @cached_property
+    def _widenings(self) -> dict[int, Floats]:
+        return {}
+
+    def _widened(self, more: Floats) -> Floats:
+        """The factors, where their logarithms' variances are `more` (`m`) than usual."""
         variance = np.asarray(self.check.get("widen", np.ones(len(self.process.conformance))), dtype=float)
-        sd = np.asarray(self.check.get("widen_sd", np.zeros(variance.size)), dtype=float)
+        sd = np.sqrt(np.asarray(self.check.get("widen_sd", np.zeros(variance.size)), dtype=float) ** 2 + more)
         alike = float(self.check.get("widen_alike", 1.0))
         rng = np.random.default_rng(3)
         z = ndtri((np.array([rng.permutation(self.size) for _ in range(1 + variance.size)]) + 0.5) / self.size)
@@ -127,10 +143,9 @@ class ProcessModel:
         z = [np.concatenate([ndtri((rng.permutation(n) + 0.5) / n) for n in halves]) for _ in variance]
         return np.asarray(np.sqrt(np.maximum(variance - 1.0, 0.0))[:, None] * np.array(z))
 
-    @cached_property
-    def within(self) -> Floats:
-        """`m x D`: what is left of `widening` for the chance itself, where `wrong` is taken off."""
-        return np.asarray(self.widening / np.sqrt(1.0 + (self.wrong**2).mean(axis=1, keepdims=True)))
+    def within(self, at: int) -> Floats:
+        """`m x D`: what is left of `widening_at` for the chance itself, where `wrong` is taken off."""
+        return np.asarray(self.widening_at(at) / np.sqrt(1.0 + (self.wrong**2).mean(axis=1, keepdims=True)))
 
     @cached_property
     def _shifted(self) -> dict[tuple[str | None, Machines], ProcessModel]:

@@ -104,7 +104,7 @@ def look_ahead_each(
     for k, written, slopes in acts:
         levers = np.array(model.layout.levers[at + k], dtype=np.int64) - first
         gain[:, levers] += np.einsum("mrpn,rqpn->mqpn", after[k][:, written], slopes)
-    wrong, widen = model.wrong[open_], model.within[open_]
+    wrong, widen = model.wrong[open_], model.within(at)[open_]
     out = []
     for p in range(plans):
         mine = cov[p]

@@ -285,5 +285,7 @@ def _check(
     few = {name: np.maximum(np.round(found[name], 2), 0.01).tolist() for name in ("widen", "widen_sd")}
     few["widen_alike"] = round(found["widen_alike"], 1)
     cover = {name: None if x is None else round(x, 2) for name, x in found["coverage90"].items()}
-    found = {name: told for name, told in found.items() if name != "coverage"}  # nothing that a plan needs
+    found = {
+        name: told for name, told in found.items() if name not in ("coverage", "widen_later")
+    }  # not needed for a plan
     return {"readings": deciding, **found, **few, "coverage90": cover}

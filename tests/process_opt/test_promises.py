@@ -11,9 +11,11 @@ import pytest
 from scipy.stats import binomtest, kstest
 
 from process_opt.belief import believe
+from process_opt.estimate import prepare, start_estimate
 from process_opt.fit import fit
 from process_opt.history import parse_history
-from process_opt.misfit import FREEDOM, SCALE, drawn_together
+from process_opt.layout import lay_out
+from process_opt.misfit import FREEDOM, SCALE, before_each_step, drawn_together
 from process_opt.model import ProcessModel
 from process_opt.outlook import look_ahead
 from process_opt.plan import Plan, settle
@@ -171,3 +173,33 @@ def test_where_nothing_was_seen_the_prior_stands() -> None:
     mean, cov = drawn_together(np.zeros(0), np.zeros((0, 0)), none, (none[0], none[1], np.ones((1, 1))))
     assert mean[0] == 0
     assert cov[0, 0] == pytest.approx(SCALE**2 * FREEDOM / (FREEDOM - 2), rel=0.25)  # its tail ends at 1
+
+
+def test_what_neighbouring_steps_have_wrong_together_shows_when_only_the_last_is_left() -> None:
+    line = linear_line(3, 0, states=1, levers=1)
+    history = parse_history(line.history(200, 1), line.process)
+    layout = lay_out(line.process, history)
+    estimate = start_estimate(
+        line.process, layout, prepare(line.process, history, layout)
+    )  # steps that only add chance
+    unsure = 0.04
+    chances = np.zeros((3, 3))
+    chances[1:, 1:] = unsure * np.array([[1.0, -1.0], [-1.0, 1.0]])  # their sum is known, each alone is not
+    place = list(line.process.measurements).index(line.process.conformance[0])
+    before = before_each_step(estimate, [place], chances)[:, 0]
+    noise, gauge = estimate.motions[2].noise[0, 0], estimate.gauge[place]
+    assert before[:2] == pytest.approx(0.0, abs=1e-12)
+    assert before[2] == pytest.approx(unsure * (noise / (noise + gauge)) ** 2)
+
+
+def test_a_promise_near_the_end_is_as_unsure_as_the_steps_that_are_left() -> None:
+    line, model = fitted(0)
+    last = len(line.process.steps) - 1
+    later = np.array(model.check["widen_later"])
+    assert later.shape == (last + 1, len(line.process.conformance))
+    assert (later >= 0).all()
+    assert (later[last] > later[0]).all()
+    early, late = (np.log(model.widening_at(k)).std(axis=1) for k in (0, last))
+    assert (late > early).all()
+    older = model.with_check({k: v for k, v in model.check.items() if k != "widen_later"})
+    assert np.array_equal(older.widening_at(last), older.widening), "a model of an earlier version"
