@@ -31,7 +31,8 @@ from server.plant import handshake
 from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs, Job, Phase, Reply, Rules, Signals, State
 from server.plant.memory import PLC, Entry, counted, forget_noted, keep, note, noted, remembered, told
-from server.plant.sources import NoPicture, Source
+from server.plant.sources import NoPicture, Source, Wanted
+from server.plant.views import Views
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +116,7 @@ class Station:
         self._keeping = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._wake, self._tidy, self._stop = threading.Event(), threading.Event(), threading.Event()
+        self._views = Views(sources, name=name)
         self._work = ThreadPoolExecutor(1, thread_name_prefix=f"plc-{name}")
         self._watch = threading.Thread(target=self._run, name=f"plc-{name}-watch", daemon=True)
         self._look = threading.Thread(target=self._look_after, name=f"plc-{name}-look", daemon=True)
@@ -193,6 +195,8 @@ class Station:
         shown = self.shown()
         lost = sum(source.lost for source in self._sources)
         ready = {"triggers": shown.number, "phase": str(self._state.phase), "frames_lost": lost}
+        if len(self._sources) > 1:
+            ready["asked_apart_ms"] = round(self._views.apart_ms, 1)
         if self._problem is not None:
             return {"state": "degraded", "message": self._problem, **ready}
         if not self._state.alive:
@@ -206,6 +210,8 @@ class Station:
     def stop(self) -> None:
         """End; a part at hand is finished first, so that its result is not lost."""
         self._stop.set()
+        with self._lock:  # a trigger that comes from now on is an error at once, while the wire is still there
+            self._move(handshake.able(self._state, False))
         self._wake.set()
         self._tidy.set()
         self._work.shutdown(wait=True)
@@ -213,6 +219,7 @@ class Station:
         self._tell_trail()
         self._look.join(timeout=5)
         self._keep()
+        self._views.close()
         for source in self._sources:
             source.close()
 
@@ -222,7 +229,7 @@ class Station:
 
     def _result_of(self, job: Job, found: _Found) -> Reply | None:
         """Take the part's pictures and have it inspected; None: the thread that judged it has told its result."""
-        pictures = [self._picture(source, job) for source in self._sources]
+        pictures = self._views.pictures(partial(self._picture, job))
         if not self._is_at_hand(job):
             raise NoPicture(f"trigger {job.number} was given up before its pictures were there")
         coded = not job.part and codes_at(self._context, self.name) is not None
@@ -278,9 +285,9 @@ class Station:
             ours = failure if not isinstance(failure, QcError) else None
             log.error("no verdict", station=self.name, trigger=job.number, problem=str(failure), exc_info=ours)
 
-    def _picture(self, source: Source, job: Job) -> Picture:
+    def _picture(self, job: Job, source: Source, wanted: Wanted) -> Picture:
         until = min(job.due, job.started + self._late_s) if source.unasked else job.due
-        return source.picture(max(until - self._now(), 0.0), lambda: self._is_at_hand(job))
+        return source.picture(max(until - self._now(), 0.0), lambda: wanted() and self._is_at_hand(job))
 
     def _is_at_hand(self, job: Job) -> bool:
         """Once it is not, as the PLC has broken the order or time is up, the next picture is another part's."""
@@ -438,7 +445,7 @@ class Station:
             log.info("station", station=self.name, able=problem is None, problem=problem)
         self._problem = problem
         with self._lock:
-            self._move(handshake.able(self._state, problem is None))
+            self._move(handshake.able(self._state, problem is None and not self._stop.is_set()))
 
     def _find_problem(self) -> str | None:
         try:

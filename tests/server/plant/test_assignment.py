@@ -245,6 +245,22 @@ def test_no_result_is_told_before_the_picture_is_cleared_away(cells, monkeypatch
     assert list(cell.camera.glob("*.png")) == []
 
 
+def test_two_cameras_of_one_part_give_one_verdict_on_both_views(cells, tmp_path):
+    second = tmp_path / "second"
+    second.mkdir()
+    cameras = [{"view": "top", "folder": str(tmp_path / "camera")}, {"view": "left", "folder": str(second)}]
+    cell = ready(cells(cameras=cameras))
+    cell.shoots(51)
+    (cell.camera / "1.png").rename(second / "1.png")
+    cell.shoots(50)
+    cell.says(trigger=True, part="P-50")
+    reply = cell.result()
+    assert (reply.ok, reply.part) == (True, "P-50")
+    told = cell.line.get(f"/inspections/{reply.inspection}").json()
+    assert [image["view"] for image in told["images"]] == ["top", "left"]
+    assert cell.station.state()["asked_apart_ms"] >= 0
+
+
 def test_a_number_that_a_kill_kept_from_the_disk_is_not_used_twice(cells, tmp_path):
     first = ready(cells())
     first.says(trigger=True, part="P-1")
@@ -259,3 +275,12 @@ def test_a_number_that_a_kill_kept_from_the_disk_is_not_used_twice(cells, tmp_pa
     second.shoots(62)
     assert (second.result().fault, second.station.shown().number) == (Fault.NONE, number + 1)
     second.station.stop()
+
+
+def test_a_trigger_that_comes_while_the_server_stops_is_an_error_at_once(cells):
+    cell = ready(cells())
+    cell.station.stop()
+    cell.says(trigger=True, part="P-1")
+    assert cell.station.phase == Phase.RESULT
+    assert cell.station.shown().reply.fault == Fault.NOT_READY
+    assert cell.judged() == []

@@ -14,6 +14,7 @@ from qc.errors import InvalidInput
 from server.plant import address, url
 from server.plant.config import CameraConfig, read_config
 from server.plant.sources import NoPicture, source_of
+from server.plant.views import Views
 
 SECRETS = ("hunter2", "letmein", "operator")
 
@@ -150,3 +151,45 @@ def test_a_picture_that_nobody_waits_for_any_more_is_not_waited_for(camera):
         source.picture(30, lambda: not asked.is_set())
     over.set()
     source.close()
+
+
+def shoot(source, wanted):
+    return source.picture(30, wanted)
+
+
+@pytest.fixture
+def views(camera):
+    """Two cameras, and both as the views of a station."""
+    other = Camera()
+    sources = [source_of(CameraConfig(view=view, url=one.url)) for view, one in (("top", camera), ("left", other))]
+    both = Views(sources)
+    yield camera, other, both
+    both.close()
+    for source in sources:
+        source.close()
+    other.server.shutdown()
+    other.server.server_close()
+
+
+def test_the_cameras_of_a_station_are_asked_at_the_same_time(views):
+    camera, other, both = views
+    met = threading.Barrier(2)
+
+    def answer(handler):
+        met.wait(30)  # nobody gives a picture before both were asked
+        gives(handler, b"of one moment")
+
+    camera.answer = other.answer = answer
+    assert [picture.view for picture in both.pictures(shoot)] == ["top", "left"]
+    assert not met.broken
+
+
+def test_a_camera_that_fails_is_named_and_ends_the_waiting_for_the_others(views):
+    camera, other, both = views
+    asked, over = threading.Event(), threading.Event()
+    camera.answer = lambda handler: (asked.set(), over.wait(60))
+    other.answer = lambda handler: asked.wait(30) and handler.send_error(503)
+    with pytest.raises(NoPicture, match="it answered 503"):
+        both.pictures(shoot)
+    assert not over.is_set(), "the other one has not answered yet"
+    over.set()

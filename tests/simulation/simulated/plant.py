@@ -20,7 +20,7 @@ from server.context import Context
 from server.db import Database
 from server.events import EventBus
 from server.ingest import files, folder
-from server.plant import config, memory, sources, station
+from server.plant import config, memory, sources, station, views
 from server.plant.station import Station
 from server.policies import Policies
 from server.settings import Settings
@@ -219,9 +219,9 @@ def inside(world: World, weather: Weather) -> Iterator[None]:
     with ExitStack() as stack:
         for module in (inspecting, places, deadlines, models_in_use, station, folder, camera_health):
             stack.enter_context(patch.object(module, "threading", threads))
-        for module in (inspecting, deadlines, station, memory, folder, files, sources):
+        for module in (inspecting, deadlines, station, views, memory, folder, files, sources):
             stack.enter_context(patch.object(module, "time", time))
-        for module in (inspecting, station):
+        for module in (inspecting, station, views):
             stack.enter_context(patch.object(module, "ThreadPoolExecutor", pool))
         for module in (durable, memory):
             stack.enter_context(patch.object(module, "os", Os(weather)))

@@ -21,6 +21,9 @@ STORM_S = 45.0
 """How long things go wrong in a story, in virtual seconds; hours that a database is away come on top."""
 SETTLE_S = 20.0
 """What a server may need, once nothing is wrong any more, before everything must go right."""
+FILE_S = 0.3
+"""What it may need besides for each file that waits in the inbox then: the model takes 0.08, one part at a time, beside
+what PLCs and clients send. An hour without a database leaves 800 of them."""
 CALM_S = 12.0
 """How long everything must go right at the end."""
 BACK_S = 10.0
@@ -140,7 +143,8 @@ def tell_story(seed: int, template_home: Path) -> Story:
             world.spawn(outside, "writer", Writer(world, server, record, "inbox-1").run)
             while not world.calm:
                 world.run(world.seconds + 10.0)
-            world.run(world.seconds + SETTLE_S)
+            waiting = sum(file.is_file() for file in (home / "inbox").rglob("*.png"))
+            world.run(world.seconds + SETTLE_S + FILE_S * waiting)
             record.calm = True
             world.run(world.seconds + CALM_S)
             world.kill(outside)
