@@ -21,7 +21,6 @@ import structlog
 from qc.errors import InvalidInput, QcError, Unavailable
 from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Verdict
-from server import audit
 from server.codes import Unreadable
 from server.codes_config import codes_at
 from server.context import Context
@@ -30,8 +29,9 @@ from server.orders import Order, Picture
 from server.plant import handshake
 from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs, Job, Phase, Reply, Rules, Signals, State
-from server.plant.memory import PLC, Entry, counted, forget_noted, keep, note, noted, remembered, told
+from server.plant.memory import PLC, counted, keep, remembered
 from server.plant.sources import NoPicture, Source, Wanted
+from server.plant.trail import Trail
 from server.plant.views import Views
 
 log = structlog.get_logger(__name__)
@@ -40,8 +40,6 @@ STARTING = "it has just started"
 """The problem of a station that has not looked yet."""
 LOOK_S = 0.5
 """How often camera and model are asked whether they are there, in seconds."""
-UNTOLD = 10_000
-"""Results that wait for their entry in the trail while the database is away; beyond that the oldest are dropped."""
 WHOSE_PICTURE = "nobody can say whose picture this is"
 """Begins the problem of an inspection whose part was overrun."""
 OVERRUN = 16
@@ -106,13 +104,9 @@ class Station:
         """How long after its trigger a picture may still come by itself."""
         self._lying: tuple[int, float] | None = None
         """Pictures lie there while it is ready: the trigger before them, and since when."""
-        self._untold: deque[Entry] = deque(noted(memory))
-        self._noted, self._is_noted = len(self._untold), bool(self._untold)
-        """How many of them, from the first on, are on disk."""
+        self._trail = Trail(name, context, memory)
         self._overrun: deque[int] = deque(maxlen=OVERRUN)
         """Triggers that were followed by another one before their result."""
-        self._tried: Entry | None = None
-        """Its entry may lie in the trail already: a commit that failed for us may have been done."""
         self._keeping = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._wake, self._tidy, self._stop = threading.Event(), threading.Event(), threading.Event()
@@ -120,7 +114,7 @@ class Station:
         self._work = ThreadPoolExecutor(1, thread_name_prefix=f"plc-{name}")
         self._watch = threading.Thread(target=self._run, name=f"plc-{name}-watch", daemon=True)
         self._look = threading.Thread(target=self._look_after, name=f"plc-{name}-look", daemon=True)
-        if self._untold:
+        if self._trail.waiting:
             self._wake.set()
         self._watch.start()
         self._look.start()
@@ -216,7 +210,7 @@ class Station:
         self._tidy.set()
         self._work.shutdown(wait=True)
         self._watch.join(timeout=5)
-        self._tell_trail()
+        self._trail.tell(self._keep)
         self._look.join(timeout=5)
         self._keep()
         self._views.close()
@@ -334,61 +328,15 @@ class Station:
             self.shown()
             if self._kept < self._state.number:
                 self._keep_number()
-            self._tell_trail()
+            self._trail.tell(self._keep)
 
     def _move(self, state: State) -> None:
         """The next state; under the lock. A result that it brings is written down later."""
         if state.reply is not None and state.reply is not self._state.reply:
-            self._untold.append(Entry(state.reply.inspection or self.name, told(self.name, state.reply)))
+            self._trail.add(state.reply)
             if state.reply.fault == Fault.OVERRUN:
                 self._overrun.append(state.reply.since)
         self._state = state
-
-    def _tell_trail(self) -> None:
-        while self._untold:
-            entry = self._untold[0]
-            try:
-                self._keep()
-                with self._context.database.write() as session:
-                    again = entry is self._tried or entry.noted
-                    if not again or not audit.has(session, "plc.result", entry.subject, entry.body):
-                        self._tried = entry
-                        by, at = self.name, self._context.now()
-                        audit.record(session, "plc.result", entry.subject, entry.body, by=by, at=at)
-                        session.commit()
-            except Exception as error:  # a database that is away: the PLC has its result; tried again with the next one
-                log.error("a PLC's result is not in the trail yet", station=self.name, told=entry.body, exc_info=error)
-                self._note()
-                return
-            fault = Fault[entry.body["fault"].upper()]
-            if fault != Fault.NONE:
-                log.warning("PLC error", station=self.name, told=entry.body, words=handshake.WORDS[fault])
-            self._untold.popleft()
-            self._noted -= bool(self._noted)
-            self._forget()
-
-    def _forget(self) -> None:
-        """What was written down for the trail stands in it."""
-        if not self._is_noted or self._untold:
-            return
-        try:
-            forget_noted(self._memory)
-            self._is_noted = False
-        except OSError as error:  # it is compared with the trail before it is told again
-            log.error("what stands in the trail stays on disk", station=self.name, exc_info=error)
-
-    def _note(self) -> None:
-        """Write down what the trail does not hold yet; beyond `UNTOLD` the oldest are dropped."""
-        while len(self._untold) > UNTOLD:
-            self._untold.popleft()
-            self._noted -= bool(self._noted)
-        waiting = list(self._untold)
-        try:
-            self._is_noted = True
-            note(self._memory, waiting[self._noted :])
-            self._noted = len(waiting)
-        except OSError as error:  # the disk is away, too; tried again with the next one
-            log.error("what a PLC was told is in memory alone", station=self.name, exc_info=error)
 
     def _look_after(self) -> None:
         """Asks camera and model whether they are there, and puts aside what belongs to no trigger."""

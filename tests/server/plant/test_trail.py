@@ -80,7 +80,7 @@ def test_a_commit_that_was_done_though_the_connection_broke_off_is_not_repeated(
     assert station.shown().reply.fault == Fault.NOT_READY
     station.heard(Inputs(trigger=False, acknowledge=True))  # with the next thing that it hears it tries again
     station.heard(Inputs(trigger=False, acknowledge=False))
-    wait_until(lambda: not station._untold)
+    wait_until(lambda: not station._trail.waiting)
     assert results(station) == [([1, 1], "not_ready")]
 
 
@@ -88,7 +88,7 @@ def test_what_was_told_while_the_database_was_away_survives_a_kill(station, tmp_
     memory, killed = tmp_path / "press.json", tmp_path / "killed" / "press.json"
     with database_away():
         trigger_too_early(station)
-        wait_until(lambda: memory.with_suffix(".untold").exists() and station._noted == 1)
+        wait_until(lambda: memory.with_suffix(".untold").exists() and station._trail.noted == 1)
         shutil.copytree(tmp_path, killed.parent, ignore=shutil.ignore_patterns("killed", "*.sqlite3*"))
     assert results(station) == []
     again = Station("press", station.config, station._context, [], memory=killed)
@@ -96,6 +96,6 @@ def test_what_was_told_while_the_database_was_away_survives_a_kill(station, tmp_
     wait_until(lambda: not killed.with_suffix(".untold").exists())
     again.stop()
     station.heard(Inputs(trigger=False, acknowledge=True))  # the one that lived on tells nothing twice
-    wait_until(lambda: not station._untold)
+    wait_until(lambda: not station._trail.waiting)
     wait_until(lambda: not memory.with_suffix(".untold").exists())
     assert results(station) == [([1, 1], "not_ready")], "and neither does what is told again"
