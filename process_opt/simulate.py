@@ -183,6 +183,12 @@ class Line:
             out = out + walk[:, None]
         return out
 
+    @property
+    def start_variance(self) -> Floats:
+        """`d`: of a part that comes in, of a batch that nobody has seen."""
+        alike = 0.0 if self.charge_sd is None else self.charge_sd
+        return np.asarray(self.start_sd**2 + alike**2)
+
     def start(self, seed: int, charge: int | None = None) -> Part:
         """A new part at the beginning of the line, of a new batch; `charge`: the batch's seed, where several are of
         one."""

@@ -51,7 +51,7 @@ def true_fate(line: Line, observed: Mapping[str, float], at: int, settings: Mapp
         settings: of the steps from `at` on; what is not named stays nominal.
     """
     d = line.centre.size
-    x, p = np.zeros(d), np.diag(line.start_sd**2)
+    x, p = np.zeros(d), np.diag(line.start_variance)
     for k, (step, truth) in enumerate(zip(line.process.steps, line.truths, strict=True)):
         chosen = observed if k < at else settings
         here = {s.name: chosen[s.name] for s in step.settings if s.name in chosen}

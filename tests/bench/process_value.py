@@ -101,7 +101,7 @@ def oracle_model(line: Line, model: ProcessModel) -> ProcessModel:
         motions.append(Motion(terms, weights, noise, np.ones(len(places))))
         draws.append(np.repeat(weights[:, :, None], 2, axis=2))
         shift = new
-    start = (centre + 0.0, np.diag((unit * line.start_sd) ** 2))
+    start = (centre + 0.0, np.diag(unit**2 * line.start_variance))
     return replace(model, layout=layout, motions=tuple(motions), draws=tuple(draws), start=start, check={})
 
 
