@@ -13,22 +13,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import cv2
 import httpx
 import numpy as np
-
-ROOT = Path(__file__).parents[2]
-FIRST_ANSWER_S = 300.0
+from real_server import real_server
 
 
 def picture(n: int, size: tuple[int, int]) -> bytes:
@@ -38,55 +30,16 @@ def picture(n: int, size: tuple[int, int]) -> bytes:
     return bytes(cv2.imencode(".jpg", noise)[1])
 
 
-def memory_mb(pid: int) -> float:
-    """PSS of a process and all it has begun, in 10^6 bytes."""
-    below = [
-        int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
-    ]
-    told = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    own = next(int(line.split()[1]) for line in told if line.startswith("Pss:"))
-    return own * 1024 / 1e6 + sum(memory_mb(child) for child in below)
-
-
 def measure(workers: int, at_once: int, seconds: float, size: tuple[int, int]) -> None:
     """One server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as home:
-        mine = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
-        settings = {"QC_LABEL_STUDIO": "false", "QC_CAMERA_CHECKS": "false", "QC_RUNTIMES": "false"}
-        both = {"QC_MODEL_WORKERS": str(workers), "QC_INSPECTION_WORKERS": str(at_once)}
-        env = {**mine, **settings, **both, "QC_HOME": home, "PORT": str(port), "PYTHONPATH": str(ROOT)}
-        with open(Path(home) / "printed", "wb") as out:
-            server = subprocess.Popen([sys.executable, "-m", "server", "up"], env=env, cwd=ROOT, stdout=out, stderr=out)
-        try:
-            url = f"http://127.0.0.1:{port}/api/v1"
-            wait_until_able(url)
-            made = [sys.executable, "-m", "server", "key", "create", "--role", "machine"]
-            key = subprocess.run(made, env=env, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[-1]
-            took, health = load(url, key, at_once, seconds, size)
-            used = memory_mb(server.pid)
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(60)
+    both = {"QC_MODEL_WORKERS": str(workers), "QC_INSPECTION_WORKERS": str(at_once)}
+    with real_server(QC_CAMERA_CHECKS="false", QC_RUNTIMES="false", **both) as server:
+        took, health = load(server.url, server.key, at_once, seconds, size)
+        used = server.memory_mb()
     told = [f"{workers} workers: {60 * len(took) / seconds:5.1f} parts a minute, {used:5.0f} MB"]
     for name, values in (("a part", took), ("/health", health)):
         told.append(f"{name} p50 {statistics.median(values):6.1f} p99 {np.percentile(values, 99):6.1f} ms")
     print("   ".join([*told, f"load {os.getloadavg()[0]:.1f}"]), flush=True)
-
-
-def wait_until_able(url: str) -> None:
-    """Until it can inspect."""
-    until = time.monotonic() + FIRST_ANSWER_S
-    while time.monotonic() < until:
-        try:
-            if httpx.get(f"{url}/health", timeout=10).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    raise SystemExit("the server does not start")
 
 
 def load(url: str, key: str, clients: int, seconds: float, size: tuple[int, int]) -> tuple[list[float], list[float]]:
