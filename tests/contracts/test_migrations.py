@@ -12,7 +12,7 @@ from sqlalchemy import inspect, text
 
 from qc.errors import Conflict
 from server import schema
-from server.db import Database
+from server.db import Database, sqlite_url
 
 
 @pytest.fixture
@@ -39,6 +39,30 @@ def test_upgrading_again_changes_nothing(database):
     before = sorted(inspect(database.engine).get_table_names())
     schema.upgrade(database)
     assert sorted(inspect(database.engine).get_table_names()) == before
+
+
+def test_whoever_meets_another_at_a_fresh_file_waits_for_it(tmp_path):
+    problems = []
+
+    def meet(url: str, gate: threading.Barrier) -> None:
+        mine = Database(url)
+        gate.wait()
+        try:
+            with mine.write_connection() as connection, connection.begin():
+                connection.execute(text("CREATE TABLE IF NOT EXISTS met (who INTEGER)"))
+        except Exception as error:
+            problems.append(error)
+        finally:
+            mine.close()
+
+    for number in range(100):  # some met in the middle of it, and were refused
+        url, gate = sqlite_url(tmp_path / f"{number}.sqlite3"), threading.Barrier(6)
+        threads = [threading.Thread(target=meet, args=(url, gate)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert problems == []
 
 
 def test_two_processes_that_start_together_do_not_disturb_each_other(database):
