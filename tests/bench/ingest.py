@@ -57,7 +57,8 @@ def main() -> None:
             "decoded": _rate(pictures, wanted.threads, _decode),
             "written and flushed": _rate(pictures, wanted.threads, lambda n, data: _write(Path(folder) / f"{n}", data)),
         }
-        settings = Settings(home=Path(folder) / "home", label_studio=False, retrain_cron="", camera_checks=False)
+        quiet = {"label_studio": False, "retrain_cron": "", "camera_checks": False}
+        settings = Settings(home=Path(folder) / "home", max_waiting=wanted.pictures, **quiet)
         app = create_app(settings, segmenter=Blind())
         with TestClient(app):
             context: Context = app.state.context
