@@ -21,9 +21,6 @@ from sqlmodel import Session, create_engine
 
 BUSY_TIMEOUT_MS = 15_000
 """How long a writer waits for another; the longest transaction of ours takes well under a second."""
-CACHE_KIB = 16_384
-"""Pages that a connection to SQLite keeps in memory, at most: eight times its default, which a thousand vectors from
-all over the table go beyond."""
 
 
 def sqlite_url(file: Path) -> str:
@@ -125,7 +122,6 @@ def _engine(url: str) -> Engine:
         cursor.execute("PRAGMA synchronous = FULL")  # an answer given is an answer kept, power cut or not
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA secure_delete = ON")  # what is erased is written over
-        cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
