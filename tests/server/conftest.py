@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 
 from qc.frame import to_8bit
 from qc.ports import Segmentation
-from server import auth, first_login, schema
+from server import auth, first_login, process_service, schema
 from server.access import Role
 from server.app import create_app
 from server.context import Context
@@ -237,6 +237,17 @@ def run_line():
 def database_of():
     """Gives the address of a data folder's database, whichever kind these tests are run on."""
     return address_of
+
+
+@pytest.fixture
+def served(line: Line, model: Path) -> Line:
+    """A server that serves the module's process model (`model`, a folder) under the name `bar`."""
+    context = line.context
+    id, key = process_service.take_in(context.settings.home.resolve(), "bar", model)
+    with context.database.write() as session:
+        process_service.register(session, "bar", id, key, now=context.now(), report={})
+        session.commit()
+    return line
 
 
 @pytest.fixture

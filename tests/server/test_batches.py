@@ -16,7 +16,6 @@ from process_opt.history import parse_history
 from process_opt.process import parse_process
 from process_opt.records import BatchDecision
 from process_opt.simulate import linear_line
-from server import process_service
 from server.access import Role
 from server.audit import AuditEntry
 
@@ -45,16 +44,6 @@ def model(plant, tmp_path_factory):
     folder = tmp_path_factory.mktemp("process") / "model"
     fit(plant.process, parse_history(plant.history(800, seed=4), plant.process)).save(folder)
     return folder
-
-
-@pytest.fixture
-def served(line, model):
-    context = line.context
-    id, key = process_service.take_in(context.settings.home.resolve(), "bar", model)
-    with context.database.write() as session:
-        process_service.register(session, "bar", id, key, now=context.now(), report={})
-        session.commit()
-    return line
 
 
 def asks_about(line, plant, seeds, batch: str, steps: int = 4) -> list[dict]:

@@ -13,7 +13,7 @@ from process_opt.history import parse_history
 from process_opt.process import parse_process
 from process_opt.simulate import linear_line
 from qc.errors import InvalidInput
-from server import audit, process_service
+from server import audit
 from server.access import Role
 from server.audit_check import verify
 
@@ -36,17 +36,6 @@ def model(plant, tmp_path_factory):
     folder = tmp_path_factory.mktemp("process") / "model"
     fit(plant.process, parse_history(plant.history(800, seed=4), plant.process)).save(folder)
     return folder
-
-
-@pytest.fixture
-def served(line, model):
-    """A server with the process registered."""
-    context = line.context
-    id, key = process_service.take_in(context.settings.home.resolve(), "bar", model)
-    with context.database.write() as session:
-        process_service.register(session, "bar", id, key, now=context.now(), report={})
-        session.commit()
-    return line
 
 
 def question(plant, seed):

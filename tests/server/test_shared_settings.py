@@ -7,7 +7,6 @@ import pytest
 from process_opt.fit import fit
 from process_opt.history import parse_history
 from process_opt.simulate import furnace_line
-from server import process_service
 from server.access import Role
 
 BAR = "/processes/bar"
@@ -24,16 +23,6 @@ def model(plant, tmp_path_factory):
     folder = tmp_path_factory.mktemp("process") / "model"
     fit(plant.process, parse_history(plant.history(1200, seed=1), plant.process)).save(folder)
     return folder
-
-
-@pytest.fixture
-def served(line, model):
-    context = line.context
-    id, key = process_service.take_in(context.settings.home.resolve(), "bar", model)
-    with context.database.write() as session:
-        process_service.register(session, "bar", id, key, now=context.now(), report={})
-        session.commit()
-    return line
 
 
 def asks(line, plant, seeds, batch: str) -> list[dict]:
