@@ -17,7 +17,7 @@ from server import auth, features
 from server.access import Role
 from server.app import create_app
 from server.db import Database
-from server.features_records import Feature
+from server.features_records import IMAGE, Feature
 from server.settings import Settings
 
 
@@ -88,5 +88,11 @@ def test_the_life_of_features(plant):
 
         wait_for(made)
         with context.database.write() as session:
-            assert len(features.vectors(session, [(i, 0, 0) for i in ids])) == 12
+            kept = [(i, 0, place) for i in ids for place in (0, IMAGE)]
+            asked = [*kept, (ids[0], 0, 1), (ids[0], 1, 0), ("no such inspection", 0, 0)]
+            found = features.vectors(session, asked, encoder="sha256:two")
+            assert set(found) == set(kept)
+            assert all(np.array_equal(found[key], features.vector(session, key)) for key in kept)
+            assert features.vectors(session, asked).keys() == found.keys()
+            assert features.vectors(session, asked, encoder="sha256:one") == features.vectors(session, []) == {}
             assert features.forget_before(session, context.now() + timedelta(days=1)) == 24
