@@ -51,17 +51,22 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
 def measure_both(
     context: Context, run: JobRun, champion: Path, challenger: Path, pictures: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """`champion` and `challenger` -> their `gate_cost.Cost`, one after the other, each in a process of its own.
+    """`champion` and `challenger` -> their `gate_cost.Cost`, one after the other, each in a process of its own that
+    stands still while a part waits for its verdict: what is measured is processor time.
 
     Args:
         champion: its folder; `challenger` likewise.
         pictures: blob keys.
     """
+
+    def busy() -> bool:
+        return context.inspector is not None and context.inspector.busy
+
     told, home = {}, str(context.settings.home.resolve())
     log = context.settings.folder("logs") / "gate.log"
     for name, folder in (("champion", champion), ("challenger", challenger)):
         arguments = {"model": str(folder), "home": home, "blobs": context.settings.blobs, "pictures": pictures}
-        told[name] = run_in_child(run, "server.gate_cost:measure", arguments, log=log)
+        told[name] = run_in_child(run, "server.gate_cost:measure", arguments, log=log, busy=busy)
     return told
 
 

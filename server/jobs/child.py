@@ -35,6 +35,15 @@ REPORT_EVERY_S = 1.0
 NICENESS = 10
 """Below the server's own priority: an inspection that arrives during a training goes first."""
 
+CHECK_S = 0.2
+"""How often it is looked whether the job goes on."""
+LOOK_S = 0.004
+"""How often it is looked whether a child that gives way shall stand still."""
+IDLE_S = 0.02
+"""The same, while it stands still."""
+STAND_STILL_S = 600.0
+"""So long in all; then it goes on, whatever else needs the machine."""
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -42,13 +51,16 @@ class ChildDied(QcError):
     """The child ended without saying why: killed, or out of memory."""
 
 
-def run_in_child(run: JobRun, function: str, arguments: dict[str, Any], *, log: Path) -> dict[str, Any]:
+def run_in_child(
+    run: JobRun, function: str, arguments: dict[str, Any], *, log: Path, busy: Callable[[], bool] | None = None
+) -> dict[str, Any]:
     """Call `function(arguments, report)` in a child process and pass its reports on to the job.
 
     The child is killed when this job is lost or cancelled, when the server stops, and by the kernel when it is killed.
 
     Args:
         log: file to which what the child prints on standard error is appended.
+        busy: the child stands still (SIGSTOP) while this is true, for `STAND_STILL_S` at most; for work of seconds.
 
     Raises:
         QcError: of the same kind as the function raised; `ChildDied` when it said nothing.
@@ -58,7 +70,7 @@ def run_in_child(run: JobRun, function: str, arguments: dict[str, Any], *, log: 
     with log.open("ab") as errors_to:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors_to, text=True)
         try:
-            return _listen(run, child, function, log)
+            return _listen(run, child, function, log, busy)
         finally:
             child.kill()
             child.wait()
@@ -66,14 +78,19 @@ def run_in_child(run: JobRun, function: str, arguments: dict[str, Any], *, log: 
                 child.stdout.close()
 
 
-def _listen(run: JobRun, child: subprocess.Popen[str], function: str, log: Path) -> dict[str, Any]:
+def _listen(
+    run: JobRun, child: subprocess.Popen[str], function: str, log: Path, busy: Callable[[], bool] | None
+) -> dict[str, Any]:
     assert child.stdout is not None
     ended = threading.Event()
 
     def watch() -> None:  # reading blocks; this ends the child, and with it the reading
-        while not ended.wait(0.2):
+        left_s = 0.0 if busy is None else STAND_STILL_S
+        while not ended.wait(LOOK_S if left_s > 0 else CHECK_S):
             try:
                 run.check()
+                if busy is not None and left_s > 0 and busy():
+                    left_s -= _stand_still(run, child, busy, ended, left_s)
             except Exception:
                 child.kill()
                 return
@@ -97,6 +114,20 @@ def _listen(run: JobRun, child: subprocess.Popen[str], function: str, log: Path)
         kind = getattr(errors, last["kind"], QcError)
         raise kind(last["problem"])
     raise ChildDied(f"{function} ended with code {child.returncode} and said nothing; its last words are in {log.name}")
+
+
+def _stand_still(
+    run: JobRun, child: subprocess.Popen[str], busy: Callable[[], bool], ended: threading.Event, most_s: float
+) -> float:
+    """Stop the child until it may go on; how many seconds that took."""
+    began = time.monotonic()
+    child.send_signal(signal.SIGSTOP)
+    try:
+        while busy() and time.monotonic() - began < most_s and not ended.wait(IDLE_S):
+            run.check()
+    finally:
+        child.send_signal(signal.SIGCONT)
+    return time.monotonic() - began
 
 
 def main(arguments: list[str]) -> int:

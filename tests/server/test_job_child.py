@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qc.errors import Conflict
-from server.jobs import queue
+from server.jobs import child, queue
 from server.jobs.child import ChildDied, run_in_child
 from server.jobs.records import JobState
 from server.jobs.runner import JobRun, Kind, Runner, Stopping
@@ -42,6 +42,12 @@ def is_killed(arguments, report):
 def sleeps(arguments, report):
     Path(arguments["pid"]).write_text(str(os.getpid()))
     time.sleep(600)
+
+def waits(arguments, report):
+    Path(arguments["pid"]).write_text(str(os.getpid()))
+    while not Path(arguments["end"]).exists():
+        time.sleep(0.02)
+    return {"went": "on"}
 """
 
 
@@ -62,9 +68,14 @@ def run(database):
     return JobRun(claim, database.write, lambda: datetime.now(UTC), timedelta(minutes=1), threading.Event())
 
 
+def state(pid: int) -> str:
+    """Of a process, by the kernel: Z for one that ended, T for one that was stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def gone(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return state(pid) == "Z"
     except OSError:
         return True
 
@@ -140,6 +151,33 @@ def test_a_cancelled_job_ends_its_child(database, tmp_path):
         runner.stop()
     with database.read() as session:
         assert queue.get(session, job).state == JobState.CANCELLED
+
+
+def test_a_child_that_gives_way_stands_still_and_goes_on_where_it_was(run, tmp_path):
+    pid, heard = tmp_path / "pid", []
+    free = threading.Event()
+
+    def busy() -> bool:
+        return pid.exists() and pid.read_text() != "" and not free.is_set()
+
+    def work():
+        arguments = {"pid": str(pid), "end": str(tmp_path / "end")}
+        heard.append(run_in_child(run, "work_of_a_child:waits", arguments, log=tmp_path / "log", busy=busy))
+
+    working = threading.Thread(target=work)
+    working.start()
+    wait_for(lambda: busy() and state(int(pid.read_text())) == "T")
+    (tmp_path / "end").touch()
+    assert heard == []
+    free.set()
+    working.join()
+    assert heard == [{"went": "on"}]
+
+
+def test_it_stands_still_for_so_long_and_no_longer(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(child, "STAND_STILL_S", 0.1)
+    result = run_in_child(run, "work_of_a_child:counts", {"to": 3}, log=tmp_path / "log", busy=lambda: True)
+    assert result["last"] == 3
 
 
 PARENT = """
