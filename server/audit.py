@@ -14,11 +14,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Index, Text, or_, text
+from sqlalchemy import Column, Index, Text, func, or_
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from process_opt.records import Recommendation
 from qc.records import UtcDateTime
+from server.db import last_of_all
 
 ERASURE = "erasure"
 """Kind of the entry that says which entries lost their words, and why."""
@@ -28,6 +29,9 @@ RECOMMENDATION = "recommendation"
 
 FIRST = "0" * 64
 """What the first entry names as its predecessor's seal."""
+
+_LOCK = 7_153_521
+"""A number that nobody else uses for an advisory lock in a PostgreSQL: of whoever lengthens the chain."""
 
 
 class AuditEntry(SQLModel, table=True):
@@ -118,15 +122,23 @@ def has(session: Session, kind: str, subject: str, body: Mapping[str, Any]) -> b
 
 
 def record(session: Session, kind: str, subject: str, body: Mapping[str, Any], *, by: str, at: datetime) -> AuditEntry:
-    """Append an entry; it is kept if and only if the session's transaction is. Needs a writing session."""
-    if session.get_bind().dialect.name == "postgresql":
-        # on SQLite writers wait for each other anyway
-        session.execute(text(f"LOCK TABLE {AuditEntry.__tablename__} IN EXCLUSIVE MODE"))
-    session.flush()
+    """Append an entry; it is kept if and only if the session's transaction is. Needs a writing session.
+
+    Returns:
+        The entry. Its number and seal it gets as the last thing before the commit (`server.db.last_of_all`): until then
+        it cannot be read from the database, either.
+    """
+    entry = AuditEntry(n=0, at=at, kind=kind, subject=subject, by=by, body=canonical(body), seal="")
+    last_of_all(session, lambda: _append(session, entry))
+    return entry
+
+
+def _append(session: Session, entry: AuditEntry) -> None:
+    """Put an entry at the end of the chain, which no other transaction lengthens before this one has ended."""
+    if session.get_bind().dialect.name == "postgresql":  # on SQLite writers wait for each other anyway
+        session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     last = session.exec(select(AuditEntry).order_by(col(AuditEntry.n).desc()).limit(1)).first()
-    n = last.n + 1 if last else 1
-    entry = AuditEntry(n=n, at=at, kind=kind, subject=subject, by=by, body=canonical(body), seal="")
+    entry.n = last.n + 1 if last else 1
     entry.seal = seal_of(last.seal if last else FIRST, entry)
     session.add(entry)
     session.flush()
-    return entry

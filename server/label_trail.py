@@ -42,7 +42,7 @@ def keep(session: Session, now: Callable[[], datetime]) -> Session:
             audit.record(session, kind, row.id, _body(session, row), by=row.by, at=now())
 
     event.listen(session, "before_flush", note)
-    event.listen(session, "before_commit", tell)
+    event.listen(session, "before_commit", tell, insert=True)  # before what is done last of all: the trail's entries
     event.listen(session, "after_rollback", lambda _: written.clear())
     return session
 

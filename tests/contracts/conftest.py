@@ -1,10 +1,12 @@
 """One suite, every database: SQLite always, PostgreSQL where its programs are installed."""
 
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
 from server.db import Database
@@ -15,13 +17,30 @@ from postgres_server import NotHere, postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_url():
-    """A real PostgreSQL server in a folder of its own; skips, saying so, where none is installed."""
+def new_postgres():
+    """Gives the address of one more empty database of a real PostgreSQL; skips, saying so, where none is installed.
+
+    Each test has its own: what a server of the test before has not ended yet writes on its own database.
+    """
     try:
         with postgres("fsync=off") as url:
-            yield url
+            yield lambda: new_database(url)
     except NotHere as why:
         pytest.skip(str(why))
+
+
+def new_database(url: str) -> str:
+    engine, name = create_engine(url, isolation_level="AUTOCOMMIT"), f"qc-{uuid.uuid4().hex}"
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def postgres_url(new_postgres):
+    """The address of an empty PostgreSQL."""
+    return new_postgres()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -37,10 +56,6 @@ def sessions(database_url):
     """Opens sessions on an empty database of the kind that is tested."""
     database = Database(database_url)
     tables = [SQLModel.metadata.tables["job"]]
-    if database.dialect == "postgresql":  # one server for all tests: what others left goes first
-        with database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
     SQLModel.metadata.create_all(database.engine, tables=tables)
     yield database.write
     database.close()

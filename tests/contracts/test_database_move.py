@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import cv2
 import numpy as np
-import pytest
 from sqlalchemy import func, select, text
 from starlette.testclient import TestClient
 
@@ -30,16 +29,6 @@ class Clean:
     def segment(self, pixels):
         log_odds = np.where(pixels < 60, 5.0, -9.0).astype(np.float16)
         return Segmentation(log_odds, np.ones(pixels.shape, np.uint8))
-
-
-@pytest.fixture
-def empty(postgres_url):
-    database = Database(postgres_url)
-    with database.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    database.close()
-    return postgres_url
 
 
 @contextmanager
@@ -78,7 +67,7 @@ def rows(url):
     return found
 
 
-def test_all_rows_go_there_and_back_and_the_server_goes_on(tmp_path, monkeypatch, empty, capsys):
+def test_all_rows_go_there_and_back_and_the_server_goes_on(tmp_path, monkeypatch, postgres_url, capsys):
     home = tmp_path / "home"
     here = sqlite_url(home / "qc.sqlite3")
     monkeypatch.setenv("QC_HOME", str(home))
@@ -89,20 +78,20 @@ def test_all_rows_go_there_and_back_and_the_server_goes_on(tmp_path, monkeypatch
     before = rows(here)
     assert len(before["inspection"]) == 2
 
-    assert main(["db", "move", empty]) == 0
-    assert f"QC_DATABASE_URL={empty}" in capsys.readouterr().out
-    assert rows(empty) == before
+    assert main(["db", "move", postgres_url]) == 0
+    assert f"QC_DATABASE_URL={postgres_url}" in capsys.readouterr().out
+    assert rows(postgres_url) == before
     assert rows(here) == before, "the source stays as it is"
 
-    with served(home, empty) as client:
+    with served(home, postgres_url) as client:
         assert client.get(f"/api/v1/inspections/{bad['id']}").json()["decision"]["reason"] == said["reason"]
         assert send(client, "P-2", dark=False).json()["id"] == good["id"], "a repeated trigger is known"
         assert send(client, "P-3", dark=True).json()["verdict"] == "ng"
         with client.app.state.context.database.read() as session:
             verify(session)
-    later = rows(empty)
+    later = rows(postgres_url)
 
-    monkeypatch.setenv("QC_DATABASE_URL", empty)
+    monkeypatch.setenv("QC_DATABASE_URL", postgres_url)
     assert main(["db", "move", "sqlite"]) == 1
     assert "has rows already" in capsys.readouterr().err
     for file in home.glob("qc.sqlite3*"):
@@ -111,13 +100,13 @@ def test_all_rows_go_there_and_back_and_the_server_goes_on(tmp_path, monkeypatch
     assert rows(here) == later
 
 
-def test_what_cannot_be_is_said_and_nothing_is_left_there(tmp_path, monkeypatch, empty, capsys):
+def test_what_cannot_be_is_said_and_nothing_is_left_there(tmp_path, monkeypatch, postgres_url, capsys):
     home = tmp_path / "home"
     monkeypatch.setenv("QC_HOME", str(home))
     with served(home, "") as client:
         send(client, "P-1", dark=True)
     with alone(Settings(home=home)):
-        assert main(["db", "move", empty]) == 1
+        assert main(["db", "move", postgres_url]) == 1
         assert "another server already runs" in capsys.readouterr().err
     assert main(["db", "move", "mysql://x"]) == 1
     assert "postgresql+psycopg://" in capsys.readouterr().err
@@ -129,8 +118,8 @@ def test_what_cannot_be_is_said_and_nothing_is_left_there(tmp_path, monkeypatch,
         session.execute(text("UPDATE auditentry SET body = '{}' WHERE n = 1"))
         session.commit()
     database.close()
-    assert main(["db", "move", empty]) == 1
-    target = Database(empty)
+    assert main(["db", "move", postgres_url]) == 1
+    target = Database(postgres_url)
     with target.engine.connect() as connection:
         tables = schema.all_tables().sorted_tables
         counts = {connection.scalar(select(func.count()).select_from(table)) for table in tables}

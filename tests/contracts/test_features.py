@@ -8,7 +8,6 @@ from datetime import timedelta
 import cv2
 import numpy as np
 import pytest
-from sqlalchemy import text
 from sqlmodel import select
 from starlette.testclient import TestClient
 
@@ -16,7 +15,6 @@ from qc.ports import Segmentation
 from server import auth, features
 from server.access import Role
 from server.app import create_app
-from server.db import Database
 from server.features_records import IMAGE, Feature
 from server.settings import Settings
 
@@ -46,12 +44,6 @@ def wait_for(true):
 @pytest.fixture
 def plant(database_url, tmp_path):
     """Starts servers on one empty database."""
-    database = Database(database_url)
-    if database.dialect == "postgresql":
-        with database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-    database.close()
     settings = Settings(home=tmp_path / "home", database_url=database_url, label_studio=False, camera_checks=False)
     return lambda name: create_app(settings, segmenter=Seeing(name))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
 from sqlmodel import select
 
 from qc.records import Inspection, Progress
@@ -19,10 +18,6 @@ MAY, JULY = datetime(2026, 5, 3, 12, tzinfo=UTC), datetime(2026, 7, 9, tzinfo=UT
 @pytest.fixture
 def database(database_url):
     database = Database(database_url)
-    if database.dialect == "postgresql":
-        with database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
     schema.upgrade(database)
     yield database
     database.close()

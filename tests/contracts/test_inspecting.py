@@ -8,7 +8,6 @@ import time
 import cv2
 import numpy as np
 import pytest
-from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from qc.ports import Segmentation
@@ -17,7 +16,6 @@ from server import alarms, auth, registry
 from server.access import Role
 from server.app import create_app
 from server.audit_check import verify
-from server.db import Database
 from server.settings import Settings
 from server.watch_records import ShadowVerdict
 
@@ -36,12 +34,6 @@ class Clean:
 @pytest.fixture
 def client(database_url, tmp_path):
     """A server on an empty database, and a head that may do everything."""
-    database = Database(database_url)
-    if database.dialect == "postgresql":
-        with database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-    database.close()
     settings = Settings(home=tmp_path / "home", database_url=database_url, label_studio=False)
     app = create_app(settings, segmenter=Clean())
     with TestClient(app) as client:

@@ -19,10 +19,6 @@ from server.db import Database, sqlite_url
 def database(database_url):
     """An empty database."""
     database = Database(database_url)
-    if database.dialect == "postgresql":
-        with database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
     yield database
     database.close()
 

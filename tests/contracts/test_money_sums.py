@@ -39,10 +39,6 @@ def database(request, databases, tmp_path_factory):
         kind = request.param
         url = f"sqlite:///{file}" if kind == "sqlite" else request.getfixturevalue("postgres_url")
         database = databases[kind] = Database(url)
-        if kind == "postgresql":
-            with database.engine.begin() as connection:
-                connection.execute(text("DROP SCHEMA public CASCADE"))
-                connection.execute(text("CREATE SCHEMA public"))
         schema.upgrade(database)
     database = databases[request.param]
     with database.write() as session:

@@ -15,10 +15,6 @@ from server.db import Database
 def test_the_beginning_of_a_name_is_answered_by_an_index(database_url):
     database = Database(database_url)
     sqlite = database.dialect == "sqlite"
-    if not sqlite:
-        with database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
     schema.upgrade(database)
     with database.write() as session:
         names = [f"Bar_{n}" for n in range(3)] + ["BarX", *(f"P-{n}" for n in range(500))]

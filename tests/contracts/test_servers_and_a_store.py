@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from server_processes import picture, running, until
-from sqlalchemy import text
 from sqlmodel import select
 
 from qc.object_stores import ObjectStore
@@ -17,11 +16,8 @@ PLACE = "s3://plant/together"
 
 
 @pytest.fixture
-def database(postgres_url):
-    found = Database(postgres_url)
-    with found.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
+def database(new_postgres):
+    found = Database(new_postgres())
     schema.upgrade(found)
     yield found
     found.close()

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 from sqlmodel import select
 from starlette.testclient import TestClient
 
@@ -47,9 +46,6 @@ def until(there: Callable[[], bool]) -> None:
 @pytest.fixture
 def database(postgres_url) -> Iterator[Database]:
     found = Database(postgres_url)
-    with found.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
     schema.upgrade(found)
     yield found
     found.close()

@@ -27,11 +27,8 @@ from webhook_receiver import Receiver
 
 
 @pytest.fixture(scope="module")
-def database(postgres_url) -> Iterator[Database]:
-    found = Database(postgres_url)
-    with found.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
+def database(new_postgres) -> Iterator[Database]:
+    found = Database(new_postgres())
     schema.upgrade(found)
     yield found
     found.close()

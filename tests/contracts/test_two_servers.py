@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from qc.records import Inspection, Progress
@@ -36,10 +35,6 @@ def progress(database: Database, inspection_id: str) -> Progress:
 
 def test_after_a_stop_each_server_judges_what_it_took_in_and_what_is_nobodys(database_url, tmp_path):
     database = Database(database_url)
-    if database.dialect == "postgresql":
-        with database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
     schema.upgrade(database)
     homes = {name: tmp_path / name for name in ("one", "two")}
     for home in homes.values():

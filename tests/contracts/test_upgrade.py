@@ -26,10 +26,6 @@ Rows = dict[str, list[dict[str, Any]]]
 def database(database_url):
     """An empty database."""
     database = Database(database_url)
-    if database.dialect == "postgresql":
-        with database.engine.begin() as connection:
-            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sa.text("CREATE SCHEMA public"))
     yield database
     database.close()
 

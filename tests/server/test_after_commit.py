@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from server.db import Database, after_commit, sqlite_url
+from server.db import Database, after_commit, last_of_all, sqlite_url
 from server.events import EventBus
 
 
@@ -71,3 +71,28 @@ def test_what_a_savepoint_undid_is_forgotten_and_what_came_before_it_is_told(dat
         assert heard == []
         session.commit()
     assert heard == ["before", "after"]
+
+
+def test_what_is_last_of_all_comes_after_every_row_and_before_the_commit(database):
+    done = []
+    with database.write() as session:
+        session.execute(text("CREATE TABLE job (id INTEGER PRIMARY KEY)"))
+        last_of_all(session, lambda: done.append(session.scalar(text("SELECT count(*) FROM job"))))
+        after_commit(session, lambda: done.append("committed"))
+        savepoint = session.begin_nested()
+        last_of_all(session, lambda: done.append("undone"))
+        savepoint.rollback()
+        session.begin_nested()
+        last_of_all(session, lambda: done.append("second"))
+        session.execute(text("INSERT INTO job VALUES (1)"))
+        assert done == []
+        session.commit()  # with a savepoint that nobody ended
+        assert done == [1, "second", "committed"]
+        session.commit()
+        last_of_all(session, lambda: done.append("rolled back"))
+        session.rollback()
+        last_of_all(session, lambda: done.append("closed"))
+        session.close()
+        session.execute(text("INSERT INTO job VALUES (2)"))
+        session.commit()
+    assert done == [1, "second", "committed"]
