@@ -48,7 +48,7 @@ class Database:
 
     def write(self) -> Session:
         """A session that may change things; nothing is kept without `session.commit()`."""
-        return _with_an_end(Session(self._writing, expire_on_commit=False))
+        return Session(self._writing, expire_on_commit=False)
 
     def write_connection(self) -> Connection:
         """A bare connection that may change things, for migrations."""
@@ -62,7 +62,7 @@ class Database:
         """
         session = Session(self._patient, expire_on_commit=False, autoflush=False)
         event.listen(session, "before_flush", _lock_late)
-        return _with_an_end(session)
+        return session
 
     def check(self) -> None:
         """Raises if the database does not answer."""
@@ -102,14 +102,17 @@ def last_of_all(session: Session, function: Callable[[], None]) -> None:
     is locked after everything else, by all in this order, and held for as short as can be: nobody who has it waits for
     a row of somebody who waits for it. What is rolled back, with a savepoint or altogether, calls nothing.
     """
+    with_an_end(session)
     session.info[_END].append((set(_transactions(session)), function))
 
 
 _END = "qc last of all"
 
 
-def _with_an_end(session: Session) -> Session:
-    """The session; `last_of_all` may be asked of it from now on."""
+def with_an_end(session: Session) -> None:
+    """From now on `last_of_all` may be asked of the session, also by what it calls itself before it commits."""
+    if _END in session.info:
+        return
     waiting: list[tuple[set[SessionTransaction], Callable[[], None]]] = []
     session.info[_END] = waiting
 
@@ -119,17 +122,16 @@ def _with_an_end(session: Session) -> Session:
         _lock_late(session)
         session.flush()
         now = session.get_transaction()
-        functions = [function for around, function in waiting if now in around]  # others were closed without a commit
-        waiting.clear()
-        for function in functions:
-            function()
+        while waiting:
+            around, function = waiting.pop(0)
+            if now in around:  # else it was closed without a commit
+                function()
 
     def rolled_back(_: Session, ended: SessionTransaction) -> None:
         waiting[:] = [one for one in waiting if ended not in one[0]]
 
     event.listen(session, "before_commit", committing)
     event.listen(session, "after_soft_rollback", rolled_back)
-    return session
 
 
 def _transactions(session: Session) -> Iterator[SessionTransaction]:

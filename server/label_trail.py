@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from labeling.records import Annotation, LabelTask
 from server import audit
+from server.db import with_an_end
 
 DRAWN = "label"
 TAKEN_BACK = "label.removed"
@@ -41,6 +42,7 @@ def keep(session: Session, now: Callable[[], datetime]) -> Session:
             kind = TAKEN_BACK if row.deleted else DRAWN
             audit.record(session, kind, row.id, _body(session, row), by=row.by, at=now())
 
+    with_an_end(session)
     event.listen(session, "before_flush", note)
     event.listen(session, "before_commit", tell, insert=True)  # before what is done last of all: the trail's entries
     event.listen(session, "after_rollback", lambda _: written.clear())
