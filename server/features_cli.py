@@ -31,7 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _learn(arguments: argparse.Namespace) -> int:
     from qc.errors import InvalidInput
-    from server import clock, features, features_heads, schema
+    from server import clock, features, features_heads, features_search, schema
     from server.db import Database
     from server.models_in_use import find_champion
     from server.settings import read_settings
@@ -57,6 +57,7 @@ def _learn(arguments: argparse.Namespace) -> int:
                 by="qc head learn",
                 now=clock.now(),
             )
+            features_search.ask_once(session, row.name, by="qc head learn", now=clock.now())
             session.commit()
             told_figures = row.figures
     finally:

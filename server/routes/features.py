@@ -14,6 +14,7 @@ from server import features, features_heads, features_search, features_similar
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
+from server.features_search import PARTS, TASKS
 from server.features_service import FeatureService
 from server.jobs import queue
 from server.routes.jobs import JobJson
@@ -97,9 +98,9 @@ class HeadIn(BaseModel):
 class SearchIn(BaseModel):
     """A class to be looked for in past pictures."""
 
-    name: str = Field(min_length=1, max_length=64, description="As people drew it, on four crops or more.")
-    parts: int = Field(default=200, ge=1, le=5000, description="Parts that are looked at, the newest first.")
-    tasks: int = Field(default=8, ge=1, le=50, description="Parts that people are asked about, at most.")
+    name: str = Field(min_length=1, max_length=64, description="As people drew or named it, four times or more.")
+    parts: int = Field(default=PARTS, ge=1, le=5000, description="Parts that are looked at, the newest first.")
+    tasks: int = Field(default=TASKS, ge=1, le=50, description="Parts that people are asked about, at most.")
 
 
 @router.get("/inspections/{inspection_id}/defects/{number}/similar")
@@ -130,7 +131,10 @@ def list_heads(session: SessionDep) -> HeadPage:
 
 @router.post("/heads", status_code=201)
 def learn_head(wish: HeadIn, session: SessionDep, who: IdentityDep, context: ContextDep) -> HeadJson:
-    """Learn a class from a few defects, within seconds; it suggests from the next part on."""
+    """Learn a class from a few defects, within seconds; it suggests from the next part on.
+
+    The first of a name is looked for once in past pictures, too, as by `/heads/search`.
+    """
     service = _service(context)
     keys = [features_heads.place_of(session, one.inspection, one.defect) for one in wish.examples]
     row = features_heads.learn(
@@ -142,6 +146,7 @@ def learn_head(wish: HeadIn, session: SessionDep, who: IdentityDep, context: Con
         by=who.name,
         now=context.now(),
     )
+    features_search.ask_once(session, row.name, by=who.name, now=context.now())
     answer = HeadJson(**features_heads.as_json(row))
     session.commit()
     service.changed()
@@ -152,7 +157,8 @@ def learn_head(wish: HeadIn, session: SessionDep, who: IdentityDep, context: Con
 def search_class(wish: SearchIn, session: SessionDep, who: IdentityDep, context: ContextDep) -> JobJson:
     """Look for a class at every place of past pictures, also where the model saw nothing; people are asked what it is.
 
-    The class is learnt from what people drew. What looks most like it becomes label tasks; no verdict changes.
+    The class is learnt from what people drew, or named for a quick head of it. What looks most like it becomes label
+    tasks; no verdict changes.
     """
     now = context.now()
     asked = features_search.ask(session, wish.name, parts=wish.parts, tasks=wish.tasks, by=who.name, now=now)

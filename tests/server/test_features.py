@@ -56,7 +56,7 @@ def spot(line, grey: int, *, mark: int = 0) -> bytes:
     return bytes(cv2.imencode(".png", picture)[1])
 
 
-def wait_for(true, *, patience=60):
+def wait_for(true, *, patience=120):
     until = time.monotonic() + patience
     while not true():
         assert time.monotonic() < until, "waited in vain"
@@ -365,3 +365,42 @@ def test_a_class_that_nobody_drew_is_not_looked_for_and_the_job_says_why(seeing)
     asked = seeing.post("/heads/search", json={"name": "stain"}).json()
     wait_for(lambda: seeing.get(f"/jobs/{asked['id']}").json()["state"] == "failed")
     assert "draw it on 4 or more" in seeing.get(f"/jobs/{asked['id']}").json()["problem"]
+
+
+def test_a_class_made_of_named_defects_is_looked_for_once_by_itself(seeing):
+    """Spots of grey 105 to 115 are nothing to the model; people named five that it found, and said of five parts ok."""
+    for n in range(5):
+        good = seeing.send(stained(seeing, mark=n), part=f"good-{n}").json()
+        seeing.post(f"/inspections/{good['id']}/decision", Role.OPERATOR, json={"verdict": "ok", "reason": "good"})
+    hidden = [seeing.send(spot(seeing, 105 + 5 * n, mark=40 + n), part=f"hidden-{n}").json() for n in range(3)]
+    assert [(told["verdict"], told["images"][0]["defects"]) for told in hidden] == [("ok", [])] * 3
+    others = [seeing.send(spot(seeing, 20, mark=n), part=f"pit-{n}").json() for n in range(5)]
+    named = [seeing.send(spot(seeing, 95, mark=n), part=f"stain-{n}").json() for n in range(5)]
+    indexed(seeing, 10)
+    wish = {"name": "stain", "examples": [{"inspection": told["id"], "defect": 0} for told in named]}
+    assert seeing.post("/heads", json=wish).status_code == 201
+
+    def searches() -> list[dict]:
+        return seeing.get("/jobs?kind=search_class").json()["items"]
+
+    wait_for(lambda: [job["state"] for job in searches()] in (["done"], ["failed"]))
+    (job,) = searches()
+    assert (job["result"]["examples"], job["result"]["others"]) == (5, 5), job
+    asked = {one["part"] for one in seeing.get("/label-tasks").json()["items"] if one["why"]}
+    assert {"hidden-0", "hidden-1", "hidden-2"} <= asked <= {told["part"] for told in (*hidden, *others)}
+    entry = seeing.get("/audit", Role.ADMIN, params={"kind": "class search"}).json()["items"][0]
+    assert (entry["subject"], entry["by"]) == ("stain", "engineer key")
+    assert seeing.post("/heads", json=wish).status_code == 201
+    assert len(searches()) == 1
+
+
+def test_a_class_of_which_too_little_is_known_is_not_looked_for_by_itself_and_nothing_fails(seeing):
+    named = [seeing.send(spot(seeing, 95, mark=n), part=f"stain-{n}").json() for n in range(4)]
+    for n in range(4):
+        seeing.send(spot(seeing, 20, mark=n), part=f"pit-{n}")
+    indexed(seeing, 8)
+    wish = {"name": "stain", "examples": [{"inspection": told["id"], "defect": 0} for told in named]}
+    assert seeing.post("/heads", json=wish).status_code == 201
+    wait_for(lambda: [j["state"] for j in seeing.get("/jobs?kind=search_class").json()["items"]] == ["done"])
+    (job,) = seeing.get("/jobs?kind=search_class").json()["items"]
+    assert "too few to tell it apart from" in job["result"]["waits"]

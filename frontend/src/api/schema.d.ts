@@ -714,6 +714,8 @@ export interface paths {
         /**
          * Learn Head
          * @description Learn a class from a few defects, within seconds; it suggests from the next part on.
+         *
+         *     The first of a name is looked for once in past pictures, too, as by `/heads/search`.
          */
         post: operations["learn_head_api_v1_heads_post"];
         delete?: never;
@@ -735,7 +737,8 @@ export interface paths {
          * Search Class
          * @description Look for a class at every place of past pictures, also where the model saw nothing; people are asked what it is.
          *
-         *     The class is learnt from what people drew. What looks most like it becomes label tasks; no verdict changes.
+         *     The class is learnt from what people drew, or named for a quick head of it. What looks most like it becomes label
+         *     tasks; no verdict changes.
          */
         post: operations["search_class_api_v1_heads_search_post"];
         delete?: never;
@@ -6360,7 +6363,7 @@ export interface components {
         SearchIn: {
             /**
              * Name
-             * @description As people drew it, on four crops or more.
+             * @description As people drew or named it, four times or more.
              */
             name: string;
             /**

@@ -147,7 +147,7 @@ export const desk: Part<typeof english> = {
     learn: "Lernen",
     toReview: "Sie darf ein Teil zu einem Menschen schicken, das das Modell i. O. nennt",
     search: "In früheren Bildern danach suchen",
-    searchHelp: "Sieht an jeder Stelle der neuesten 200 Teile nach, auch wo das Modell nichts sah, ob da ist, was Menschen als diese Klasse gezeichnet haben. Das Ähnlichste wird zu Label-Aufgaben; kein Urteil ändert sich.",
+    searchHelp: "Sieht an jeder Stelle der neuesten 200 Teile nach, auch wo das Modell nichts sah, ob da ist, was Menschen als diese Klasse gezeichnet oder benannt haben. Das Ähnlichste wird zu Label-Aufgaben; kein Urteil ändert sich. Nach einer Klasse, die zum ersten Mal gelernt wird, wird einmal von selbst gesucht.",
     searched: "Nach {{name}} wird gesucht (siehe die Aufträge). Was so aussieht, wird zu Label-Aufgaben.",
     learnt_one: "{{name}} ist aus {{count}} Beispiel gelernt.",
     learnt_other: "{{name}} ist aus {{count}} Beispielen gelernt.",

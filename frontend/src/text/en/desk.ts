@@ -144,7 +144,7 @@ export const desk = {
     learn: "Learn it",
     toReview: "It may send a part to a person that the model calls OK",
     search: "Look for it in past pictures",
-    searchHelp: "Looks at every place of the newest 200 parts, also where the model saw nothing, for what people drew as this class. What looks most like it becomes label tasks; no verdict changes.",
+    searchHelp: "Looks at every place of the newest 200 parts, also where the model saw nothing, for what people drew or named as this class. What looks most like it becomes label tasks; no verdict changes. A class that is learnt for the first time is looked for once by itself.",
     searched: "{{name}} is looked for (see the jobs). What looks like it becomes label tasks.",
     learnt_one: "{{name}} is learnt from {{count}} example.",
     learnt_other: "{{name}} is learnt from {{count}} examples.",

@@ -157,7 +157,7 @@ export const desk: Part<typeof english> = {
     learn: "Aprenderla",
     toReview: "Puede enviar a una persona una pieza que el modelo da por buena",
     search: "Buscarla en imágenes anteriores",
-    searchHelp: "Mira cada lugar de las 200 piezas más recientes, también donde el modelo no vio nada, en busca de lo que las personas dibujaron como esta clase. Lo más parecido se convierte en tareas de etiquetado; ningún veredicto cambia.",
+    searchHelp: "Mira cada lugar de las 200 piezas más recientes, también donde el modelo no vio nada, en busca de lo que las personas dibujaron o nombraron como esta clase. Lo más parecido se convierte en tareas de etiquetado; ningún veredicto cambia. Una clase que se aprende por primera vez se busca una vez por sí sola.",
     searched: "Se busca {{name}} (véanse los trabajos). Lo que se le parece se convierte en tareas de etiquetado.",
     learnt_one: "{{name}} se aprendió de {{count}} ejemplo.",
     learnt_many: "{{name}} se aprendió de {{count}} ejemplos.",
