@@ -88,7 +88,7 @@ def gather(context: Context, run: JobRun, name: str) -> Examples:
         with context.database.read() as session:
             met = session.get(Inspection, named[0][0])
     if met is None:
-        raise InvalidInput(f"{name} is drawn on 0 crops, too few to learn from; draw it on {FEWEST} or more")
+        raise _too_few(name, 0)
     examples = Examples(everywhere_of(serving(context, met)))
     for drawing, task, inspection in drawings:
         labels = _mask(context, drawing)
@@ -129,11 +129,15 @@ def pixels_of(context: Context, inspection: Inspection, exposure: Exposure) -> N
 def _enough(name: str, examples: Examples) -> None:
     having, lacking = len(examples.having), len(examples.lacking)
     if having < FEWEST:
-        raise InvalidInput(f"{name} is drawn on {having} crops, too few to learn from; draw it on {FEWEST} or more")
+        raise _too_few(name, having)
     if lacking < FEWEST:
         raise InvalidInput(
             f"{lacking} labelled crops are without {name}, too few to tell it apart from; label {FEWEST} or more"
         )
+
+
+def _too_few(name: str, having: int) -> InvalidInput:
+    return InvalidInput(f"{name} is drawn on {having} crops, too few to learn from; draw it on {FEWEST} or more")
 
 
 def _same_model(context: Context, inspection: Inspection, examples: Examples) -> bool:
