@@ -91,11 +91,20 @@ def erased_hash(entry: AuditEntry) -> str | None:
     return found[1] if found else None
 
 
-def naming(session: Session, part: str, subjects: Collection[str]) -> list[AuditEntry]:
-    """Entries that tell of one of `subjects` or name the part, but erasures."""
+def naming(session: Session, part: str, subjects: Collection[str], *, after: int = 0) -> list[AuditEntry]:
+    """Entries beyond number `after` that tell of one of `subjects` or name the part, but erasures.
+
+    All of them are looked through: a session that writes should ask for those alone that came since it was done.
+    """
     quoted = canonical({"": part})[4:-1]  # as it stands in JSON, with its quotes
     mine = or_(col(AuditEntry.subject).in_(subjects), col(AuditEntry.body).contains(quoted, autoescape=True))
-    return list(session.exec(select(AuditEntry).where(mine, AuditEntry.kind != ERASURE).order_by(col(AuditEntry.n))))
+    wanted = select(AuditEntry).where(AuditEntry.n > after, mine, AuditEntry.kind != ERASURE)
+    return list(session.exec(wanted.order_by(col(AuditEntry.n))))
+
+
+def length(session: Session) -> int:
+    """Number of the last entry; 0 while there is none."""
+    return session.exec(select(func.max(AuditEntry.n))).one() or 0
 
 
 def redact(session: Session, entry: AuditEntry) -> bool:

@@ -65,6 +65,15 @@ class Traces:
 
 
 @dataclass(frozen=True, slots=True)
+class Trail:
+    """Entries of the audit trail that name a part, found while nobody waits."""
+
+    entries: list[int]
+    upto: int
+    """Number of the last entry that was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """Everything that is known of a part."""
 
@@ -134,10 +143,11 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
             found = find(session, part)
             models = _models(session, context.settings.home.resolve(), found)
             traces = _traces(session, part, found, models)
+            trail = _trail(session, part, found)
         _erase_files(context, traces)
         run.check()
         with context.database.write() as session:
-            erased.append(_erase_rows(context, session, run, part, found, models))
+            erased.append(_erase_rows(context, session, run, found, traces, trail))
             for home in servers.others(session, home_id(context.settings.folder("."))):
                 # as often as it takes: that server may be off for weeks
                 queue.enqueue(session, HERE, asdict(traces), now=context.now(), home=home, max_attempts=1000)
@@ -188,6 +198,17 @@ def _traces(session: Session, part: str, found: Found, models: list[str]) -> Tra
     keys = [*_blobs(found, shared), *golden.keys_of(session, found.inspections)]
     hashes = sorted({exposure.sha256 for exposure in found.exposures} - shared)
     return Traces(part, found.inspections, keys, hashes, models)
+
+
+def _subjects(found: Found) -> set[str]:
+    """Ids of the rows that entries of the trail may tell of."""
+    words = {*found.decisions, *found.calls, *found.undone, *(row.id for row in found.annotations)}
+    return {*found.inspections, *words, *found.recommendations, *(row.id for row in found.outcomes)}
+
+
+def _trail(session: Session, part: str, found: Found) -> Trail:
+    upto = audit.length(session)
+    return Trail([entry.n for entry in audit.naming(session, part, _subjects(found))], upto)
 
 
 def _erase_files(context: Context, traces: Traces) -> None:
@@ -253,13 +274,13 @@ def tombstones(session: Session, *, limit: int = 100) -> list[AuditEntry]:
 
 
 def _erase_rows(
-    context: Context, session: Session, run: JobRun, part: str, found: Found, models: list[str]
+    context: Context, session: Session, run: JobRun, found: Found, traces: Traces, trail: Trail
 ) -> dict[str, Any]:
-    """Rows and trail of one part; the caller commits."""
-    now = context.now()
-    words = {*found.decisions, *found.calls, *found.undone, *(row.id for row in found.annotations)}
-    subjects = {*found.inspections, *words, *found.recommendations, *(row.id for row in found.outcomes)}
-    entries = audit.naming(session, part, subjects)
+    """Rows and trail of one part; the caller commits. The line waits meanwhile: nothing large is looked through."""
+    now, part, models, subjects = context.now(), traces.part, traces.models, _subjects(found)
+    late = audit.naming(session, part, subjects, after=trail.upto)
+    numbers = sorted({*trail.entries, *(entry.n for entry in late)})
+    entries = [entry for n in numbers if (entry := session.get(AuditEntry, n)) is not None]
     redacted = [entry.n for entry in entries if audit.redact(session, entry)]
     golden.forget(session, found.inspections, by="server", now=now)
     ids_of = (
@@ -288,9 +309,8 @@ def _erase_rows(
         if kept != [alarm.before, alarm.after]:
             alarm.before, alarm.after = kept
             session.add(alarm)
-    hashes = {exposure.sha256 for exposure in found.exposures} - _shared(session, found)
     for version in session.exec(select(ModelVersion).where(col(ModelVersion.id).in_(models))):
-        version.dataset = erasure_files.forgotten(version.dataset, set(found.inspections), hashes)
+        version.dataset = erasure_files.forgotten(version.dataset, set(found.inspections), set(traces.hashes))
         session.add(version)
     outbox.forget_part(session, part, set(found.inspections))
     for head in session.exec(select(Head)):
@@ -298,9 +318,9 @@ def _erase_rows(
         if len(named) != len(head.examples):
             head.examples = named
             session.add(head)
-    numbers = [task.studio_task_id for task in found.tasks if task.studio_task_id is not None]
-    if numbers:
-        queue.enqueue(session, STUDIO, {"tasks": numbers}, now=now, max_attempts=1000)
+    tasks = [task.studio_task_id for task in found.tasks if task.studio_task_id is not None]
+    if tasks:
+        queue.enqueue(session, STUDIO, {"tasks": tasks}, now=now, max_attempts=1000)
     told: dict[str, Any] = {
         "inspections": len(found.inspections),
         "images": len(found.exposures),
