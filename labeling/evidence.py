@@ -204,7 +204,7 @@ def _drawn(
     place = np.zeros(window.shape, bool)
     place[reach:-reach, reach:-reach] = pixels
     near = cv2.dilate(place.astype(np.uint8), _disc(TOLERANCE_PX)) > 0
-    gains = _gains(window, pixels)
+    gains = np.where(_within(box, mask.shape, reach), _gains(window, pixels), -np.inf)
     best = np.unravel_index(int(gains.argmax()), gains.shape)
     move = (int(best[1]) - reach, int(best[0]) - reach)
     split, gap = valley(np.where(pixels, window[reach:-reach, reach:-reach], -np.inf))
@@ -247,16 +247,26 @@ def _gains(window: NDArray[np.float32], pixels: Bits) -> NDArray[np.float32]:
     return np.asarray(cv2.matchTemplate(window, template, cv2.TM_CCORR), np.float32) / float(pixels.sum())
 
 
-def _gains_if_moved(
-    gains: NDArray[np.float32], pixels: Bits, reach: int, random: np.random.Generator
-) -> tuple[float, ...]:
-    """What the gain would be had the drawing been moved at random, by half its width or more."""
+def _within(box: Box, size: tuple[int, ...], reach: int) -> Bits:
+    """For every move of up to `reach`, `(2 reach + 1)` squared: does the box stay on an image of this height, width?"""
+    rows, columns = np.arange(-reach, reach + 1)[:, None], np.arange(-reach, reach + 1)[None]
+    down = (box.y + rows >= 0) & (box.bottom + rows <= size[0])
+    return np.asarray(down & (box.x + columns >= 0) & (box.right + columns <= size[1]), bool)
+
+
+def _gains_if_moved(gains: Floats, pixels: Bits, reach: int, random: np.random.Generator) -> tuple[float, ...]:
+    """What the gain would be had the drawing been moved at random, by half its width or more.
+
+    Args:
+        gains: of every move, -inf for those off the image; nobody draws there.
+    """
     least = min(max(2.0, 0.5 * thickness(pixels)), reach - 1.0)
     angle = random.uniform(0, 2 * np.pi, IMAGINED)
     length = random.uniform(least, reach, IMAGINED)
     rows = np.rint(reach + length * np.sin(angle)).astype(int)
     columns = np.rint(reach + length * np.cos(angle)).astype(int)
-    return tuple((gains.max() - gains[rows, columns]).tolist())
+    there = gains[rows, columns]
+    return tuple((gains.max() - there[np.isfinite(there)]).tolist())
 
 
 def thickness(pixels: Bits) -> float:
