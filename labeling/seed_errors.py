@@ -6,7 +6,7 @@ neighbours are drawn as one, the class is another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ class Seeded:
 
 
 def seed_errors(
-    masks: Mapping[str, Mask], *, share: float, random: np.random.Generator
+    masks: Mapping[str, Mask], *, share: float, random: np.random.Generator, kinds: Sequence[Kind] = tuple(Kind)
 ) -> tuple[dict[str, Mask], list[Seeded]]:
     """Spoil a share of all drawn defects, each at most once and in turn in each of the five ways that is possible.
 
@@ -45,6 +45,7 @@ def seed_errors(
     Args:
         masks: image name to `H x W` class ids.
         share: of the drawn defects, in (0, 1].
+        kinds: whose turn comes first, second, ...; of a set with few defects the last ones are never reached.
 
     Returns:
         New masks, and what was done, at most `share` of the defects (fewer where nothing was possible).
@@ -58,7 +59,7 @@ def seed_errors(
     drawn = [(name, *part) for name, mask in masks.items() for part in components(mask)]
     classes = sorted({class_id for _, class_id, _, _ in drawn})
     order = [drawn[k] for k in random.permutation(len(drawn))]
-    wanted, done, kinds = round(share * len(drawn)), list[Seeded](), list(Kind)
+    wanted, done = round(share * len(drawn)), list[Seeded]()
     while order and len(done) < wanted:
         kind = kinds[len(done) % len(kinds)]
         for wish in (kind, *[k for k in kinds if k is not kind]):

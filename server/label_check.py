@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -22,12 +26,19 @@ from labeling.formats.common import link
 from labeling.push import png
 from labeling.questions import Question
 from qc.dataset import DEPTH, DataSet, Sample
+from qc.errors import Conflict
 from qc.frame import to_8bit
 from qc.ports import Segmentation, Segmenter
 from qc.progress import Progress
 
+if TYPE_CHECKING:
+    from segmentation.config import NetworkConfig
+
 Look = Callable[[Sample, Segmenter, Segmentation], None]
 Clock = Callable[[], float]
+
+IDENTITY = "identity.txt"
+"""In the folder of the models: of what labels and settings they are."""
 
 AROUND_PX = 96
 """Shown around a doubt on every side."""
@@ -42,18 +53,25 @@ def cross_check(
     minutes: float | None = None,
     steps: int | None = None,
     seed: int = 0,
+    network: NetworkConfig | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    keep: Path | None = None,
     look: Look | None = None,
     progress: Progress | None = None,
     clock: Clock = time.monotonic,
 ) -> Doubts:
     """Train `count` models, each without a share of the parts, and question the labels of that share.
 
+    With `steps` the same labels and seed give the same questions on the same machine.
+
     Args:
         samples: the labelled images to look at.
         masks: image name to `H x W` class ids: the labels that are learnt from and questioned.
         minutes, steps: of each model's training; neither: until it learns no more.
+        network: None chooses it by the size of the defects.
+        keep: a folder of our own for the models; the same call goes on from there after it was killed, and begins anew
+            if labels, pictures or settings have changed. It stays.
         look: is shown every answer, for comparisons.
         progress: told how far it is.
         clock: what `minutes` are measured by; see `segmentation.train.train`.
@@ -62,26 +80,33 @@ def cross_check(
         InvalidInput: too few parts with defects for so many models.
     """
     from segmentation.model import load_segmenter
-    from segmentation.train import train
 
     side = folds(samples, count=count, defective=[_defective(masks[s.name]) for s in samples])
     library = shapes([masks[s.name] for s in samples])
     random, measured = np.random.default_rng(seed), list[Measured]()
-    for fold in range(count):
-        ours = [s for s, k in zip(samples, side, strict=True) if k == fold]
-        others = [s for s, k in zip(samples, side, strict=True) if k != fold]
-        if progress is not None:
-            progress(fold / count, f"model {fold + 1} of {count} learns")
-        with tempfile.TemporaryDirectory() as folder:
-            root, model = Path(folder) / "data", Path(folder) / "model"
-            _write(root, data, others, masks)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of data that are fewer than the whole set
-                train(root, model, minutes=minutes, steps=steps, seed=seed, device=device, clock=clock)
+    chosen: dict[str, Any] = {"count": count, "minutes": minutes, "steps": steps, "seed": seed, "device": device}
+    chosen["network"] = None if network is None else asdict(network)
+    with _place(keep, _identity(data, samples, masks, chosen)) as place:
+        for fold in range(count):
+            ours = [s for s, k in zip(samples, side, strict=True) if k == fold]
+            others = [s for s, k in zip(samples, side, strict=True) if k != fold]
+            model = place / f"{fold}" / "model"
+            if not model.exists():
+                _write(place / f"{fold}" / "data", data, others, masks)
+                _learn(
+                    model,
+                    minutes=minutes,
+                    steps=steps,
+                    seed=seed,
+                    network=network,
+                    device=device,
+                    progress=_part(progress, f"model {fold + 1} of {count} learns: ", fold / count, 0.9 / count),
+                    clock=clock,
+                )
             segmenter = load_segmenter(model, device=device, threads=threads)
-        if progress is not None:
-            progress((fold + 0.9) / count, f"model {fold + 1} of {count} looks at {len(ours)} images")
-        measured += judge(segmenter, ours, masks, library=library, random=random, look=look)
+            if progress is not None:
+                progress((fold + 0.9) / count, f"model {fold + 1} of {count} looks at {len(ours)} images")
+            measured += judge(segmenter, ours, masks, library=library, random=random, look=look)
     return find_errors(measured)
 
 
@@ -114,12 +139,58 @@ def judge(
     return measured
 
 
+def _learn(model: Path, **choices: Any) -> None:
+    """Train on the data set beside the model, without a word about what is fewer than in the whole set."""
+    from segmentation.train import train
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        train(model.parent / "data", model, **choices)
+
+
+def _part(progress: Progress | None, words: str, begin: float, length: float) -> Progress | None:
+    """Tells of one part of the whole, `length` of it from `begin` on."""
+    if progress is None:
+        return None
+    return lambda share, said: progress(begin + length * share, words + said)
+
+
+@contextmanager
+def _place(keep: Path | None, identity: str) -> Iterator[Path]:
+    """Where the models lie: `keep`, emptied unless they are of this identity, or a folder that goes afterwards."""
+    if keep is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    of = keep / IDENTITY
+    if not of.is_file() or of.read_text(encoding="utf-8") != identity:
+        if keep.exists() and not of.is_file() and any(keep.iterdir()):
+            raise Conflict(f"{keep} holds something else; choose another folder for the models")
+        shutil.rmtree(keep, ignore_errors=True)
+        keep.mkdir(parents=True)
+        of.write_text(identity, encoding="utf-8")
+    yield keep
+
+
+def _identity(data: DataSet, samples: Sequence[Sample], masks: Mapping[str, Mask], settings: Mapping[str, Any]) -> str:
+    """The same for the same pictures, labels, groups, classes and settings."""
+    from segmentation.samples import sha256_of
+
+    rows = [
+        [s.name, s.part, s.view, s.group, sha256_of(s.image), hashlib.sha256(masks[s.name].tobytes()).hexdigest()]
+        for s in samples
+    ]
+    told = {"classes": dict(data.classes), "settings": dict(settings), "samples": rows}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
 def _defective(mask: Mask) -> bool:
     return bool(((mask > 0) & (mask != 255)).any())
 
 
 def _write(root: Path, data: DataSet, samples: Sequence[Sample], masks: Mapping[str, Mask]) -> None:
     """A data set to learn from; the learning holds back parts of its own to judge itself by."""
+    shutil.rmtree(root, ignore_errors=True)
     (root / "masks").mkdir(parents=True)
     rows = [f"file,split,part,view,group,{DEPTH}"]
     for sample in samples:

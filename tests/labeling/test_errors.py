@@ -142,6 +142,18 @@ def test_a_shifted_scratch_is_asked_about_once_and_told_where_it_belongs():
     assert "down" in about[0].sentence(CLASSES)
 
 
+def test_no_drawing_is_said_to_belong_beyond_the_image():
+    mask, random = np.zeros(SIZE, np.uint8), np.random.default_rng(6)
+    mask[40:44, 2:60] = 1
+    odds = np.full(SIZE, -4.0, np.float32)
+    odds[40:44, :30] = 3.0  # of a scratch that goes on beyond the left edge
+    seen = Segmentation(odds.astype(np.float16), np.ones(SIZE, np.uint8))
+    measured = measure(seen, mask, image="a", part="a", library=shapes([mask]), random=random)
+    (drawn,) = measured.drawn
+    assert drawn.move == (-2, 0)
+    assert all(np.isfinite(gain) and gain >= 0 for gain in drawn.gain_if_moved)
+
+
 def test_a_kind_without_examples_is_named_and_not_asked_about():
     one = np.zeros(SIZE, np.uint8)
     cv2.circle(one, (100, 100), 6, 1, -1)
@@ -174,6 +186,13 @@ def test_seeding_never_touches_the_masks_it_was_given(surfaces):
     assert all((surfaces[n] == before[n]).all() for n in before)
     changed = {n for n in labels if (labels[n] != surfaces[n]).any()}
     assert changed == {s.image for s in seeded}
+
+
+def test_kinds_take_turns_in_the_order_that_is_wished(surfaces):
+    few = dict(list(surfaces.items())[:12])
+    for kinds in (list(Kind), list(Kind)[2:] + list(Kind)[:2]):
+        _, seeded = seed_errors(few, share=0.1, random=np.random.default_rng(1), kinds=kinds)
+        assert [s.kind for s in seeded[:2]] == kinds[:2]
 
 
 def test_an_answer_of_another_size_is_refused():
