@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests/server"), str(ROOT / "tests/databases")]
 
 PART = "Smith-4711"
-AT_ONCE = 5000
+AT_ONCE = 1000
 
 
 def main() -> None:
