@@ -96,11 +96,12 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     run.report(0.0, f"reading drawings of {name}")
     try:
         examples = gather(context, run, name)
+        head = learn(examples.having, examples.lacking)
     except InvalidInput as why:
         if not run.arguments.get("once"):
             raise
         return {"waits": why.message}
-    segmenter, head = examples.segmenter, learn(examples.having, examples.lacking)
+    segmenter = examples.segmenter
     best: list[Candidate] = []
     looked = 0
     for inspection in _past(context, segmenter.model_id, parts):
