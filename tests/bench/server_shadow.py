@@ -77,6 +77,11 @@ def main() -> None:
             measuring = list[float]()
             while not _is_measured(context) and len(measuring) < MEASURED_MOST:
                 measuring += _run(client, line, 1, pause)
+            if not _is_measured(context):
+                print(
+                    "it is still being measured, so that the turns tell of that, too: more cores must be free",
+                    flush=True,
+                )
             _end(context)
             without, beside = list[list[float]](), list[list[float]]()
             seen = shed = 0
