@@ -20,7 +20,7 @@ from labeling.places import Places
 from labeling.proposed import proposals
 from labeling.records import LabelTask, TaskState
 from labeling.studio import KEY, Listed, Studio, Wanted
-from labeling.studio_view import PRIORITY, SHOWN, shown_words
+from labeling.studio_view import PRIORITY, SHOWN, WHY, shown_words
 from qc.errors import InvalidInput, NotFound
 from qc.frame import decode, to_8bit
 from qc.geometry import Box
@@ -229,6 +229,8 @@ def _wanted(task: LabelTask, sha256: str, proposed: Sequence[Sequence[Mapping[st
         SHOWN: shown_words(task.grounds.get("shown")),
         "sha256": sha256,
     }
+    if sentence := task.grounds.get("sentence"):
+        data[WHY] = sentence
     return Wanted(data, proposed, task.urgency, task.model or "none")
 
 

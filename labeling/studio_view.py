@@ -19,6 +19,9 @@ PRIORITY = "priority"
 SHOWN = "shown"
 """The field that says how much of a part its tasks show together (`labeling.tasks.Shown`)."""
 
+WHY = "why"
+"""The field that says in a sentence what a task is about, where a doubted label, an alarm or a search asked for it."""
+
 _OURS = ("label_task", "inspection", "n", "crop", "sha256")
 _THEIRS = (
     *("inner_id", "cancelled_annotations", "total_predictions", "annotations_results", "annotations_ids"),

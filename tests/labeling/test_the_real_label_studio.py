@@ -435,11 +435,14 @@ def test_an_installation_that_dies_at_once_names_its_log(tmp_path):
     child.stop()
 
 
-def test_a_task_for_two_people_stays_open_until_a_second_person_has_labelled_it(line, studio, person, draw):
+def test_a_task_says_why_and_one_for_two_people_stays_open_until_a_second_has_labelled_it(line, studio, person, draw):
     (task,) = line.asks(line.inspects(boxes=[SCRATCH]))
-    task.people = 2
+    task.people, question = 2, "Is there a dent at (40, 30) that nobody drew?"
+    task.grounds = {**task.grounds, "sentence": question}
     (other,) = line.asks(line.inspects(boxes=[SCRATCH], part="P-2"))
     push_open_tasks(line.session, studio, line.blobs, line.now)
+    assert studio.task(task.studio_task_id)["data"]["why"] == question
+    assert "why" not in studio.task(other.studio_task_id)["data"]
     mask = draw(task, (10, 10, 20, 5, 1))
     for each in (task, other, task):  # the same person twice is one person
         person(studio, each, mask)
