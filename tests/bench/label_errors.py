@@ -27,6 +27,7 @@ from __future__ import annotations
 import segmentation  # noqa: F401  # isort: skip - first, it lets smp import torchvision beside a CPU torch
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -92,6 +93,22 @@ def on_images(seeded: Sequence[Seeded], order: Sequence[str]) -> int:
     return sum(s.image in first for s in seeded)
 
 
+class Remembered:
+    """A model that looks at each picture once, whatever is asked of it for how many seeds; 3 bytes a pixel."""
+
+    def __init__(self, model: Segmenter) -> None:
+        self._model, self._answers = model, dict[bytes, Segmentation]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def segment(self, pixels: np.ndarray) -> Segmentation:
+        key = hashlib.sha256(np.ascontiguousarray(pixels)).digest()
+        if key not in self._answers:
+            self._answers[key] = self._model.segment(pixels)
+        return self._answers[key]
+
+
 class Told:
     """Prints how far it is, twice a minute and whenever another model begins."""
 
@@ -105,8 +122,10 @@ class Told:
             print(f"seed {self._seed}  {now - self._began:6.0f} s  {100 * share:3.0f} %  {words}", flush=True)
 
 
-def one_seed(data: DataSet, samples: Sequence[Sample], chosen: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Spoil, question, count; `chosen` are the command's arguments."""
+def one_seed(
+    data: DataSet, samples: Sequence[Sample], chosen: argparse.Namespace, seed: int, model: Segmenter | None
+) -> dict[str, Any]:
+    """Spoil, question, count; `chosen` are the command's arguments, `model` judges instead of those of the folds."""
     truth = {s.name: s.labels(data.classes) for s in samples}
     turn = [*Kind][2 * seed % len(Kind) :] + [*Kind][: 2 * seed % len(Kind)]
     masks, seeded = seed_errors(truth, share=chosen.share, random=np.random.default_rng(seed), kinds=turn)
@@ -116,11 +135,10 @@ def one_seed(data: DataSet, samples: Sequence[Sample], chosen: argparse.Namespac
         quality[sample.name] = cleanlab_scores(masks[sample.name], softmax(segmenter, seen), list(data.classes))
 
     began = time.process_time()
-    if chosen.model is not None:
+    if model is not None:
         random = np.random.default_rng(seed + 1)
-        segmenter = load_segmenter(chosen.model, device=chosen.device, threads=chosen.threads)
         library = shapes(list(masks.values()))
-        doubts = find_errors(judge(segmenter, samples, masks, library=library, random=random, look=look))
+        doubts = find_errors(judge(model, samples, masks, library=library, random=random, look=look))
     else:
         keep = chosen.out.with_name(f"{chosen.out.name}.{seed}.partial")
         doubts = cross_check(
@@ -198,10 +216,13 @@ def main() -> None:
     done: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.out.exists() else {"arguments": about}
     if done["arguments"] != about:
         raise SystemExit(f"{chosen.out} was begun with {done['arguments']}; choose another --out")
+    model = None
+    if chosen.model is not None:
+        model = Remembered(load_segmenter(chosen.model, device=chosen.device, threads=chosen.threads))
     for seed in range(chosen.seeds):
         if str(seed) in done:
             continue
-        done[str(seed)] = one_seed(data, samples, chosen, seed)
+        done[str(seed)] = one_seed(data, samples, chosen, seed, model)
         working = chosen.out.with_name(f".{chosen.out.name}")
         working.write_text(json.dumps(done, indent=1) + "\n")
         os.replace(working, chosen.out)
