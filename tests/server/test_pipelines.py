@@ -102,6 +102,34 @@ def machines() -> Iterator[Machines]:
     found.close()
 
 
+def test_steps_that_are_cut_off_again_and_again_end_as_if_nothing_had_been(dataset, champion, expected, tmp_path):
+    class Cut(Exception):
+        pass
+
+    def attempt(words: int) -> dict[str, object]:
+        """All steps; cut off at so many words of progress."""
+        left = iter(range(words))
+
+        def report(*_: object) -> None:
+            if next(left, None) is None:
+                raise Cut
+
+        checked = check_data(dataset, tmp_path / "check.json", report=report)
+        model = train_challenger(dataset, champion, tmp_path / "model", steps=STEPS, report=report)
+        told = compare_both(dataset, champion, model, tmp_path / "comparison.json", report=report)
+        return {"id": model_id(model), "checked": checked, "comparison": untimed(told)}
+
+    cuts = 0
+    for words in (0, 1, 2, 3, 4, 5, 7, 10, 1000):
+        try:
+            made = attempt(words)
+            break
+        except Cut:
+            cuts += 1
+    assert cuts >= 4
+    assert made == expected
+
+
 def test_a_ray_job_makes_what_the_server_makes(machines, dataset, champion, expected, tmp_path, capfd):
     given = [str(dataset), str(champion), "--out", str(tmp_path / "out"), "--steps", str(STEPS)]
     assert ray_job.main([*given, "--address", machines.address]) == 0
