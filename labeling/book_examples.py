@@ -125,9 +125,10 @@ def standing(
     session: Session, blobs: BlobStore, task: LabelTask, classes: Mapping[int, str]
 ) -> NDArray[np.uint8] | None:
     """The drawing that counts for a task: the known truth, the settled one, or the newest; None where there is none."""
-    rows = next((rows for each, rows in newest_of_each(session, task_id=task.id) if each.id == task.id), None)
-    if rows is None:
+    drawn = newest_of_each(session, col(LabelTask.id) == task.id)
+    if not drawn:
         return None
+    ((_, rows),) = drawn
     for key, named in ((task.golden_key, task.golden_classes), (task.settled_key, task.settled_classes)):
         if key is not None:
             return drawn_mask(blobs, task, key, named, classes)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
 from labeling.records import Annotation, LabelTask, TaskState
 
 
-def newest_of_each(session: Session, *, task_id: str | None = None) -> list[tuple[LabelTask, list[Annotation]]]:
+def newest_of_each(session: Session, *which: ColumnElement[bool]) -> list[tuple[LabelTask, list[Annotation]]]:
     """Finished tasks with the newest annotation of each person; the task finished last comes last.
 
     A task of which no annotation stands (all removed, or superseded by one that was) is left out.
 
     Args:
-        task_id: look at this task alone.
+        which: tasks that are looked at; all of them where nothing is said, which are many in an old plant.
     """
     drawn = (
         select(LabelTask, Annotation)
         .join(Annotation, col(Annotation.label_task_id) == col(LabelTask.id))
-        .where(LabelTask.state == TaskState.DONE, ~col(Annotation.deleted))
+        .where(LabelTask.state == TaskState.DONE, ~col(Annotation.deleted), *which)
         .order_by(col(Annotation.updated_at), col(Annotation.id))
     )
-    if task_id is not None:
-        drawn = drawn.where(LabelTask.id == task_id)
     found: dict[str, tuple[LabelTask, dict[str, Annotation]]] = {}
     for task, row in session.exec(drawn).all():
         people = found.setdefault(task.id, (task, {}))[1]
@@ -31,3 +30,16 @@ def newest_of_each(session: Session, *, task_id: str | None = None) -> list[tupl
     standing = [(task, list(people.values())) for task, people in found.values()]
     standing = [(task, rows) for task, rows in standing if not all(row.superseded for row in rows)]
     return sorted(standing, key=lambda each: (each[1][-1].updated_at, each[1][-1].id))
+
+
+def by_several() -> ColumnElement[bool]:
+    """Tasks on which more than one person drew."""
+    drawn = select(Annotation.label_task_id).where(~col(Annotation.deleted)).group_by(col(Annotation.label_task_id))
+    return col(LabelTask.id).in_(drawn.having(func.min(Annotation.by) != func.max(Annotation.by)))
+
+
+def of_several_views() -> ColumnElement[bool]:
+    """Finished tasks of pieces of which more than one picture was labelled."""
+    done = select(LabelTask.inspection_id).where(LabelTask.state == TaskState.DONE)
+    pieces = done.group_by(col(LabelTask.inspection_id)).having(func.min(LabelTask.n) != func.max(LabelTask.n))
+    return col(LabelTask.inspection_id).in_(pieces)

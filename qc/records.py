@@ -65,6 +65,12 @@ def made_at(id: str) -> datetime | None:
     return datetime.fromtimestamp((number.int >> 80) / 1000, UTC)
 
 
+def first_id(seconds: float) -> str:
+    """What every identifier sorts behind that is made so many seconds after 1970 or later, and no earlier one."""
+    milliseconds = min(max(int(seconds * 1000), 0), (1 << 48) - 1)
+    return str(uuid.UUID(int=milliseconds << 80))
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment in UTC, with its zone on the way in and on the way out, on every database."""
 

@@ -7,6 +7,7 @@ from sqlmodel import select
 from labeling import quality
 from labeling.agreement import agreement
 from labeling.freeze import freeze
+from labeling.people import by_several, newest_of_each, of_several_views
 from labeling.push import png
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from labeling.tasks import open_task
@@ -82,6 +83,22 @@ def test_agreement_is_measured_on_what_both_drew_whatever_their_class_numbers_we
     found = agreement(quality.pairs(line.session, line.blobs, CLASSES), CLASSES)
     assert found["scratch"]["mask_iou"].value == pytest.approx(0.5)
     assert found["dent"]["mask_iou"].value is None
+
+
+def test_tasks_of_one_person_and_pieces_of_one_picture_are_not_read_to_compare(line):
+    drawn = {}
+    for part, people, views in (("P-1", "ann", "t"), ("P-2", "ann ben", "t"), ("P-3", "ann", "tl")):
+        for task in line.asks(line.inspects(part=part, views=tuple(views), boxes=[SCRATCH])):
+            drawn.setdefault(part, []).append(task)
+            for person in people.split():
+                draws(line, task, person, (100, 100, 40, 8, 1))
+
+    def parts(which) -> set[str]:
+        return {task.part for task, _ in newest_of_each(line.session, which)}
+
+    assert len(drawn["P-3"]) == 2
+    assert parts(by_several()) == {"P-2"}
+    assert parts(of_several_views()) == {"P-3"}
 
 
 def test_nobody_to_compare_gives_no_figures(line):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlmodel import Session, SQLModel, create_engine
 
-from qc.records import Decision, Exposure, Inspection, new_id
+from qc.records import Decision, Exposure, Inspection, first_id, made_at, new_id
 from qc.verdict import Verdict
 
 TABLES = [table.__table__ for table in (Inspection, Exposure, Decision)]
@@ -60,3 +60,10 @@ def test_ids_rise_also_when_the_clock_is_set_back(monkeypatch):
     monkeypatch.setattr("qc.records.time.time_ns", lambda: 10**18)
 
     assert before < new_id() < new_id()
+
+
+def test_the_first_id_of_a_moment_lies_between_what_was_made_before_and_since():
+    made = new_id()
+    seconds = made_at(made).timestamp()
+    assert first_id(seconds - 0.001) < first_id(seconds) <= made < first_id(seconds + 0.002)
+    assert first_id(-62_135_596_800.0) < made < first_id(253_402_300_799.0), "the years 1 and 9999"

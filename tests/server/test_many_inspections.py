@@ -81,3 +81,25 @@ def test_values_are_found_from_one_to_the_next(line):
         newest = newest_of_each(session, col(Inspection.station), col(Inspection.id))
         assert newest["a"] == max(session.exec(select(Inspection.id).where(Inspection.station == "a")))
         assert set(newest) == {"a", "b", "c"}
+
+
+def test_since_a_moment_is_every_part_that_arrived_then_or_later(line):
+    first = line.send(line.picture(), part="P-1").json()
+    moment = line.send(line.picture(dark=9), part="P-2").json()["received_at"]
+    line.send(line.picture(mark=9), part="P-3")
+
+    def parts(**asked: str) -> list[str]:
+        answer = line.get("/inspections", params=asked)
+        assert answer.status_code == 200, answer.text
+        return [one["part"] for one in answer.json()["items"]]
+
+    assert parts(since=moment) == ["P-3", "P-2"]
+    assert parts(since=moment, verdict="ng") == ["P-2"]
+    assert parts(since="0001-01-01T00:00:00Z") == ["P-3", "P-2", "P-1"]
+    assert parts(since="9999-12-31T23:59:59Z") == []
+    with line.context.database.write() as session:  # the part came before the clock was set back
+        row = session.get_one(Inspection, first["id"])
+        row.received_at += timedelta(hours=5)
+        session.add(row)
+        session.commit()
+    assert parts(since=moment) == ["P-3", "P-2", "P-1"]
