@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,9 @@ CLOSE = math.log(4.0)
 
 MOST_DOUBTFUL = 200
 """Of the doubtful ones so many are listed for a frame, the surest: a bad model doubts a textured frame everywhere."""
+
+BLOCK_PX, MOST_PIECES = 32, 500
+"""Blobs are looked for in pieces of a frame, made of squares of this side; with more pieces, in the whole frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +124,39 @@ def find_blobs(seen: Segmentation, *, threshold: float, edge: float | None = Non
         min_area_px: smaller blobs are specks, and dropped.
     """
     edge = threshold if edge is None else min(edge, threshold)
-    inside = seen.log_odds >= np.float16(logit(edge))
-    doubt = seen.log_odds >= np.float16(logit(min(DOUBT, edge)))
-    certain = _blobs(seen, inside, threshold, min_area_px=min_area_px)
-    doubtful = _blobs(seen, doubt, threshold, min_area_px=min_area_px, apart_from=inside)
+    certain, doubtful = list[Blob](), list[Blob]()
+    for box, doubt in _neighbourhoods(seen.log_odds >= np.float16(logit(min(DOUBT, edge)))):
+        inside = doubt & (_cut(seen.log_odds, box) >= np.float16(logit(edge)))
+        certain += _blobs(seen, box, inside, threshold, min_area_px=min_area_px)
+        doubtful += _blobs(seen, box, doubt, threshold, min_area_px=min_area_px, apart_from=inside)
+    counting = sorted((b for b in certain if b.counts), key=_surest)
     unsure = sorted([b for b in certain if not b.counts] + doubtful, key=_surest)[:MOST_DOUBTFUL]
-    return ([b for b in certain if b.counts] + unsure)[: np.iinfo(np.uint16).max]
+    return (counting + unsure)[: np.iinfo(np.uint16).max]
+
+
+def _neighbourhoods(mask: NDArray[np.bool_]) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
+    """Pieces of a mask that do not touch each other, each in its box: most of a large frame is empty.
+
+    A piece holds every pixel of the squares of `BLOCK_PX` that hang together because something is in them.
+    """
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, 0), (0, -width % BLOCK_PX)))
+    eight = np.bitwise_or.reduceat(padded.view(np.uint64), np.arange(0, height, BLOCK_PX), axis=0)  # pixels in one
+    filled = np.asarray(eight.reshape(len(eight), -1, BLOCK_PX // 8).any(axis=2), np.uint8)
+    number, labels, stats, _ = cv2.connectedComponentsWithStats(filled, connectivity=8, ltype=cv2.CV_32S)
+    if number - 1 > MOST_PIECES:
+        yield Box(0, 0, width, height), mask
+        return
+    for k in range(1, number):
+        x, y, wide, high = (int(v) for v in stats[k, :4])
+        left, top = x * BLOCK_PX, y * BLOCK_PX
+        box = Box(left, top, min(wide * BLOCK_PX, width - left), min(high * BLOCK_PX, height - top))
+        own = (labels[y : y + high, x : x + wide] == k).repeat(BLOCK_PX, axis=0).repeat(BLOCK_PX, axis=1)
+        yield box, _cut(mask, box) & own[: box.height, : box.width]
+
+
+def _cut(plane: NDArray[Any], box: Box) -> NDArray[Any]:
+    return plane[box.y : box.bottom, box.x : box.right]
 
 
 def _surest(blob: Blob) -> tuple[float, int, int]:
@@ -134,18 +165,20 @@ def _surest(blob: Blob) -> tuple[float, int, int]:
 
 def _blobs(
     seen: Segmentation,
+    within: Box,
     mask: NDArray[np.bool_],
     threshold: float,
     *,
     min_area_px: int,
     apart_from: NDArray[np.bool_] | None = None,
 ) -> list[Blob]:
-    """The connected regions of `mask`, surest first, without those that touch `apart_from`."""
+    """The connected regions of `mask`, which lies in the box `within`, without those that touch `apart_from`."""
+    log_odds, class_ids = _cut(seen.log_odds, within), _cut(seen.class_id, within)
     number, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     rows, columns = np.nonzero(mask)
     label = labels[rows, columns]
     highest = np.full(number, -np.inf, np.float32)
-    np.maximum.at(highest, label.astype(np.int64), seen.log_odds[rows, columns].astype(np.float32))
+    np.maximum.at(highest, label.astype(np.int64), log_odds[rows, columns].astype(np.float32))
     wanted = stats[:, cv2.CC_STAT_AREA] >= min_area_px
     wanted[0] = False
     if apart_from is not None:
@@ -156,10 +189,11 @@ def _blobs(
         x, y, width, height = (int(v) for v in stats[k, :4])
         place = np.s_[y : y + height, x : x + width]
         pixels = labels[place] == k
-        class_id = int(np.bincount(seen.class_id[place][pixels]).argmax())
-        box, beyond = Box(x, y, width, height), float(highest[k]) - float(np.float16(logit(threshold)))
+        class_id = int(np.bincount(class_ids[place][pixels]).argmax())
+        box = Box(within.x + x, within.y + y, width, height)
+        beyond = float(highest[k]) - float(np.float16(logit(threshold)))
         found.append(Blob(probability(float(highest[k])), class_id, box, pixels, beyond >= 0, beyond >= -CLOSE))
-    return sorted(found, key=_surest)
+    return found
 
 
 def find_defects(

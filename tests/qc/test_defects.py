@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qc.defects import class_mask, find_defects, logit, outline, probability
+from qc import defects
+from qc.defects import class_mask, find_blobs, find_defects, logit, outline, probability
 from qc.ports import Segmentation
 
 CLASSES = {1: "scratch", 2: "pit"}
@@ -115,3 +116,20 @@ def test_a_faint_region_counts_only_where_its_surest_pixel_does_and_then_as_a_wh
     assert [d.close for d in strict] == [True, False]
     alone, _ = find_defects(seen, {1: "scratch"}, threshold=0.6)
     assert [(d.counts, d.area_px) for d in alone] == [(True, 1), (False, 20)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.sampled_from([(1, 1), (33, 31), (200, 333), (64, 1024)]), st.floats(0.0002, 0.2))
+def test_blobs_of_pieces_are_those_of_the_whole_frame(seed, shape, share):
+    random = np.random.default_rng(seed)
+    drawn = cv2.dilate((random.random(shape) < share / 4).astype(np.uint8), np.ones((2, 3), np.uint8)) > 0
+    log_odds = np.where(drawn, random.normal(0, 3, shape), -20).astype(np.float16)
+    answer = Segmentation(log_odds, random.integers(1, 4, shape).astype(np.uint8))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(defects, "MOST_PIECES", -1)
+        whole = find_blobs(answer, threshold=0.6, edge=0.3)
+    pieces = find_blobs(answer, threshold=0.6, edge=0.3)
+    assert [(b.score, b.class_id, b.box, b.counts, b.close) for b in pieces] == [
+        (b.score, b.class_id, b.box, b.counts, b.close) for b in whole
+    ]
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(pieces, whole, strict=True))
