@@ -17,6 +17,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from labeling.studio_process import StudioProcess
 
+sys.path.insert(0, str(Path(__file__).parent / "databases"))
 sys.path.insert(0, str(Path(__file__).parent / "object_store"))
 from azure_server import AZURITE, AzureServer
 from s3_server import WEED, S3Server

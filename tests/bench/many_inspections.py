@@ -1,13 +1,15 @@
 """How long pages and API queries take beside millions of inspections in a real PostgreSQL.
 
-    python tests/bench/many_inspections.py 1000000 [--times 40] [--only WORD,WORD]
+    python tests/bench/many_inspections.py 1000000 [--times 40] [--only WORD,WORD] [--plans]
 
 Fills an empty PostgreSQL of its own (Debian's programs, thrown away afterwards; 10 million take about 20 GB): a year
 of 20 stations, 4 % of the parts not ok, pictures, defects, looks of cameras, decisions, label tasks, alarms, the audit
 trail and its like. Then a real server on it (in this process, the segmenter of the tests) is asked what its pages ask
 and what other programs ask, each some times with other stations, parts and cursors; one part is inspected meanwhile
 every second. Printed, one line a query: median, 95th percentile and the longest, in ms, and the mean processor time of
-server and database, which other work on the machine does not change; aim: 100 ms for the 95th.
+server and database, which other work on the machine does not change; aim: 100 ms for the 95th. With --plans what each
+query makes PostgreSQL read is printed, too: every scan of `MANY` rows or more. What reads as many rows however many
+there are takes as long beside ten times as many.
 """
 
 from __future__ import annotations
@@ -20,19 +22,23 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, event, text
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests/server"), str(ROOT / "tests/contracts")]
 
 STATIONS = 20
 YEAR_S = 365 * 86400
+MANY = 1000
+"""Rows read by one scan that --plans tells of."""
 
 ID = "substr({h},1,8)||'-'||substr({h},9,4)||'-7000-8000-'||lpad(to_hex({n}),12,'0')"
 """As `qc.records.new_id` makes them: sorted by time."""
@@ -142,10 +148,14 @@ def fill(url: str, parts: int) -> None:
     schema.upgrade(database)
     for what, sql in filling(parts):
         began = time.perf_counter()
+        table = sql.split()[2]
         with database.engine.begin() as connection:
             connection.execute(text("SET session_replication_role = replica"))
             connection.execute(text("SET LOCAL synchronous_commit = off"))
+            again = without_indexes(connection, table)
             rows = connection.exec_driver_sql(sql.replace("%", "%%")).rowcount
+            for statement in again:
+                connection.exec_driver_sql(statement.replace("%", "%%"))
         print(f"{rows:>12,} {what} in {time.perf_counter() - began:.0f} s", flush=True)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         began = time.perf_counter()
@@ -153,6 +163,26 @@ def fill(url: str, parts: int) -> None:
         (size,) = connection.execute(text("SELECT pg_database_size(current_database())")).one()
     print(f"{size / 1e9:.1f} GB; statistics in {time.perf_counter() - began:.0f} s", flush=True)
     database.close()
+
+
+def without_indexes(connection: Connection, table: str) -> list[str]:
+    """Drop a table's indexes and unique constraints, all but the primary key's; the SQL that makes them again, which
+    takes a fraction of the time that keeping them up to date for each row would."""
+    unique = text(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = :t ::regclass AND contype = 'u'"
+    )
+    index = text(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = :t AND NOT EXISTS "
+        "(SELECT 1 FROM pg_constraint WHERE conname = indexname AND contype = 'p')"
+    )
+    again = []
+    for name, told in connection.execute(unique, {"t": table}).all():
+        connection.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+        again.append(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {told}')
+    for name, told in connection.execute(index, {"t": table}).all():
+        connection.exec_driver_sql(f'DROP INDEX "{name}"')
+        again.append(told)
+    return again
 
 
 def queries(parts: int, rng: random.Random, ids: list[str]) -> dict[str, Callable[[], str]]:
@@ -216,9 +246,10 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=40, help="that each query is asked")
     parser.add_argument("--only", default="", help="queries with one of these words in their name or address")
     parser.add_argument("--url", default="", help="a database that an earlier run has filled, instead of a new one")
+    parser.add_argument("--plans", action="store_true", help="say which scans read many rows")
     given = parser.parse_args()
     if given.url:
-        measure(given.url, given.parts, given.times, given.only)
+        measure(given.url, given.parts, given.times, given.only, plans=given.plans)
         return
     from postgres_server import postgres
 
@@ -227,7 +258,37 @@ def main() -> None:
     with postgres(*options) as url:
         print(url, flush=True)
         fill(url, given.parts)
-        measure(url, given.parts, given.times, given.only)
+        measure(url, given.parts, given.times, given.only, plans=given.plans)
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
+    """What the server asks of its database meanwhile, with its values; also what it asks beside the requests."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: Connection, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.lstrip().startswith(("SELECT", "WITH")) and (statement, values) not in seen:
+            seen.append((statement, values))
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def large_scans(engine: Engine, asked: list[tuple[str, Any]]) -> Iterator[str]:
+    """Each scan of these statements that reads MANY rows or more, those it throws away included."""
+    for statement, values in asked:
+        with engine.connect() as connection:
+            told = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values).scalar_one()
+        nodes = [told[0]["Plan"]]
+        while nodes:
+            node = nodes.pop()
+            nodes += node.get("Plans", [])
+            thrown = sum(value for name, value in node.items() if name.startswith("Rows Removed"))
+            rows = (node["Actual Rows"] + thrown) * node["Actual Loops"]
+            if node["Node Type"].endswith("Scan") and rows >= MANY:
+                by = node.get("Index Name") or node.get("Relation Name") or node.get("CTE Name", "")
+                yield f"{node['Node Type']} of {by}: {rows:,.0f} rows, {node['Actual Total Time']:.0f} ms"
 
 
 def processor_s() -> float:
@@ -244,7 +305,7 @@ def processor_s() -> float:
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def measure(url: str, parts: int, times: int, only: str) -> None:
+def measure(url: str, parts: int, times: int, only: str, *, plans: bool) -> None:
     """Ask, and print a line for each query."""
     from conftest import start
 
@@ -270,6 +331,11 @@ def measure(url: str, parts: int, times: int, only: str) -> None:
         for name, address in queries(parts, rng, ids).items():
             if not any(word in name or word in address() for word in only.split(",")):
                 continue
+            if plans:
+                with statements(line.context.database.engine) as asked_of_it:
+                    line.get(address(), Role.ADMIN)
+                for scan in large_scans(line.context.database.engine, asked_of_it):
+                    print(f"{name}: {scan}", flush=True)
             took, statuses, used = [], set(), 0.0
             for _ in range(times):
                 if time.monotonic() - sent > 1.0:

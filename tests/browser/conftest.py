@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+import per_home
 import pytest
 from sqlmodel import select
 
@@ -34,7 +35,7 @@ from segmentation.render import render_part
 from server import alarms, auth
 from server.access import Role
 from server.blobs.local import LocalBlobs
-from server.db import Database, sqlite_url
+from server.db import Database
 from server.events import EventBus
 from server.process_service import current
 from server.watch_records import ShadowVerdict
@@ -92,6 +93,7 @@ class Plant:
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
         own = {"QC_HOME": str(self.home / "var"), "PORT": str(self.port), "QC_RETRAIN_CRON": ""}
+        own |= per_home.environment(self.home / "var")
         off = {"QC_LABEL_STUDIO": "false", "QC_RUNTIMES": "false", "QC_LABEL_AT_RANDOM": "0"}
         return {**kept, **own, **off, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
@@ -205,7 +207,7 @@ class Plant:
 
     def database(self) -> Database:
         """The server's own database, for what would take a plant weeks to happen."""
-        return Database(sqlite_url(self.home / "var/qc.sqlite3"))
+        return Database(per_home.address_of(self.home / "var"))
 
     @contextmanager
     def withdraws_advice(self) -> Iterator[None]:

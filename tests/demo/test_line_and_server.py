@@ -12,6 +12,7 @@ from dataclasses import replace
 import cv2
 import httpx
 import numpy as np
+import per_home
 import pytest
 import uvicorn
 
@@ -48,7 +49,8 @@ def port() -> int:
 @contextmanager
 def serving(home, port: int) -> Iterator[str]:
     """The server on a port, until the block ends; its address and a machine's key."""
-    app = create_app(Settings(home=home, port=port, label_studio=False), segmenter=SmallDarkThings())
+    settings = Settings(home=home, port=port, database_url=per_home.setting(home), label_studio=False)
+    app = create_app(settings, segmenter=SmallDarkThings())
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -68,7 +70,9 @@ def serving(home, port: int) -> Iterator[str]:
 
 
 @pytest.fixture
-def config(tmp_path, port) -> DemoConfig:
+def config(tmp_path, port, monkeypatch) -> DemoConfig:
+    for name, value in per_home.environment(tmp_path / "home").items():
+        monkeypatch.setenv(name, value)  # for the process model that the line registers
     return DemoConfig(
         url=f"http://127.0.0.1:{port}",
         key="",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
-import hashlib
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,8 +15,6 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from numpy.typing import NDArray
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 
 from qc.frame import to_8bit
@@ -33,7 +28,9 @@ from server.db import Database, sqlite_url
 from server.decoding.pool import Decoders
 from server.settings import Settings
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "databases"))
 sys.path.insert(0, str(Path(__file__).parent))
+import per_home
 from ray_machines import Machines
 
 
@@ -131,48 +128,16 @@ def tables() -> bytes:
 
 
 @cache
-def postgresql() -> str:
-    """A real PostgreSQL for all servers here, which ends with this process, with `begun()`'s database and `tables()` as
-    templates."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
-    from postgres_server import postgres
-
-    found = ExitStack()
-    atexit.register(found.close)
-    url = found.enter_context(postgres("fsync=off"))
+def make_templates() -> None:
+    """`begun()`'s database and `tables()` as templates of the run's PostgreSQL."""
     for template, content in {"begun": begun()["qc.sqlite3"][0], "tables": tables()}.items():
-        _create_database(url, template)
+        per_home.create(template)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "qc.sqlite3").write_bytes(content)
-            old, new = Database(sqlite_url(Path(folder) / "qc.sqlite3")), Database(_named(url, template))
+            old, new = Database(sqlite_url(Path(folder) / "qc.sqlite3")), Database(per_home.named(template))
             move(old, new)
             old.close()
             new.close()
-    return url
-
-
-def _named(url: str, name: str) -> str:
-    return make_url(url).set(database=name).render_as_string(hide_password=False)
-
-
-def _create_database(url: str, name: str, template: str = "template1") -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}"'))
-        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    engine.dispose()
-
-
-def address_of(home: Path, template: str = "template1") -> str:
-    """The address of a data folder's database: SQLite's in the folder; with QC_TEST_DATABASE=postgresql one of the
-    folder's own in a real PostgreSQL, made like `template` unless it is there, and not empty."""
-    if not ON_POSTGRESQL:
-        return sqlite_url(home.resolve() / "qc.sqlite3")
-    database = hashlib.sha256(str(home).encode()).hexdigest()[:16]
-    if database not in _made or (_made[database] == "template1" != template):
-        _create_database(postgresql(), database, template)
-        _made[database] = template
-    return _named(postgresql(), database)
 
 
 def begin(home: Path) -> str:
@@ -186,20 +151,16 @@ def begin(home: Path) -> str:
     if home not in _begun:
         home.mkdir(parents=True, exist_ok=True)
         for name, (content, mode) in begun().items():
-            if name != "qc.sqlite3" or not ON_POSTGRESQL:
+            if name != "qc.sqlite3" or not per_home.ON_POSTGRESQL:
                 (home / name).write_bytes(content)
                 (home / name).chmod(mode)
-    if not ON_POSTGRESQL:
+    if not per_home.ON_POSTGRESQL:
         return ""
     _begun.add(home)
-    return address_of(home, "begun")
+    make_templates()
+    return per_home.setting(home, "begun")
 
 
-ON_POSTGRESQL = os.environ.get("QC_TEST_DATABASE") == "postgresql"
-"""Do the servers here work on PostgreSQL instead of SQLite?"""
-
-_made: dict[str, str] = {}
-"""Databases that `address_of` has made there, and like what."""
 _begun: set[Path] = set()
 """Data folders that `begin` has made for them."""
 
@@ -236,7 +197,7 @@ def run_line():
 @pytest.fixture(scope="session")
 def database_of():
     """Gives the address of a data folder's database, whichever kind these tests are run on."""
-    return address_of
+    return per_home.address_of
 
 
 @pytest.fixture
@@ -253,9 +214,11 @@ def served(line: Line, model: Path) -> Line:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """A database with today's tables and nothing in them."""
-    if not ON_POSTGRESQL:
+    if per_home.ON_POSTGRESQL:
+        make_templates()
+    else:
         (tmp_path / "qc.sqlite3").write_bytes(tables())
-    found = Database(address_of(tmp_path, "tables"))
+    found = Database(per_home.address_of(tmp_path, "tables"))
     yield found
     found.close()
 

@@ -36,6 +36,9 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis.stateful import run_state_machine_as_test
 from schemathesis.generation import GenerationMode
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "databases"))
+import per_home
+
 HERE = Path(__file__).parent
 GROWTH = 400_000_000
 """By which a server may grow while it is asked, in bytes: caches fill up, nothing else."""
@@ -61,6 +64,7 @@ class Server:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
         environment |= {"QC_HOME": str(home), "PORT": "0", "QC_LABEL_STUDIO": "false", "QC_RETRAIN_CRON": ""}
         environment |= {"QC_CAMERA_CHECKS": "false", "PYTHONPATH": str(HERE.parents[1])}
+        environment |= per_home.environment(home)
         self._log = home / "out.txt"
         with self._log.open("w") as out:
             self.process = subprocess.Popen(

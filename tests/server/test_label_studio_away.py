@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import per_home
 import pytest
 import uvicorn
 from sqlmodel import col, select
@@ -39,7 +40,8 @@ class Plant:
 
     def __init__(self, home, port, studio, segmenter):
         self.process = studio
-        settings = Settings(home=home, port=port, label_studio_url=studio.url, label_studio_token=studio.account.token)
+        beside = {"label_studio_url": studio.url, "label_studio_token": studio.account.token}
+        settings = Settings(home=home, port=port, database_url=per_home.setting(home), **beside)
         self.app = create_app(settings, segmenter=segmenter)
         self.address = f"http://127.0.0.1:{settings.port}"
         self.server = uvicorn.Server(uvicorn.Config(self.app, host="127.0.0.1", port=settings.port, log_config=None))

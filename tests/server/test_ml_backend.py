@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import per_home
 import pytest
 import uvicorn
 from sqlmodel import select
@@ -151,7 +152,8 @@ class Plant:
 
     def __init__(self, home, port, studio, segmenter):
         self.studio = Studio(studio.url, studio.account.token)
-        settings = Settings(home=home, port=port, label_studio_url=studio.url, label_studio_token=studio.account.token)
+        beside = {"label_studio_url": studio.url, "label_studio_token": studio.account.token}
+        settings = Settings(home=home, port=port, database_url=per_home.setting(home), **beside)
         self.app = create_app(settings, segmenter=segmenter)
         self.server = uvicorn.Server(uvicorn.Config(self.app, host="127.0.0.1", port=settings.port, log_config=None))
         self.thread = threading.Thread(target=self.server.run, daemon=True)

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import per_home
 import pytest
 from sqlmodel import select
 
 from qc.records import Exposure, Inspection
 from server.audit import AuditEntry
-from server.db import Database, sqlite_url
+from server.db import Database
 
 HERE = Path(__file__).parent
 QC = [sys.executable, "-m", "server"]
@@ -30,6 +31,7 @@ def environment(home: Path) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("QC_")},
         "QC_HOME": str(home),
+        **per_home.environment(home),
         "PORT": "0",
         "QC_LABEL_STUDIO": "false",
         "QC_RETRAIN_CRON": "",
@@ -104,7 +106,7 @@ def test_a_kill_in_the_middle_of_an_inspection_loses_nothing_and_doubles_nothing
         senders = [threading.Thread(target=try_to_send, args=(address, f"T-{n}")) for n in range(3)]
         for sender in senders:
             sender.start()
-        database = Database(sqlite_url(home / "qc.sqlite3"))
+        database = Database(per_home.address_of(home))
         end = time.monotonic() + 60
         while True:
             with database.read() as session:
@@ -126,7 +128,7 @@ def test_a_kill_in_the_middle_of_an_inspection_loses_nothing_and_doubles_nothing
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
 
-    database = Database(sqlite_url(home / "qc.sqlite3"))
+    database = Database(per_home.address_of(home))
     with database.read() as session:
         assert len(session.exec(select(Inspection)).all()) == 4
         assert len(session.exec(select(Exposure)).all()) == 4

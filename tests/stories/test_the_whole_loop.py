@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
+import per_home
 import pytest
 
 from labeling.convert import to_results
@@ -29,7 +30,6 @@ from segmentation.train import train
 from server import registry, schema
 from server.db import Database
 from server.events import EventBus
-from server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 STUDIO = ROOT / ".venv-label-studio"
@@ -62,6 +62,7 @@ class Plant:
         self.environment = {
             **os.environ,
             "QC_HOME": str(home),
+            **per_home.environment(home),
             "QC_PORT": str(self.port),
             "QC_LABEL_STUDIO_ENV": str(STUDIO),
             "QC_LABEL_STUDIO_PORT": str(self.studio_port),
@@ -172,7 +173,7 @@ def plant(tmp_path_factory, label_studio_data, free_port):
     with warnings.catch_warnings(action="ignore"):  # it says, rightly, that this is little to learn from
         train(seen, home / "first", steps=12, seed=0)
     plant = Plant(home, free_port(), free_port())
-    database = Database(Settings(home=home).db_url)
+    database = Database(per_home.address_of(home))
     schema.upgrade(database)
     assert registry.install(database, EventBus(), home.resolve(), home / "first", now=datetime.now(UTC))
     database.close()

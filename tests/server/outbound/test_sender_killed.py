@@ -16,10 +16,11 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
+import per_home
 
 from server import auth, clock
 from server.access import Role
-from server.db import Database, sqlite_url
+from server.db import Database
 
 HERE = Path(__file__).parent
 PARTS = [f"P-{n}" for n in range(6)]
@@ -37,6 +38,7 @@ def wait_for(true, *, patience=120):
 def server(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QC_")}
     environment |= {"QC_HOME": str(home), "PORT": "0", "QC_LABEL_STUDIO": "false", "QC_RETRAIN_CRON": ""}
+    environment |= per_home.environment(home)
     environment["PYTHONPATH"] = str(HERE.parents[2])
     command = [sys.executable, str(HERE.parent / "slow_server.py"), "0"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -60,7 +62,7 @@ def test_a_kill_in_the_middle_of_telling_loses_nothing_and_keeps_order_and_ids(r
     receiver.is_named_in(home, tell=["inspection"], timeout_s=60)
     receiver.behaves(answers=2)
     with server(home) as (process, address):
-        database = Database(sqlite_url(home / "qc.sqlite3"))
+        database = Database(per_home.address_of(home))
         with database.write() as session:
             key = auth.create_key(session, "camera", Role.MACHINE, now=clock.now())
             session.commit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import per_home
 import pytest
 
 from server.blobs.local import LocalBlobs
@@ -21,7 +22,7 @@ from server.settings import Settings
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[Context]:
     """A database with its tables, and no model: enough to be told that a trigger came too early."""
-    settings = Settings(home=tmp_path)
+    settings = Settings(home=tmp_path, database_url=per_home.setting(tmp_path))
     database = Database(settings.db_url)
     all_tables().create_all(database.engine)
     blobs, policies = LocalBlobs(settings.folder("blobs")), Policies(settings.folder("products"), default="any")

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import onnx
+import per_home
 import pytest
 import uvicorn
 from onnx import TensorProto, helper
@@ -151,8 +152,9 @@ class OtherServer:
         self._environment = {
             **os.environ,
             **{"QC_HOME": str(home), "PORT": str(port), "QC_LABEL_STUDIO": "false", "QC_CAMERA_CHECKS": "false"},
+            **per_home.environment(home),
         }
-        settings = Settings(home=home)
+        settings = Settings(home=home, database_url=per_home.setting(home))
         settings.folder(".")
         database = Database(settings.db_url)
         schema.upgrade(database)

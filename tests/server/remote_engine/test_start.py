@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import per_home
 import pytest
 from fastapi.testclient import TestClient
 
@@ -47,6 +48,7 @@ def test_a_real_champion_is_computed_elsewhere_with_all_that_its_encoder_sees(
         monkeypatch.setattr(models_in_use, "STARTER", small)
         settings = Settings(
             home=tmp_path / "home",
+            database_url=per_home.setting(tmp_path / "home"),
             label_studio=False,
             runtimes=False,
             torch_threads=1,
