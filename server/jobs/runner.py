@@ -228,4 +228,6 @@ class Runner:
 
     def _tell(self, job_id: str) -> None:
         with self._sessions() as session:
-            self._changed(queue.get(session, job_id))
+            job = session.get(Job, job_id)
+            if job is not None:  # else somebody has removed it, with the part that it was about
+                self._changed(job)

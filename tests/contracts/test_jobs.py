@@ -272,6 +272,24 @@ def test_a_runner_retries_what_may_heal_and_gives_up_what_cannot(sessions):
         assert queue.get(session, hopeless).attempts == 1
 
 
+def test_a_job_that_is_removed_while_it_runs_does_not_end_its_runner(sessions):
+    def removes_itself(run):
+        with sessions() as session:
+            session.delete(session.get(Job, run.id))
+            session.commit()
+
+    runner = Runner(sessions, {"gone": Kind(removes_itself), "next": Kind(lambda run: {})}, clock=lambda: NOON)
+    with sessions() as session:
+        gone = queue.enqueue(session, "gone", now=NOON - timedelta(seconds=1)).id
+        after = queue.enqueue(session, "next", now=NOON).id
+        session.commit()
+    assert runner.run_one()
+    assert runner.run_one()
+    with sessions() as session:
+        assert session.get(Job, gone) is None
+        assert queue.get(session, after).state == JobState.DONE
+
+
 def test_a_runner_that_stops_gives_the_running_job_back(sessions):
     begun = threading.Event()
 
