@@ -24,6 +24,9 @@ MODEL_TAG = "qc.model"
 FILES = ("model.json", "weights.safetensors")
 """What is passed on of a model's folder. Its `samples/` are customers' pictures and stay here."""
 
+PERHAPS = ("novelty.safetensors", "first_look.safetensors", "part_views.json")
+"""The same, of models that have them: without them the folder is another model."""
+
 LONGEST_TAG = 5000
 """Characters that MLflow takes in a tag of a version."""
 
@@ -116,8 +119,9 @@ def _enter(client: Any, experiment_id: str, name: str, model: Mapping[str, Any])
         for key, value in told(model["figures"]):
             if isinstance(value, int | float) and math.isfinite(value):
                 client.log_metric(run.info.run_id, key, float(value))
-        for file in FILES:
-            client.log_artifact(run.info.run_id, str(Path(model["folder"]) / file), "model")
+        folder = Path(model["folder"])
+        for file in (*FILES, *(name for name in PERHAPS if (folder / name).is_file())):
+            client.log_artifact(run.info.run_id, str(folder / file), "model")
         client.set_terminated(run.info.run_id, "FINISHED", end_time=model["created_ms"])
     return client.create_model_version(
         name, source=f"{run.info.artifact_uri}/model", run_id=run.info.run_id, tags={MODEL_TAG: model["id"]}

@@ -87,6 +87,7 @@ def entry(model_id, folder, **changes):
 
 def test_mlflow_shows_every_model_with_its_lineage_and_follows_the_aliases(mlflow, tmp_path):
     first, second = (shutil.copytree(STARTER, tmp_path / name) for name in ("first", "second"))
+    (second / "part_views.json").write_text("{}")
     card = read_card(STARTER)
     models = [
         entry("sha256:aaa", first, alias="champion", state="serving", figures=card["figures"], serves=["bar at S-7"]),
@@ -112,6 +113,8 @@ def test_mlflow_shows_every_model_with_its_lineage_and_follows_the_aliases(mlflo
     sha = hashlib.sha256((copied / "weights.safetensors").read_bytes()).hexdigest()
     assert sha == card["weights"]["sha256"]
     assert {p.name for p in copied.iterdir()} == {"model.json", "weights.safetensors"}  # no pictures of parts
+    other = Path(client.download_artifacts(challenger.run_id, "model/part_views.json", str(tmp_path / "other")))
+    assert other.read_text() == "{}"
 
     models[0] |= {"alias": None, "state": "retired", "serves": []}
     models[1] |= {"alias": "champion", "state": "serving"}
