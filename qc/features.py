@@ -25,13 +25,18 @@ class Features:
     """The vectors of one image."""
 
     image: Vector | None
-    """`C`: the mean over every cell that was looked at; None where none was."""
+    """`C`: the mean over the cells of the sample, or over every cell that was looked at; None where none was."""
     defects: tuple[Vector | None, ...]
     """`C` each, in the order of the defects: the mean over the cells a defect touches, weighted by its pixels there."""
 
 
 def pooled(
-    cells: NDArray[np.float16], instances: NDArray[np.uint16], boxes: Sequence[Box], *, cell_px: int
+    cells: NDArray[np.float16],
+    instances: NDArray[np.uint16],
+    boxes: Sequence[Box],
+    *,
+    cell_px: int,
+    sample: Box | None = None,
 ) -> Features:
     """The vectors of an image and of its defects.
 
@@ -40,13 +45,15 @@ def pooled(
         instances: `H x W`: 0 background, else 1 + the place of the pixel's defect.
         boxes: of the defects, in their order.
         cell_px: side of a cell, in pixels.
+        sample: what stands for the frame where not all of it was looked at, so that frames can be compared.
     """
     looked = np.isfinite(cells[0])
-    image = None
-    if looked.all():
-        image = cells.mean(axis=(1, 2), dtype=np.float32)
-    elif looked.any():
-        image = cells[:, looked].mean(axis=1, dtype=np.float32)
+    image, shown = None, cells if sample is None else cells[:, *_touched(sample, cell_px)]
+    seen = np.isfinite(shown[0])
+    if seen.all():
+        image = shown.mean(axis=(1, 2), dtype=np.float32)
+    elif seen.any():
+        image = shown[:, seen].mean(axis=1, dtype=np.float32)
     found: list[Vector | None] = []
     for number, box in enumerate(boxes, start=1):
         ys, xs = np.nonzero(instances[box.y : box.bottom, box.x : box.right] == number)
@@ -61,6 +68,11 @@ def pooled(
         some = np.nan_to_num(cells[:, top:bottom, left:right].astype(np.float32))
         found.append(np.tensordot(some, weight / weight.sum(), axes=2).astype(np.float32))
     return Features(image, tuple(found))
+
+
+def _touched(box: Box, cell_px: int) -> tuple[slice, slice]:
+    rows = slice(box.y // cell_px, -(-box.bottom // cell_px))
+    return rows, slice(box.x // cell_px, -(-box.right // cell_px))
 
 
 def to_bytes(vector: Vector) -> bytes:

@@ -58,5 +58,7 @@ def inspect(frame: Frame, segmenter: Segmenter, policy: Policy, *, station: str 
         instances=instances,
         features=None
         if seen.cells is None
-        else pooled(seen.cells, instances, [defect.box for defect in defects], cell_px=seen.cell_px),
+        else pooled(
+            seen.cells, instances, [defect.box for defect in defects], cell_px=seen.cell_px, sample=seen.sample
+        ),
     )

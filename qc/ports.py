@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qc.geometry import Box
+
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
@@ -25,6 +27,8 @@ class Segmentation:
     nobody asked for it."""
     cell_px: int = 16
     """Side of a square of `cells`, in pixels."""
+    sample: Box | None = None
+    """Where the encoder looked as it does on every frame, which stands for how the frame looks; None: everywhere."""
     camera_bits: int | None = None
     """The depth that was taken for the camera's; None: the frame has 8 bit, or it was not said."""
     score: float | None = None

@@ -1,10 +1,14 @@
-"""A first look is fitted to what people drew in train, and val settles what it may skip: no defect there is lost.
+"""What a first look may skip is settled on val: of what the network finds there, it loses nothing.
 
-The threshold is the lowest interest of a defective val part: of its least interesting defect, drawn or found by the
-network where one is drawn (a false alarm that is skipped is no loss). For the next defective part, the chance to fall
-below the lowest of `n` is a Beta(1, n) variable whatever the distribution (Wilks 1941, tolerance limits); its 95 %
-quantile, `1 - 0.05^(1/n)`, is the exact binomial bound of 0 lost among n. It rests on val parts that are like future
-ones, and on nothing else. Parts, not defects, are counted: several defects of one part are not several proofs.
+A part's interest is that of the least interesting defect which the network finds on it and which somebody drew: a false
+alarm that is skipped is no loss, and what the network would not have found is none of the first look's. For the next
+part on which the network finds a defect, the chance to be less interesting than the least interesting of `n` is a
+Beta(1, n) variable whatever the distribution (Wilks 1941, tolerance limits); its 95 % quantile, `1 - 0.05^(1/n)`, is
+the exact binomial bound of 0 lost among n. It rests on val parts that are like future ones, and on nothing else. Parts,
+not defects, are counted: several defects of one part are not several proofs.
+
+Where defects stand far out, the threshold lies lower than it must: as low as looking at `SPENT` of the clean cells in
+vain allows.
 """
 
 from __future__ import annotations
@@ -15,20 +19,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import beta
-from torch import nn
-from torch.nn import functional as F
 
 from qc.dataset import IGNORE, DataSet, Sample
 from qc.defects import Blob, find_blobs
-from qc.errors import InvalidInput
+from qc.frame import to_8bit
 from qc.ports import Segmentation
-from qc.progress import Progress
-from segmentation.first_look import CELL_PX, FEATURES, SURELY, FirstLook, Floats, features, interest, widened
+from qc.progress import Progress, within
+from segmentation.first_look import SURELY, FirstLook, Floats, widened
+from segmentation.first_look_network import FirstLookNetwork
+from segmentation.first_look_training import (
+    STARTER,
+    STEPS,
+    NoFirstLook,
+    in_cells,
+    learn,
+    regions,
+    surely_clean,
+)
 from segmentation.looking import Answer, Look
 from segmentation.matching import SHARE, SPECK_PX
 from segmentation.model import load_network
@@ -39,29 +49,23 @@ LEVEL = 0.95
 LEAST_SAVED = 0.2
 """A first look that spares the network less is not worth having."""
 
-HIDDEN = 16
-STEPS, BATCH_ON, BATCH_OFF = 1500, 256, 768
-FEWEST_CELLS = 30
-"""Cells with a defect to learn from."""
+SPENT = 0.001
+"""Share of the clean cells that may be looked at for nothing but a wider margin."""
 
-DRAWN_PX = 8
-"""A cell with fewer drawn pixels is neither learnt as one with a defect nor as one without."""
-
-SLACK = 1e-3
+SLACK = 1e-2
 """The threshold lies so far below the least interesting defect: rounding must not lose it."""
-
-Cells = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A val frame that was looked at everywhere."""
+    """A frame that was looked at everywhere."""
 
     sample: Sample
-    drawn: tuple[float, ...]
-    """Interest of each drawn defect: of the most interesting cell that it lies in."""
     found: tuple[float, ...]
-    """The same of what the network found there and a verdict rests on."""
+    """Interest of each defect that the network found where somebody drew one, and that a verdict rests on: of the most
+    interesting cell that it lies in, or next to."""
+    clean: Floats
+    """Interest of the cells far from all that is drawn, their neighbours' included."""
     answer: NDArray[np.uint8]
     """Class ids of the defects that count and lie where somebody drew one, or may have."""
     alarms: int
@@ -69,69 +73,77 @@ class _Judged:
 
 
 def settle(
-    folder: Path, data: DataSet, *, most_lost: float = 0.1, seed: int = 0, progress: Progress | None = None
-) -> tuple[FirstLook, dict[str, Any]]:
+    folder: Path,
+    data: DataSet,
+    *,
+    most_lost: float = 0.1,
+    begin: Path | None = STARTER,
+    steps: int | None = None,
+    seed: int = 0,
+    most_images: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[FirstLookNetwork, dict[str, Any]]:
     """A first look for the model in `folder`, and what is known of it, for the model's card.
 
     Args:
         folder: a model; a first look that it has plays no part.
-        data: the images of `train` teach, those of `val` settle, the drawn defects of `test`, if any, check.
-        most_lost: share of defective parts of which a defect may be lost, in (0, 1), with `LEVEL` confidence.
-        seed: of the fit; the same seed gives the same first look on the same machine.
+        data: the images of `train` teach, those of `val` settle, those of `test`, if labelled, check.
+        most_lost: share of the parts on which the model finds a defect, of which one may be lost, in (0, 1), with
+            `LEVEL` confidence.
+        begin, steps, seed: of learning, as `segmentation.first_look_training.learn` takes them; None: its own steps.
+        most_images: of val, those with a drawn defect first, and of test; None: all.
         progress: told how far it is.
 
     Raises:
-        InvalidInput: too few val parts show a defect for that bound, too little is drawn in train, or the network
-            would be spared less than `LEAST_SAVED` of its work.
+        NoFirstLook: the model finds defects on too few val parts for that bound, too little is drawn in train, or the
+            network would be spared less than `LEAST_SAVED` of its work.
     """
-    tell = progress or (lambda share, words: None)
+    steps = STEPS if steps is None else steps
     card, network = load_network(folder)
     counter = _Counting(torch_look(network))
     eyes = from_card(card, counter, runtime="torch")
-    val = data.split("val")
-    _refuse_few(val, data.classes, most_lost)
-    hidden, out = fit(data.split("train"), data.classes, seed=seed, progress=lambda s, w: tell(0.3 * s, w))
-    judged = []
-    began = time.process_time()
-    for number, sample in enumerate(val):
-        judged.append(_judge(sample, eyes, hidden, out, data.classes))
-        tell(0.3 + 0.5 * number / len(val), "looking at val everywhere")
+    val, test = (_some(data.split(split), data.classes, most_images) for split in ("val", "test"))
+    _refuse_few(len({s.part for s in val if regions(s.labels(data.classes), SPECK_PX)}), most_lost, "show a defect")
+    own = within(progress, 0.0, 0.5)
+    first = learn(data.split("train"), data.classes, begin=begin, steps=steps, seed=seed, progress=own)
+    began, unsettled = time.process_time(), first.look()
+    judged = _look_everywhere(val, eyes, unsettled, data.classes, within(progress, 0.5, 0.25))
     without, whole = counter.seconds, counter.looked
-    parts: dict[str, float] = {}
-    for frame in judged:
-        for value in (*frame.drawn, *frame.found):
-            parts[frame.sample.part] = min(value, parts.get(frame.sample.part, np.inf))
-    look = FirstLook(hidden, out, min(parts.values()) - SLACK)
+    parts = _least(judged)
+    _refuse_few(len(parts), most_lost, "show a defect that the model finds")
+    threshold, clean = min(parts.values()) - SLACK, np.concatenate([frame.clean for frame in judged])
+    if len(clean):
+        threshold = min(threshold, float(np.quantile(clean, 1 - SPENT)))
+    first.lower(threshold)
+    look = first.look()
     counter.reset()
-    seen = _second_pass(judged, replace(eyes, first_look=look), look, data.classes, tell)
-    saved = 1.0 - counter.looked / whole
+    seen = _look_where_needed(judged, replace(eyes, first_look=look), look, data.classes, within(progress, 0.75, 0.15))
+    saved, cpu = 1.0 - counter.looked / whole, counter.seconds
     if saved < LEAST_SAVED:
-        raise InvalidInput(
+        raise NoFirstLook(
             f"a first look that loses no defect of val would spare the network {max(saved, 0):.0%} of its work, less "
             f"than {LEAST_SAVED:.0%}; the defects do not stand out enough from this surface, serve the model as it is"
         )
-    defective = len({f.sample.part for f in judged if f.drawn})
-    tell(1.0, f"{saved:.0%} of the work spared")
-    return look, {
+    checked = _look_everywhere(test, eyes, look, data.classes, within(progress, 0.9, 0.1))
+    if progress:
+        progress(1.0, f"{saved:.0%} of the work spared")
+    return first, {
         "dataset": data.name,
         "seed": seed,
+        "steps": steps,
         "val": {
             "images": len(judged),
-            "defective_parts": defective,
-            "drawn_defects": sum(len(f.drawn) for f in judged),
-            "found_defects": sum(len(f.found) for f in judged),
-            "lost": 0,
-            "lost_parts_at_most": round(bound(0, defective), 4),
-            "level": LEVEL,
+            **lost(judged, threshold),
+            "least_interesting": round(min(parts.values()) - threshold, 4),
             "mask_pixels_that_differ": seen["differing"],
             "false_alarms": {"everywhere": sum(f.alarms for f in judged), "with_first_look": seen["alarms"]},
         },
-        "test": check(look, data.split("test"), data.classes),
+        "test": lost(checked, 0.0) if checked else None,
         "skipped": round(seen["skipped"], 4),
         "network_work_spared": round(saved, 4),
         "cpu_seconds": {
             "network_everywhere": round(without, 2),
-            "network_where_needed": round(counter.seconds, 2),
+            "network_where_needed": round(cpu, 2),
             "first_look": round(seen["first_look"], 2),
             "all": round(time.process_time() - began, 2),
         },
@@ -143,85 +155,28 @@ def bound(lost: int, count: int) -> float:
     return 1.0 if lost >= count else float(beta.ppf(LEVEL, lost + 1, count - lost))
 
 
-def check(look: FirstLook, samples: Sequence[Sample], classes: Mapping[int, str]) -> dict[str, Any] | None:
-    """How many drawn defects of other parts are looked at nowhere; None where nothing is drawn."""
-    drawn: list[tuple[str, bool]] = []
-    for sample in samples:
-        regions = _regions(sample.labels(classes))
-        if regions:
-            wanted = look.cells(sample.pixels())
-            drawn += [(sample.part, not wanted[cells].any()) for cells in regions]
-    if not drawn:
-        return None
-    parts, lost = {part for part, _ in drawn}, {part for part, missed in drawn if missed}
+def lost(judged: Sequence[_Judged], threshold: float) -> dict[str, Any]:
+    """Of the defects that the network finds, and of their parts, how many a first look from `threshold` on misses."""
+    found = [value for frame in judged for value in frame.found]
+    parts = _least(judged)
+    missed = sum(value < threshold for value in parts.values())
     return {
-        "defective_parts": len(parts),
-        "drawn_defects": len(drawn),
-        "lost": sum(missed for _, missed in drawn),
-        "lost_parts": len(lost),
-        "lost_parts_at_most": round(bound(len(lost), len(parts)), 4),
+        "parts_with_a_found_defect": len(parts),
+        "found_defects": len(found),
+        "lost": sum(value < threshold for value in found),
+        "lost_parts": missed,
+        "lost_parts_at_most": round(bound(missed, len(parts)), 4),
+        "level": LEVEL,
     }
 
 
-def fit(
-    samples: Sequence[Sample], classes: Mapping[int, str], *, seed: int = 0, progress: Progress | None = None
-) -> tuple[Floats, Floats]:
-    """Weights that tell cells with a drawn defect from cells of the same frames and of clean ones without.
-
-    Raises InvalidInput where fewer than `FEWEST_CELLS` cells show a defect.
-    """
-    on, off = [], []
-    for number, sample in enumerate(samples):
-        labels = sample.labels(classes)
-        found = features(sample.pixels())
-        drawn = _count((labels > 0) & (labels != IGNORE))
-        near = cv2.dilate((drawn > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        on.append(found[drawn >= DRAWN_PX])
-        off.append(found[~near & (_count(labels == IGNORE) == 0)])
-        if progress:
-            progress(0.7 * number / len(samples), "first look at train")
-    x, y = (np.concatenate(rows) if rows else np.empty((0, FEATURES), np.float32) for rows in (on, off))
-    if len(x) < FEWEST_CELLS or len(y) < FEWEST_CELLS:
-        raise InvalidInput(
-            f"the train images have {len(x)} cells of {CELL_PX} px with a drawn defect and {len(y)} without; "
-            f"a first look learns from at least {FEWEST_CELLS} of each"
-        )
-    mean, spread = y.mean(axis=0), y.std(axis=0) + 1e-3
-    hidden, out = _fitted((x - mean) / spread, (y - mean) / spread, seed)
-    # Scaled once for all: the weights then take features as they are.
-    hidden[:-1] /= spread[:, None]
-    hidden[-1] -= mean @ hidden[:-1]
-    return hidden, out
-
-
-def _fitted(on: Floats, off: Floats, seed: int) -> tuple[Floats, Floats]:
-    """Logistic regression on `HIDDEN` rectified units; both kinds of cells weigh as their batches are large."""
-    generator = torch.Generator().manual_seed(seed)
-    x, y = torch.from_numpy(on).float(), torch.from_numpy(off).float()
-    layers = nn.Linear(FEATURES, HIDDEN), nn.Linear(HIDDEN, 1)
-    with torch.no_grad():
-        for layer in layers:
-            layer.weight.normal_(0.0, layer.in_features**-0.5, generator=generator)
-            layer.bias.zero_()
-    parameters = [p for layer in layers for p in layer.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=1e-2, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=STEPS)
-    truth = torch.cat([torch.ones(BATCH_ON), torch.zeros(BATCH_OFF)])
-    for _ in range(STEPS):
-        batch = torch.cat(
-            [rows[torch.randint(len(rows), (n,), generator=generator)] for rows, n in ((x, BATCH_ON), (y, BATCH_OFF))]
-        )
-        said = layers[1](F.relu(layers[0](batch)))[:, 0]
-        loss = F.binary_cross_entropy_with_logits(said, truth)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    hidden, out = (
-        np.concatenate([layer.weight.detach().numpy().T, layer.bias.detach().numpy()[None]]).astype(np.float32)
-        for layer in layers
-    )
-    return hidden, out[:, 0].copy()
+def _least(judged: Sequence[_Judged]) -> dict[str, float]:
+    """The interest of the least interesting defect found on each part that has one."""
+    parts: dict[str, float] = {}
+    for frame in judged:
+        for value in frame.found:
+            parts[frame.sample.part] = min(value, parts.get(frame.sample.part, np.inf))
+    return parts
 
 
 class _Counting:
@@ -242,47 +197,76 @@ class _Counting:
         return said
 
 
-def _refuse_few(val: Sequence[Sample], classes: Mapping[int, str], most_lost: float) -> None:
-    parts = {s.part for s in val if _regions(s.labels(classes))}
-    if bound(0, max(len(parts), 1)) > most_lost or not parts:
-        needed = next(n for n in range(1, 1_000_000) if bound(0, n) <= most_lost)
-        said = f"may lose a defect of {bound(0, len(parts)):.0%} of the parts" if parts else "cannot be judged at all"
-        raise InvalidInput(
-            f"{len(parts)} val parts show a drawn defect; a first look that loses none of them {said} (95 %). "
-            f"{needed} such parts are needed for {most_lost:.0%}; label more, or accept more with --most-lost"
-        )
+def _some(samples: Sequence[Sample], classes: Mapping[int, str], most: int | None) -> Sequence[Sample]:
+    """All of them, or `most`: those that show a drawn defect first, in their order."""
+    if most is None or len(samples) <= most:
+        return samples
+    return sorted(samples, key=lambda sample: not regions(sample.labels(classes), SPECK_PX))[:most]
 
 
-def _judge(sample: Sample, eyes: FrameSegmenter, hidden: Floats, out: Floats, classes: Mapping[int, str]) -> _Judged:
+def _refuse_few(parts: int, most_lost: float, which: str) -> None:
+    if parts and bound(0, parts) <= most_lost:
+        return
+    needed = next(n for n in range(1, 1_000_000) if bound(0, n) <= most_lost)
+    said = f"may lose a defect of {bound(0, parts):.0%} of the parts" if parts else "cannot be judged at all"
+    raise NoFirstLook(
+        f"{parts} val parts {which}; a first look that loses none of them {said} (95 %). "
+        f"{needed} such parts are needed for {most_lost:.0%}; label more, or accept more with --most-lost"
+    )
+
+
+def _look_everywhere(
+    samples: Sequence[Sample],
+    eyes: FrameSegmenter,
+    look: FirstLook,
+    classes: Mapping[int, str],
+    progress: Progress | None,
+) -> list[_Judged]:
+    judged = []
+    for number, sample in enumerate(samples):
+        judged.append(_judge(sample, eyes, look, classes))
+        if progress:
+            progress((number + 1) / len(samples), f"looking everywhere, {number + 1} of {len(samples)} pictures")
+    return judged
+
+
+def _judge(sample: Sample, eyes: FrameSegmenter, look: FirstLook, classes: Mapping[int, str]) -> _Judged:
     pixels = sample.pixels()
     seen = eyes.segment(pixels)
-    values = widened(interest(features(pixels), hidden, out))
+    values = widened(look.interest(to_8bit(pixels)))
     labels = sample.labels(classes)
     found = []
     for blob in _right(seen, labels, eyes):
         mask = np.zeros(labels.shape, np.bool_)
         mask[blob.place] = blob.pixels
-        found.append(float(values[_count(mask) > 0].max()))
-    drawn = [float(values[cells].max()) for cells in _regions(labels)]
-    return _Judged(sample, tuple(drawn), tuple(found), _answer(seen, labels, eyes), _alarms(seen, labels, eyes))
+        if ((labels[mask] > 0) & (labels[mask] != IGNORE)).any():
+            found.append(float(values[in_cells(mask) > 0].max()))
+    return _Judged(
+        sample, tuple(found), values[surely_clean(labels)], _answer(seen, labels, eyes), _alarms(seen, labels, eyes)
+    )
 
 
-def _second_pass(
-    judged: Sequence[_Judged], eyes: FrameSegmenter, look: FirstLook, classes: Mapping[int, str], tell: Progress
+def _look_where_needed(
+    judged: Sequence[_Judged],
+    eyes: FrameSegmenter,
+    look: FirstLook,
+    classes: Mapping[int, str],
+    progress: Progress | None,
 ) -> dict[str, float]:
     """All val frames with the first look: the share skipped, its CPU seconds, what changed."""
     pixels_seen, skipped, differing, alarms, seconds = 0, 0, 0, 0, 0.0
     for number, frame in enumerate(judged):
         pixels, labels = frame.sample.pixels(), frame.sample.labels(classes)
         began = time.process_time()
-        look.cells(pixels)
+        look.cells(to_8bit(pixels))
         seconds += time.process_time() - began
         seen = eyes.segment(pixels)
         skipped += int((seen.log_odds == np.float16(SURELY)).sum())
         pixels_seen += seen.log_odds.size
         differing += int((_answer(seen, labels, eyes) != frame.answer).sum())
         alarms += _alarms(seen, labels, eyes)
-        tell(0.8 + 0.2 * number / len(judged), "looking at val where needed")
+        if progress:
+            progress((number + 1) / len(judged), "looking at val where needed")
     return {"skipped": skipped / pixels_seen, "first_look": seconds, "differing": differing, "alarms": alarms}
 
 
@@ -305,22 +289,6 @@ def _answer(seen: Segmentation, labels: NDArray[np.uint8], eyes: FrameSegmenter)
     return answer
 
 
-def _regions(labels: NDArray[np.uint8]) -> list[Cells]:
-    """The cells of each drawn defect; specks are none."""
-    drawn = ((labels > 0) & (labels != IGNORE)).astype(np.uint8)
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(drawn, connectivity=8)
-    return [_count(regions == k) > 0 for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= SPECK_PX]
-
-
-def _count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Pixels of a mask in each cell, `rows x columns`."""
-    height, width = mask.shape
-    rows, columns = -(-height // CELL_PX), -(-width // CELL_PX)
-    padded = np.pad(mask, ((0, rows * CELL_PX - height), (0, columns * CELL_PX - width)))
-    counts: NDArray[np.int64] = padded.reshape(rows, CELL_PX, columns, CELL_PX).sum(axis=(1, 3))
-    return counts
-
-
 def in_words(proof: Mapping[str, Any]) -> str:
     """What the command prints."""
     val, test, seconds = proof["val"], proof["test"], proof["cpu_seconds"]
@@ -330,12 +298,14 @@ def in_words(proof: Mapping[str, Any]) -> str:
         f"work; "
         f"{seconds['network_everywhere']:.1f} s of CPU become {now:.1f} s, of which the first look takes "
         f"{seconds['first_look']:.2f} s ({seconds['first_look'] / seconds['network_everywhere']:.1%})",
-        f"recall: 0 of {val['drawn_defects']} drawn and {val['found_defects']} found defects lost; of future defective "
-        f"parts at most {val['lost_parts_at_most']:.1%} lose one ({val['level']:.0%}, {val['defective_parts']} parts)",
+        f"recall: {val['lost']} of {val['found_defects']} found defects lost; of future parts with a defect that the "
+        f"model finds at most {val['lost_parts_at_most']:.1%} lose one ({val['level']:.0%}, "
+        f"{val['parts_with_a_found_defect']} parts)",
     ]
     if test:
         lines.append(
-            f"test: {test['lost']} of {test['drawn_defects']} drawn defects are looked at nowhere, on "
-            f"{test['lost_parts']} of {test['defective_parts']} parts (at most {test['lost_parts_at_most']:.1%})"
+            f"test: {test['lost']} of {test['found_defects']} found defects are looked at nowhere, on "
+            f"{test['lost_parts']} of {test['parts_with_a_found_defect']} parts "
+            f"(at most {test['lost_parts_at_most']:.1%})"
         )
     return "\n".join(lines)

@@ -35,6 +35,9 @@ FILES = {"onnx": "model.onnx", "openvino": "model.xml", "openvino-bf16": "model.
 Planes = tuple[NDArray[Any], ...]
 """Log-odds, class places, and cells `C x h x w` (none where the network has no such encoder)."""
 
+Run = Callable[[dict[str, NDArray[Any]]], Planes]
+"""A graph at work: its inputs by their names, to its outputs."""
+
 Inside = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]], Planes]
 """A window, and which rows and columns of its coarsest cells (of one stride of the network) are asked about, ascending
 without a gap, to the planes of these cells alone. Of its halo the first half of the network needs all, the second only
@@ -67,13 +70,19 @@ def open_look(name: str, folder: Path, *, threads: int | None = None) -> Look:
     """
     if name not in FILES:
         raise InvalidInput(f"the runtime must be one of {sorted(FILES)}, not {name!r}")
-    path, count = folder / FILES[name], threads or _usual_threads()
+    path = folder / FILES[name]
     if not path.is_file():
         raise InvalidInput(f"{folder} holds no model for {name}; make it ready again")
     try:
-        return _onnx(path, count) if name == "onnx" else _openvino(path, name, count)
+        return _look(*open_graph(path, name, threads))
     except RuntimeError as error:
         raise InvalidInput(f"{path} is damaged ({error}); make it ready again") from error
+
+
+def open_graph(path: Path, name: str, threads: int | None = None) -> tuple[Run, list[str]]:
+    """A file that runtime `name` reads, at work, and the names of its inputs; raises RuntimeError for a damaged one."""
+    count = threads or _usual_threads()
+    return _onnx(path, count) if name == "onnx" else _openvino(path, name, count)
 
 
 def _usual_threads() -> int:
@@ -81,21 +90,25 @@ def _usual_threads() -> int:
     return int(torch.get_num_threads()) if torch is not None else os.cpu_count() or 1
 
 
-def _onnx(path: Path, threads: int) -> Look:
+def _onnx(path: Path, threads: int) -> tuple[Run, list[str]]:
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as told
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except (told.Fail, told.InvalidGraph, told.InvalidProtobuf, told.NotImplemented, told.RuntimeException) as error:
+        raise RuntimeError(str(error)) from error
 
     def run(fed: dict[str, NDArray[Any]]) -> Planes:
         return tuple(session.run(None, fed))
 
-    return _look(run, [one.name for one in session.get_inputs()])
+    return run, [one.name for one in session.get_inputs()]
 
 
-def _openvino(path: Path, name: str, threads: int) -> Look:
+def _openvino(path: Path, name: str, threads: int) -> tuple[Run, list[str]]:
     import openvino
 
     precision = "bf16" if name == "openvino-bf16" else "f32"
@@ -111,10 +124,10 @@ def _openvino(path: Path, name: str, threads: int) -> Look:
         said = own.request.infer(fed, share_inputs=True)
         return tuple(said[k].copy() for k in range(planes))  # the next window overwrites the request's own
 
-    return _look(run, [one.any_name for one in compiled.inputs])
+    return run, [one.any_name for one in compiled.inputs]
 
 
-def _look(run: Callable[[dict[str, NDArray[Any]]], Planes], inputs: list[str]) -> Look:
+def _look(run: Run, inputs: list[str]) -> Look:
     """A graph that takes a picture, and perhaps which of its cells are asked about (`ROWS`, `COLUMNS`), as a look."""
     sides = [int(name.removeprefix(ROWS)) for name in inputs if name.startswith(ROWS)]
     if not sides:

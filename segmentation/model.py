@@ -30,8 +30,9 @@ from segmentation.config import NetworkConfig, as_json, network_config
 from segmentation.device import on_device
 from segmentation.first_look import FILE as FIRST_LOOK
 from segmentation.first_look import FirstLook
-from segmentation.first_look import load as load_first_look
-from segmentation.first_look import save as save_first_look
+from segmentation.first_look_network import FirstLookNetwork
+from segmentation.first_look_network import load as load_first_look
+from segmentation.first_look_network import save as save_first_look
 from segmentation.image_score import ImageScore
 from segmentation.networks import Network, build
 from segmentation.novelty import Novelty
@@ -117,9 +118,8 @@ def load_segmenter(folder: Path, *, device: str = "cpu", threads: int | None = N
     device = on_device(device)
     card, network = load_network(folder)
     look = torch_look(network, device=device, threads=threads)
-    return from_card(
-        card, look, runtime="torch", novelty=read_novelty(folder, card), first_look=read_first_look(folder, card)
-    )
+    first_look = read_first_look(folder, card, device=device, threads=threads)
+    return from_card(card, look, runtime="torch", novelty=read_novelty(folder, card), first_look=first_look)
 
 
 def read_novelty(folder: Path, card: Mapping[str, Any]) -> Novelty | None:
@@ -127,8 +127,16 @@ def read_novelty(folder: Path, card: Mapping[str, Any]) -> Novelty | None:
     return load_novelty(Path(folder) / NOVELTY) if "novelty" in card else None
 
 
-def read_first_look(folder: Path, card: Mapping[str, Any]) -> FirstLook | None:
-    """Where the model need not look; None for a model that looks everywhere."""
+def read_first_look(
+    folder: Path, card: Mapping[str, Any], *, device: str = "cpu", threads: int | None = None
+) -> FirstLook | None:
+    """Where the model need not look, computed in torch; None for a model that looks everywhere."""
+    network = first_look_network(folder, card)
+    return None if network is None else network.look(device=device, threads=threads)
+
+
+def first_look_network(folder: Path, card: Mapping[str, Any]) -> FirstLookNetwork | None:
+    """What says where the model need not look; None for a model that looks everywhere."""
     return load_first_look(Path(folder) / FIRST_LOOK) if "first_look" in card else None
 
 
@@ -164,7 +172,7 @@ def with_novelty(folder: Path, novelty: Novelty, out: Path, *, about: Mapping[st
     return _with(folder, out, "novelty", NOVELTY, lambda path: save_novelty(novelty, path), about)
 
 
-def with_first_look(folder: Path, look: FirstLook, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
+def with_first_look(folder: Path, look: FirstLookNetwork, out: Path, *, about: Mapping[str, Any]) -> dict[str, Any]:
     """Write the model in `folder` with a first look into `out`: another model, with another id.
 
     Args: as `with_novelty`.

@@ -13,7 +13,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ from qc.dataset import IGNORE, Sample
 from qc.errors import Conflict, InvalidInput
 from qc.frame import to_8bit
 from qc.progress import Progress
+from segmentation.first_look import exactly, open_first_look
+from segmentation.first_look_network import FirstLookNetwork
 from segmentation.looking import Look
-from segmentation.model import load_network, load_segmenter, read_card, read_first_look, read_novelty, replace_folder
-from segmentation.parity import Picture, compare_all, pixels_of, refusal
-from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write
+from segmentation.model import first_look_network, load_network, load_segmenter, read_card, read_novelty, replace_folder
+from segmentation.parity import LARGEST_STEP, Picture, compare_all, pixels_of, refusal
+from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write, write_first_look
 from segmentation.samples import carried
 from segmentation.segmenter import FrameSegmenter, from_card
 from segmentation.tiled import look_at, window_inside
@@ -49,6 +51,9 @@ FRAMES_FOR_ROUNDING = 50
 
 WRITING = 0.3
 """The share of the whole that writing for every runtime is told to be; the rest is comparing."""
+
+DECIDES = 10.0
+"""Interest beyond this, either way, is that of a place that every runtime looks at, or none does."""
 
 TIMED_SECONDS = 1.0
 """How long each runtime is timed, of its own CPU time, after a first look that does not count."""
@@ -107,10 +112,16 @@ def make_ready(
                 progress(WRITING * len(looks) / len(runtimes), f"writing it for {name}")
             write(name, network, own.stride, working, windows, cells=True)
             looks[name] = open_look(name, working, threads=threads)
+        apart = _first_looks(first_look_network(folder, card), looks, working, frames, threads)
         others = {name: from_card(card, look, runtime=name) for name, look in looks.items()}
         tell = None if progress is None else _rest_of(progress)
         for name, parity in compare_all(own, others, frames, tell).items():
             why = refusal(parity, exact=name in EXACT)
+            if name in apart:
+                parity["largest_interest_difference"] = round(apart[name], 6)
+                why = why or (
+                    f"its first look differs by up to {apart[name]:.3g}" if apart[name] > LARGEST_STEP else ""
+                )
             tried.append({**_timed(name, looks[name], windows), "accepted": not why, "why": why, "parity": parity})
         best = min((t for t in tried if t["accepted"]), key=lambda t: float(t["cpu_seconds_per_mpx"]))
         said = {"format": FORMAT, "model": card["id"], "runtime": best["runtime"], "threads": threads, "tried": tried}
@@ -121,6 +132,33 @@ def make_ready(
     if progress:
         progress(1.0, f"{best['runtime']} serves")
     return said
+
+
+def _first_looks(
+    network: FirstLookNetwork | None,
+    runtimes: Iterable[str],
+    folder: Path,
+    frames: Sequence[Picture],
+    threads: int,
+) -> dict[str, float]:
+    """The first look written for each of `runtimes`, and how far its interest is from torch's on the frames.
+
+    What is far above or below 0 may differ more, as it decides nothing.
+    """
+    if network is None:
+        return {}
+    for name in runtimes:
+        write_first_look(name, network, folder)
+    own = network.look(threads=threads)
+    others = {exactly(name): open_first_look(name, folder, threads=threads) for name in runtimes}
+    apart = dict.fromkeys(others, 0.0)
+    for picture in frames:
+        pixels = to_8bit(pixels_of(picture))
+        said = np.clip(own.interest(pixels), -DECIDES, DECIDES)
+        for name, other in others.items():
+            differs = np.abs(np.clip(other.interest(pixels), -DECIDES, DECIDES) - said)
+            apart[name] = max(apart[name], float(differs.max()))
+    return {name: apart[exactly(name)] for name in runtimes}
 
 
 def _rest_of(progress: Progress) -> Progress:
@@ -150,8 +188,8 @@ def open_ready(folder: Path, ready: Path, *, threads: int | None = None, runtime
     if chosen == "torch":
         return load_segmenter(folder, threads=threads)
     look = open_look(chosen, ready, threads=threads)
-    novelty, first_look = read_novelty(folder, card), read_first_look(folder, card)
-    return from_card(card, look, runtime=chosen, novelty=novelty, first_look=first_look)
+    first_look = open_first_look(chosen, ready, threads=threads) if "first_look" in card else None
+    return from_card(card, look, runtime=chosen, novelty=read_novelty(folder, card), first_look=first_look)
 
 
 def _read(folder: Path, ready: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from qc.errors import InvalidInput
 from segmentation.answering import Answering
 from segmentation.embedding import AnsweringInside, AnsweringWithCells, describes
+from segmentation.first_look import CELL_PX, GRAPHS, exactly
+from segmentation.first_look_network import FirstLookNetwork
 from segmentation.looking import COLUMNS, ROWS
 from segmentation.looking import FILES as FILES
 from segmentation.looking import open_look as open_look
@@ -84,6 +86,35 @@ def write(
     for place, named in zip(found.inputs, _inputs(answering, stride), strict=True):
         place.get_tensor().set_names({named})
     openvino.save_model(found, path, compress_to_fp16=False)
+
+
+def write_first_look(runtime: str, network: FirstLookNetwork, folder: Path) -> None:
+    """Write a first look into `folder` as the exact kind of `runtime` reads it; nothing where the file is there."""
+    name = exactly(runtime)
+    path = folder / GRAPHS[name]
+    if path.exists():
+        return
+    folded, picture = network.folded(), torch.zeros(1, 8 * CELL_PX, 8 * CELL_PX, 3, dtype=torch.uint8)
+    with _quietly():
+        if name == "onnx":
+            rows, columns = (torch.export.Dim(side) for side in ("rows", "columns"))
+            torch.onnx.export(
+                folded,
+                (picture,),
+                str(path),
+                dynamo=True,
+                external_data=False,
+                input_names=["picture"],
+                output_names=["interest"],
+                dynamic_shapes=({1: CELL_PX * rows, 2: CELL_PX * columns},),
+                verbose=False,
+            )
+            return
+        import openvino
+
+        found = openvino.convert_model(folded, example_input=picture, input=[[1, -1, -1, 3]])
+        found.inputs[0].get_tensor().set_names({"picture"})
+        openvino.save_model(found, path, compress_to_fp16=False)
 
 
 def _write_onnx(answering: Answering, stride: int, path: Path) -> None:

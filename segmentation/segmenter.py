@@ -15,12 +15,12 @@ from qc.errors import InvalidInput
 from qc.features import LARGEST
 from qc.frame import camera_bits, to_8bit
 from qc.geometry import Box
-from qc.ports import Segmentation
+from qc.ports import Segmentation, Segmenter
 from qc.verdict import UNKNOWN
 from segmentation import image_score, tiled
 from segmentation.config import network_config
 from segmentation.cover import cover
-from segmentation.first_look import CELL_PX, SURELY, FirstLook, beyond, mark
+from segmentation.first_look import CELL_PX, EVERYWHERE, SURELY, FirstLook, beyond, mark, sample_of
 from segmentation.image_score import ImageScore
 from segmentation.looking import DescribingLook, Look
 from segmentation.operating_point import calibrated
@@ -71,9 +71,13 @@ class FrameSegmenter:
         class_id = np.full((height, width), ids[0], np.uint8)
         grid = _Grid(height, width) if self.keep_cells else None
         looked = None if self.first_look is None else self.first_look.cells(shown)
+        sample = None
         if looked is None:
             self._answer(shown, None, log_odds, class_id, grid)
         else:
+            if grid is not None:
+                sample = sample_of(height, width)
+                mark(looked, [sample])
             self._follow(shown, looked, log_odds, class_id, grid)
         if self.novelty is not None:
             inside, unknown = logit(self.edge), max(self.classes)
@@ -84,7 +88,7 @@ class FrameSegmenter:
                 class_id[place][novel] = unknown
         seen = Segmentation(log_odds, class_id, camera_bits=bits)
         if grid is not None and grid.cells is not None:
-            seen = replace(seen, cells=grid.cells, cell_px=grid.px)
+            seen = replace(seen, cells=grid.cells, cell_px=grid.px, sample=sample)
         if self.image_score is not None:
             seen = replace(seen, score=self.image_score(seen, threshold=self.threshold, edge=self.edge))
         return seen
@@ -149,6 +153,13 @@ class _Grid:
         top, left = box.y // self.px, box.x // self.px
         place = np.s_[:, top : top + cells.shape[1], left : left + cells.shape[2]]
         self.cells[place] = np.clip(cells, -LARGEST, LARGEST)
+
+
+def looking_everywhere(segmenter: Segmenter) -> Segmenter:
+    """The same, with an answer for every place."""
+    if isinstance(segmenter, FrameSegmenter) and segmenter.first_look is not None:
+        return replace(segmenter, first_look=EVERYWHERE)
+    return segmenter
 
 
 def unknown_id(classes: Iterable[int]) -> int:

@@ -1,10 +1,11 @@
-"""Makes the starter models from nothing but this repository: `python -m segmentation.starter_recipe [--network light]`.
+"""Makes the starter models from nothing but this repository: `python -m segmentation.starter_recipe [--network NAME]`.
 
 Renders imaginary metal parts, draws hair-thin scratches (`starter_marks.yaml`) into the clean ones, trains on both,
-writes `segmentation/starter/`, or `segmentation/light_starter/` for the light network. Costs an hour on one core. It
-knows scratches from 4 px of length on, dents and pits (the light one: scratches and pits) on brushed, machined and
-coated metal, well enough that a new installation finds something on its first day, and every training begins from it
-(`TrainConfig.begin`); it is meant to be replaced by a model trained on the user's own parts.
+writes `segmentation/starter/`, `segmentation/light_starter/` for the light network, or what every first look begins
+from (`first_look_starter.safetensors`). Costs an hour on one core. It knows scratches from 4 px of length on, dents and
+pits (the light one: scratches and pits) on brushed, machined and coated metal, well enough that a new installation
+finds something on its first day, and every training begins from it (`TrainConfig.begin`); it is meant to be replaced by
+a model trained on the user's own parts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PARTS = 160
 """Three views each: enough that a run of a quarter of an hour sees every one of them a few times."""
+
+FIRST_LOOK, FIRST_LOOK_STEPS = "first-look", 3000
 
 SEED = 20260
 
@@ -56,6 +59,17 @@ def make(out: Path, *, network: str = "pretrained", steps: int, parts: int = PAR
         train(data, out, steps=steps, seed=seed, config=config, network=kind, half=True, progress=_tell)
 
 
+def make_first_look(out: Path, *, steps: int = FIRST_LOOK_STEPS, parts: int = PARTS, seed: int = SEED) -> None:
+    """What first looks begin from: learnt from nothing, on the same pictures, into the file `out`."""
+    from qc.dataset import open_dataset
+    from segmentation.first_look_network import save
+    from segmentation.first_look_training import learn
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = open_dataset(pictures(Path(folder), parts=parts, seed=seed))
+        save(learn(data.split("train"), data.classes, begin=None, steps=steps, seed=seed, progress=_tell), out)
+
+
 def pictures(folder: Path, *, parts: int, seed: int) -> Path:
     """A data set of rendered parts, and of its clean pictures once more with fine marks drawn into them."""
     from segmentation.render import draw_into
@@ -80,11 +94,16 @@ def _tell(share: float, words: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", choices=COURSES, default="pretrained")
+    parser.add_argument("--network", choices=[*COURSES, FIRST_LOOK], default="pretrained")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--parts", type=int, default=PARTS)
     chosen = parser.parse_args()
-    course = COURSES[chosen.network]
-    out, steps = chosen.out or FOLDER / course.folder, chosen.steps or course.steps
-    make(out, network=chosen.network, steps=steps, parts=chosen.parts)
+    if chosen.network == FIRST_LOOK:
+        from segmentation.first_look_training import STARTER
+
+        make_first_look(chosen.out or STARTER, steps=chosen.steps or FIRST_LOOK_STEPS, parts=chosen.parts)
+    else:
+        course = COURSES[chosen.network]
+        out, steps = chosen.out or FOLDER / course.folder, chosen.steps or course.steps
+        make(out, network=chosen.network, steps=steps, parts=chosen.parts)

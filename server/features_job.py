@@ -22,6 +22,7 @@ from qc.geometry import Box
 from qc.inspection import at_depth
 from qc.ports import Segmenter
 from qc.records import Exposure, Inspection
+from segmentation.segmenter import looking_everywhere
 from server import features, features_anonymous, features_heads
 from server.context import Context
 from server.features_records import Feature, Head
@@ -171,11 +172,11 @@ def _make(context: Context, segmenter: Segmenter, inspection_id: str) -> bool:
 
 def _seen(context: Context, segmenter: Segmenter, exposure: Exposure, pixels: Any) -> Features | None:
     """What the encoder makes of a picture, and of the defects that were found on it then."""
-    seen = segmenter.segment(pixels)
+    seen = looking_everywhere(segmenter).segment(pixels)  # what was found then may lie where this model need not look
     if seen.cells is None:
         return None
     boxes = [Box(*(int(v) for v in defect["bbox"])) for defect in exposure.defects]
-    return pooled(seen.cells, read_instances(exposure, context.blobs), boxes, cell_px=seen.cell_px)
+    return pooled(seen.cells, read_instances(exposure, context.blobs), boxes, cell_px=seen.cell_px, sample=seen.sample)
 
 
 def _learn_again(context: Context) -> list[str]:

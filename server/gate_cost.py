@@ -2,7 +2,8 @@
 
 Each model is measured in a process of its own, so that neither pays for the other; on one thread and by CPU time, so
 that whatever else runs here counts for neither. Both are computed by torch: the challenger is made ready for a faster
-runtime (`server.ready_job`) only once it serves.
+runtime (`server.ready_job`) only once it serves. Both look everywhere: a first look, which spares what depends on the
+picture, is settled by itself and judged by what it loses, and a challenger that cannot have one is not refused for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def measure(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     blobs = open_blobs(Path(arguments["home"]), str(arguments["blobs"]))
     frames = [decode(blobs.get(key))[:SIDE_PX, :SIDE_PX] for key in arguments["pictures"]]
     before = resident_mb()
-    model = load_segmenter(Path(arguments["model"]), device="cpu", threads=1)
+    model = replace(load_segmenter(Path(arguments["model"]), device="cpu", threads=1), first_look=None)
     model.segment(frames[0])  # the first look sets things up
     spent = 0.0
     for n, pixels in enumerate(frames):

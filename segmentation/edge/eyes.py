@@ -21,8 +21,7 @@ from qc.errors import InvalidInput
 from qc.frame import Frame, Pixels, decode, to_8bit
 from qc.inspection import Findings, inspect
 from qc.verdict import Policy, read_policy
-from segmentation.first_look import FILE as FIRST_LOOK
-from segmentation.first_look import load as load_first_look
+from segmentation.first_look import open_first_look
 from segmentation.looking import open_look
 from segmentation.predict import as_json
 from segmentation.segmenter import FrameSegmenter, from_card
@@ -132,8 +131,9 @@ def open_edge(folder: Path, *, threads: int | None = None) -> Edge:
             raise InvalidInput(f"this folder is made for {name} {settings[name]}, and here is {value}; export it anew")
     card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     runtime = settings["runtime"]
-    look = open_look(runtime, folder, threads=threads or settings["threads"])
-    first = load_first_look(folder / FIRST_LOOK) if "first_look" in card else None
+    threads = threads or settings["threads"]
+    look = open_look(runtime, folder, threads=threads)
+    first = open_first_look(runtime, folder, threads=threads) if "first_look" in card else None
     segmenter = from_card(card, look, runtime=runtime, first_look=first)
     return Edge(folder, settings, segmenter, read_policy(folder / POLICY))
 

@@ -34,10 +34,9 @@ from segmentation.edge.packing import folder_bytes, pack, pinned
 from segmentation.edge.program import EXPECTED, SAMPLES
 from segmentation.edge.spool import Spool
 from segmentation.export import refuse_memory
-from segmentation.first_look import FILE as FIRST_LOOK
-from segmentation.model import CARD, load_network, read_first_look, refuse_foreign, replace_folder
+from segmentation.model import CARD, first_look_network, load_network, refuse_foreign, replace_folder
 from segmentation.parity import Picture
-from segmentation.runtimes import write
+from segmentation.runtimes import write, write_first_look
 from segmentation.samples import carried
 from segmentation.samples import write as write_pictures
 from segmentation.segmenter import from_card
@@ -115,7 +114,10 @@ def export_edge(
     refuse_foreign(out)
     card, network = load_network(folder)
     refuse_memory(folder, card, asks="an edge")
-    torch_eyes = from_card(card, torch_look(network), runtime="torch", first_look=read_first_look(folder, card))
+    first = first_look_network(folder, card)
+    torch_eyes = from_card(
+        card, torch_look(network), runtime="torch", first_look=None if first is None else first.look()
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     tell = progress or (lambda share, words: None)
@@ -123,8 +125,8 @@ def export_edge(
         tell(0.0, "writing the network")
         write(runtime, network, torch_eyes.stride, working)
         shutil.copyfile(folder / CARD, working / CARD)
-        if torch_eyes.first_look is not None:
-            shutil.copyfile(folder / FIRST_LOOK, working / FIRST_LOOK)
+        if first is not None:
+            write_first_look(runtime, first, working)
         (working / POLICY).write_text(_policy(place), encoding="utf-8")
         tell(0.2, "copying what inspects")
         versions = pack(runtime, working / SITE)

@@ -74,7 +74,7 @@ class Vectors:
         if eyes.last is None or eyes.last.cells is None:
             raise InvalidInput("this model does not say what its encoder sees; one with a pretrained encoder does")
         boxes = [defect.box for defect in found.defects]
-        made = pooled(eyes.last.cells, found.instances, boxes, cell_px=eyes.last.cell_px)
+        made = pooled(eyes.last.cells, found.instances, boxes, cell_px=eyes.last.cell_px, sample=eyes.last.sample)
         named = {IMAGE: made.image, **{str(n): vector for n, vector in enumerate(made.defects)}}
         return {key: to_bytes(vector) for key, vector in named.items() if vector is not None}
 

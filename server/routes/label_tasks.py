@@ -52,7 +52,7 @@ class LabelTaskJson(BaseModel):
     )
     shown: ShownJson | None = Field(description="Null: opened by a version that did not say it.")
     cost_s: float | None = Field(description="Seconds a person will need, about.")
-    why: str | None = Field(description="The alarm or the search that asked for it, in one sentence.")
+    why: str | None = Field(description="What asked for it, in one sentence: an alarm, a search, a doubt about a label.")
     golden: bool = Field(description="Its truth is known: everybody labels it, and is compared with it.")
 
 

@@ -32,6 +32,8 @@ class CardJson(BaseModel):
     """Name, licence, source and counts of what it learnt from."""
     limits: dict[str, Any]
     """What it was not shown, or too little of (`segmentation.limits`); empty for a model of an older version."""
+    first_look: dict[str, Any]
+    """Where it need not look, and what that costs (`segmentation.first_look_proof`); empty: it looks everywhere."""
     versions: dict[str, str]
     """Of what computed the weights."""
 
@@ -56,5 +58,6 @@ def model_card(id: str, session: SessionDep, context: ContextDep) -> CardJson:
         training=dict(card.get("training") or {}),
         data=registry.without_files(dict(card.get("dataset") or {})),
         limits=dict(card.get("limits") or {}),
+        first_look={k: v for k, v in dict(card.get("first_look") or {}).items() if k not in ("file", "sha256")},
         versions={name: str(version) for name, version in dict(card.get("versions") or {}).items()},
     )

@@ -1,9 +1,11 @@
 """From a picture sent to its verdict, over HTTP: a real server with the starter model, at a steady pace.
 
     python tests/bench/http_latency.py [--minutes 5] [--each 2.0] [--size 4000x3000] [--workers 2]
+    python tests/bench/http_latency.py --model MODEL --samples DATASET        # a model of its own, and its surface
 
 The server is as `qc up` makes it; the bench waits until it has chosen its runtime. Then a part of one grey JPEG comes
-every `--each` seconds: metal with a scratch, another one every time. Between the parts the same picture is decoded, and
+every `--each` seconds: metal with a scratch, or the data set's surface with a defective picture in it, a little further
+on every time. Between the parts the same picture is decoded, and
 every tenth time looked at, in this process by the same model in the same runtime, while the server rests. Printed are
 p50 and p99 from the first byte sent to the verdict, how many times that is what decoding and the look take alone, and
 the memory of the server and its children (PSS), early and late. Aimed at are 0.7 s and 1.5 s at 12 Mpx on two free
@@ -22,7 +24,9 @@ import httpx
 import numpy as np
 from real_server import RealServer, real_server
 from rich.progress import track
+from surface import surface
 
+from qc.dataset import open_dataset
 from qc.ports import Segmenter
 from segmentation.render import render_part
 from server.models_in_use import STARTER, loader
@@ -40,12 +44,19 @@ def main() -> None:
     parser.add_argument("--each", type=float, default=2.0, help="seconds from one part to the next")
     parser.add_argument("--size", default="4000x3000", help="pixels of a picture")
     parser.add_argument("--workers", type=int, default=1, help="parts looked at at the same time")
+    parser.add_argument("--model", type=Path, help="a model folder that serves; the starter model")
+    parser.add_argument("--samples", type=Path, help="a data set of whose surface the pictures are")
     wanted = parser.parse_args()
     width, height = (int(side) for side in wanted.size.split("x"))
-    sheet = render_part(1, width=width, height=height, views=("top",), defects=("scratch",)).views[0].pixels
+    if wanted.samples is None:
+        sheet = render_part(1, width=width, height=height, views=("top",), defects=("scratch",)).views[0].pixels
+    else:
+        sheet = surface(open_dataset(wanted.samples), height, width)
     with real_server(QC_INSPECTION_WORKERS=str(wanted.workers)) as server:
+        if wanted.model is not None:
+            server.command("model", "add", str(wanted.model), "--promote")
         runtime = _settled(server)
-        model = loader(Settings(home=server.home))(Path(STARTER))
+        model = loader(Settings(home=server.home))(wanted.model or Path(STARTER))
         print(f"{width} x {height} px, {runtime}, one part each {wanted.each:g} s", flush=True)
         took, alone, memory = _run(server, model, sheet, wanted.minutes, wanted.each)
     p50, p99 = np.percentile(took, [50, 99])

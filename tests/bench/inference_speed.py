@@ -1,6 +1,8 @@
 """Megapixels per CPU second of one network, computed our way and others', on the same frame in the same run::
 
-    OMP_NUM_THREADS=1 .venv/bin/python tests/bench/inference_speed.py [MODEL] --mpx 24 --samples DATASET
+    OMP_NUM_THREADS=1 .venv/bin/python tests/bench/inference_speed.py [MODEL] --mpx 24 --samples DATASET [--surface]
+
+The frame is a rendered part, or with `--surface` the data set's own surface with one defective picture in it.
 
 Ours: whole frames tiled with an exact halo, by every runtime that passes the parity gate on the data set's validation
 images; where the model has a first look (`qc first-look`), once more with it. Others, in torch: MONAI's sliding window
@@ -26,14 +28,16 @@ import numpy as np
 import torch
 from area import sahi_looks
 from monai.inferers import sliding_window_inference
+from surface import surface
 from torch.utils.flop_counter import FlopCounterMode
 
 from qc.dataset import open_dataset
-from segmentation.model import load_network, read_first_look
+from segmentation.first_look import SURELY, open_first_look
+from segmentation.model import first_look_network, load_network
 from segmentation.parity import compare_verdicts, refusal
 from segmentation.ready import FRAMES_FOR_ROUNDING, telling_windows
 from segmentation.render import render_part
-from segmentation.runtimes import EXACT, RUNTIMES, open_look, write
+from segmentation.runtimes import EXACT, RUNTIMES, open_look, write, write_first_look
 from segmentation.samples import MOST_LEARNT, carried, some_of
 from segmentation.segmenter import FrameSegmenter, from_card
 from segmentation.torch_look import torch_look
@@ -92,17 +96,19 @@ def main() -> None:
     parser.add_argument("model", type=Path, nargs="?", default=Path(segmentation.__file__).parent / "starter")
     parser.add_argument("--mpx", type=float, default=24.0)
     parser.add_argument("--samples", type=Path, help="a data set whose val images the verdicts are compared on")
+    parser.add_argument("--surface", action="store_true", help="look at a frame of the data set's own surface")
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    pixels = frame(arguments.mpx)
-    mpx = pixels.size / 1e6
     card, network = load_network(arguments.model)
     network = network.eval().to(memory_format=torch.channels_last)
     own = from_card(card, torch_look(network, threads=1), runtime="torch")
-    first_look = read_first_look(arguments.model, card)
+    first = first_look_network(arguments.model, card)
     data = open_dataset(arguments.samples) if arguments.samples else None
+    height = int((arguments.mpx * 1e6 / 1.5) ** 0.5)
+    pixels = surface(data, height, height * 3 // 2) if data and arguments.surface else frame(arguments.mpx)
+    mpx = pixels.size / 1e6
     frames = data.split("val") if data else carried(arguments.model)
     learnt = some_of(data.split("train"), MOST_LEARNT) if data else frames
     with torch.inference_mode():
@@ -135,9 +141,17 @@ def main() -> None:
             eyes, gate = ready(name, card, network, own, Path(folder), frames, learnt)
             eyes.segment(pixels[: pixels.shape[0] // 4])
             say(f"ours, {name}", cpu_seconds(lambda eyes=eyes: eyes.segment(pixels)), gate)
-            if first_look is not None:
-                sparing = from_card(card, eyes.look, runtime=name, first_look=first_look)
-                say(f"{name}, first look", cpu_seconds(lambda eyes=sparing: eyes.segment(pixels)), "as above")
+            if first is None:
+                continue
+            if name == "torch":
+                first_look = first.look(threads=1)
+            else:
+                write_first_look(name, first, Path(folder))
+                first_look = open_first_look(name, Path(folder), threads=1)
+            sparing = from_card(card, eyes.look, runtime=name, first_look=first_look)
+            looked = sparing.segment(pixels).log_odds != np.float16(SURELY)
+            taken = cpu_seconds(lambda eyes=sparing: eyes.segment(pixels))
+            say(f"{name}, first look", taken, f"{looked.mean():.1%} of the frame looked at; {gate}")
     print(f"largest memory of the run: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 

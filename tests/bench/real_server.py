@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -30,6 +30,12 @@ class RealServer:
     """Of an engineer."""
     home: Path
     pid: int
+    env: Mapping[str, str]
+
+    def command(self, *words: str) -> str:
+        """What `qc WORDS` prints, on this server's installation."""
+        asked = [sys.executable, "-m", "server", *words]
+        return subprocess.run(asked, env=self.env, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     def memory_mb(self) -> float:
         """PSS of the server and all it has begun, in 10^6 bytes: shared pages count once."""
@@ -49,9 +55,8 @@ def real_server(**settings: str) -> Iterator[RealServer]:
         try:
             url = f"http://127.0.0.1:{port}/api/v1"
             _wait_until_able(url)
-            made = [sys.executable, "-m", "server", "key", "create", "--role", "engineer"]
-            key = subprocess.run(made, env=env, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[-1]
-            yield RealServer(url, key, Path(home), server.pid)
+            made = RealServer(url, "", Path(home), server.pid, env)
+            yield replace(made, key=made.command("key", "create", "--role", "engineer").split()[-1])
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(60)

@@ -10,7 +10,7 @@ from qc.errors import Conflict, InvalidInput
 from segmentation import export as exporting
 from segmentation.edge.make import export_edge
 from segmentation.export import export
-from segmentation.first_look import FEATURES, FirstLook
+from segmentation.first_look_network import FirstLookNetwork
 from segmentation.model import load_network, load_segmenter, read_card, with_first_look, with_novelty
 from segmentation.novelty import Novelty
 from segmentation.runtimes import open_look, write
@@ -73,8 +73,7 @@ def test_an_artefact_of_a_model_with_a_first_look_says_that_it_lacks_it(
     model, onnx_file, tmp_path, monkeypatch, capsys
 ):
     use(monkeypatch, onnx_file)
-    look = FirstLook(np.zeros((FEATURES + 1, 1), np.float32), np.zeros(2, np.float32), 0.5)
-    with_first_look(model, look, tmp_path / "sparing", about={})
+    with_first_look(model, FirstLookNetwork(), tmp_path / "sparing", about={})
     said = {}
     for name, folder in (("plain", model), ("sparing", tmp_path / "sparing")):
         assert main(["export", str(folder), "--format", "onnx", "--out", str(tmp_path / "artefact")]) == 0

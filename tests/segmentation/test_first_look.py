@@ -1,35 +1,47 @@
 """The network looks only where something may be, and says there what it always said."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
 
-from qc.dataset import open_dataset
+from qc.dataset import Sample, open_dataset
 from qc.defects import find_blobs
 from qc.errors import InvalidInput
-from segmentation import first_look_proof
+from qc.features import pooled
+from qc.geometry import Box
+from segmentation import first_look_proof, tiled
 from segmentation.config import NetworkConfig
 from segmentation.cover import cover
 from segmentation.first_look import (
     CELL_PX,
-    FEATURES,
+    REACH_PX,
+    SAMPLE_CELLS,
     SURELY,
     FirstLook,
     beyond,
-    features,
-    from_json,
-    to_json,
+    open_first_look,
+    sample_of,
 )
-from segmentation.first_look_proof import bound, check, fit, settle
-from segmentation.model import load_segmenter, model_id, with_first_look
+from segmentation.first_look_network import load, save
+from segmentation.first_look_proof import bound, lost, settle
+from segmentation.first_look_training import STARTER, learn
+from segmentation.model import load_segmenter, model_id, read_card, with_first_look
 from segmentation.networks import build, reach
-from segmentation.segmenter import FrameSegmenter
+from segmentation.ready import make_ready, open_ready
+from segmentation.runtimes import write_first_look
+from segmentation.segmenter import FrameSegmenter, looking_everywhere
 from segmentation.torch_look import torch_look
+from server.retraining_steps import train_challenger
 
 
 def metal(height, width, seed=0):
@@ -39,10 +51,15 @@ def metal(height, width, seed=0):
 
 
 def excess(threshold):
-    """Interest is the brightest spot's excess at the smallest size, as a logarithm."""
-    hidden, out = np.zeros((FEATURES + 1, 1), np.float32), np.array([1, 0], np.float32)
-    hidden[0, 0] = 1
-    return FirstLook(hidden, out, threshold)
+    """Interest is how far a cell's brightest pixel exceeds its surroundings, in grey levels, less `threshold`."""
+
+    def glance(window):
+        grey = window[..., 0].astype(np.float32)
+        stands_out = grey - cv2.blur(grey, (9, 9))
+        rows, columns = (side // CELL_PX for side in grey.shape)
+        return stands_out.reshape(rows, CELL_PX, columns, CELL_PX).max((1, 3)) - threshold
+
+    return FirstLook(glance, 16)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +75,6 @@ def frame():
 @pytest.fixture(scope="module")
 def network():
     """An untrained network of small reach."""
-    import torch
-
     torch.manual_seed(0)
     config = NetworkConfig(depth=3, decoder_channels=(16, 8))
     net = build(config, 1, imagenet=True).eval()
@@ -69,7 +84,7 @@ def network():
 def test_what_is_looked_at_is_answered_as_without_a_first_look_and_the_rest_is_surely_background(frame, network):
     plain = network.segment(frame)
     # An untrained network sees defects nowhere or everywhere; the median answer as edge would be followed everywhere.
-    sure = replace(network, calibration=(1.0, -60.0), first_look=excess(4.5))
+    sure = replace(network, calibration=(1.0, -60.0), first_look=excess(40))
     seen, all_of_it = sure.segment(frame), replace(sure, first_look=None).segment(frame)
     looked = seen.log_odds != np.float16(SURELY)
     assert 0 < looked.mean() < 0.6
@@ -82,14 +97,38 @@ def test_what_is_looked_at_is_answered_as_without_a_first_look_and_the_rest_is_s
 
 
 def test_a_frame_full_of_interest_is_looked_at_as_always(frame, network):
-    seen = replace(network, first_look=excess(-1.0)).segment(frame)
+    seen = replace(network, first_look=excess(-1000)).segment(frame)
     assert np.array_equal(seen.log_odds, network.segment(frame).log_odds)
 
 
 def test_a_frame_without_interest_is_not_looked_at(frame, network):
-    seen = replace(network, first_look=excess(99.0)).segment(frame)
+    seen = replace(network, first_look=excess(999)).segment(frame)
     assert (seen.log_odds == np.float16(SURELY)).all()
     assert (seen.class_id == 1).all()
+
+
+def test_the_middle_stands_for_the_frame_whatever_it_shows(frame, network):
+    """Drift is seen by what the encoder makes of a frame: of the same place each time, not of what is interesting."""
+    sparing = replace(network, calibration=(1.0, -60.0), keep_cells=True, first_look=excess(40))
+    nothing, all_of_it = replace(sparing, first_look=excess(999)), looking_everywhere(sparing)
+    seen = [eyes.segment(frame) for eyes in (sparing, nothing, all_of_it)]
+    assert [one.sample for one in seen] == [sample_of(900, 1400)] * 3
+    looked = nothing.segment(frame).log_odds != np.float16(SURELY)
+    assert looked.sum() == (SAMPLE_CELLS * CELL_PX) ** 2
+    boxes, instances = [], np.zeros(frame.shape, np.uint16)
+    one, other, whole = (pooled(s.cells, instances, boxes, cell_px=s.cell_px, sample=s.sample).image for s in seen)
+    assert np.abs(one - other).max() < 1e-3
+    assert np.abs(one - whole).max() < 1e-3
+
+
+def test_who_must_know_every_place_is_answered_for_every_place(frame, network):
+    eyes = looking_everywhere(replace(network, first_look=excess(999)))
+    assert np.array_equal(eyes.segment(frame).log_odds, network.segment(frame).log_odds)
+
+
+def test_a_small_frame_is_its_own_sample():
+    assert sample_of(50, 300) == Box(96, 0, 128, 50)
+    assert sample_of(20, 20) == Box(0, 0, 20, 20)
 
 
 def test_a_defect_that_is_looked_at_somewhere_is_answered_whole():
@@ -160,19 +199,45 @@ def test_two_far_cells_are_two_windows_and_two_near_ones_are_one():
     assert cover(np.zeros((60, 90), np.bool_), 1920, 2880, cell=32, reach=201, stride=16) == []
 
 
-def test_features_do_not_depend_on_the_band(frame, monkeypatch):
-    from segmentation import first_look
+def test_interest_does_not_depend_on_where_windows_fall(frame, monkeypatch):
+    look = load(STARTER).look(threads=1)
+    whole = look.interest(frame)
+    assert whole.shape == (29, 44)
+    monkeypatch.setattr(tiled, "balanced_core", lambda height, width, stride: 320)
+    assert np.abs(look.interest(frame) - whole).max() < 1e-4
 
-    found = features(frame)
-    assert found.shape == (29, 44, FEATURES)
-    monkeypatch.setattr(first_look, "BAND_PX", 4096)
-    assert np.array_equal(features(frame), found)
+
+def test_how_far_it_sees_is_what_is_written(monkeypatch):
+    network = load(STARTER)
+    probed = nn.Sequential(Mean(), network.steps, network.head, nn.Upsample(scale_factor=16))
+    assert reach(probed, 16) == REACH_PX
+
+
+class Mean(nn.Module):
+    def forward(self, picture):
+        return picture.mean(dim=1, keepdim=True)
 
 
 def test_the_scratch_stands_out_and_the_metal_does_not(frame):
-    wanted = excess(5.5).cells(frame)
+    wanted = excess(60).cells(frame)
     assert wanted[150 // CELL_PX, 200 // CELL_PX]
     assert wanted.mean() < 0.1
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino", "openvino-int8"])
+def test_every_runtime_says_how_interesting_torch_finds_it(runtime, frame, tmp_path):
+    network = load(STARTER)
+    write_first_look(runtime, network, tmp_path)
+    said = open_first_look(runtime, tmp_path, threads=1).interest(frame)
+    assert np.abs(said - network.look(threads=1).interest(frame)).max() < 1e-3
+
+
+def test_a_runtime_without_its_file_says_what_to_do(tmp_path):
+    with pytest.raises(InvalidInput, match="make it ready again"):
+        open_first_look("onnx", tmp_path)
+    (tmp_path / "first_look.onnx").write_bytes(b"no graph")
+    with pytest.raises(InvalidInput, match=r"damaged.*make it ready again"):
+        open_first_look("onnx", tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -182,34 +247,45 @@ def large(drawn_dataset, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settled(model, large):
-    return settle(model, open_dataset(large), most_lost=0.8)
+    return settle(model, open_dataset(large), most_lost=0.8, steps=20)
 
 
-def test_a_settled_first_look_loses_no_defect_of_val_and_says_what_is_known(settled):
+def test_a_settled_first_look_loses_nothing_that_is_found_on_val_and_says_what_is_known(settled):
     _, proof = settled
     assert proof["val"]["lost"] == 0
-    assert proof["val"]["defective_parts"] == 2
+    assert proof["val"]["parts_with_a_found_defect"] == 2
     assert proof["val"]["mask_pixels_that_differ"] == 0
     assert proof["val"]["lost_parts_at_most"] == pytest.approx(1 - 0.05 ** (1 / 2), abs=1e-4)
+    assert proof["val"]["least_interesting"] > 0
     assert proof["network_work_spared"] >= 0.2
     assert 0 < proof["skipped"] < 1
+    assert proof["test"] is None
     assert json.loads(json.dumps(proof)) == proof
 
 
-def test_the_same_data_give_the_same_first_look(settled, large):
+def test_the_same_data_give_the_same_first_look(large):
     data = open_dataset(large)
-    again = fit(data.split("train"), data.classes)
-    assert all(np.array_equal(a, b) for a, b in zip(again, (settled[0].hidden, settled[0].out), strict=True))
+    one, other = (learn(data.split("train"), data.classes, steps=3) for _ in range(2))
+    assert all(torch.equal(a, other.state_dict()[name]) for name, a in one.state_dict().items())
 
 
-def test_a_model_with_a_first_look_is_another_model_and_its_file_is_guarded(settled, model, tmp_path):
-    look, proof = settled
-    card = with_first_look(model, look, tmp_path / "new", about=proof)
+def test_too_little_to_learn_from_is_refused_with_the_number_needed(large):
+    data = open_dataset(large)
+    clean = [s for s in data.split("train") if not (s.labels(data.classes) > 0).any()]
+    with pytest.raises(InvalidInput, match=r"0 drawn defects.*at least 8"):
+        learn(clean, data.classes)
+
+
+def test_a_model_with_a_first_look_is_another_model_and_its_file_is_guarded(settled, model, tmp_path, frame):
+    network, proof = settled
+    card = with_first_look(model, network, tmp_path / "new", about=proof)
     segmenter = load_segmenter(tmp_path / "new")
     assert segmenter.model_id == card["id"] != model_id(model)
-    assert to_json(segmenter.first_look) == to_json(look)
-    file = tmp_path / "new" / "first_look.json"
-    file.write_text(file.read_text().replace('"threshold": ', '"threshold": 1'))
+    assert np.array_equal(segmenter.first_look.interest(frame), network.look().interest(frame))
+    file = tmp_path / "new" / "first_look.safetensors"
+    network.lower(1.0)
+    save(network, file)
+    network.lower(-1.0)
     with pytest.raises(InvalidInput, match="damaged"):
         load_segmenter(tmp_path / "new")
     file.unlink()
@@ -217,23 +293,37 @@ def test_a_model_with_a_first_look_is_another_model_and_its_file_is_guarded(sett
         load_segmenter(tmp_path / "new")
 
 
+def test_made_ready_it_looks_first_in_the_runtime_that_was_chosen(settled, model, tmp_path, frame):
+    with_first_look(model, settled[0], tmp_path / "new", about=settled[1])
+    said = make_ready(tmp_path / "new", tmp_path / "ready", samples=[frame], runtimes=("torch", "openvino"))
+    (tried,) = (one for one in said["tried"] if one["runtime"] == "openvino")
+    assert tried["accepted"], tried["why"]
+    assert tried["parity"]["largest_interest_difference"] < 1e-3
+    own, other = load_segmenter(tmp_path / "new"), open_ready(tmp_path / "new", tmp_path / "ready", runtime="openvino")
+    assert np.array_equal(own.first_look.cells(frame), other.first_look.cells(frame))
+
+
 def test_too_few_defective_parts_are_refused_with_the_number_needed(model, large):
-    with pytest.raises(InvalidInput, match=r"2 val parts show.*78%.*29 such parts"):
+    with pytest.raises(InvalidInput, match=r"2 val parts show a defect.*78%.*29 such parts"):
         settle(model, open_dataset(large))
 
 
 def test_a_first_look_that_spares_too_little_is_refused(model, scratches, monkeypatch):
     monkeypatch.setattr(first_look_proof, "LEAST_SAVED", 0.99)
     with pytest.raises(InvalidInput, match="less than 99%"):
-        settle(model, open_dataset(scratches), most_lost=0.99)
+        settle(model, open_dataset(scratches), most_lost=0.99, steps=1)
 
 
-def test_defects_of_other_parts_that_are_looked_at_nowhere_are_counted(settled, large):
-    look, data = settled[0], open_dataset(large)
-    said = check(replace(look, threshold=99.0), data.split("val"), data.classes)
-    assert (said["lost"], said["lost_parts"], said["lost_parts_at_most"]) == (4, 2, 1.0)
-    assert check(look, data.split("val"), data.classes)["lost"] == 0
-    assert check(look, data.split("test"), data.classes) is None
+def test_what_other_parts_would_lose_is_counted_by_part_and_by_defect(frame):
+    def judged(part, *found):
+        sample = Sample(Path("x.png"), None, "test", part, view="", group=part)
+        return first_look_proof._Judged(sample, found, np.empty(0, np.float32), np.empty((0, 0), np.uint8), 0)
+
+    seen = [judged("A", 3.0, 1.0), judged("A", -1.0, -2.0), judged("B", 4.0), judged("C")]
+    said = lost(seen, 0.0)
+    assert (said["found_defects"], said["lost"]) == (5, 2)
+    assert (said["parts_with_a_found_defect"], said["lost_parts"]) == (2, 1)
+    assert said["lost_parts_at_most"] == pytest.approx(0.9747, abs=1e-4)
 
 
 def test_the_bound_is_the_exact_binomial_one():
@@ -241,9 +331,37 @@ def test_the_bound_is_the_exact_binomial_one():
     assert bound(29, 29) == 1.0
 
 
-def test_a_damaged_first_look_is_refused(settled):
-    said = to_json(settled[0])
-    assert to_json(from_json(json.loads(json.dumps(said)))) == said
-    for change in ({"format": 9}, {"out": [1.0]}, {"threshold": None}, {"hidden": "x"}):
-        with pytest.raises(InvalidInput, match="first look"):
-            from_json({**said, **change})
+def test_a_damaged_first_look_is_refused(tmp_path):
+    file = tmp_path / "first_look.safetensors"
+    data = STARTER.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InvalidInput, match="damaged"):
+        load(file)
+    save_file({"head.bias": torch.zeros(1)}, file, metadata={"first_look": '{"format": 2, "cell_px": 32}'})
+    with pytest.raises(InvalidInput, match="damaged"):
+        load(file)
+    save_file({"head.bias": torch.zeros(1)}, file, metadata={"first_look": '{"format": 9}'})
+    with pytest.raises(InvalidInput, match="format 9; make it again"):
+        load(file)
+
+
+def test_a_challenger_looks_first_where_its_champion_does(settled, model, large, tmp_path, monkeypatch):
+    """Its own first look: from 29 val parts on, or from one where looking everywhere again would make the line wait."""
+    monkeypatch.setattr(first_look_proof, "STEPS", 5)
+    with_first_look(model, settled[0], tmp_path / "champion", about=settled[1])
+    told = []
+
+    def challenge(champion, out):
+        def trained(_, folder, **__):
+            shutil.copytree(model, folder)
+
+        return train_challenger(large, champion, out, trainer=trained, report=lambda _, words: told.append(words))
+
+    new = challenge(tmp_path / "champion", tmp_path / "new")
+    assert read_card(new)["first_look"]["val"]["lost"] == 0
+    assert model_id(new) not in (model_id(model), model_id(tmp_path / "champion"))
+    assert told[-1].startswith("val: ")
+    other = challenge(model, tmp_path / "other")
+    assert model_id(other) == model_id(model)
+    assert "looks everywhere: 2 val parts show a defect" in told[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["champion", "new", "other"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segmentation.first_look import FEATURES, FirstLook
+from segmentation.first_look import CELL_PX, FirstLook
 from segmentation.segmenter import FrameSegmenter
 from server import models_in_use
 from server.settings import Settings
 from server.warming import warm
 
-BLIND = FirstLook(np.zeros((FEATURES + 1, 1), np.float32), np.zeros(2, np.float32), threshold=2.0)
+BLIND = FirstLook(lambda window: np.full([side // CELL_PX for side in window.shape[:2]], -1, np.float32))
 
 
 @pytest.mark.parametrize("first_look", [None, BLIND])

@@ -3811,6 +3811,10 @@ export interface components {
             limits: {
                 [key: string]: unknown;
             };
+            /** First Look */
+            first_look: {
+                [key: string]: unknown;
+            };
             /** Versions */
             versions: {
                 [key: string]: string;
@@ -5140,7 +5144,7 @@ export interface components {
             cost_s: number | null;
             /**
              * Why
-             * @description The alarm or the search that asked for it, in one sentence.
+             * @description What asked for it, in one sentence: an alarm, a search, a doubt about a label.
              */
             why: string | null;
             /**

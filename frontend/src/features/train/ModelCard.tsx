@@ -38,6 +38,7 @@ function Made({ id }: { id: string }) {
     <>
       <Facts title={words.isMadeOf} of={whatItIs(card.data)} />
       <Facts title={words.notShown} of={limits} />
+      <Facts title={words.skips} of={card.data.first_look} />
       <Facts title={words.learntFrom} of={data} />
       <Facts title={words.trainedHow} of={training} />
       <Facts title={words.computedBy} of={card.data.versions} />

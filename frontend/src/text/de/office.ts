@@ -451,6 +451,7 @@ export const office: Part<typeof en> = {
     missNever: "keinem Wert",
     isMadeOf: "Was es ist",
     learntFrom: "Woraus es gelernt hat",
+    skips: "Wo es nicht hinsehen muss",
     notShown: "Wo es nichts beweist",
     trainedHow: "Wie es trainiert wurde",
     computedBy: "Womit es gerechnet wurde",

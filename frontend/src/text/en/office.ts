@@ -455,6 +455,7 @@ export const office = {
     missNever: "no score",
     isMadeOf: "What it is",
     learntFrom: "What it learnt from",
+    skips: "Where it need not look",
     notShown: "Where it proves nothing",
     trainedHow: "How it was trained",
     computedBy: "What computed it",

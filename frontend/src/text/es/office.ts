@@ -453,6 +453,7 @@ export const office: Part<typeof en> = {
     missNever: "ningún valor",
     isMadeOf: "Qué es",
     learntFrom: "De qué aprendió",
+    skips: "Dónde no hace falta que mire",
     notShown: "Donde no prueba nada",
     trainedHow: "Cómo se entrenó",
     computedBy: "Qué lo calculó",

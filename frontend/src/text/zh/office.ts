@@ -441,6 +441,7 @@ export const office: Part<typeof en> = {
     missNever: "无得分",
     isMadeOf: "构成",
     learntFrom: "学习数据",
+    skips: "无需查看之处",
     notShown: "未经证明的范围",
     trainedHow: "训练方式",
     computedBy: "计算环境",
