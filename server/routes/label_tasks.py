@@ -52,7 +52,9 @@ class LabelTaskJson(BaseModel):
     )
     shown: ShownJson | None = Field(description="Null: opened by a version that did not say it.")
     cost_s: float | None = Field(description="Seconds a person will need, about.")
-    why: str | None = Field(description="What asked for it, in one sentence: an alarm, a search, a doubt about a label.")
+    why: str | None = Field(
+        description="What asked for it, in one sentence: an alarm, a search, a doubt about a label."
+    )
     golden: bool = Field(description="Its truth is known: everybody labels it, and is compared with it.")
 
 
