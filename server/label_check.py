@@ -30,6 +30,7 @@ from qc.errors import Conflict
 from qc.frame import to_8bit
 from qc.ports import Segmentation, Segmenter
 from qc.progress import Progress
+from segmentation.segmenter import looking_everywhere
 
 if TYPE_CHECKING:
     from segmentation.config import NetworkConfig
@@ -122,7 +123,7 @@ def judge(
     """What a model that learnt from none of these parts says of their labels; one picture is in memory at a time."""
     measured = []
     for sample in samples:
-        seen = segmenter.segment(sample.pixels())
+        seen = looking_everywhere(segmenter).segment(sample.pixels())
         measured.append(
             measure(
                 seen,
