@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--each", type=float, default=2.0, help="seconds from one part to the next")
     parser.add_argument("--size", default="4000x3000", help="pixels of a picture")
     parser.add_argument("--workers", type=int, default=1, help="parts looked at at the same time")
+    parser.add_argument("--threads", type=int, default=0, help="of one look; half of the cores")
     parser.add_argument("--model", type=Path, help="a model folder that serves; the starter model")
     parser.add_argument("--samples", type=Path, help="a data set of whose surface the pictures are")
     wanted = parser.parse_args()
@@ -52,11 +53,11 @@ def main() -> None:
         sheet = render_part(1, width=width, height=height, views=("top",), defects=("scratch",)).views[0].pixels
     else:
         sheet = surface(open_dataset(wanted.samples), height, width)
-    with real_server(QC_INSPECTION_WORKERS=str(wanted.workers)) as server:
+    with real_server(QC_INSPECTION_WORKERS=str(wanted.workers), QC_TORCH_THREADS=str(wanted.threads)) as server:
         if wanted.model is not None:
             server.command("model", "add", str(wanted.model), "--promote")
         runtime = _settled(server)
-        model = loader(Settings(home=server.home))(wanted.model or Path(STARTER))
+        model = loader(Settings(home=server.home, torch_threads=wanted.threads))(wanted.model or Path(STARTER))
         print(f"{width} x {height} px, {runtime}, one part each {wanted.each:g} s", flush=True)
         took, alone, memory = _run(server, model, sheet, wanted.minutes, wanted.each)
     p50, p99 = np.percentile(took, [50, 99])
