@@ -126,25 +126,23 @@ def _bias(layer: nn.Conv2d) -> Tensor:
 
 
 def save(network: FirstLookNetwork, path: Path) -> None:
-    """Write it as safetensors; all but the head in half precision."""
-    held = {
-        name: w.detach().clone().contiguous() if name.startswith("head.") or not w.is_floating_point() else w.half()
+    """Write it as safetensors, as `stored_form` says."""
+    metadata = {"first_look": json.dumps({"format": FORMAT, "cell_px": CELL_PX})}
+    save_file(stored_form(network), path, metadata=metadata)
+    path.chmod(0o644)
+
+
+def stored_form(network: FirstLookNetwork) -> dict[str, Tensor]:
+    """Its weights as a file holds them: all but the head, which the threshold is in, in half precision."""
+    return {
+        name: (w if name.startswith("head.") or not w.is_floating_point() else w.half()).detach().contiguous().clone()
         for name, w in network.state_dict().items()
     }
-    save_file(held, path, metadata={"first_look": json.dumps({"format": FORMAT, "cell_px": CELL_PX})})
-    path.chmod(0o644)
 
 
 def as_stored(network: FirstLookNetwork) -> FirstLookNetwork:
     """The network as it will be after `save` and `load`: what is settled must be what serves."""
-    stored = FirstLookNetwork()
-    stored.load_state_dict(
-        {
-            name: w if name.startswith("head.") or not w.is_floating_point() else w.half().float()
-            for name, w in network.state_dict().items()
-        }
-    )
-    return stored.eval()
+    return _with_weights(stored_form(network))
 
 
 def load(path: Path) -> FirstLookNetwork:
@@ -157,9 +155,13 @@ def load(path: Path) -> FirstLookNetwork:
         raise InvalidInput(f"{path} is damaged: {error}") from error
     if said.get("format") != FORMAT or said.get("cell_px") != CELL_PX:
         raise InvalidInput(f"the first look is of format {said.get('format')}; make it again with qc first-look")
-    network = FirstLookNetwork()
     try:
-        network.load_state_dict({n: w.float() if w.is_floating_point() else w for n, w in held.items()})
+        return _with_weights(held)
     except RuntimeError as error:
         raise InvalidInput(f"the first look is damaged: {error}") from error
+
+
+def _with_weights(held: Mapping[str, Tensor]) -> FirstLookNetwork:
+    network = FirstLookNetwork()
+    network.load_state_dict({name: w.float() if w.is_floating_point() else w for name, w in held.items()})
     return network.eval()

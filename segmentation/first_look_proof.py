@@ -25,7 +25,6 @@ from scipy.stats import beta
 
 from qc.dataset import IGNORE, DataSet, Sample
 from qc.defects import Blob, find_blobs
-from qc.frame import to_8bit
 from qc.ports import Segmentation
 from qc.progress import Progress, within
 from segmentation.first_look import SURELY, FirstLook, Floats, widened
@@ -233,7 +232,7 @@ def _look_everywhere(
 def _judge(sample: Sample, eyes: FrameSegmenter, look: FirstLook, classes: Mapping[int, str]) -> _Judged:
     pixels = sample.pixels()
     seen = eyes.segment(pixels)
-    values = widened(look.interest(to_8bit(pixels)))
+    values = widened(look.interest(pixels))
     labels = sample.labels(classes)
     found = []
     for blob in _right(seen, labels, eyes):
@@ -258,7 +257,7 @@ def _look_where_needed(
     for number, frame in enumerate(judged):
         pixels, labels = frame.sample.pixels(), frame.sample.labels(classes)
         began = time.process_time()
-        look.cells(to_8bit(pixels))
+        look.cells(pixels)
         seconds += time.process_time() - began
         seen = eyes.segment(pixels)
         skipped += int((seen.log_odds == np.float16(SURELY)).sum())

@@ -95,8 +95,9 @@ def train_challenger(
 def _look_first(dataset: Path, champion: Path, everywhere: Path, out: Path, seed: int, report: Report) -> None:
     """The trained model `everywhere` becomes `out`, with a first look if it can have one.
 
-    Where the champion has one, any number of val parts that lose nothing will do: what it costs in recall is watched by
-    the random share of parts that people look at whole, and looking everywhere again would make the line wait.
+    Where the champion has one, any number of val parts that lose nothing will do, for looking everywhere again would
+    make the line wait. What it costs in recall counts on the parts on which both are compared next, and in production
+    in the random share that people label: whole pictures, where the model saw nothing.
     """
     from segmentation.first_look import FILE
     from segmentation.first_look_proof import in_words, settle

@@ -17,6 +17,9 @@ from segmentation.edge import make, packing
 from segmentation.edge.make import Place, export_edge
 from segmentation.edge.packing import own_modules
 from segmentation.edge.spool import Spool
+from segmentation.first_look_network import load
+from segmentation.first_look_training import STARTER
+from segmentation.model import with_first_look
 from segmentation.samples import carried
 
 ALONE = {"PATH": os.defpath, "PYTHON": sys.executable}
@@ -38,10 +41,18 @@ def linked():
 
 
 @pytest.fixture(scope="module")
-def edge(model, tmp_path_factory):
+def sparing(model, tmp_path_factory):
+    """The model with a first look, which the folder must have as well."""
+    out = tmp_path_factory.mktemp("models") / "sparing"
+    with_first_look(model, load(STARTER), out, about={})
+    return out
+
+
+@pytest.fixture(scope="module")
+def edge(sparing, tmp_path_factory):
     folder = tmp_path_factory.mktemp("edge") / "edge"
     place = Place(names="(?P<part>.+)_(?P<view>left|right)", station="S-7", threads=1)
-    export_edge(model, folder, runtime="openvino", samples=carried(model), place=place)
+    export_edge(sparing, folder, runtime="openvino", samples=carried(sparing), place=place)
     return folder
 
 
@@ -59,6 +70,7 @@ def test_whoever_only_inspects_imports_nothing_that_trains():
 
 def test_the_folder_gives_the_models_verdicts_and_says_what_it_was_compared_with(edge, model, tmp_path):
     about = json.loads((edge / "edge.json").read_text())
+    assert "first_look.xml" in about["files"]
     assert about["compared_with_the_model"]["images"] == len(carried(model))
     assert about["compared_with_the_model"]["verdicts_that_differ"] == 0
     checked = run(edge, "check", spool=tmp_path)
