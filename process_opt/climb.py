@@ -258,7 +258,7 @@ def _scores(estimate: Estimate, data: Data, complete: _Complete | None) -> tuple
         v = settings_at(estimate, data, k)
         phi, by_state = features(motion, v, x0)
         precision = np.linalg.inv(motion.noise)
-        r = (x1 - motion.move(v, x0)) * use
+        r = estimate.left_over(data, k, x0, x1) * use
         a, _ = motion.map(v, at=x0)
         a = a if motion.joint else a[:, :, :1]
         tie = (path.cross[k] - _times(p0, a).transpose(1, 0, 2)) * use  # of the residual with the state before

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.estimate import Data, Estimate, settings_at, usable
+from process_opt.estimate import Data, Estimate, usable
 
 Floats = NDArray[np.float64]
 
@@ -112,10 +112,9 @@ def _means(estimate: Estimate, data: Data, block: NDArray[np.int64], levels: Flo
         first += part.size
         path = estimate.path(part, levels[mine].transpose(1, 2, 0))
         x0 = path.start
-        for k, motion in enumerate(estimate.motions):
+        for k in range(steps):
             use = usable(estimate, part, k)
-            v = settings_at(estimate, part, k)
-            r = (path.mean[k] - motion.move(v, x0) - levels[mine, k].T) * use
+            r = (estimate.left_over(part, k, x0, path.mean[k]) - levels[mine, k].T) * use
             np.add.at(total[:, k], mine, r.T)
             np.add.at(count[:, k], mine, use)
             square[k] += (r * r).sum(axis=1)

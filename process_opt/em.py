@@ -121,7 +121,8 @@ def pass_sums(estimate: Estimate, data: Data) -> PassSums:
             x1, p1 = path.mean[k], path.cov[k]
             levers = list(estimate.layout.levers[k])
             v = settings_at(estimate, part, k)
-            _add_step(out.steps[k], estimate.motions[k], use, v, x0, p0, x1, p1, path.cross[k])
+            moved = x1 - estimate.added(part, k)
+            _add_step(out.steps[k], estimate.motions[k], use, v, x0, p0, moved, p1, path.cross[k])
             for place in levers:
                 if place in out.habits:
                     add_habit(out.habits[place], estimate.habits[place], part, place, x0, p0, seen, part.last >= k)

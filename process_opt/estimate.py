@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,22 @@ class Estimate:
     """For each step `d x F`: prior precision of each weight around doing nothing."""
     unlogged: bool = True
     """People saw readings that are not on record; else none were taken there."""
+    machines: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    """`M x T x d`: what machine `m` of a step adds to the average of its machines (`machines.py`); empty: nothing."""
+
+    def added(self, data: Data, k: int) -> Floats | float:
+        """`d x N`: what the machines of step `k` that ran these parts added to them."""
+        if not self.machines.size or not self.machines[:, k].any():
+            return 0.0
+        for row, (step, _) in zip(data.machine, self.process.machines.values(), strict=True):
+            if step == k:
+                return np.asarray(np.where(row >= 0, self.machines[row, k].T, 0.0))
+        return 0.0
+
+    def left_over(self, data: Data, k: int, x0: Floats, x1: Floats) -> Floats:
+        """`d x N`: what step `k` did beyond its settings and its machine, where the state was `x0` before and `x1`
+        after it."""
+        return np.asarray(x1 - self.motions[k].move(settings_at(self, data, k), x0) - self.added(data, k))
 
     def prior_mean(self, k: int) -> Floats:
         """`d x F`: a step that does nothing, or just what its formula says."""
@@ -226,7 +242,16 @@ class Estimate:
         return replace(self, motions=tuple(motions)).with_terms(terms)
 
     def path(self, data: Data, offsets: Floats | None = None) -> Path:
-        """The parts' smoothed ways."""
+        """The parts' smoothed ways.
+
+        Args:
+            offsets: `T x d x N`, known shifts beyond those of the machines.
+        """
+        if self.machines.any():
+            made = np.zeros((len(self.motions), self.layout.d, data.size))
+            for k in range(len(made)):
+                made[k] += self.added(data, k)
+            offsets = made if offsets is None else made + offsets
         layout, bounds = self.layout, self.layout.bounds(data.y)
         return smooth(
             Line(self.motions, layout.reads, layout.levers, self.gauge, self.start, self.habits, self.unlogged),

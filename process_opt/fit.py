@@ -26,7 +26,7 @@ from process_opt.history import History
 from process_opt.identify import identified_levers, looks, not_random
 from process_opt.knowledge import banded
 from process_opt.layout import lay_out
-from process_opt.machines import machine_shifts
+from process_opt.machines import as_chance, learn_machines, machine_shifts
 from process_opt.misfit import misfit
 from process_opt.model import ProcessModel, build_model
 from process_opt.nonlinear import wanted_terms
@@ -83,7 +83,10 @@ def fit(
     means = estimate.flat()
     draws = estimate.split(draw_weights(means, covariance, rng))
     say("attempts to refute it", 0.85)
-    model = build_model(process, history, layout, estimate, draws, identified_levers(process, history), seed=seed)
+    machines = machine_shifts(estimate, train)
+    unknown = as_chance(estimate, machines)
+    model = build_model(process, history, layout, unknown, draws, identified_levers(process, history), seed=seed)
+    model = model.with_machines(machines.shifts, machines.surer)
     weights = means.size
     precision = inverse(covariance[:weights, :weights])
     sizes = [m.weights.size for m in estimate.motions]
@@ -97,13 +100,11 @@ def fit(
     say("check of what was promised", 0.93)
     names = list(process.measurements)
     found = misfit(
-        estimate, [names.index(name) for name in process.conformance], data, covariance,
+        unknown, [names.index(name) for name in process.conformance], data, covariance,
         rows=np.flatnonzero(~held), drift=drift, seed=seed,
     )  # fmt: skip
     model = model.with_check(held_out_check(model, data.rows(np.flatnonzero(held)), found))
-    made, surer = machine_shifts(estimate, recent)
-    model = model.with_machines(made, surer)
-    model = model.with_batches(*batch_shifts(estimate, recent, history.batches, made))
+    model = model.with_batches(*batch_shifts(estimate, recent, history.batches))
     model = model.moved_on(drift, rng)
     say("done", 1.0)
     return model
@@ -135,6 +136,8 @@ def learn_effects(
     estimate = em(estimate, few, passes=8, hands=hands, progress=lambda s: say("first passes", 0.05 + 0.25 * s))
     estimate = as_people_saw(estimate, few, hands)
     estimate, covariance = climb(estimate, few, rounds=8, hands=hands, progress=lambda s: say("effects", 0.3 + 0.1 * s))
+    say("machines", 0.39)
+    estimate = learn_machines(estimate, few)
     if train.size > MOST_ROWS:  # from here on the errors of the model's form are the larger ones
         train = train.rows(_preferring_dither(train, MOST_ROWS, rng))
     say("bent and joint effects", 0.4)

@@ -42,7 +42,7 @@ def wanted_terms(estimate: Estimate, data: Data) -> list[tuple[Term, ...]]:
             use = usable(estimate, part, k) * (part.pressed[levers] == 0).all(axis=0)
             v = settings_at(estimate, part, k)
             phi, _ = features(motion, v, x0)
-            r = (path.mean[k] - motion.move(v, x0)) * use
+            r = estimate.left_over(part, k, x0, path.mean[k]) * use
             more = _values(candidates[k], v, x0)
             every = np.vstack([phi, more]) * use
             if left[k].size == 0:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.estimate import Data, Estimate, settings_at, usable
+from process_opt.estimate import Data, Estimate, usable
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def _pulls(estimate: Estimate, data: Data) -> Floats:
         path = estimate.path(part)
         x0 = path.start
         for k, motion in enumerate(estimate.motions):
-            r = (path.mean[k] - motion.move(settings_at(estimate, part, k), x0)) * usable(estimate, part, k)
+            r = estimate.left_over(part, k, x0, path.mean[k]) * usable(estimate, part, k)
             out[k, :, first : first + part.size] = np.linalg.solve(motion.noise, r)
             x0 = path.mean[k]
         first += part.size

@@ -22,6 +22,7 @@ from process_opt.fit import learn_effects
 from process_opt.history import History
 from process_opt.identify import identified_levers
 from process_opt.layout import Layout, lay_out
+from process_opt.machines import as_chance, machine_shifts
 from process_opt.misfit import misfit
 from process_opt.model import ProcessModel
 from process_opt.partners.interface import Interface, StepInterface, VisitInterface, said_of, version_of
@@ -108,6 +109,7 @@ def _fit_visit(process: Process, visit: Visit, history: History, seed: int, say:
     estimate, covariance, train = learn_effects(
         lambda few: _held_at_border(start_estimate(small, layout, few), bool(entered)), train, rng, seed=seed, say=say
     )
+    estimate = as_chance(estimate, machine_shifts(estimate, train))
     sizes = [m.weights.size for m in estimate.motions]
     first, end = sum(sizes[:entered]), sum(sizes[: own.stop])
     drift = follow(estimate, data)

@@ -91,6 +91,28 @@ def test_what_each_machine_adds_is_found_and_only_where_machines_differ(model: P
     assert [row["machine"] for row in model.report()["steps"][1]["machines"]] == list(MILLS)
 
 
+def test_what_a_machine_adds_is_found_where_only_a_later_step_is_read(process: Process) -> None:
+    content = dict(process.source) | {"steps": [dict(one) for one in process.source["steps"]]}
+    del content["steps"][1]["measurements"]
+    unread = parse_process(content)
+    table = history(1500, 1, OFFSET).drop(columns="s2-mill.diameter")
+    model = fit(unread, parse_history(table, unread))
+    after = {name: left_alone(model, name) for name in MILLS}
+    for one in MILLS:
+        apart = after[one]["mean"] - after["M2"]["mean"]
+        assert apart == pytest.approx(OFFSET[one] - OFFSET["M2"], abs=0.01)
+        sd = (after[one]["high"] - after[one]["low"]) / (2 * 1.645)
+        assert sd == pytest.approx(np.sqrt(2 * 0.012**2 + 2 * 0.01**2), rel=0.3), "0.06 with the mills' spread"
+
+
+def left_alone(model: ProcessModel, mill: str) -> dict[str, float]:
+    """The diameter foretold for after s3-heat, of a part that this mill is to run."""
+    request = {"part": "P", "at": "s2-mill", "observed": {"s1-turn.diameter": 12.0, "s1-turn.feed": 0.0}}
+    path = what_if(model, {**request, "machines": {"s2-mill": mill}}, {})["path"]
+    found: dict[str, float] = next(one for one in path if one["step"] == "s3-heat")["readings"]["s3-heat.diameter"]
+    return found
+
+
 def test_the_advice_meets_what_the_machine_to_come_will_do(model: ProcessModel) -> None:
     by = {name: ask(model, {"s2-mill": name}) for name in MILLS}
     feed = {name: sum(answer["settings"].values()) for name, answer in by.items()}
