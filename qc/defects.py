@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qc.frame import camera_bits
 from qc.geometry import Box, Calibration
+from qc.halves import at_least, highest
 from qc.measuring import contrast, course
 from qc.ports import Segmentation
 
@@ -125,8 +126,8 @@ def find_blobs(seen: Segmentation, *, threshold: float, edge: float | None = Non
     """
     edge = threshold if edge is None else min(edge, threshold)
     certain, doubtful = list[Blob](), list[Blob]()
-    for box, doubt in _neighbourhoods(seen.log_odds >= np.float16(logit(min(DOUBT, edge)))):
-        inside = doubt & (_cut(seen.log_odds, box) >= np.float16(logit(edge)))
+    for box, doubt in _neighbourhoods(at_least(seen.log_odds, logit(min(DOUBT, edge)))):
+        inside = doubt & at_least(_cut(seen.log_odds, box), logit(edge))
         certain += _blobs(seen, box, inside, threshold, min_area_px=min_area_px)
         doubtful += _blobs(seen, box, doubt, threshold, min_area_px=min_area_px, apart_from=inside)
     counting = sorted((b for b in certain if b.counts), key=_surest)
@@ -249,7 +250,7 @@ def find_defects(
 
 def frame_score(seen: Segmentation) -> float:
     """How likely a frame shows a defect, in [0, 1]; orders frames. The model's own, or that of its surest pixel."""
-    return probability(float(seen.log_odds.max())) if seen.score is None else seen.score
+    return probability(highest(seen.log_odds)) if seen.score is None else seen.score
 
 
 def class_mask(defects: tuple[Defect, ...], instances: NDArray[np.uint16]) -> NDArray[np.uint8]:

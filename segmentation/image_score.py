@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qc.defects import DOUBT, logit, probability
+from qc.halves import at_least, highest, place_of_highest
 from qc.ports import Segmentation
 
 Floats = NDArray[np.float64]
@@ -71,21 +72,21 @@ def summary(seen: Segmentation, *, edge: float) -> Floats:
         where none is, above the doubt that is listed); the natural logarithm of the region's area in px; that of the
         number of regions. Where nothing is above the doubt: the surest pixel twice, and zeros.
     """
-    surest = float(seen.log_odds.max())
+    surest = highest(seen.log_odds)
     sure = float(np.clip(surest, -FARTHEST, FARTHEST))
     level = logit(edge) if surest >= float(np.float16(logit(edge))) else logit(min(DOUBT, edge))
-    inside = seen.log_odds >= np.float16(level)
+    inside = at_least(seen.log_odds, level)
     if not inside.any():
         return np.array([sure, sure, 0.0, 0.0])
     count, labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
-    region = seen.log_odds[labels == labels.flat[int(seen.log_odds.argmax())]].astype(np.float64)
+    region = seen.log_odds[labels == labels.flat[place_of_highest(seen.log_odds)]].astype(np.float64)
     mean = float(np.clip(region, -FARTHEST, FARTHEST).mean())
     return np.array([sure, mean, np.log(len(region)), np.log(count - 1)])
 
 
 def counts(seen: Segmentation, *, threshold: float) -> bool:
     """Is there a defect that counts? As `qc.defects.find_blobs` decides it."""
-    return bool(seen.log_odds.max() >= np.float16(logit(threshold)))
+    return bool(highest(seen.log_odds) >= np.float16(logit(threshold)))
 
 
 def from_card(card: Mapping[str, Any]) -> ImageScore | None:
