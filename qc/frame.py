@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +52,6 @@ _ROUNDING = 4096
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """`H x W` (grey) or `H x W x 3` (RGB), 8 or 16 bit."""
-
-Place = Callable[[tuple[int, ...], np.dtype[np.uint8] | np.dtype[np.uint16]], Pixels]
-"""Gives an array of a shape and type, in whatever memory pixels are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ def picture_size(data: bytes, *, name: str = "") -> tuple[int, int]:
     return int(width), int(height)
 
 
-def decode(data: bytes, *, name: str = "", place: Place | None = None) -> Pixels:
+def decode(data: bytes, *, name: str = "") -> Pixels:
     """The pixels of a picture, exactly as stored: no rotation, no colour management, no scaling.
 
     A palette or an alpha channel is resolved to RGB (alpha dropped); a bilevel picture becomes 0 and 255.
@@ -124,10 +121,9 @@ def decode(data: bytes, *, name: str = "", place: Place | None = None) -> Pixels
     Args:
         data: the file's bytes.
         name: its name, if known; the ending must then fit the content.
-        place: where the pixels are to lie; asked once, when everything else is known to be right.
 
     Returns:
-        `H x W` or `H x W x 3`, uint8 or uint16.
+        `H x W` or `H x W x 3`, uint8 or uint16, without gaps in memory.
 
     Raises:
         InvalidInput: as `picture_size`, and for truncated or damaged data, or floating point pixels that are NaN.
@@ -140,16 +136,10 @@ def decode(data: bytes, *, name: str = "", place: Place | None = None) -> Pixels
     pixels = _decode_tiff(data) if kind == "TIFF" else _decode_other(data, kind)
     if pixels.shape[:2] != (height, width):
         raise InvalidInput(f"the {kind} says {width} x {height} px but holds {pixels.shape[1]} x {pixels.shape[0]}")
-    in_bgr = kind != "TIFF" and pixels.ndim == 3
-    shape = (height, width, 3) if in_bgr else pixels.shape
-    if place is None and not in_bgr:
+    if kind == "TIFF" or pixels.ndim == 2:
         return pixels
-    placed = np.empty(shape, pixels.dtype) if place is None else place(shape, pixels.dtype)
-    if in_bgr:
-        cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB, dst=placed)
-    else:
-        np.copyto(placed, pixels)
-    return cast(Pixels, placed)
+    colours = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return cast(Pixels, colours)
 
 
 def _decode_other(data: bytes, kind: str) -> Pixels:

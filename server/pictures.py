@@ -145,11 +145,19 @@ def _encode(ending: str, picture: NDArray[np.uint8], options: Sequence[int]) -> 
 
 
 def shrunk(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The picture with its longer side at most `side` pixels."""
+    """The picture with its longer side at most `side` pixels: each is the mean of those it stands for, nearly.
+
+    Halved first, while that leaves three times as many along each side: means of 2 x 2 pixels take a fraction of the
+    time. What is odd loses its last row or column each time, less than a pixel of the result.
+    """
     scale = side / max(picture.shape[:2])
     if scale >= 1:
         return picture
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    while min(picture.shape[0] / size[1], picture.shape[1] / size[0]) >= 6:
+        height, width = picture.shape[0] // 2, picture.shape[1] // 2
+        halved = cv2.resize(picture[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+        picture = np.asarray(halved, np.uint8)
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

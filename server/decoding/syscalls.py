@@ -14,15 +14,15 @@ import struct
 _NUMBERS = {
     "x86_64": {
         "read": 0, "close": 3, "fstat": 5, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12,
-        "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "sched_yield": 24, "mremap": 25,
-        "madvise": 28, "sendmsg": 46, "recvmsg": 47, "exit": 60, "fcntl": 72, "ftruncate": 77, "futex": 202,
+        "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "pwrite64": 18, "sched_yield": 24,
+        "mremap": 25, "madvise": 28, "sendmsg": 46, "recvmsg": 47, "exit": 60, "fcntl": 72, "futex": 202,
         "restart_syscall": 219, "clock_gettime": 228, "exit_group": 231, "prlimit64": 302, "getrandom": 318,
         "memfd_create": 319,
     },
     "aarch64": {
         "read": 63, "close": 57, "fstat": 80, "lseek": 62, "mmap": 222, "mprotect": 226, "munmap": 215, "brk": 214,
-        "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "pread64": 67, "sched_yield": 124,
-        "mremap": 216, "madvise": 233, "sendmsg": 211, "recvmsg": 212, "exit": 93, "fcntl": 25, "ftruncate": 46,
+        "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "pread64": 67, "pwrite64": 68,
+        "sched_yield": 124, "mremap": 216, "madvise": 233, "sendmsg": 211, "recvmsg": 212, "exit": 93, "fcntl": 25,
         "futex": 98, "restart_syscall": 128, "clock_gettime": 113, "exit_group": 94, "prlimit64": 261,
         "getrandom": 278, "memfd_create": 279,
     },

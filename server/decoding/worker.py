@@ -12,7 +12,6 @@ import fcntl
 import io
 import json
 import math
-import mmap
 import os
 import resource
 import signal
@@ -37,6 +36,8 @@ COPIES = 4
 """Of the packed bytes: as they came, and what the libraries read from."""
 BYTES_A_PIXEL = 24
 """Of three channels of 16 bit as decoded, without alpha, and as handed over; a progressive JPEG keeps 6 besides."""
+HANDED_OVER = 6
+"""Bytes a pixel that a file in memory may have: three channels of 16 bit."""
 CPU_S, CPU_S_A_MPX = 10.0, 0.3
 """Processor time that a picture may take, and what each 10^6 pixels add: thirty times what a PNG takes."""
 MESSAGE_BYTES = 65_536
@@ -44,30 +45,18 @@ MESSAGE_BYTES = 65_536
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-class Memory:
-    """A file in memory that pixels are written to once. A `qc.frame.Place`."""
-
-    def __init__(self) -> None:
-        self.fd = -1
-        self._map: mmap.mmap | None = None
-
-    def __call__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> frame.Pixels:
-        self.fd = os.memfd_create("pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        size = math.prod(shape) * dtype.itemsize
-        os.ftruncate(self.fd, size)
-        # all pages at once: one by one they cost as much as the decoding of a grey JPEG
-        self._map = mmap.mmap(self.fd, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
-        return np.frombuffer(self._map, dtype).reshape(shape)
-
-    def seal(self) -> None:
-        """Nobody writes to it any more; no array may lie on it by now."""
-        assert self._map is not None
-        self._map.close()
-        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, SEALS)
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
+def in_memory(pixels: frame.Pixels) -> int:
+    """A file in memory that holds the pixels, sealed; the caller closes its descriptor."""
+    fd = os.memfd_create("pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        rest, place = pixels.reshape(-1).view(np.uint8).data, 0
+        while place < len(rest):  # written, not mapped: pages of a file cost more to map than to fill
+            place += os.pwrite(fd, rest[place:], place)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 class Limits:
@@ -83,26 +72,24 @@ class Limits:
 
     def set(self, packed: int, pixels: int = 0) -> None:
         """For a picture of so many bytes and pixels."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (HANDED_OVER * pixels, HANDED_OVER * frame.MAX_PIXELS))
         resource.setrlimit(resource.RLIMIT_AS, (self._bytes(packed, pixels), self._most))
         seconds = math.ceil(time.process_time() + CPU_S + CPU_S_A_MPX * pixels / 1e6)
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 
 
-def unpack(limits: Limits, data: bytes, name: str, memory: Memory) -> dict[str, Any]:
-    """The answer to one picture; its pixels are in `memory`, sealed, when it has a shape."""
+def unpack(limits: Limits, data: bytes, name: str) -> tuple[dict[str, Any], int | None]:
+    """The answer to one picture, and the file in memory that holds its pixels; None where the answer is a refusal."""
     try:
         limits.set(len(data))
         width, height = frame.picture_size(data, name=name)
         limits.set(len(data), width * height)
-        pixels = frame.decode(data, name=name, place=memory)
+        pixels = frame.decode(data, name=name)
+        return {"shape": pixels.shape, "dtype": pixels.dtype.name}, in_memory(pixels)
     except InvalidInput as error:
-        return {"invalid": error.message[:2000]}
+        return {"invalid": error.message[:2000]}, None
     except MemoryError:
-        return {"invalid": "the picture wants more memory than its size in pixels explains; it is not unpacked"}
-    answer = {"shape": pixels.shape, "dtype": pixels.dtype.name}
-    del pixels
-    memory.seal()
-    return answer
+        return {"invalid": "the picture wants more memory than its size in pixels explains; it is not unpacked"}, None
 
 
 def serve(wire: socket.socket, limits: Limits) -> None:
@@ -111,14 +98,15 @@ def serve(wire: socket.socket, limits: Limits) -> None:
         message, fds, _, _ = socket.recv_fds(wire, MESSAGE_BYTES, 1)
         if not message:
             return
-        asked, memory = json.loads(message), Memory()
+        asked = json.loads(message)
         limits.set(asked["bytes"])
         data = _read(fds[0], asked["bytes"])
         os.close(fds[0])
-        answer = unpack(limits, data, asked["name"], memory)
+        answer, fd = unpack(limits, data, asked["name"])
         del data
-        socket.send_fds(wire, [json.dumps(answer).encode()], [memory.fd] if "shape" in answer else [])
-        memory.close()
+        socket.send_fds(wire, [json.dumps(answer).encode()], [] if fd is None else [fd])
+        if fd is not None:
+            os.close(fd)
 
 
 def _read(fd: int, size: int) -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qc.errors import NotFound
 from server.cache import Cache
-from server.pictures import TILE, level_size, tile, top_level
+from server.pictures import TILE, level_size, shrunk, tile, top_level
 
 
 def read(answer) -> np.ndarray:
@@ -98,3 +98,15 @@ def test_a_thumbnail_keeps_the_shape_of_the_picture(line):
     assert read(line.get(base, params={"size": 100})).shape == (50, 100)
     assert line.get(base, params={"size": 5000}).status_code == 422
     assert line.get(f"/inspections/{told['id']}/images/1/thumbnail.jpg").status_code == 404
+
+
+@pytest.mark.parametrize(("shape", "side"), [((1501, 2003), 64), ((1501, 2003, 3), 160), ((90, 4001), 320)])
+def test_a_thumbnail_shows_the_mean_of_what_each_of_its_pixels_stands_for(shape, side):
+    rows, columns = np.indices(shape[:2])
+    picture = (40 + 80 * rows / shape[0] + 100 * columns / shape[1]).astype(np.uint8)
+    if len(shape) == 3:
+        picture = np.stack([picture, 255 - picture, picture // 2], axis=2)
+    small = shrunk(picture, side)
+    assert max(small.shape[:2]) == side
+    wanted = cv2.resize(picture, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - wanted).max() <= 2

@@ -199,6 +199,19 @@ def test_processor_time_is_limited():
     assert -done.returncode == signal.SIGXCPU
 
 
+def test_a_file_in_memory_may_have_no_more_bytes_than_its_pixels():
+    """What is written there counts to no other limit of memory."""
+    code = (
+        "import numpy as np; from server.decoding import worker\n"
+        "limits = worker.Limits(); limits.set(1000, pixels=50 * 60)\n"
+        "worker.in_memory(np.zeros((50, 60, 3), np.uint16))\n"
+        "try: worker.in_memory(np.zeros((51, 60, 3), np.uint16))\n"
+        "except OSError as error: print(error.strerror)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, cwd=HERE.parents[2], stdout=subprocess.PIPE)
+    assert done.stdout == b"File too large\n"
+
+
 def test_a_warm_process_opens_no_file_starts_no_program_and_connects_to_nobody(tmp_path):
     """Each is tried within the filter; `open` of a file that may be read, too."""
     code = f"""
