@@ -1,11 +1,13 @@
-"""How many pictures a second are taken in: checked, decoded, stored and queued, before any model looks.
+"""How many pictures a second are taken in: checked, decoded, stored and queued.
 
-    python tests/bench/ingest.py [--pictures 60] [--threads 4] [--size 4000x3000]
+    python tests/bench/ingest.py [--pictures 60] [--threads 4] [--size 4000x3000] [--colour] [--camera-checks]
 
-The server's own inspector on a data folder of its own, with a model that finds nothing at once, asked by several
-threads for grey JPEGs of metal. Beside it, in the same run, what cannot be done without: the same bytes decoded by as
-many threads in this process, and written and flushed to the same disk. Aimed at are 40 pictures of 12 Mpx a second, or
-what the disk allows.
+The server's own inspector on a data folder of its own, asked by several threads for JPEGs of metal; the bench begins
+when the jobs of a start are done. Twice: while the model is occupied and looks at none of them (taking in alone), and
+with a model that finds nothing at once (taking in beside judging and recording). Before it, in the same run, what
+cannot be done without: the same bytes decoded by as many threads in this process, and written and flushed to the same
+disk. Beside each rate the processor time that a picture takes, in the server and in its limited processes. Aimed at are
+40 pictures of 12 Mpx a second, or what the disk allows.
 """
 
 from __future__ import annotations
@@ -13,33 +15,55 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from sqlmodel import col, select
 from starlette.testclient import TestClient
 
 from qc.ports import Segmentation
 from segmentation.render import render_part
 from server.app import create_app
 from server.context import Context
+from server.jobs.records import UNFINISHED, Job, JobState
 from server.orders import Order, Picture
 from server.settings import Settings
 
+SETTLED_S = 2.0
+"""A start's jobs ask for others: so long must nothing have been to be done."""
+
 
 class Blind:
-    """A model that finds nothing, at once."""
+    """A model that finds nothing, at once; while it is occupied it looks at nothing."""
 
     model_id = "sha256:blind"
     classes: Mapping[int, str] = {1: "scratch"}
     threshold = edge = 0.5
 
+    def __init__(self) -> None:
+        self.free = threading.Event()
+
     def segment(self, pixels: np.ndarray) -> Segmentation:
+        self.free.wait()
         shape = pixels.shape[:2]
         return Segmentation(np.broadcast_to(np.float16(-9), shape), np.broadcast_to(np.uint8(1), shape))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast it went."""
+
+    a_second: float
+    own_ms: float
+    """Processor time of this process for a picture."""
+    children_ms: float
+    """Processor time of its children for a picture."""
 
 
 def main() -> None:
@@ -47,44 +71,78 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--size", default="4000x3000", help="pixels of a picture")
+    parser.add_argument("--colour", action="store_true", help="pictures of three channels")
+    parser.add_argument("--camera-checks", action="store_true", help="look at how the camera is, as servers do")
     wanted = parser.parse_args()
     width, height = (int(side) for side in wanted.size.split("x"))
     sheet = render_part(1, width=width, height=height, views=("top",), defects=("scratch",)).views[0].pixels
-    pictures = [bytes(cv2.imencode(".jpg", np.roll(sheet, 7 * n, axis=1))[1]) for n in range(wanted.pictures)]
+    if wanted.colour:
+        sheet = cv2.cvtColor(sheet, cv2.COLOR_GRAY2BGR)
+    pictures = [bytes(cv2.imencode(".jpg", np.roll(sheet, 7 * n, axis=1))[1]) for n in range(2 * wanted.pictures)]
     print(f"{width} x {height} px, {np.mean([len(one) for one in pictures]) / 1e6:.1f} MB each", flush=True)
+    occupied, judged = pictures[: wanted.pictures], pictures[wanted.pictures :]
     with tempfile.TemporaryDirectory() as folder:
         rates = {
-            "decoded": _rate(pictures, wanted.threads, _decode),
-            "written and flushed": _rate(pictures, wanted.threads, lambda n, data: _write(Path(folder) / f"{n}", data)),
+            "decoded": _rate(occupied, wanted.threads, _decode),
+            "written and flushed": _rate(occupied, wanted.threads, lambda n, data: _write(Path(folder) / f"{n}", data)),
         }
-        quiet = {"label_studio": False, "retrain_cron": "", "camera_checks": False}
-        settings = Settings(home=Path(folder) / "home", max_waiting=wanted.pictures, **quiet)
-        app = create_app(settings, segmenter=Blind())
+        least = min(rate.a_second for rate in rates.values())
+        quiet = {"label_studio": False, "retrain_cron": "", "camera_checks": wanted.camera_checks}
+        settings = Settings(home=Path(folder) / "home", max_waiting=wanted.pictures, log_level="WARNING", **quiet)
+        model = Blind()
+        app = create_app(settings, segmenter=model)
         with TestClient(app):
             context: Context = app.state.context
             context.need_champion().wait(120)
-            inspector = context.need_inspector()
-
-            def take(n: int, data: bytes) -> None:
-                inspector.take(
-                    Order(f"P-{n}", "bench", [Picture(data, "a.jpg", "")], str(n)), started=time.perf_counter()
-                )
-
-            taken = _rate(pictures, wanted.threads, take)
+            _settle(context)
+            rates["taken in, model occupied"] = _rate(occupied, wanted.threads, _taking(context, "occupied"))
+            model.free.set()
+            while context.need_inspector().busy:
+                time.sleep(0.05)
+            rates["taken in, model at once"] = _rate(judged, wanted.threads, _taking(context, "at once"))
     for name, rate in rates.items():
-        print(f"{name:20s} {rate:6.1f} a second")
-    least = min(rates.values())
-    print(f"{'taken in':20s} {taken:6.1f} a second, {taken / least:.2f} of the slower of these")
+        print(
+            f"{name:26s}{rate.a_second:6.1f} a second, {rate.a_second / least:5.2f} of the slower of the first two; "
+            f"processor {rate.own_ms:5.1f} ms each, of limited processes {rate.children_ms:5.1f}"
+        )
     print(f"load {os.getloadavg()[0]:.1f}")
 
 
-def _rate(pictures: Sequence[bytes], threads: int, work: Callable[[int, bytes], object]) -> float:
-    """Pictures a second."""
+def _taking(context: Context, station: str) -> Callable[[int, bytes], object]:
+    inspector = context.need_inspector()
+
+    def take(n: int, data: bytes) -> None:
+        inspector.take(Order(f"P-{n}", station, [Picture(data, "a.jpg", "")], str(n)), started=time.perf_counter())
+
+    return take
+
+
+def _settle(context: Context) -> None:
+    """Wait until the jobs of a start are done."""
+    quiet_since = time.monotonic()
+    while time.monotonic() < quiet_since + SETTLED_S:
+        with context.database.read() as session:
+            due = (col(Job.state) == JobState.RUNNING) | (col(Job.not_before) <= context.now())
+            if session.exec(select(Job.id).where(col(Job.state).in_(UNFINISHED), due)).first() is not None:
+                quiet_since = time.monotonic()
+        time.sleep(0.2)
+
+
+def _rate(pictures: Sequence[bytes], threads: int, work: Callable[[int, bytes], object]) -> Rate:
     with ThreadPoolExecutor(threads) as pool:
-        begun = time.perf_counter()
+        own, children, begun = time.process_time(), _children_s(), time.perf_counter()
         for _ in pool.map(work, range(len(pictures)), pictures):
             pass
-        return len(pictures) / (time.perf_counter() - begun)
+        took = time.perf_counter() - begun
+        own, children = time.process_time() - own, _children_s() - children
+    return Rate(len(pictures) / took, 1000 * own / len(pictures), 1000 * children / len(pictures))
+
+
+def _children_s() -> float:
+    """Processor time that this process's children have taken, in seconds."""
+    pids = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")  # user and system
 
 
 def _decode(_: int, data: bytes) -> np.ndarray:
