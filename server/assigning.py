@@ -1,7 +1,8 @@
-"""Champions of a product or a station of their own. Functions take a writing session; the caller commits.
+"""Champions of a product or a station of their own, and their challengers. Functions take a writing session; the caller
+commits.
 
-The registry's champion serves everything else. A challenger of the gate meets the registry's champion alone: parts that
-another model judged do not count for it.
+The registry's champion serves everything else, and meets the registry's challenger. Here each has its own: parts that
+another model judged, or that belong elsewhere, do not count for it (`server.rivals`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ from qc.errors import Conflict, InvalidInput, NotFound
 from server import audit, registry
 from server.events import EventBus
 from server.gate_records import Assignment
+from server.where import EVERYWHERE, Where
+
+
+def get(session: Session, where: Where) -> Assignment:
+    """A product or station with a model of its own; raises NotFound."""
+    if (own := session.get(Assignment, where)) is not None:
+        return own
+    raise NotFound(f"{where.words} has no model of its own; the champion of all serves there")
 
 
 def assign(
@@ -22,8 +31,7 @@ def assign(
     events: EventBus,
     model_id: str,
     *,
-    product: str,
-    station: str,
+    where: Where,
     by: str,
     at: datetime,
     reason: str,
@@ -35,40 +43,75 @@ def assign(
         InvalidInput: neither product nor station is named.
         Conflict: it serves there already.
     """
-    if not product and not station:
+    if where == EVERYWHERE:
         raise InvalidInput("name a product or a station; the champion of all is promoted without either")
     row = registry.get(session, model_id)
-    own = session.get(Assignment, (product, station))
+    own = session.get(Assignment, where)
     if own is not None and own.champion == row.id:
-        raise Conflict(f"{model_id} serves {words(product, station)} already")
+        raise Conflict(f"{model_id} serves {where.words} already")
     before = own.champion if own else None
-    own = own or Assignment(product=product, station=station, champion=row.id, since=at, by=by)
-    own.champion, own.before, own.since, own.by = row.id, before, at, by
-    session.add(own)
+    own = own or Assignment(product=where.product, station=where.station, champion=row.id, since=at, by=by)
+    _swap(session, own, row.id, before=before, by=by, at=at)
     _tell(session, events, own, "assignment", reason=reason, by=by, at=at)
     return own
 
 
-def roll_back(
-    session: Session, events: EventBus, *, product: str, station: str, by: str, at: datetime
-) -> Assignment | None:
+def roll_back(session: Session, events: EventBus, *, where: Where, by: str, at: datetime) -> Assignment | None:
     """The model before this one serves there again; None: there was none, so that the champion of all does.
 
     Raises:
         NotFound: the product or station has no model of its own.
     """
-    own = session.get(Assignment, (product, station))
-    if own is None:
-        raise NotFound(f"{words(product, station)} has no model of its own; roll back the champion of all instead")
+    own = get(session, where)
     if own.before is None:
         session.delete(own)
         own.champion = ""
         _tell(session, events, own, "assignment ended", reason=f"rolled back by {by}", by=by, at=at)
         return None
-    own.champion, own.before, own.since, own.by = own.before, None, at, by
-    session.add(own)
+    _swap(session, own, own.before, before=None, by=by, at=at)
     _tell(session, events, own, "assignment", reason=f"rolled back by {by}", by=by, at=at)
     return own
+
+
+def challenge(
+    session: Session, events: EventBus, model_id: str, *, where: Where, served: bool, by: str, at: datetime
+) -> Assignment:
+    """Let a model look on beside the one that serves a product or a station.
+
+    Where the champion of all serves there, it becomes that product's or station's own: from then on each goes its way.
+
+    Args:
+        served: it served there before the champion did (`Assignment.challenger_served`).
+
+    Raises:
+        NotFound: there is no such model.
+        Conflict: it serves there, or no model does.
+    """
+    row, own = registry.get(session, model_id), session.get(Assignment, where)
+    if own is None:
+        champion = registry.champion(session)
+        if champion is None:
+            raise Conflict("no model serves yet that another one could challenge; promote one first")
+        if champion.id == row.id:
+            raise Conflict(f"{model_id} serves {where.words}; a challenger must be another model")
+        reason = f"it served there as the champion of all; {model_id} looks on"
+        own = assign(session, events, champion.id, where=where, by=by, at=at, reason=reason)
+    if own.champion == row.id:
+        raise Conflict(f"{model_id} serves {where.words}; a challenger must be another model")
+    own.challenger, own.challenger_served = row.id, served
+    session.add(own)
+    body = {"model": row.id, "product": own.product, "station": own.station}
+    audit.record(session, "challenge", row.id, body, by=by, at=at)
+    _changed(session, events, row.id, own)
+    return own
+
+
+def end_challenge(session: Session, events: EventBus, *, where: Where) -> None:
+    """Nobody looks on there any more."""
+    own = get(session, where)
+    own.challenger, own.challenger_served = None, False
+    session.add(own)
+    _changed(session, events, own.champion, own)
 
 
 def all_of_them(session: Session) -> list[Assignment]:
@@ -76,14 +119,17 @@ def all_of_them(session: Session) -> list[Assignment]:
     return list(session.exec(select(Assignment).order_by(col(Assignment.product), col(Assignment.station))))
 
 
-def words(product: str, station: str) -> str:
-    """Where, in words."""
-    return " at ".join(name for name in (product, station) if name)
-
-
 def as_json(own: Assignment) -> dict[str, Any]:
     """In the words of the interface."""
-    return own.model_dump()
+    return own.model_dump(exclude={"challenger_served"})
+
+
+def _swap(session: Session, own: Assignment, champion: str, *, before: str | None, by: str, at: datetime) -> None:
+    own.champion, own.before, own.since, own.by = champion, before, at, by
+    if own.challenger == champion:
+        own.challenger, own.challenger_served = None, False
+    session.add(own)
+    session.flush()
 
 
 def _tell(
@@ -91,4 +137,8 @@ def _tell(
 ) -> None:
     body = {"product": own.product, "station": own.station, "model": own.champion, "reason": reason}
     audit.record(session, kind, f"{own.product}/{own.station}", body, by=by, at=at)
-    events.on_commit(session, "model", {"id": own.champion, "product": own.product, "station": own.station})
+    _changed(session, events, own.champion, own)
+
+
+def _changed(session: Session, events: EventBus, model: str, own: Assignment) -> None:
+    events.on_commit(session, "model", {"id": model, "product": own.product, "station": own.station})

@@ -7,6 +7,9 @@ every part): that the challenger is right more often than the champion, and that
 pass, to within a margin. For the second, all parts that people called not good count, agreed on or not; and of those
 that both let pass, which nobody is asked about, the ones that were drawn at random and labelled (`QC_LABEL_AT_RANDOM`),
 each for as many as its chance says.
+
+A product or a station with a champion of its own has a gate of its own: its challenger is judged on the parts that
+belong there, asked for what its product's file asks, and serves there alone (`server.rivals`).
 """
 
 from __future__ import annotations
@@ -24,13 +27,14 @@ from qc.errors import Conflict
 from qc.records import Decision, Inspection, made_at
 from qc.verdict import Verdict
 from segmentation.eprocess import Evidence, Wager, gain
-from segmentation.records import ModelState
-from server import audit, gate_bounds, money_sums, registry
+from server import audit, gate_bounds, money_sums, rivals
 from server.context import Context
 from server.gate_bounds import Bound
 from server.gate_records import GateApproval
 from server.gate_rules import GateRules
+from server.rivals import Rivals
 from server.watch_records import ShadowVerdict
+from server.where import EVERYWHERE, Where
 from server.word_records import counts
 
 UNANSWERED = 0.1
@@ -41,10 +45,11 @@ UNANSWERED = 0.1
 class Standing:
     """Where champion and challenger stand."""
 
+    where: Where
     champion: str
     challenger: str
     shadowed: int
-    """Parts that both looked at."""
+    """Parts that both looked at there."""
     disagreements: int
     """On which one would pass the part and the other would not."""
     answered: int
@@ -71,8 +76,9 @@ class Standing:
 
     def words(self) -> str:
         """The decision in words and numbers."""
+        parts = "production parts" + ("" if self.where == EVERYWHERE else f" of {self.where.words}")
         told = (
-            f"beside the champion on {self.shadowed} production parts: {self.better.words()}; it let "
+            f"beside the champion on {self.shadowed} {parts}: {self.better.words()}; it let "
             f"{self.challenger_escapes} of {self.defective} defective parts pass where the champion let "
             f"{self.champion_escapes} pass (not worse by {self.margin:.0%}: evidence "
             f"{self.escapes.highest:.3g} of the {1 / self.escapes.alpha:.3g} needed)"
@@ -87,6 +93,8 @@ class Standing:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
+            "product": self.where.product,
+            "station": self.where.station,
             "champion": self.champion,
             "challenger": self.challenger,
             "shadowed": self.shadowed,
@@ -108,25 +116,32 @@ def passes(verdict: Verdict) -> bool:
     return verdict == Verdict.OK
 
 
-def standing(session: Session, *, margin: float = GateRules().escapes) -> Standing:
+def standing(session: Session, where: Where = EVERYWHERE, *, margin: float = GateRules().escapes) -> Standing:
     """Where the challenger stands now; raises Conflict when there is none.
 
     Args:
         margin: of escapes, see `server.gate_rules.GateRules.escapes`.
     """
-    champion, challenger = registry.champion(session), registry.challenger(session)
-    if champion is None or challenger is None:
-        raise Conflict(
-            "there is no challenger beside the champion; train one, or name one by POST /models/{id}/challenge"
-        )
-    pairs = _telling(session, champion.id, challenger.id)
-    words = _words(session, champion.id, challenger.id)
+    return _standing(session, need(session, where), margin=margin)
+
+
+def need(session: Session, where: Where) -> Rivals:
+    """Champion and challenger there; raises Conflict when there is no challenger."""
+    if (pair := rivals.at(session, where)) is not None:
+        return pair
+    beside = "the champion" if where == EVERYWHERE else f"the champion of {where.words}"
+    raise Conflict(f"there is no challenger beside {beside}; train one, or name one by POST /models/{{id}}/challenge")
+
+
+def _standing(session: Session, pair: Rivals, *, margin: float) -> Standing:
+    rows = _telling(session, pair)
+    words = _words(session, pair)
     better, escapes = Wager(), Wager(margin=margin)
     missed = [0, 0]
-    audited = _audited(session, champion.id, challenger.id, words)
+    audited = _audited(session, pair, words)
     left = iter([*audited, None])
     next_one = next(left)
-    for row in sorted((row for row in pairs if row.inspection_id in words), key=lambda r: words[r.inspection_id].id):
+    for row in sorted((row for row in rows if row.inspection_id in words), key=lambda r: words[r.inspection_id].id):
         word = words[row.inspection_id]
         while next_one is not None and next_one[0] < (made_at(word.id) or word.at):
             escapes.see(0, stands_for=1 / next_one[1])
@@ -140,11 +155,12 @@ def standing(session: Session, *, margin: float = GateRules().escapes) -> Standi
     while next_one is not None:
         escapes.see(0, stands_for=1 / next_one[1])
         next_one = next(left)
-    apart = [row for row in pairs if passes(row.champion_verdict) != passes(row.verdict)]
+    apart = [row for row in rows if passes(row.champion_verdict) != passes(row.verdict)]
     return Standing(
-        champion=champion.id,
-        challenger=challenger.id,
-        shadowed=_number(session, champion.id, challenger.id),
+        where=pair.where,
+        champion=pair.champion.id,
+        challenger=pair.challenger.id,
+        shadowed=_number(session, pair),
         disagreements=len(apart),
         answered=sum(row.inspection_id in words for row in apart),
         better=better.evidence(),
@@ -158,17 +174,17 @@ def standing(session: Session, *, margin: float = GateRules().escapes) -> Standi
 
 
 def disagreements(
-    session: Session, *, unanswered: bool, limit: int
+    session: Session, where: Where = EVERYWHERE, *, unanswered: bool, limit: int
 ) -> list[tuple[ShadowVerdict, Inspection, Decision | None]]:
     """Parts on which champion and challenger disagree, newest first, and a person's word where there is one."""
-    challenger = registry.challenger(session)
-    if challenger is None:
+    pair = rivals.at(session, where)
+    if pair is None:
         return []
-    champion_passes = col(ShadowVerdict.champion_verdict) == Verdict.OK
+    apart = (col(ShadowVerdict.champion_verdict) == Verdict.OK) != (col(ShadowVerdict.verdict) == Verdict.OK)
     wanted = (
         select(ShadowVerdict, Inspection)
         .join(Inspection, col(Inspection.id) == col(ShadowVerdict.inspection_id))
-        .where(ShadowVerdict.model == challenger.id, champion_passes != (col(ShadowVerdict.verdict) == Verdict.OK))
+        .where(ShadowVerdict.model == pair.challenger.id, *gate_bounds.belongs(where), apart)
         .order_by(col(ShadowVerdict.inspection_id).desc())
     )
     decided = select(Decision.inspection_id).where(counts())
@@ -215,42 +231,39 @@ class Proof:
         return "; ".join(told)
 
 
-def proof(context: Context, session: Session) -> Proof:
+def proof(context: Context, session: Session, where: Where = EVERYWHERE) -> Proof:
     """Where the challenger stands with everything that is asked of it; raises Conflict when there is none.
 
     A model that served before comes back by the wagers and its golden parts alone: it was measured and approved then,
     and a rollback must not wait for a faster champion to be matched.
     """
-    rules = gate_bounds.rules_in_force(context)
-    now = standing(session, margin=rules.escapes)
-    challenger = registry.get(session, now.challenger)
-    returns = challenger.state == ModelState.RETIRED
-    words = _words(session, now.champion, now.challenger)
-    truths = {inspection: word.verdict == Verdict.NG for inspection, word in words.items()}
-    if returns:
-        found = [gate_bounds.golden_bound(context, session, now.challenger)]
+    pair = need(session, where)
+    rules = gate_bounds.rules_in_force(context, where.product)
+    now = _standing(session, pair, margin=rules.escapes)
+    if pair.returns:
+        found = [gate_bounds.golden_bound(context, session, now.challenger, where.product)]
     else:
-        found = gate_bounds.bounds(context, session, now.champion, now.challenger, truths)
-    if context.settings.gate == "production" or returns:
-        won = now.open
-    else:
-        won = bool((challenger.decision or {}).get("promote"))
+        truths = {inspection: word.verdict == Verdict.NG for inspection, word in _words(session, pair).items()}
+        found = gate_bounds.bounds(context, session, pair, rules, truths)
+    won = now.open if _by_production(context, pair) else bool((pair.challenger.decision or {}).get("promote"))
     return Proof(
         standing=now,
         bounds=tuple(found),
-        needs_approval=rules.approval_required and not returns,
+        needs_approval=rules.approval_required and not pair.returns,
         approval=_approval(session, now),
         proved=won and gate_bounds.open_(found),
     )
 
 
-def approve(context: Context, session: Session, *, approved: bool, reason: str, by: str) -> Proof:
+def approve(
+    context: Context, session: Session, where: Where = EVERYWHERE, *, approved: bool, reason: str, by: str
+) -> Proof:
     """A named person lets the proved challenger serve, or declines it; the caller commits.
 
     Raises:
         Conflict: there is no challenger, or it has not proved itself yet.
     """
-    now = proof(context, session)
+    now = proof(context, session, where)
     if approved and not now.proved:
         raise Conflict(f"the challenger has not proved itself yet: {now.words()}")
     at = context.now()
@@ -262,93 +275,104 @@ def approve(context: Context, session: Session, *, approved: bool, reason: str, 
         at=at,
         reason=reason,
         words=now.words(),
+        for_product=where.product,
+        for_station=where.station,
     )
     session.add(row)
     session.flush()
     body = {"challenger": row.challenger, "champion": row.champion, "approved": approved, "reason": reason}
-    audit.record(session, "approval", row.id, body | {"words": row.words}, by=by, at=at)
+    place = {} if where == EVERYWHERE else where._asdict()
+    audit.record(session, "approval", row.id, body | place | {"words": row.words}, by=by, at=at)
     if not approved:
-        registry.reject(session, context.events, row.challenger)
+        rivals.decline(session, context.events, need(session, where))
         return now
-    act(context, session)
+    act(context, session, where)
     return now
 
 
-def act(context: Context, session: Session) -> None:
-    """Let the challenger serve where everything is proved and the settings, or a named person, let it.
+def act(context: Context, session: Session, where: Where = EVERYWHERE) -> None:
+    """Let the challenger serve there where everything is proved and the settings, or a named person, let it.
 
     The champion so far looks on from then on: should it prove to be the better one after all, it comes back by the same
     gate. Runs in the transaction of what completed the proof; the promotion is one with it.
     """
-    if registry.challenger(session) is None or registry.champion(session) is None:
+    pair = rivals.at(session, where)
+    if pair is None:
         return
-    now = proof(context, session)
+    now = proof(context, session, where)
     if not now.open:
         return
     by = "server"
     if now.needs_approval and now.approval is not None:
         by = now.approval.by
-    elif not _decides_alone(context, session):
+    elif not _decides_alone(context, pair):
         return
-    told = now.standing
-    registry.promote(session, context.events, told.challenger, by=by, at=context.now(), reason=now.words())
-    registry.challenge(session, context.events, told.champion)
+    rivals.promote(session, context.events, pair, by=by, at=context.now(), reason=now.words())
 
 
-def look_back(context: Context, session: Session, before: str) -> None:
-    """After a promotion: the champion so far looks on beside its successor, unless another challenger does, so that it
-    comes back by itself should the successor do worse in production. The caller commits."""
-    if context.settings.auto_promote and registry.challenger(session) is None:
-        registry.challenge(session, context.events, before)
+def act_for(context: Context, session: Session, challenger: str) -> None:
+    """A model was measured, or has looked at the golden parts: see wherever it looks on whether that completes its
+    proof."""
+    for pair in rivals.all_pairs(session, challenger=challenger):
+        act(context, session, pair.where)
 
 
-def _decides_alone(context: Context, session: Session) -> bool:
-    """May the challenger serve without a person's word, once it is proved? With the held-back gate only a model that
-    served before may, by what is seen in production."""
-    challenger = registry.challenger(session)
-    back = challenger is not None and challenger.state == ModelState.RETIRED
-    return context.settings.auto_promote and (context.settings.gate == "production" or back)
+def look_back(context: Context, session: Session, before: str, where: Where = EVERYWHERE) -> None:
+    """After a person's promotion: the champion so far looks on beside its successor, unless another challenger does, so
+    that it comes back by itself should the successor do worse in production. The caller commits."""
+    if context.settings.auto_promote:
+        rivals.look_back(session, context.events, before, where=where, by="server", at=context.now())
+
+
+def _by_production(context: Context, pair: Rivals) -> bool:
+    """Is it production that proves this challenger? Its retraining compared it with the champion of all, on parts of
+    all, so that it says nothing of a product or a station with another one."""
+    return context.settings.gate == "production" or pair.returns or pair.where != EVERYWHERE
+
+
+def _decides_alone(context: Context, pair: Rivals) -> bool:
+    """May the challenger serve without a person's word, once it is proved? With the held-back gate only by what is seen
+    in production, and at the end of its retraining (`server.retrain_job`)."""
+    return context.settings.auto_promote and _by_production(context, pair)
 
 
 def after_decision(context: Context, session: Session, shadowed: str) -> None:
-    """A person's word came in: where the challenger looked at the part too, see whether that completes its proof."""
-    challenger = registry.challenger(session)
-    if challenger is None or not (context.settings.gate == "production" or _decides_alone(context, session)):
-        return
-    if session.get(ShadowVerdict, (shadowed, challenger.id)) is not None:
-        act(context, session)
+    """A person's word came in: where a challenger looked at the part too, see whether that completes its proof."""
+    for seen in session.exec(select(ShadowVerdict).where(ShadowVerdict.inspection_id == shadowed)).all():
+        where = Where(seen.for_product, seen.for_station)
+        pair = rivals.at(session, where)
+        if pair is None or pair.challenger.id != seen.model:
+            continue
+        if context.settings.gate == "production" or _decides_alone(context, pair):
+            act(context, session, where)
 
 
 def _approval(session: Session, now: Standing) -> GateApproval | None:
     of_pair = select(GateApproval).where(
-        GateApproval.challenger == now.challenger, GateApproval.champion == now.champion
+        GateApproval.challenger == now.challenger,
+        GateApproval.champion == now.champion,
+        GateApproval.for_product == now.where.product,
+        GateApproval.for_station == now.where.station,
     )
     return session.exec(of_pair.order_by(col(GateApproval.id).desc()).limit(1)).first()
 
 
-def _telling(session: Session, champion: str, challenger: str) -> list[ShadowVerdict]:
+def _telling(session: Session, pair: Rivals) -> list[ShadowVerdict]:
     """What both said of the parts that can tell something: they disagree on them, or a person decided them."""
     apart = (col(ShadowVerdict.champion_verdict) == Verdict.OK) != (col(ShadowVerdict.verdict) == Verdict.OK)
     decided = col(ShadowVerdict.inspection_id).in_(select(Decision.inspection_id).where(counts()))
-    both = select(ShadowVerdict).where(ShadowVerdict.model == challenger, ShadowVerdict.champion == champion)
+    both = select(ShadowVerdict).where(*gate_bounds.seen_by_both(pair))
     return list(session.exec(both.where(or_(apart, decided)).order_by(col(ShadowVerdict.inspection_id))))
 
 
-def _audited(
-    session: Session, champion: str, challenger: str, words: Mapping[str, Decision]
-) -> list[tuple[datetime, float]]:
+def _audited(session: Session, pair: Rivals, words: Mapping[str, Decision]) -> list[tuple[datetime, float]]:
     """The parts that both let pass, nobody decided, and a label of the random share calls defective: when that was
     known, and with which chance it was drawn; oldest first."""
-    both = select(ShadowVerdict.inspection_id).where(
-        ShadowVerdict.model == challenger,
-        ShadowVerdict.champion == champion,
-        ShadowVerdict.champion_verdict == Verdict.OK,
-        ShadowVerdict.verdict == Verdict.OK,
-    )
+    seen = gate_bounds.seen_by_both(pair)
+    passed = ShadowVerdict.champion_verdict == Verdict.OK, ShadowVerdict.verdict == Verdict.OK
+    both = select(ShadowVerdict.inspection_id).where(*seen, *passed)
     first, last = session.exec(
-        select(func.min(ShadowVerdict.inspection_id), func.max(ShadowVerdict.inspection_id)).where(
-            ShadowVerdict.model == challenger, ShadowVerdict.champion == champion
-        )
+        select(func.min(ShadowVerdict.inspection_id), func.max(ShadowVerdict.inspection_id)).where(*seen)
     ).one()
     drawn = money_sums.drawn_of(session, [col(Inspection.id).in_(both)], first or "", last or "")
     chances = {id: chance for id, (_, defective, chance) in drawn.items() if defective and id not in words}
@@ -359,15 +383,12 @@ def _audited(
     return sorted((moment, chances[id]) for id, moment in known if moment is not None)
 
 
-def _number(session: Session, champion: str, challenger: str) -> int:
-    both = select(func.count()).where(col(ShadowVerdict.model) == challenger, col(ShadowVerdict.champion) == champion)
-    return int(session.exec(both).one())
+def _number(session: Session, pair: Rivals) -> int:
+    return int(session.exec(select(func.count()).where(*gate_bounds.seen_by_both(pair))).one())
 
 
-def _words(session: Session, champion: str, challenger: str) -> dict[str, Decision]:
+def _words(session: Session, pair: Rivals) -> dict[str, Decision]:
     """Inspection id -> the word that stands, of the parts that both looked at."""
-    both = select(ShadowVerdict.inspection_id).where(
-        ShadowVerdict.model == challenger, ShadowVerdict.champion == champion
-    )
+    both = select(ShadowVerdict.inspection_id).where(*gate_bounds.seen_by_both(pair))
     wanted = select(Decision).where(col(Decision.inspection_id).in_(both), counts()).order_by(col(Decision.id))
     return {word.inspection_id: word for word in session.exec(wanted)}

@@ -1,7 +1,8 @@
 """The bounds beside the two wagers: golden parts, time and memory, calibration, escapes of each class and size.
 
-A bound holds, or is broken, or nobody can tell yet; each says which in words and numbers. A model serves every product
-that has no champion of its own, so that of several products' files the strictest counts.
+A bound holds, or is broken, or nobody can tell yet; each says which in words and numbers. The champion of a product is
+asked for what that product's file asks. That of a station, or of all, may have to serve any product, also one whose own
+champion is rolled back: of several products' files the strictest counts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from labeling.records import Annotation, LabelTask
@@ -26,7 +28,9 @@ from segmentation.eprocess import ALPHA, Wager
 from server import gate_cost, golden_needs
 from server.context import Context
 from server.gate_rules import GateRules
+from server.rivals import Rivals
 from server.watch_records import ShadowVerdict
+from server.where import Where
 
 FEW_DECIDED = 100
 """Parts with known truth below which nothing is said of calibration: ten bins of ten."""
@@ -61,8 +65,10 @@ class Pair:
     challenger_score: float
 
 
-def rules_in_force(context: Context) -> GateRules:
-    """The strictest of all products' files."""
+def rules_in_force(context: Context, product: str = "") -> GateRules:
+    """Those of a product's file; without a product the strictest of all products' files."""
+    if product:
+        return context.policies.rules(product).gate
     found = [context.policies.rules(name).gate for name in context.policies.products()] or [GateRules()]
     return GateRules(
         approval_required=any(rules.approval_required for rules in found),
@@ -75,25 +81,27 @@ def rules_in_force(context: Context) -> GateRules:
     )
 
 
-def bounds(context: Context, session: Session, champion: str, challenger: str, truths: dict[str, bool]) -> list[Bound]:
+def bounds(
+    context: Context, session: Session, rivals: Rivals, rules: GateRules, truths: dict[str, bool]
+) -> list[Bound]:
     """Every bound.
 
     Args:
         truths: inspection -> is it defective, by a person's word.
     """
-    rules = rules_in_force(context)
-    pairs = pairs_of(session, champion, challenger, truths)
+    champion, challenger = rivals.champion.id, rivals.challenger.id
+    pairs = pairs_of(session, rivals, truths)
     return [
-        golden_bound(context, session, challenger),
+        golden_bound(context, session, challenger, rivals.where.product),
         *cost_bounds(session, champion, challenger, rules),
         calibration_bound(pairs, rules.calibration),
         *escape_bounds(groups_of(session, context.blobs, pairs), rules.escapes),
     ]
 
 
-def golden_bound(context: Context, session: Session, challenger: str) -> Bound:
-    """Did it get its golden parts right? Holds where no product has any."""
-    missed = golden_needs.missing(session, context, challenger)
+def golden_bound(context: Context, session: Session, challenger: str, product: str = "") -> Bound:
+    """Did it get the golden parts of a product right, or without one of every product? Holds where there are none."""
+    missed = golden_needs.missing(session, context, challenger, product=product or None)
     return Bound("golden parts", not missed, bool(missed), "; ".join(missed) or "all within the products' files")
 
 
@@ -176,12 +184,23 @@ def enough_parts(margin: float) -> int:
     return parts
 
 
-def pairs_of(session: Session, champion: str, challenger: str, truths: dict[str, bool]) -> list[Pair]:
+def belongs(where: Where) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """What a challenger said as the one of there."""
+    return col(ShadowVerdict.for_product) == where.product, col(ShadowVerdict.for_station) == where.station
+
+
+def seen_by_both(rivals: Rivals) -> tuple[ColumnElement[bool], ...]:
+    """What the challenger said of the parts that its champion judged there."""
+    both = col(ShadowVerdict.model) == rivals.challenger.id, col(ShadowVerdict.champion) == rivals.champion.id
+    return *both, *belongs(rivals.where)
+
+
+def pairs_of(session: Session, rivals: Rivals, truths: dict[str, bool]) -> list[Pair]:
     """The parts that both looked at and whose truth is known, oldest first."""
     wanted = (
         select(ShadowVerdict, Inspection)
         .join(Inspection, col(Inspection.id) == col(ShadowVerdict.inspection_id))
-        .where(ShadowVerdict.model == challenger, ShadowVerdict.champion == champion)
+        .where(*seen_by_both(rivals))
         .order_by(col(ShadowVerdict.inspection_id))
     )
     return [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlmodel import Session
 
-from server import gate, gate_cost, golden_needs, registry
+from segmentation.records import ModelVersion
+from server import gate, gate_cost, golden_needs, registry, rivals
 from server.context import Context
 from server.events import Event
 from server.gate_records import Measured
@@ -20,10 +20,22 @@ from server.jobs.runner import JobRun
 KIND = "measure_challenger"
 
 
-def ask(session: Session, challenger: str, *, now: datetime) -> None:
-    """Ask for all that the gate needs to know of a challenger; the caller commits."""
-    queue.enqueue(session, KIND, {"model": challenger}, now=now, key=f"{KIND}:{challenger}")
-    golden_needs.ask(session, model=challenger, why="challenger", now=now)
+def ask_missing(context: Context, session: Session) -> bool:
+    """Ask for whatever the gate has yet to know of a challenger, anywhere; the caller commits. False: it knows all.
+
+    Who served before was measured then, and need not be again.
+    """
+    now, asked = context.now(), False
+    for pair in rivals.all_pairs(session):
+        challenger, champion = pair.challenger.id, pair.champion.id
+        if not pair.returns and session.get(Measured, (challenger, champion)) is None:
+            arguments = {"model": challenger, "champion": champion}
+            queue.enqueue(session, KIND, arguments, now=now, key=f"{KIND}:{challenger}:{champion}")
+            asked = True
+        if golden_needs.unseen(session, context, challenger, product=pair.where.product or None):
+            golden_needs.ask(session, model=challenger, why="challenger", now=now)
+            asked = True
+    return asked
 
 
 def watch(context: Context) -> None:
@@ -34,7 +46,8 @@ def watch(context: Context) -> None:
 def job(context: Context, run: JobRun) -> dict[str, Any]:
     """Measure challenger and champion, store it, and let the gate act."""
     with context.database.read() as session:
-        champion, challenger = registry.champion(session), registry.get(session, str(run.arguments["model"]))
+        challenger = registry.get(session, str(run.arguments["model"]))
+        champion = _champion(session, run)
         pictures = gate_cost.some_pictures(context, session)
     if champion is None or champion.id == challenger.id or not pictures:
         return {"waits": "there is no other champion, or no picture to look at yet"}
@@ -43,7 +56,7 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
     with context.database.write() as session:
         session.merge(Measured(challenger=challenger.id, champion=champion.id, at=context.now(), figures=figures))
         session.flush()
-        gate.act(context, session)
+        gate.act_for(context, session, challenger.id)
         session.commit()
     return figures
 
@@ -70,11 +83,13 @@ def measure_both(
     return told
 
 
+def _champion(session: Session, run: JobRun) -> ModelVersion | None:
+    """Whom it is measured beside; a job of an earlier version names nobody, and means the champion of all."""
+    named = run.arguments.get("champion")
+    return registry.champion(session) if named is None else registry.get(session, str(named))
+
+
 def _model_changed(context: Context, event: Event) -> None:
-    if event.data.get("alias") != registry.CHALLENGER or event.data.get("state") == "retired":
-        return  # who served before has shown all that already
     with context.database.write() as session:
-        champion = registry.champion(session)
-        if champion is not None and session.get(Measured, (str(event.data["id"]), champion.id)) is None:
-            ask(session, str(event.data["id"]), now=context.now())
+        if ask_missing(context, session):
             session.commit()

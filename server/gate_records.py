@@ -33,6 +33,9 @@ class GateApproval(SQLModel, table=True):
     reason: str
     words: str
     """What the gate said when the person decided."""
+    for_product: str = ""
+    """Where it may serve (`server.where.Where`); with `for_station` empty: everywhere."""
+    for_station: str = ""
 
 
 class Assignment(SQLModel, table=True):
@@ -45,6 +48,10 @@ class Assignment(SQLModel, table=True):
     champion: str = Field(foreign_key="modelversion.id")
     before: str | None = None
     """The champion of its own before this one; None: there was none."""
+    challenger: str | None = None
+    """Looks on beside the champion there; None: nobody does."""
+    challenger_served: bool = False
+    """The challenger served there before the champion did: it comes back by the wagers and its golden parts alone."""
     since: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     by: str
 

@@ -1,8 +1,8 @@
 """A model looks at the golden parts: the challenger before it may serve, the champion every shift.
 
-A durable job. The champion is asked as it serves; a challenger is loaded for it. It waits while a part waits for its
-verdict. What the model gets wrong is stored; a champion that errs beyond the bounds of the product's file raises an
-alarm.
+A durable job. A champion is asked as it serves, each about the products that it serves; a challenger is loaded for it.
+It waits while a part waits for its verdict. What the model gets wrong is stored; a champion that errs beyond the bounds
+of the product's file raises an alarm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qc.frame import Frame
 from qc.ports import BlobStore, Segmenter
 from qc.verdict import Verdict
 from segmentation.records import ModelVersion
-from server import alarms, audit, gate, golden, golden_needs, judging, registry
+from server import alarms, audit, gate, gate_jobs, golden, golden_needs, judging, registry
 from server.context import Context, Decode
 from server.golden_records import GoldenLook, GoldenPart, GoldenSet
 from server.jobs.runner import JobRun
@@ -72,32 +72,82 @@ def job(context: Context, run: JobRun, load: LoadModel | None = None) -> dict[st
         row = registry.get(session, wanted) if wanted else None
         if not golden.in_force(session):
             return {"waits": "no product has golden parts"}
-    segmenter = context.need_champion().serving() if row is None else (load or load_model)(context, row)
+    if row is None:
+        told = look_as_served(context, run, why=str(run.arguments["why"]))
+        with context.database.write() as session:
+            if gate_jobs.ask_missing(context, session):  # challengers, too, by the products' files as they are now
+                session.commit()
+        return {"model": context.need_champion().serving().model_id, "products": told}
+    segmenter = (load or load_model)(context, row)
     told = look_at_all(context, run, segmenter, why=str(run.arguments["why"]))
     with context.database.write() as session:
-        gate.act(context, session)
+        gate.act_for(context, session, segmenter.model_id)
         session.commit()
     return {"model": segmenter.model_id, "products": told}
 
 
 def look_at_all(context: Context, run: JobRun, segmenter: Segmenter, *, why: str) -> dict[str, str]:
     """Let a model look at every product's golden parts, and store what it said; product -> words."""
-    with context.database.read() as session:
-        sets = [(one, golden.parts_of(session, one)) for one in golden.in_force(session)]
-    champion = segmenter.model_id == context.need_champion().serving().model_id
+    sets = _in_force(context)
     told = {}
     for n, (one, parts) in enumerate(sets):
-        run.check()
         run.report(n / len(sets), f"{one.product}: {len(parts)} golden parts")
-        rules = context.policies.rules(one.product)
-        seen = look(parts, segmenter, rules, context.blobs, context.decode, before_each=lambda: _give_way(context, run))
-        with context.database.write() as session:
-            kept = record(context, session, one, segmenter.model_id, rules, seen, why=why)
-            if champion and not kept.passed:
-                _alarm(context, session, one, parts, kept)
-            session.commit()
-        told[one.product] = golden_needs.words(kept)
+        told[one.product] = golden_needs.words(_looked(context, run, one, parts, segmenter, why=why))
     return told
+
+
+def look_as_served(context: Context, run: JobRun, *, why: str) -> dict[str, str]:
+    """Let the champion of each product look at its golden parts, all of them if stations have models of their own;
+    product -> words. Raises Unavailable, after all others have looked, where one cannot be loaded."""
+    sets = _in_force(context)
+    told, missing = {}, None
+    for n, (one, parts) in enumerate(sets):
+        run.report(n / len(sets), f"{one.product}: {len(parts)} golden parts")
+        try:
+            serving = _serving(context, one, parts)
+        except Unavailable as error:
+            missing = error
+            continue
+        kept = [_looked(context, run, one, parts, segmenter, why=why) for segmenter in serving]
+        told[one.product] = "; ".join(golden_needs.words(look) for look in kept)
+    if missing is not None:
+        raise missing
+    return told
+
+
+def _in_force(context: Context) -> list[tuple[GoldenSet, list[GoldenPart]]]:
+    with context.database.read() as session:
+        return [(one, golden.parts_of(session, one)) for one in golden.in_force(session)]
+
+
+def _serving(context: Context, one: GoldenSet, parts: list[GoldenPart]) -> list[Segmenter]:
+    """The models that serve a product at the stations of its golden parts; raises Unavailable."""
+    champion = context.need_champion()
+    found = [champion.serving(one.product, station) for station in sorted({part.station for part in parts})]
+    return list({segmenter.model_id: segmenter for segmenter in found}.values())
+
+
+def _looked(
+    context: Context, run: JobRun, one: GoldenSet, parts: list[GoldenPart], segmenter: Segmenter, *, why: str
+) -> GoldenLook:
+    """A model looks at a product's golden parts, and what it said is stored; an alarm, where it serves and errs."""
+    run.check()
+    rules = context.policies.rules(one.product)
+    seen = look(parts, segmenter, rules, context.blobs, context.decode, before_each=lambda: _give_way(context, run))
+    with context.database.write() as session:
+        kept = record(context, session, one, segmenter.model_id, rules, seen, why=why)
+        if not kept.passed and segmenter.model_id in _ids_serving(context, one, parts):
+            _alarm(context, session, one, parts, kept)
+        session.commit()
+    return kept
+
+
+def _ids_serving(context: Context, one: GoldenSet, parts: list[GoldenPart]) -> set[str]:
+    """Models that serve the product; those that are not loaded judge nothing."""
+    try:
+        return {segmenter.model_id for segmenter in _serving(context, one, parts)}
+    except Unavailable:
+        return set()
 
 
 def look(

@@ -30,6 +30,15 @@ def words(look: GoldenLook) -> str:
     return told if look.passed else f"{told}, which is more than the product's file allows"
 
 
+def unseen(session: Session, context: Context, model: str, *, product: str | None = None) -> bool:
+    """Has a model yet to look at golden parts, of one product or of any, by that product's file as it is now?"""
+    return any(
+        golden.last_look(session, one, model, policy=context.policies.rules(one.product).sha256) is None
+        for one in golden.in_force(session)
+        if product in (None, one.product)
+    )
+
+
 def missing(session: Session, context: Context, model: str, *, product: str | None = None) -> list[str]:
     """What a model lacks before it may serve, in words, for each product; empty: it got its golden parts right.
 

@@ -13,7 +13,6 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from segmentation.records import ModelVersion
-from server.assigning import words
 from server.context import Context
 from server.events import Event
 from server.gate_records import Assignment
@@ -21,6 +20,7 @@ from server.jobs import queue
 from server.jobs.child import run_in_child
 from server.jobs.records import Job, JobState
 from server.jobs.runner import JobRun
+from server.where import Where
 
 KIND = "mirror_models"
 
@@ -86,7 +86,7 @@ def models(session: Session, home: Path) -> list[dict[str, Any]]:
     """The whole registry, oldest first, as `mirror_mlflow.mirror` takes it."""
     serves: dict[str, list[str]] = {}
     for own in session.exec(select(Assignment)):
-        serves.setdefault(own.champion, []).append(words(own.product, own.station))
+        serves.setdefault(own.champion, []).append(Where(own.product, own.station).words)
     return [
         {
             "id": row.id,

@@ -19,6 +19,7 @@ import segmentation
 from qc.errors import QcError, Unavailable
 from qc.ports import Segmenter
 from server.settings import Settings
+from server.where import EVERYWHERE, where_of
 
 if TYPE_CHECKING:
     from server.db import Database
@@ -84,12 +85,12 @@ class Champion:
         Raises:
             Unavailable: there is none, or the one that was assigned could not be loaded: another one never steps in.
         """
-        for key in ((product, station), ("", station), (product, "")):
-            if key != ("", "") and key in self._of_its_own:
-                own = self._of_its_own[key]
-                if own is None:
-                    raise Unavailable(f"the model assigned to {' '.join(key).strip()} is not loaded: {self._problem}")
-                return own
+        own = self._of_its_own  # once: another one may stand there in the next line
+        where = where_of(own, product, station)
+        if where != EVERYWHERE:
+            if (found := own[where]) is None:
+                raise Unavailable(f"the model assigned to {where.words} is not loaded: {self._problem}")
+            return found
         if self._serving is None:
             raise Unavailable(self._problem or "the model is still being loaded; try again in a few seconds")
         return self._serving

@@ -17,7 +17,18 @@ from sqlmodel import Session, col, select
 from labeling.records import LabelTask, TaskState
 from qc.errors import Conflict, Unavailable
 from segmentation.records import ModelVersion
-from server import audit, gate, gate_bounds, gate_cost, gate_jobs, golden, golden_look, registry, retraining
+from server import (
+    audit,
+    gate,
+    gate_bounds,
+    gate_cost,
+    gate_jobs,
+    golden,
+    golden_look,
+    registry,
+    retraining,
+    rivals,
+)
 from server.context import Context
 from server.gate_records import Measured
 from server.jobs import queue
@@ -169,6 +180,8 @@ def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[st
                 gate.look_back(context, session, champion.id)
             else:
                 registry.challenge(session, context.events, model_id)
+            if decision["promote"]:
+                rivals.offer(session, context.events, model_id, by="server", at=now)
         now_serving = registry.champion(session)
         promoted = now_serving is not None and now_serving.id == model_id != champion.id
         told = {"model": model_id, "promoted": promoted, "reason": decision["reason"], "data": made.get("data", "")}

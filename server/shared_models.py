@@ -61,8 +61,8 @@ class SharedModels:
         Raises:
             StoreAway: the store does not answer.
         """
-        wanted_ids = select(Assignment.champion)
-        serves = or_(col(ModelVersion.alias).is_not(None), col(ModelVersion.id).in_(wanted_ids))
+        own = [col(ModelVersion.id).in_(select(each)) for each in (Assignment.champion, Assignment.challenger)]
+        serves = or_(col(ModelVersion.alias).is_not(None), *own)
         with self._context.database.read() as session:
             folders = [row.folder for row in session.exec(select(ModelVersion))]
             serving = set(session.exec(select(ModelVersion.folder).where(serves)))

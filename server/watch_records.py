@@ -91,3 +91,6 @@ class ShadowVerdict(SQLModel, table=True):
     elapsed_ms: float
     """Processor time that it took; it stands still whenever the line needs the machine."""
     at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    for_product: str = ""
+    """Whose challenger it was (`server.where.Where`); with `for_station` empty: the one of everywhere."""
+    for_station: str = ""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlmodel import Session, col, select
 
 from qc.verdict import Verdict
-from server import golden, golden_needs, registry
+from server import golden, golden_needs, registry, rivals
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
@@ -109,10 +109,8 @@ def declare(product: str, word: GoldenWord, session: SessionDep, who: IdentityDe
         by=who.name,
         now=now,
     )
-    challenger = registry.challenger(session)
-    for model in (None, challenger.id if challenger else None):
-        if model is None or challenger is not None:
-            golden_needs.ask(session, model=model, why=f"declared by {who.name}", now=now)
+    for model in (None, *sorted({pair.challenger.id for pair in rivals.all_pairs(session)})):
+        golden_needs.ask(session, model=model, why=f"declared by {who.name}", now=now)
     answer = _shown(session, one)
     session.commit()
     return answer

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from qc.errors import Conflict
 from segmentation.records import ModelState
-from server import assigning, gate, golden_needs, registry
+from server import assigning, gate, golden_needs, registry, rivals
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
+from server.where import Where
 
 router = APIRouter(tags=["models"])
 
@@ -50,6 +51,7 @@ class AssignmentJson(BaseModel):
     station: str = Field(description="Empty: at every station.")
     champion: str
     before: str | None
+    challenger: str | None = Field(description="Looks on beside the champion there; null: nobody does.")
     since: datetime
     by: str
 
@@ -66,6 +68,15 @@ class Place(BaseModel):
     product: str = Field(default="", max_length=64)
     station: str = Field(default="", max_length=64)
     reason: str = Field(default="", max_length=500)
+
+    @property
+    def where(self) -> Where:
+        """As the server says it."""
+        return Where(self.product, self.station)
+
+
+ProductQuery = Annotated[str, Query(max_length=64, description="Of this product's own champion; empty: of any.")]
+StationQuery = Annotated[str, Query(max_length=64, description="Of this station's own champion; empty: at every one.")]
 
 
 class ModelPage(BaseModel):
@@ -118,19 +129,22 @@ def assignments(session: SessionDep) -> AssignmentPage:
 
 @router.post("/models/{id}/assign", status_code=201)
 def assign(id: str, place: Place, who: IdentityDep, session: SessionDep, context: ContextDep) -> AssignmentJson:
-    """This model serves a product, a station, or a product at a station from now on. Golden parts count as for all."""
+    """This model serves a product, a station, or a product at a station from now on. Golden parts count as for all. Who
+    served there so far looks on, and comes back by itself when this one is proved to do worse there."""
     if missed := golden_needs.missing(session, context, id, product=place.product or None):
         raise Conflict(f"{'; '.join(missed)}; let it look at them by POST /golden-looks?model=…")
+    before = rivals.champion(session, place.where)
     own = assigning.assign(
         session,
         context.events,
         id,
-        product=place.product,
-        station=place.station,
+        where=place.where,
         by=who.name,
         at=context.now(),
         reason=place.reason or f"assigned by {who.name}",
     )
+    if before is not None and before.id != id:
+        gate.look_back(context, session, before.id, place.where)
     answer = AssignmentJson(**assigning.as_json(own))
     session.commit()
     return answer
@@ -141,9 +155,7 @@ def roll_back_assignment(
     place: Place, who: IdentityDep, session: SessionDep, context: ContextDep
 ) -> AssignmentJson | None:
     """The model before serves there again; null: from now on the champion of all does."""
-    own = assigning.roll_back(
-        session, context.events, product=place.product, station=place.station, by=who.name, at=context.now()
-    )
+    own = assigning.roll_back(session, context.events, where=place.where, by=who.name, at=context.now())
     answer = AssignmentJson(**assigning.as_json(own)) if own else None
     session.commit()
     return answer

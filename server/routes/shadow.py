@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from server import audit, gate, registry
+from server import gate, registry, rivals
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
 from server.errors import NotAllowed
-from server.routes.models import ModelJson
+from server.routes.models import ModelJson, Place, ProductQuery, StationQuery
+from server.where import EVERYWHERE, Where
 
 router = APIRouter(tags=["models"])
 
@@ -34,11 +35,15 @@ class ApprovalWord(BaseModel):
 
     approved: bool
     reason: str = Field(min_length=1, max_length=500)
+    product: str = Field(default="", max_length=64)
+    station: str = Field(default="", max_length=64)
 
 
 class StandingJson(BaseModel):
     """Champion and challenger on the same production parts."""
 
+    product: str = Field(description="Whose champion it is; empty, as `station`: that of everywhere.")
+    station: str
     champion: str
     challenger: str
     shadowed: int = Field(description="Parts that both looked at.")
@@ -78,9 +83,11 @@ class Disagreements(BaseModel):
 
 
 @router.get("/models/shadow")
-def shadow(session: SessionDep, context: ContextDep) -> StandingJson:
-    """Where the challenger stands; 409 where there is none."""
-    return _told(gate.proof(context, session))
+def shadow(
+    session: SessionDep, context: ContextDep, product: ProductQuery = "", station: StationQuery = ""
+) -> StandingJson:
+    """Where the challenger stands, by default that of everywhere; 409 where there is none."""
+    return _told(gate.proof(context, session, Where(product, station)))
 
 
 @router.post("/models/shadow/approval")
@@ -88,7 +95,8 @@ def approve(word: ApprovalWord, session: SessionDep, who: IdentityDep, context: 
     """A named person lets the challenger serve that has proved itself, or declines it; 409 before it has."""
     if not who.by_cookie:
         raise NotAllowed("a key is no named person; log in to approve a model")
-    told = _told(gate.approve(context, session, approved=word.approved, reason=word.reason, by=who.name))
+    where = Where(word.product, word.station)
+    told = _told(gate.approve(context, session, where, approved=word.approved, reason=word.reason, by=who.name))
     session.commit()
     answer = {"approval": "approved" if word.approved else "declined", "approval_by": who.name}
     return told.model_copy(update=answer)
@@ -110,10 +118,14 @@ def _told(now: gate.Proof) -> StandingJson:
 
 @router.get("/models/shadow/disagreements")
 def disagreements(
-    session: SessionDep, unanswered: bool = False, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    session: SessionDep,
+    unanswered: bool = False,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    product: ProductQuery = "",
+    station: StationQuery = "",
 ) -> Disagreements:
     """Parts that tell which of the two is better, once a person decides them."""
-    rows = gate.disagreements(session, unanswered=unanswered, limit=limit)
+    rows = gate.disagreements(session, Where(product, station), unanswered=unanswered, limit=limit)
     return Disagreements(
         items=[
             Disagreement(
@@ -132,9 +144,13 @@ def disagreements(
 
 
 @router.post("/models/{id}/challenge")
-def challenge(id: str, who: IdentityDep, session: SessionDep, context: ContextDep) -> ModelJson:
-    """This model looks on beside the champion from now on."""
-    row = registry.challenge(session, context.events, id)
-    audit.record(session, "challenge", row.id, {"model": row.id}, by=who.name, at=context.now())
+def challenge(
+    id: str, who: IdentityDep, session: SessionDep, context: ContextDep, place: Place | None = None
+) -> ModelJson:
+    """This model looks on beside the champion from now on; with a product or a station beside the one that serves
+    there, which becomes that product's or station's own if it was the champion of all."""
+    where = place.where if place is not None else EVERYWHERE
+    rivals.name(session, context.events, id, where=where, by=who.name, at=context.now())
+    answer = ModelJson(**registry.as_json(registry.get(session, id)))
     session.commit()
-    return ModelJson(**registry.as_json(row))
+    return answer

@@ -34,6 +34,7 @@ from server.models_in_use import STARTER
 from server.onlooker import Eyes, Opinion, Picture
 from server.settings import Settings
 from server.shadow import Shadow, load_aside
+from server.where import EVERYWHERE
 
 TURNS = 10
 MEASURED_MOST = 200
@@ -136,7 +137,9 @@ def _challenge(context: Context) -> Shadow:
         session.commit()
     load = load_aside("cpu", context.settings.folder("logs") / "shadow.log")
     shadow = Shadow(
-        context, find=lambda session: (CHALLENGER, STARTER), load=lambda folder, way: Renamed(load(folder, way))
+        context,
+        find=lambda session: {EVERYWHERE: (CHALLENGER, STARTER)},
+        load=lambda folder, way: Renamed(load(folder, way)),
     )
     context.parts["shadow"] = shadow
     while shadow.state()["state"] != "ok":

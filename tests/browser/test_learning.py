@@ -50,6 +50,17 @@ def test_a_model_looks_on_and_the_parts_it_disagrees_about_are_shown_as_pictures
     looking.get_by_role("img", name=re.compile("It is right more often: evidence 1.\\d of 20 needed")).wait_for()
     assert plant.call("GET", "/models/shadow")["answered"] == 1
 
+    places = page.get_by_role("region", name="Products and stations with a model of their own")
+    places.get_by_label("Model").select_option(blunt)
+    places.get_by_label("Station").select_option("end-of-line")
+    places.get_by_role("button", name="Let it look on there").click()
+    looking.get_by_text("Looking on: end-of-line").click()
+    expect(looking.get_by_text("Not proved yet", exact=True)).to_have_count(2)
+    looking.get_by_text("production parts of end-of-line").wait_for()
+    no_barrier(page)
+    places.get_by_role("button", name="Roll back: end-of-line").click()
+    expect(looking.get_by_text("Looking on: end-of-line")).to_have_count(0)
+
 
 def test_a_label_task_shows_the_very_place_to_label_and_quality_what_two_people_made_of_it(page, plant, no_barrier):
     bad = plant.inspects_a_bad_part()

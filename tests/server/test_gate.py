@@ -5,21 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from sqlmodel import Session, delete
+from sqlmodel import delete
+from two_models import BETTER, NEW, OLD, WORSE, enter, log_in, looked_at, measured
 
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.errors import InvalidInput
-from qc.records import Decision, Inspection, Progress
-from qc.verdict import Verdict
-from server import auth, gate, gate_bounds, gate_cost, registry
+from qc.records import Decision
+from server import gate, gate_bounds, gate_cost, registry
 from server.access import Role
-from server.deciding import decide
 from server.gate_bounds import Pair, calibration_bound, calibration_error, cost_bounds, enough_parts, escape_bounds
-from server.gate_records import Measured
 from server.gate_rules import GateRules, parse_costs, parse_gate
-from server.watch_records import ShadowVerdict
-
-OLD, NEW = "sha256:old", "sha256:new"
+from server.rivals import at as rivals_of
+from server.where import EVERYWHERE
 
 
 def test_the_rules_say_where_a_mistake_is():
@@ -93,14 +90,6 @@ def test_time_and_memory_are_held_against_the_champions(line):
         assert "2.00 times" in memory.words
 
 
-def measured(line, session: Session, *, time=1.0, memory=1.0) -> None:
-    cost = {"cpu_s_per_mpx": 1.0, "memory_mb": 100.0, "pictures": 8}
-    worse = {"cpu_s_per_mpx": time, "memory_mb": 100.0 * memory, "pictures": 8}
-    figures = {"champion": cost, "challenger": worse}
-    session.add(Measured(challenger=NEW, champion=OLD, at=line.context.now(), figures=figures))
-    session.flush()
-
-
 def test_a_model_is_measured_by_its_own_cpu_time_and_the_memory_it_needs(line):
     from server.models_in_use import STARTER
 
@@ -115,44 +104,9 @@ def test_a_model_is_measured_by_its_own_cpu_time_and_the_memory_it_needs(line):
     assert told["memory_mb"] >= 0
 
 
-def looked_at(line, session, said, truth, *, champion=OLD, challenger=NEW) -> list[str]:
-    """Parts with the verdicts of both and a person's word on each, oldest first."""
-    ids = []
-    for n, ((old, new), word) in enumerate(zip(said, truth, strict=True)):
-        row = Inspection(
-            part=f"P-{champion[-3:]}-{n}",
-            station="S-1",
-            progress=Progress.DONE,
-            verdict=Verdict(old),
-            model=champion,
-            score=0.5,
-            received_at=line.context.now(),
-        )
-        session.add(row)
-        session.flush()
-        seen = ShadowVerdict(
-            inspection_id=row.id,
-            model=challenger,
-            champion=champion,
-            champion_verdict=Verdict(old),
-            verdict=Verdict(new),
-            score=0.5,
-            defects=0,
-            elapsed_ms=5.0,
-            at=line.context.now(),
-        )
-        session.add(seen)
-        session.flush()
-        decide(line.context, session, row.id, Verdict(word), "", by="eva")
-        ids.append(row.id)
-    return ids
-
-
 def champion_and_challenger(line, session) -> None:
     """OLD serves, NEW looks on."""
-    for model in (OLD, NEW):
-        registry.add(session, model_id=model, folder="models/none", card={}, now=line.context.now())
-    registry.promote(session, line.context.events, OLD, by="test", at=line.context.now(), reason="first")
+    enter(line, session, OLD, NEW)
     registry.challenge(session, line.context.events, NEW)
 
 
@@ -171,14 +125,10 @@ def rivals(run_line, tmp_path, request):
         yield line
 
 
-BETTER = [("ng", "ng")] * 90 + [("ok", "ng")] * 12
-
-
 def does_worse(line) -> None:
     """The lot changes: NEW, which serves, lets every fourth defect pass that OLD finds."""
-    worse = [("ng", "ng"), ("ng", "ng"), ("ng", "ng"), ("ok", "ng")] * 30
     with line.context.database.write() as session:
-        looked_at(line, session, worse, ["ng"] * len(worse), champion=NEW, challenger=OLD)
+        looked_at(line, session, WORSE, ["ng"] * len(WORSE), champion=NEW, challenger=OLD)
         session.commit()
 
 
@@ -258,15 +208,6 @@ def test_a_challenger_that_costs_too_much_stays_out_however_right_it_is(rivals):
     assert [bound["name"] for bound in told["bounds"] if bound["blocks"]] == ["time"]
 
 
-def log_in(line, name="eva") -> dict[str, str]:
-    with line.context.database.write() as session:
-        auth.add_user(session, name, Role.ENGINEER, "a long enough password", now=line.context.now())
-        session.commit()
-    answer = line.client.post("/api/v1/session", json={"name": name, "password": "a long enough password"})
-    assert answer.status_code == 200, answer.text
-    return {"X-QC": "1"}
-
-
 @pytest.mark.parametrize("rivals", ["product: default\ngate: {approval: required}\n"], indirect=True)
 def test_where_the_product_file_says_so_a_named_person_approves_what_is_proved(rivals):
     head, path = log_in(rivals), "/api/v1/models/shadow/approval"
@@ -328,7 +269,9 @@ def test_defective_parts_are_grouped_by_class_and_size_of_what_people_drew(rival
             )
         session.flush()
         truths = dict.fromkeys(ids, True)
-        groups = gate_bounds.groups_of(session, context.blobs, gate_bounds.pairs_of(session, OLD, NEW, truths))
+        groups = gate_bounds.groups_of(
+            session, context.blobs, gate_bounds.pairs_of(session, rivals_of(session, EVERYWHERE), truths)
+        )
     assert {name: [p.inspection_id for p in pairs] for name, pairs in groups.items()} == {
         "scratch, small (median 23 px)": ids[:2],
         "scratch, large (median 23 px)": ids[2:],

@@ -28,6 +28,7 @@ from server.models_in_use import STARTER
 from server.onlooker import GivesWay, Gone, Onlooker, Opinion, Picture
 from server.shadow import QUEUE, Shadow
 from server.watch_records import ShadowVerdict
+from server.where import EVERYWHERE
 
 CHAMPION, CHALLENGER = "sha256:dark-spots", "sha256:sharp-eyes"
 
@@ -88,17 +89,19 @@ def enter(line):
         session.commit()
 
 
+def here(session):
+    """The registry's challenger, whose folder is here."""
+    row = registry.challenger(session)
+    return {EVERYWHERE: (row.id, Path()) if row else None}
+
+
 @pytest.fixture
 def beside(line):
     """A line with a challenger that looks on."""
     line.context.parts.pop("shadow").stop()
     enter(line)
 
-    def find(session):
-        row = registry.challenger(session)
-        return (row.id, Path()) if row else None
-
-    shadow = line.context.parts["shadow"] = Shadow(line.context, find=find, load=lambda folder, way: Here(SharpEyes()))
+    shadow = line.context.parts["shadow"] = Shadow(line.context, find=here, load=lambda folder, way: Here(SharpEyes()))
     wait_for(lambda: shadow.state()["state"] == "ok")
     return line
 

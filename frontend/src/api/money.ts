@@ -24,7 +24,7 @@ export const useMode = (station: string) =>
 export function useApproval() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (body: { approved: boolean; reason: string }) =>
+    mutationFn: (body: { approved: boolean; reason: string; product: string; station: string }) =>
       told(api.POST("/api/v1/models/shadow/approval", { body })),
     onSettled: () => Promise.all([client.invalidateQueries({ queryKey: ["shadow"] }), client.invalidateQueries({ queryKey: ["models"] })]),
   });

@@ -1472,7 +1472,8 @@ export interface paths {
         put?: never;
         /**
          * Assign
-         * @description This model serves a product, a station, or a product at a station from now on. Golden parts count as for all.
+         * @description This model serves a product, a station, or a product at a station from now on. Golden parts count as for all. Who
+         *     served there so far looks on, and comes back by itself when this one is proved to do worse there.
          */
         post: operations["assign_api_v1_models__id__assign_post"];
         delete?: never;
@@ -2454,7 +2455,7 @@ export interface paths {
         };
         /**
          * Shadow
-         * @description Where the challenger stands; 409 where there is none.
+         * @description Where the challenger stands, by default that of everywhere; 409 where there is none.
          */
         get: operations["shadow_api_v1_models_shadow_get"];
         put?: never;
@@ -2516,7 +2517,8 @@ export interface paths {
         put?: never;
         /**
          * Challenge
-         * @description This model looks on beside the champion from now on.
+         * @description This model looks on beside the champion from now on; with a product or a station beside the one that serves
+         *     there, which becomes that product's or station's own if it was the champion of all.
          */
         post: operations["challenge_api_v1_models__id__challenge_post"];
         delete?: never;
@@ -3064,6 +3066,16 @@ export interface components {
             approved: boolean;
             /** Reason */
             reason: string;
+            /**
+             * Product
+             * @default
+             */
+            product: string;
+            /**
+             * Station
+             * @default
+             */
+            station: string;
         };
         /**
          * Asked
@@ -3141,6 +3153,11 @@ export interface components {
             champion: string;
             /** Before */
             before: string | null;
+            /**
+             * Challenger
+             * @description Looks on beside the champion there; null: nobody does.
+             */
+            challenger: string | null;
             /**
              * Since
              * Format: date-time
@@ -6604,6 +6621,13 @@ export interface components {
          * @description Champion and challenger on the same production parts.
          */
         StandingJson: {
+            /**
+             * Product
+             * @description Whose champion it is; empty, as `station`: that of everywhere.
+             */
+            product: string;
+            /** Station */
+            station: string;
             /** Champion */
             champion: string;
             /** Challenger */
@@ -11546,7 +11570,12 @@ export interface operations {
     };
     shadow_api_v1_models_shadow_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of this product's own champion; empty: of any. */
+                product?: string;
+                /** @description Of this station's own champion; empty: at every one. */
+                station?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -11560,6 +11589,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StandingJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
@@ -11602,6 +11640,10 @@ export interface operations {
             query?: {
                 unanswered?: boolean;
                 limit?: number;
+                /** @description Of this product's own champion; empty: of any. */
+                product?: string;
+                /** @description Of this station's own champion; empty: at every one. */
+                station?: string;
             };
             header?: never;
             path?: never;
@@ -11638,7 +11680,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Place"] | null;
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {

@@ -11,15 +11,16 @@ export type Head = Schemas["HeadJson"];
 export const useAssignments = () =>
   useQuery({ queryKey: ["models", "assignments"], queryFn: async () => (await told(api.GET("/api/v1/models/assignments"))).items, refetchInterval: refreshEvery });
 
-/** Let a model serve a product, a station, or a product at a station; or let the one before it serve there again. */
+/** Let a model serve a product, a station, or a product at a station, or look on there; or let the one before it serve there again. */
 export function useAssign() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: async ({ model, ...place }: { model: string | null; product: string; station: string; reason: string }) => {
+    mutationFn: async ({ model, looksOn, ...place }: { model: string | null; looksOn?: boolean; product: string; station: string; reason: string }) => {
       if (model === null) await told(api.POST("/api/v1/models/assignments/rollback", { body: place }));
+      else if (looksOn) await told(api.POST("/api/v1/models/{id}/challenge", { params: { path: { id: model } }, body: place }));
       else await told(api.POST("/api/v1/models/{id}/assign", { params: { path: { id: model } }, body: place }));
     },
-    onSettled: () => queries.invalidateQueries({ queryKey: ["models"] }),
+    onSettled: () => Promise.all([queries.invalidateQueries({ queryKey: ["models"] }), queries.invalidateQueries({ queryKey: ["shadow"] })]),
   });
 }
 

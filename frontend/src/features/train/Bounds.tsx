@@ -1,6 +1,7 @@
 import { Button, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { useApproval } from "../../api/money";
+import type { Where } from "../../api/shadow";
 import type { Standing } from "../../api/words";
 import { text } from "../../text";
 import { Served } from "../../ui/Served";
@@ -17,17 +18,17 @@ export function Bounds({ standing }: { standing: Standing }) {
           </li>
         ))}
       </ul>
-      {standing.approval === "waiting" && standing.proved && <Approval />}
+      {standing.approval === "waiting" && standing.proved && <Approval where={standing} />}
       {standing.approval_by && <p>{words.said[standing.approval === "declined" ? "declined" : "approved"]({ by: standing.approval_by })}</p>}
     </>
   );
 }
 
-function Approval() {
+function Approval({ where: { product, station } }: { where: Where }) {
   const [reason, setReason] = useState("");
   const approval = useApproval();
   const words = text.bounds;
-  const say = (approved: boolean) => approval.mutate({ approved, reason });
+  const say = (approved: boolean) => approval.mutate({ approved, reason, product, station });
   return (
     <form className="approval" onSubmit={(event) => event.preventDefault()}>
       <TextInput label={words.why} value={reason} maxLength={500} onChange={(event) => setReason(event.currentTarget.value)} />

@@ -2,7 +2,7 @@ import { Button, SegmentedControl } from "@mantine/core";
 import { useState } from "react";
 import { Link } from "wouter";
 import { pictures, useInspection } from "../../api/inspections";
-import { useDisagreements } from "../../api/shadow";
+import { useDisagreements, type Where } from "../../api/shadow";
 import type { Disagreement, Verdict } from "../../api/words";
 import { text } from "../../text";
 import { dayAndTime } from "../../ui/format";
@@ -14,10 +14,10 @@ import { worstImage } from "../../ui/worst";
 const PAGE = 12;
 
 /** Only the parts on which the two differ, pictures first; each opens the part, where a person decides it. */
-export function Disagreements() {
+export function Disagreements({ where }: { where: Where }) {
   const [which, setWhich] = useState<"open" | "all">("open");
   const [shown, setShown] = useState(PAGE);
-  const list = useDisagreements(which === "open");
+  const list = useDisagreements(where, which === "open");
   const items = list.data?.items ?? [];
   const words = text.shadow;
   return (

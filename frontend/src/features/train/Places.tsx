@@ -2,16 +2,13 @@ import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { useProductNames } from "../../api/admin";
 import { useStations } from "../../api/inspections";
-import { type Assignment, useAssign, useAssignments } from "../../api/serving";
+import { useAssign, useAssignments } from "../../api/serving";
 import type { Model } from "../../api/words";
 import { words } from "../../text/desk";
 import { ColumnHeads } from "../../ui/ColumnHeads";
 import { dayAndTime, shortId } from "../../ui/format";
 import { waiting } from "../../ui/States";
-
-/** Where another model serves than the one for all: a product, a station, or a product at a station. */
-const whereOf = ({ product, station }: Pick<Assignment, "product" | "station">): string =>
-  product && station ? words.places.at({ product, station }) : product || station;
+import { whereOf } from "./where";
 
 /** Products and stations with a model of their own, and how to give one to them. */
 export function Places({ models }: { models: readonly Model[] }) {
@@ -26,7 +23,7 @@ export function Places({ models }: { models: readonly Model[] }) {
       {found.data?.length === 0 && <p className="quiet">{said.none}</p>}
       {found.data && found.data.length > 0 && (
         <table className="facts">
-          <ColumnHeads names={[said.where, said.model, said.since, said.by, said.before, ""]} />
+          <ColumnHeads names={[said.where, said.model, said.since, said.by, said.before, said.looksOn, ""]} />
           <tbody>
             {found.data.map((one) => (
               <tr key={`${one.product}/${one.station}`}>
@@ -35,6 +32,7 @@ export function Places({ models }: { models: readonly Model[] }) {
                 <td>{dayAndTime(one.since)}</td>
                 <td>{one.by}</td>
                 <td>{one.before ? shortId(one.before) : said.everywhere}</td>
+                <td>{one.challenger ? shortId(one.challenger) : said.nobody}</td>
                 <td>
                   <Button size="compact-sm" variant="default" aria-label={said.back({ where: whereOf(one) })} disabled={change.isPending}
                     onClick={() => change.mutate({ model: null, product: one.product, station: one.station, reason: "" })}>
@@ -66,14 +64,19 @@ function Assign({ models, change }: { models: readonly Model[]; change: ReturnTy
   const said = words.places;
   const chosen = model || (models[0]?.id ?? "");
   const all = { value: "", label: said.all };
+  const nowhere = chosen === "" || (product === "" && station === "");
+  const send = (looksOn: boolean) => change.mutate({ model: chosen, looksOn, product, station, reason: reason.trim() }, { onSuccess: () => setReason("") });
   return (
-    <form className="inline" onSubmit={(event) => (event.preventDefault(), change.mutate({ model: chosen, product, station, reason: reason.trim() }, { onSuccess: () => setReason("") }))}>
+    <form className="inline" onSubmit={(event) => (event.preventDefault(), send(false))}>
       <NativeSelect label={said.model} value={chosen} data={models.map(({ id }) => ({ value: id, label: shortId(id) }))} onChange={(event) => setModel(event.currentTarget.value)} />
       <NativeSelect label={said.product} value={product} data={[all, ...(products.data?.items ?? [])]} onChange={(event) => setProduct(event.currentTarget.value)} />
       <NativeSelect label={said.station} value={station} data={[all, ...(stations.data ?? []).map(({ name }) => name)]} onChange={(event) => setStation(event.currentTarget.value)} />
       <TextInput label={said.reason} value={reason} maxLength={500} onChange={(event) => setReason(event.currentTarget.value)} />
-      <Button type="submit" variant="default" disabled={chosen === "" || (product === "" && station === "")} loading={change.isPending}>
+      <Button type="submit" variant="default" disabled={nowhere} loading={change.isPending}>
         {said.assign}
+      </Button>
+      <Button variant="default" disabled={nowhere || change.isPending} onClick={() => send(true)}>
+        {said.challenge}
       </Button>
     </form>
   );

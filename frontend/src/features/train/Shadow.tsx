@@ -1,4 +1,6 @@
-import { useStanding } from "../../api/shadow";
+import { useState } from "react";
+import { useAssignments } from "../../api/serving";
+import { EVERYWHERE, useStanding, type Where } from "../../api/shadow";
 import type { Standing } from "../../api/words";
 import { text } from "../../text";
 import { fixed, shortId } from "../../ui/format";
@@ -6,24 +8,46 @@ import { waiting } from "../../ui/States";
 import { Bounds } from "./Bounds";
 import { Disagreements } from "./Disagreements";
 import { evidenceShare, evidenceText } from "./evidence";
+import { whereOf } from "./where";
 
-/** The challenger that looks on: how far its proof is, and the parts that a person should decide. */
+/** The challengers that look on: how far the proof of each is, and the parts that a person should decide. */
 export function Shadow() {
-  const standing = useStanding();
+  const standing = useStanding(EVERYWHERE);
   const state = waiting(standing);
+  const places = (useAssignments().data ?? []).filter(({ challenger }) => challenger !== null);
   const words = text.shadow;
   return (
     <section className="shadow" aria-label={words.title}>
       <h2>{words.title}</h2>
       {state}
-      {standing.data === null && <p className="quiet">{words.none}</p>}
-      {standing.data && (
-        <>
-          <Proof standing={standing.data} />
-          <Disagreements />
-        </>
-      )}
+      {standing.data === null && places.length === 0 && <p className="quiet">{words.none}</p>}
+      {standing.data && <Looking standing={standing.data} />}
+      {places.map((place) => (
+        <There key={whereOf(place)} where={place} />
+      ))}
     </section>
+  );
+}
+
+/** The challenger of a product or a station; nothing is asked for before somebody opens it. */
+function There({ where }: { where: Where }) {
+  const [open, setOpen] = useState(false);
+  const standing = useStanding(where, open);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{text.shadow.there({ where: whereOf(where) })}</summary>
+      {open && waiting(standing)}
+      {open && standing.data && <Looking standing={standing.data} />}
+    </details>
+  );
+}
+
+function Looking({ standing }: { standing: Standing }) {
+  return (
+    <>
+      <Proof standing={standing} />
+      <Disagreements where={standing} />
+    </>
   );
 }
 

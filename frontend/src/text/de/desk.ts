@@ -115,7 +115,7 @@ export const desk: Part<typeof english> = {
   },
   places: {
     title: "Produkte und Stationen mit einem eigenen Modell",
-    help: "Alles andere beurteilt das Modell im Dienst.",
+    help: "Alles andere beurteilt das Modell im Dienst. Ein Modell, das dort mitläuft, bewährt sich an den Teilen von dort und dient nur dort; beurteilte dort bisher das Modell im Dienst, wird es das eigene.",
     none: "Keine: Ein Modell beurteilt alles.",
     where: "Wo",
     model: "Modell",
@@ -128,6 +128,9 @@ export const desk: Part<typeof english> = {
     station: "Station",
     reason: "Warum",
     assign: "Dort einsetzen",
+    challenge: "Dort mitlaufen lassen",
+    looksOn: "Läuft mit",
+    nobody: "keines",
     back: "Zurücknehmen: {{where}}",
     backShort: "Zurücknehmen",
     at: "{{product}} an {{station}}",

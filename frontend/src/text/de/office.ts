@@ -346,6 +346,7 @@ export const office: Part<typeof en> = {
   shadow: {
     title: "Läuft neben dem Champion mit",
     none: "Kein Modell läuft mit. „Mitlaufen lassen“ stellt eines neben den Champion: Es sieht jedes Teil, seine Urteile erreichen die Linie nie.",
+    there: "Läuft mit: {{where}}",
     against: "gegen {{id}}",
     proved: "Hat sich bewährt",
     notProved: "Noch nicht bewiesen",

@@ -112,7 +112,7 @@ export const desk = {
   },
   places: {
     title: "Products and stations with a model of their own",
-    help: "Everything else is judged by the model that serves.",
+    help: "Everything else is judged by the model that serves. A model that looks on there proves itself on the parts of there, and serves there alone; where the serving model judged so far, it becomes that place’s own.",
     none: "None: one model judges everything.",
     where: "Where",
     model: "Model",
@@ -125,6 +125,9 @@ export const desk = {
     station: "Station",
     reason: "Why",
     assign: "Let it serve there",
+    challenge: "Let it look on there",
+    looksOn: "Looking on",
+    nobody: "nobody",
     back: "Roll back: {{where}}",
     backShort: "Roll back",
     at: "{{product}} at {{station}}",

@@ -350,6 +350,7 @@ export const office = {
   shadow: {
     title: "Looking on beside the champion",
     none: "No model looks on. “Let it look on” puts one beside the champion: it sees every part, and its verdicts never reach the line.",
+    there: "Looking on: {{where}}",
     against: "against {{id}}",
     proved: "Has proved itself",
     notProved: "Not proved yet",

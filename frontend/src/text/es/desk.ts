@@ -125,7 +125,7 @@ export const desk: Part<typeof english> = {
   },
   places: {
     title: "Productos y estaciones con un modelo propio",
-    help: "Todo lo demás lo juzga el modelo en servicio.",
+    help: "Todo lo demás lo juzga el modelo en servicio. Un modelo que observa allí se demuestra con las piezas de allí y sirve solo allí; si hasta ahora juzgaba allí el modelo en servicio, pasa a ser el propio.",
     none: "Ninguno: un solo modelo lo juzga todo.",
     where: "Dónde",
     model: "Modelo",
@@ -138,6 +138,9 @@ export const desk: Part<typeof english> = {
     station: "Estación",
     reason: "Por qué",
     assign: "Que sirva allí",
+    challenge: "Dejar observar allí",
+    looksOn: "Observa",
+    nobody: "ninguno",
     back: "Volver atrás: {{where}}",
     backShort: "Volver atrás",
     at: "{{product}} en {{station}}",

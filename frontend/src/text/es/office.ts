@@ -348,6 +348,7 @@ export const office: Part<typeof en> = {
   shadow: {
     title: "Observa junto al campeón",
     none: "Ningún modelo observa. «Dejar observar» pone uno junto al campeón: ve cada pieza y sus veredictos nunca llegan a la línea.",
+    there: "Observa: {{where}}",
     against: "frente a {{id}}",
     proved: "Ha demostrado su valía",
     notProved: "Aún sin demostrar",

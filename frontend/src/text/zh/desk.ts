@@ -105,7 +105,7 @@ export const desk: Part<typeof english> = {
   },
   places: {
     title: "有自己模型的产品和工位",
-    help: "其余一切由正在服务的模型判定。",
+    help: "其余一切由正在服务的模型判定。在那里旁观的模型凭那里的零件证明自己，并只在那里服务；若那里此前由正在服务的模型判定，它便成为那里自己的模型。",
     none: "没有：一个模型判定所有零件。",
     where: "何处",
     model: "模型",
@@ -118,6 +118,9 @@ export const desk: Part<typeof english> = {
     station: "工位",
     reason: "原因",
     assign: "让它在那里服务",
+    challenge: "让它在那里旁观",
+    looksOn: "旁观",
+    nobody: "无",
     back: "退回：{{where}}",
     backShort: "退回",
     at: "{{station}} 的 {{product}}",

@@ -336,6 +336,7 @@ export const office: Part<typeof en> = {
   shadow: {
     title: "与冠军模型并行旁观",
     none: "没有模型旁观。“让其旁观”使一个模型与冠军并行：它看每个零件，但判定不会到达产线。",
+    there: "旁观：{{where}}",
     against: "对比 {{id}}",
     proved: "已证明",
     notProved: "尚未证明",
