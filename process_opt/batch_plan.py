@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from process_opt.alternatives import rework_of, settings_of
 from process_opt.batch_shared import Side, best_common
 from process_opt.belief import believe
+from process_opt.choices import nearest
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, settle_each
 from process_opt.recommend import GAIN_WORTH_A_CHANGE
@@ -111,7 +112,7 @@ def decide_batch(
     own = [m.plan(model) for m in members]
     corrections = [pair for pair, m in zip(own, members, strict=True) if pair is not None and m.decision == "correct"]
     as_is = (sides[0].belief.base, frozenset[int]())
-    shared = [as_is, *_between(corrections)]
+    shared = [as_is, *_between(model, corrections)]
     judged = [_judged(side, [mine or as_is, *shared]) for side, mine in zip(sides, own, strict=True)]
     nothing = tuple(None for _ in members)
     open_ = [mine is None or m.decision in UNDECIDED for m, mine in zip(members, own, strict=True)]
@@ -162,15 +163,15 @@ def good_parts(chances: Floats) -> Floats:
     return np.asarray(out.mean(axis=1))
 
 
-def _between(own: list[tuple[Floats, frozenset[int]]]) -> list[tuple[Floats, frozenset[int]]]:
+def _between(model: ProcessModel, own: list[tuple[Floats, frozenset[int]]]) -> list[tuple[Floats, frozenset[int]]]:
     """Corrections that all parts could share: the middle of those advised, and the advised ones nearest to it."""
     if not own:
         return []
     every = np.array([v for v, _ in own])
-    middle = np.median(every, axis=0)
+    middle = nearest(model, np.median(every, axis=0))
     ran = [k for k in frozenset().union(*(run for _, run in own)) if 2 * sum(k in run for _, run in own) > len(own)]
-    nearest = np.argsort(np.abs(every - middle).sum(axis=1), kind="stable")[:TRIED]
-    found = [(middle, frozenset(ran)), *(own[i] for i in nearest)]
+    near = np.argsort(np.abs(every - middle).sum(axis=1), kind="stable")[:TRIED]
+    found = [(middle, frozenset(ran)), *(own[i] for i in near)]
     return [pair for i, pair in enumerate(found) if not any(_same(pair, other) for other in found[:i])]
 
 

@@ -16,11 +16,12 @@ from scipy.optimize import minimize
 from scipy.special import ndtr
 
 from process_opt.belief import Belief
+from process_opt.choices import nearest
 from process_opt.model import ProcessModel
 from process_opt.outlook import look_ahead
-from process_opt.plan import Plan, make_plan
+from process_opt.plan import Plan
 from process_opt.recommend import patient
-from process_opt.routes import best_route
+from process_opt.routes import best_plan
 
 Floats = NDArray[np.float64]
 
@@ -81,6 +82,9 @@ def best_common(sides: Sequence[Side], own: Sequence[Plan | None], shared: Seque
 
 def planned(sides: Sequence[Side], places: NDArray[np.int64], values: Floats, least: float) -> Common:
     """Each part planned with the shared values held, or scrapped; patiently, as in advice about a single one."""
+    whole = np.zeros(len(sides[0].model.layout.nominal))
+    whole[places] = values
+    values = nearest(sides[0].model, whole)[places]
     plans: list[Plan | None] = []
     money = 0.0
     for side in sides:
@@ -97,9 +101,7 @@ def _with(side: Side, places: NDArray[np.int64], values: Floats, least: float) -
     held[places] = values
     belief = replace(side.belief, held=held)
     known = _identified(side.model)
-    plans = make_plan(side.model, belief, allowed=known)
-    nothing = next(p for p in plans if np.array_equal(p.v, belief.base))
-    best = best_route(side.model, belief, plans[0], known)
+    nothing, best = best_plan(side.model, belief, known)
     return belief, best if best.value > nothing.value + least else nothing
 
 

@@ -45,6 +45,8 @@ class Lever:
     """What that costs in set-ups and changes, in the process's currency."""
     spread: float = 1.0
     """Standard deviation of that reading as seen from the start of the line, as a share of half its tolerance."""
+    choice: bool = False
+    """It can only be put to certain values (`choices.py`): a dither gives it these at random."""
 
 
 def diagnose(model: ProcessModel) -> list[Lever]:
@@ -84,6 +86,7 @@ def diagnose(model: ProcessModel) -> list[Lever]:
                 dither_parts=parts,
                 dither_cost=cost,
                 spread=float(spread[top] / half[top]),
+                choice=j in model.choices,
             )
         )
     return out
@@ -109,10 +112,10 @@ def as_text(levers: list[Lever], currency: str) -> str:
         elif lever.dither_sd is None:
             lines.append(f"{lever.setting}: not known, and the machine leaves no room to vary it")
         else:
-            lines.append(
-                f"{lever.setting}: not known; vary it at random around nominal with a standard deviation of "
-                f"{lever.dither_sd:.3g} on {lever.dither_parts} parts, about {lever.dither_cost:.2f} {currency}"
-            )
+            how = f"vary it at random around nominal with a standard deviation of {lever.dither_sd:.3g}"
+            how = "give it its values at random" if lever.choice else how
+            cost = f"on {lever.dither_parts} parts, about {lever.dither_cost:.2f} {currency}"
+            lines.append(f"{lever.setting}: not known; {how} {cost}")
     return "\n".join(lines) + "\n"
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.belief import Belief
+from process_opt.choices import nearest
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, make_plan, settle, settle_each
 from process_opt.serving import Exploring
@@ -103,7 +104,8 @@ def explore(
         mine = np.where(step_of == k, move, 0.0)
         if not mine.any():
             continue
-        tried = settle_each(judge, belief, [plan.v + s * mine for s in SHORTER], [best.run] * len(SHORTER))
+        nearer = [nearest(model, plan.v + s * mine) for s in SHORTER]
+        tried = settle_each(judge, belief, nearer, [best.run] * len(SHORTER))
         good = (p for p in tried if plan.value - p.value <= price and plan.chance - p.chance <= fall)
         plan = next(good, plan)
     moved = tuple(n for j, n in enumerate(model.process.settings) if plan.v[j] != best.v[j])

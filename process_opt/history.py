@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.choices import is_numbered
 from process_opt.counted import COUNT, NUMBER
 from process_opt.pieces import FIXED, read_pieces
 from process_opt.process import Process
@@ -223,14 +224,15 @@ def _numbers(table: pd.DataFrame, names: list[str], where: str, first: int) -> F
 def _check_settings(settings: Floats, process: Process, where: str, first: int) -> None:
     for j, (name, (_, setting)) in enumerate(process.settings.items()):
         values = settings[:, j]
-        slack = 1e-6 * max(setting.high - setting.low, abs(setting.high), 1e-12)
-        wrong = np.flatnonzero((values < setting.low - slack) | (values > setting.high + slack))
+        different, place = np.unique(values, return_inverse=True)
+        possible = np.array([np.isnan(value) or setting.allows(float(value)) for value in different], dtype=bool)
+        wrong = np.flatnonzero(~possible[place])
         if wrong.size:
             known = np.isfinite(values).sum()
             hint = "; is the column in another unit?" if wrong.size > 0.5 * known else ""
             raise InvalidInput(
                 f"{where} row {wrong[0] + first}: {name} = {values[wrong[0]]:g} is impossible, the machine allows "
-                f"{setting.low:g} to {setting.high:g}{hint}"
+                f"{setting.allowed}{hint}"
             )
 
 
@@ -288,6 +290,14 @@ def _notes(settings: Floats, readings: Floats, process: Process, dithered: NDArr
                 notes.append(f"{name} was never recorded")
             elif values.size > 1 and np.ptp(values) == 0:
                 notes.append(f"{name} never varies, so its effect cannot be learnt from this history")
+    for j, (name, (_, setting)) in enumerate(process.settings.items()):
+        values = settings[np.isfinite(settings[:, j]), j]
+        if not setting.values and is_numbered(setting, values):
+            stood = ", ".join(f"{value:g}" for value in np.unique(values))
+            notes.append(
+                f"{name} has no unit and only stood at {stood}: nothing between is advised; give it a unit if it can "
+                "be set between"
+            )
     if not dithered.any():
         notes.append("no row is dithered, so no setting's effect can be told apart from the operators' habits")
     return tuple(notes)

@@ -35,7 +35,8 @@ def beside(model: ProcessModel, beyond: Plan, gain: float) -> str:
         if lever.dither_sd is None:  # the machine leaves no room to vary it
             told.append(name)
             continue
-        told.append(f"{name} (± {lever.dither_sd:.3g} {model.process.settings[name][1].unit}".rstrip() + ")")
+        size = f"± {lever.dither_sd:.3g} {model.process.settings[name][1].unit}".rstrip()
+        told.append(f"{name} (its values at random)" if lever.choice else f"{name} ({size})")
         parts, cost = max(parts, lever.dither_parts or 0), cost + (lever.dither_cost or 0.0)
     currency = model.process.currency
     begins = (

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from process_opt.capability import capability
+from process_opt.choices import choices_of
 from process_opt.layout import Layout, kinds_of, lay_out
 from process_opt.machines import without
 from process_opt.process import Process, parse_process
@@ -94,6 +95,16 @@ class ProcessModel:
             m.law is not None or any(len(levers) + (c >= 0) > 1 for levers, c in m.terms if levers)
             for m in self.motions
         )
+
+    @cached_property
+    def choices(self) -> dict[int, Floats]:
+        """Settings that can only be put to certain values (`choices.py`): place, and the values, standardised."""
+        known, out = self.about.get("choices", {}), {}
+        for place, (name, (_, setting)) in enumerate(self.process.settings.items()):
+            if values := known.get(name) or setting.values:
+                raw = np.array(values, dtype=float)
+                out[place] = (raw - self.layout.nominal[place]) / self.layout.stretch[place]
+        return out
 
     @cached_property
     def widening(self) -> Floats:
@@ -330,6 +341,7 @@ def build_model(
         "notes": list(history.notes),
         "capability": capability(process, history),
         "seed": seed,
+        **({"choices": choices} if (choices := choices_of(process, history)) else {}),
     }
     rounded = tuple(d.astype(np.float32).astype(np.float64) for d in draws)  # as they come back from the folder
     return ProcessModel(

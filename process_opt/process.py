@@ -32,6 +32,22 @@ class Setting:
     unit: str = ""
     shared: bool = False
     """One value for all parts of a batch, as of a furnace that they are in together."""
+    values: tuple[float, ...] = ()
+    """All that it can be put to, ascending, where nothing between is possible; empty: anything in `[low, high]`."""
+
+    def allows(self, value: float) -> bool:
+        """Can the machine be set to `value`, but for rounding?"""
+        slack = 1e-6 * max(self.high - self.low, abs(self.high), 1e-12)
+        if self.values:
+            return any(abs(value - own) <= slack for own in self.values)
+        return self.low - slack <= value <= self.high + slack
+
+    @property
+    def allowed(self) -> str:
+        """What the machine allows, in words."""
+        if self.values:
+            return "only " + ", ".join(f"{value:g}" for value in self.values)
+        return f"{self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +306,21 @@ def _setting(step: str, name: object, raw: Any, where: str, shared: bool) -> Set
         raise InvalidInput(f"{where}: nominal {nominal} must lie between low {low} and high {high}")
     cost = _not_negative(content.get("change_cost", 0.0), f"{where}.change_cost")
     shared = shared or _shared(content.get("shared"), where)
-    return Setting(f"{step}.{name}", low, high, nominal, cost, str(content.get("unit") or ""), shared)
+    values = _values(content.get("values"), low, nominal, high, where)
+    return Setting(f"{step}.{name}", low, high, nominal, cost, str(content.get("unit") or ""), shared, values)
+
+
+def _values(raw: Any, low: float, nominal: float, high: float, where: str) -> tuple[float, ...]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, list) or len(raw) < 2:
+        raise InvalidInput(f"{where}: values must be a list of two or more numbers, not {raw!r:.80}")
+    values = sorted({_number(value, f"{where}.values") for value in raw})
+    if nominal not in values:
+        raise InvalidInput(f"{where}: nominal {nominal:g} must be one of the values")
+    if values[0] < low or values[-1] > high:
+        raise InvalidInput(f"{where}: values must lie between low {low:g} and high {high:g}")
+    return tuple(values)
 
 
 def _measurement(step: str, name: object, raw: Any, where: str) -> Measurement:

@@ -19,7 +19,7 @@ from process_opt.measure import Reading, best_of, every_reading
 from process_opt.model import ProcessModel
 from process_opt.plan import Plan, make_plan, settle, worth
 from process_opt.request import parse_question
-from process_opt.routes import best_route
+from process_opt.routes import best_plan
 from process_opt.serving import Exploring, serving_of
 from process_opt.together import of_the_batch
 from process_opt.worth import offered
@@ -131,9 +131,7 @@ def weigh(model: ProcessModel, belief: Belief) -> Options:
     """Everything that could be done, with its worth."""
     known = np.array([model.identified.get(name, False) for name in model.process.settings], dtype=bool)
     later = _later(model, belief.at)
-    plans = make_plan(model, belief, allowed=known)
-    nothing = next(p for p in plans if np.array_equal(p.v, belief.base))
-    best = best_route(model, belief, plans[0], known)
+    nothing, best = best_plan(model, belief, known)
     stake = model.process.value - model.process.escape
     if best.value <= nothing.value + GAIN_WORTH_A_CHANGE * stake:
         best = nothing

@@ -123,11 +123,9 @@ def check_observed(observed: Mapping[str, Any], process: Process, part: str) -> 
             raise InvalidInput(f"part {part}: {name} is a {kind}, so it cannot be {value:g}")
         if name in process.settings:
             setting = process.settings[name][1]
-            slack = 1e-6 * max(setting.high - setting.low, abs(setting.high), 1e-12)
-            if not setting.low - slack <= value <= setting.high + slack:
+            if not setting.allows(value):
                 raise InvalidInput(
-                    f"part {part}: {name} = {value:g} is impossible, the machine allows {setting.low:g} to "
-                    f"{setting.high:g}"
+                    f"part {part}: {name} = {value:g} is impossible, the machine allows {setting.allowed}"
                 )
         out[name] = float(value)
     return out

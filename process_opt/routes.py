@@ -1,6 +1,8 @@
-"""Which of the optional rework steps to run."""
+"""Which of the optional rework steps to run, and what to choose where a setting has but few values."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,36 @@ NEARER = 0.005
 """Likewise, once the plan's settings were aimed anew on the route: choosing other ones gains little more."""
 GOOD_ENOUGH = 0.97
 """With a chance this high no rework step earns its cost; looking for one would only take time."""
+
+
+CANDIDATES = 4
+"""Values of a choice that are planned with: those nearest to where it would be put if anything between were possible,
+for there a bent effect is known best; all of them, where it has no more."""
+
+
+def best_plan(model: ProcessModel, belief: Belief, allowed: NDArray[np.bool_]) -> tuple[Plan, Plan]:
+    """The plan that does nothing beyond what is decided already, and the best one that can be carried out."""
+    plans = make_plan(model, belief, allowed=allowed)
+    nothing = next(p for p in plans if np.array_equal(p.v, belief.base))
+    best = best_route(model, belief, plans[0], allowed)
+    return nothing, _chosen(model, belief, best, allowed) if model.choices else best
+
+
+def _chosen(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray[np.bool_]) -> Plan:
+    """The plan with every choice put to one of its values, one after the other, and the rest planned anew around it."""
+    steps, step_of = model.process.steps, model.tables.step_of
+    for place, values in model.choices.items():
+        k = int(step_of[place])
+        if k < belief.at or not (belief.free & allowed)[place] or (steps[k].optional and k not in plan.run):
+            continue
+        tried = []
+        for value in values[np.argsort(np.abs(values - plan.v[place]), kind="stable")[:CANDIDATES]]:
+            held = belief.held.copy()
+            held[place] = value
+            side = replace(belief, held=held)
+            tried.append((make_plan(model, side, run=plan.run, allowed=allowed)[0], side))
+        plan, belief = max(tried, key=lambda one: one[0].value)
+    return plan
 
 
 def best_route(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray[np.bool_]) -> Plan:

@@ -100,6 +100,10 @@ def tables(model: ProcessModel) -> Tables:
     for k, motion in enumerate(model.motions):
         if motion.law is not None:
             seen[[model.layout.levers[k][j] for j in motion.law.settings]] = SEEN_KNOWN
+    low = np.maximum((np.array([s.low for _, s in settings]) - nominal) / stretch, -seen)
+    high = np.minimum((np.array([s.high for _, s in settings]) - nominal) / stretch, seen)
+    for place, values in model.choices.items():
+        low[place], high[place] = values.min(), values.max()
     return Tables(
         carry=np.array([w[:, 1 : d + 1] for w in model.draws]),
         offset=np.array([w[:, 0] for w in model.draws]),
@@ -110,8 +114,8 @@ def tables(model: ProcessModel) -> Tables:
         optional=np.array([s.optional for s in steps], dtype=bool),
         step_of=np.array([k for k, _ in settings], dtype=np.int64),
         change=np.array([s.change_cost for _, s in settings]) * stretch,
-        low=np.maximum((np.array([s.low for _, s in settings]) - nominal) / stretch, -seen),
-        high=np.minimum((np.array([s.high for _, s in settings]) - nominal) / stretch, seen),
+        low=low,
+        high=high,
         cost=np.array([s.cost for s in steps]),
         setup=np.array([s.setup_cost for s in steps]),
     )

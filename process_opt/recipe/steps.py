@@ -204,7 +204,10 @@ def network_of(model: ProcessModel) -> RecipeNetwork:
     process, names = model.process, list(model.process.settings)
     t = model.tables
     free = [
-        bool(model.identified.get(n, False)) and t.low[i] < t.high[i] and not process.steps[t.step_of[i]].optional
+        bool(model.identified.get(n, False))
+        and t.low[i] < t.high[i]
+        and not process.steps[t.step_of[i]].optional
+        and i not in model.choices  # the search goes along slopes, and between two values of a choice there is nothing
         for i, n in enumerate(names)
     ]
     if not any(free):
