@@ -60,7 +60,7 @@ class Member:
         None: it was advised when the process was another one, so that it must be asked about again.
         """
         corrects = self.decision == "correct"
-        question = parse_question(self.request, model.process)
+        question = parse_question(self.request, model.process, model.layout)
         settings, run = (self.answer["settings"], self.answer["run"]) if corrects else ({}, [])
         settings = {name: value for name, value in settings.items() if name not in question.decided}
         try:
@@ -180,7 +180,7 @@ def _same(one: tuple[Floats, frozenset[int]], other: tuple[Floats, frozenset[int
 
 
 def _side(model: ProcessModel, member: Member) -> Side:
-    question = parse_question(member.request, model.process)
+    question = parse_question(member.request, model.process, model.layout)
     mine = model.made_by(question.batch, question.machines)
     return Side(mine, believe(mine, question.observed, question.at, question.times, question.decided))
 

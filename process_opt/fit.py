@@ -46,6 +46,9 @@ FEWEST, MOST_ROWS, OPERATIONS = 9_000, 60_000, 4e10
 """Rows of the last passes: each costs weights squared, and beyond these the errors of the model's form are the larger
 ones. Within them a fit of 50 steps takes well under a minute on one core."""
 
+FEWEST_DECIDING = 20
+"""Parts of which a reading that decides conformance must be on record."""
+
 SKIPS = 6
 """Times at most that effects which skip steps are looked for, each time given those found before."""
 
@@ -71,6 +74,7 @@ def fit(
     say = progress or (lambda _text, _share: None)
     if history.size < 50:
         raise InvalidInput(f"the history has {history.size} parts; at least 50 are needed to learn a process from")
+    check_deciding(process, history)
     rng = np.random.default_rng(seed)
     layout = lay_out(process, history)
     data = prepare(process, history, layout)
@@ -108,6 +112,18 @@ def fit(
     model = model.moved_on(drift, rng)
     say("done", 1.0)
     return model
+
+
+def check_deciding(process: Process, history: History) -> None:
+    """Refuse a history that hardly holds a reading which decides conformance; raises InvalidInput naming it."""
+    names = list(process.measurements)
+    count = np.isfinite(history.readings).sum(axis=0)
+    for name in process.conformance:
+        if (parts := int(count[names.index(name)])) < FEWEST_DECIDING:
+            raise InvalidInput(
+                f"{name} decides conformance, but the history holds it of {parts} parts; to say what a part has to "
+                f"expect, at least {FEWEST_DECIDING} are needed"
+            )
 
 
 def learn_effects(

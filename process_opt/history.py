@@ -195,6 +195,8 @@ def _check_columns(table: pd.DataFrame, process: Process, where: str) -> None:
     columns = [str(c) for c in table.columns]
     if twice := sorted({c for c in columns if columns.count(c) > 1}):
         raise InvalidInput(f"{where} has the column {twice[0]} twice")
+    if len(columns) == 1 and (split := next((s for s in (";", "\t", "|") if s in columns[0]), None)):
+        raise InvalidInput(f"{where} has its columns apart by {split!r}; save it with commas between them")
     if unknown := [c for c in columns if c not in known]:
         raise InvalidInput(f"{where} has the column {unknown[0]}, which the process {process.name} does not know")
     needed = ["part", "disposition", *process.conformance]
@@ -216,7 +218,9 @@ def _numbers(table: pd.DataFrame, names: list[str], where: str, first: int) -> F
             blank = blank | (column.astype(str).str.strip() == "").to_numpy()
         if (bad := ~blank & ~np.isfinite(values)).any():
             row = int(np.flatnonzero(bad)[0])
-            raise InvalidInput(f"{where} row {row + first}: {name} must be a number or empty, not {column.iloc[row]!r}")
+            raise InvalidInput(
+                f"{where} row {row + first}: {name} must be a number or empty, not {str(column.iloc[row])!r}"
+            )
         out[:, j] = values
     return out
 

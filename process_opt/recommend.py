@@ -66,7 +66,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         InvalidInput: the request names what does not exist, or a value is impossible.
     """
     began = time.perf_counter()
-    question = parse_question(request, model.process)
+    question = parse_question(request, model.process, model.layout)
     name = model.id
     model = model.made_by(question.batch, question.machines)
     belief = believe(model, question.observed, question.at, question.times, question.decided)

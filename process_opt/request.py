@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from process_opt.counted import NUMBER
 from process_opt.process import Process
+from process_opt.scales import check_credible
 from qc.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from process_opt.layout import Layout
 
 MOST_READINGS = 100
 """Of the same thing, in one request."""
@@ -36,8 +40,12 @@ class Question:
     """Settings of steps still to come that stand already, as those that the part's batch shares."""
 
 
-def parse_question(request: Any, process: Process) -> Question:
-    """A question from JSON; raises InvalidInput naming what is wrong."""
+def parse_question(request: Any, process: Process, layout: Layout) -> Question:
+    """A question from JSON; raises InvalidInput naming what is wrong.
+
+    Args:
+        layout: of the model that is asked; a reading that its history contradicts is refused.
+    """
     if not isinstance(request, Mapping):
         raise InvalidInput(f"a request must be an object with part, at and observed, not {type(request).__name__}")
     if unknown := sorted(set(map(str, request)) - _KNOWN):
@@ -63,6 +71,7 @@ def parse_question(request: Any, process: Process) -> Question:
             raise InvalidInput(
                 f"part {part}: observed holds {name}, but the part has not been through that step; at is {at}"
             )
+    check_credible(checked, layout, process, part)
     times = {n: len(v) for n, v in observed.items() if isinstance(v, list) and len(v) > 1}
     machines = check_machines(request.get("machines"), process, part)
     decided = check_decided(request.get("decided"), process, part, process.place[at])

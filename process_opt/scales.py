@@ -12,6 +12,8 @@ that the factor does not take `APART` times as far off as the others reach by th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ from numpy.typing import NDArray
 from process_opt.counted import COUNT, NUMBER
 from process_opt.process import Measurement, Process
 from qc.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from process_opt.layout import Layout
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -75,6 +80,17 @@ def check_units(settings: Floats, readings: Floats, dithered: NDArray[np.bool_],
             _check_gauge(name, values, m, where)
         _check_far(name, values, known, where)
     _check_namesakes(readings, process, where)
+
+
+def check_credible(observed: Mapping[str, float], layout: Layout, process: Process, part: str) -> None:
+    """Refuse a reading of one part that the history would have been refused for; raises InvalidInput naming it."""
+    y = layout.readings(np.array([observed.get(name, np.nan) for name in process.measurements]))
+    for i, name in enumerate(process.measurements):
+        if i not in layout.counted and abs(y[i]) > FAR_SD:
+            raise InvalidInput(
+                f"part {part}: {name} = {observed[name]:g} lies {abs(y[i]):.0f} standard deviations from what the "
+                f"history holds (mean {layout.mean[i]:g}); another unit, or a slip of the point?"
+            )
 
 
 def times(ratio: float, within: float = 0.15) -> float | None:

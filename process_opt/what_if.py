@@ -50,7 +50,7 @@ def what_if(
         InvalidInput: an unknown name, a value that the machine does not allow, or a step that the part is through.
     """
     began = time.perf_counter()
-    question = parse_question(request, model.process)
+    question = parse_question(request, model.process, model.layout)
     name = model.id
     chosen, ran = chosen_plan(model, question, settings, run)
     model = model.made_by(question.batch, question.machines)

@@ -101,7 +101,7 @@ def take_outcomes(context: Context, name: str, sent: Sequence[CameOf], *, by: st
     line = _model(context, name)
     _check_number(sent)
     contents = seen(context, line, [c.model_dump() for c in sent])
-    checked = _each(contents, lambda c: service.check_outcome(line.process, c))
+    checked = _each(contents, lambda c: service.check_outcome(line, c))
     now, accepted, unasked = context.now(), 0, list[str]()
     with context.database.write() as session:
         for content in checked:

@@ -21,9 +21,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select, update
 
 from process_opt.model import ProcessModel, load_model
-from process_opt.process import Process
 from process_opt.records import Outcome, ProcessVersion, Recommendation
-from process_opt.request import check_observed
+from process_opt.request import check_machines, check_observed
+from process_opt.scales import check_credible
 from qc.errors import InvalidInput, NotFound
 from qc.records import new_id
 from server import audit
@@ -161,8 +161,9 @@ def plain(report: dict[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
-def check_outcome(process: Process, outcome: dict[str, Any], where: str = "outcome") -> dict[str, Any]:
+def check_outcome(model: ProcessModel, outcome: dict[str, Any], where: str = "outcome") -> dict[str, Any]:
     """An outcome as it may be stored; raises InvalidInput that names the mistake."""
+    process = model.process
     part = outcome.get("part")
     if not isinstance(part, str) or not part:
         raise InvalidInput(f"{where}: part must be the part's name, not {part!r}")
@@ -180,13 +181,17 @@ def check_outcome(process: Process, outcome: dict[str, Any], where: str = "outco
     observed = outcome.get("observed") or {}
     if not isinstance(observed, dict):
         raise InvalidInput(f"{where}: observed must map step.name to numbers")
+    checked = check_observed(observed, process, part)
+    check_credible(checked, model.layout, process, part)
+    machines = check_machines(outcome.get("machines"), process, part)
     return {
         "part": part,
         "batch": outcome.get("batch"),
+        **({"machines": dict(machines)} if machines else {}),
         "disposition": disposition,
         "scrapped_at": at,
         "assignment": assignment,
-        "observed": check_observed(observed, process, part),
+        "observed": checked,
     }
 
 

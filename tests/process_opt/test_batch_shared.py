@@ -89,7 +89,7 @@ def test_the_furnace_has_one_value_which_is_as_good_as_any_and_each_part_goes_it
                 "settings are told with six digits"
             )
 
-    questions = [parse_question(member.request, model.process) for member in batch]
+    questions = [parse_question(member.request, model.process, model.layout) for member in batch]
     sides = [Side(model, believe(model, q.observed, q.at)) for q in questions]
     place = np.array([list(model.process.settings).index(FURNACE)])
     t = model.tables

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from process_opt import history as histories
+from process_opt.fit import fit
 from process_opt.history import History, parse_history, read_history
 from process_opt.pieces import read_pieces, read_table
 from process_opt.plant import bar_line
@@ -81,11 +82,18 @@ def test_csv_and_parquet_say_the_same(table: pd.DataFrame, tmp_path) -> None:
         (lambda t: t.assign(**{"s02-op.length": t["s02-op.length"] * 1000}), r"s02-op\.length.*unit"),
         (lambda t: t.assign(**{"s02-op.angle": "wide"}), r"row 2.*s02-op\.angle"),
         (lambda t: t.iloc[:0], "no rows"),
+        (lambda t: pd.DataFrame({";".join(map(str, t.columns)): ["1;2"]}), "columns apart by ';'"),
     ],
 )
 def test_a_wrong_history_is_refused_with_the_place(table: pd.DataFrame, change, named) -> None:
     with pytest.raises(InvalidInput, match=named):
         parse_history(change(table), LINE.process)
+
+
+def test_a_deciding_reading_that_is_hardly_on_record_is_no_ground_for_promises(table: pd.DataFrame) -> None:
+    table.loc[19:, "s04-op.length"] = np.nan
+    with pytest.raises(InvalidInput, match=r"s04-op\.length decides conformance, but the history holds it of 19 parts"):
+        fit(LINE.process, parse_history(table, LINE.process))
 
 
 def test_one_reading_in_another_unit_is_found(table: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ from sqlmodel import select
 
 from process_opt.fit import fit
 from process_opt.history import parse_history
+from process_opt.model import load_model
+from process_opt.process import parse_process
 from process_opt.records import Outcome, ProcessVersion, Recommendation
 from process_opt.simulate import linear_line
-from qc.errors import Conflict
+from qc.errors import Conflict, InvalidInput
 from server import process_learning
+from server import process_service as service
 from server.access import Role
 from server.audit import AuditEntry
 from server.audit_check import verify
@@ -142,18 +146,20 @@ def test_a_list_of_requests_gets_the_list_of_answers_and_equal_requests_equal_an
         ({"observed": {"s01.nothing": 1.0}}, "s01.nothing"),
         ({"observed": {"SETTING": 1e9}}, "SETTING"),
         ({"observed": {"SETTING": "warm"}}, "SETTING"),
+        ({"observed": {"READING": 1e6}}, "READING"),
         ({"part": None}, "part"),
         ({"colour": "red"}, "colour"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused_with_the_name_of_what_is_wrong(served, plant, change, named):
     asked, _ = question(plant)
-    setting = next(iter(plant.process.settings))
-    change = json.loads(json.dumps(change).replace("SETTING", setting))
+    names = {"SETTING": next(iter(plant.process.settings)), "READING": next(iter(plant.process.measurements))}
+    for word, name in names.items():
+        change, named = json.loads(json.dumps(change).replace(word, name)), named.replace(word, name)
     answer = ask(served, {**asked, **change})
 
     assert answer.status_code == 422
-    assert named.replace("SETTING", setting) in answer.json()["error"]["message"]
+    assert named in answer.json()["error"]["message"]
     with served.context.database.read() as session:
         assert session.exec(select(Recommendation)).all() == []
 
@@ -245,14 +251,30 @@ def wait_for(true, *, patience=120):
         ({"scrapped_at": "s99-nowhere", "disposition": "scrapped"}, "s99-nowhere"),
         ({"assignment": "chance"}, "chance"),
         ({"observed": {"s01.nothing": 1.0}}, "s01.nothing"),
+        ({"observed": {"READING": -1e6}}, "standard deviations from what the history holds"),
     ],
 )
 def test_an_outcome_that_makes_no_sense_is_refused_by_name(served, plant, change, named):
     asked, part = question(plant)
+    change = json.loads(json.dumps(change).replace("READING", next(iter(plant.process.measurements))))
     answer = tell(served, {**finish(part, asked), **change})
 
     assert answer.status_code == 422
     assert named in answer.json()["error"]["message"]
+
+
+def test_an_outcome_keeps_which_machines_ran_the_part(plant, model):
+    learnt = load_model(model)
+    source = dict(plant.process.source)
+    first, *rest = source["steps"]
+    process = parse_process({**source, "steps": [{**first, "machines": ["M1", "M2"]}, *rest]})
+    told = {"part": "P-1", "disposition": "finished", "machines": {first["name"]: "M2"}}
+
+    kept = service.check_outcome(replace(learnt, process=process), told)
+
+    assert kept["machines"] == {first["name"]: "M2"}
+    with pytest.raises(InvalidInput, match="machine 'M9'"):
+        service.check_outcome(replace(learnt, process=process), {**told, "machines": {first["name"]: "M9"}})
 
 
 def test_registering_the_same_model_again_changes_nothing_and_a_bad_folder_is_refused(served, model, tmp_path):
