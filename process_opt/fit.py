@@ -33,6 +33,7 @@ from process_opt.nonlinear import wanted_terms
 from process_opt.process import Process
 from process_opt.refute import refute
 from process_opt.skips import late_effects
+from process_opt.unsteered import doubted, only_people
 from qc.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -86,10 +87,14 @@ def fit(
     say("uncertainty", 0.8)
     means = estimate.flat()
     draws = estimate.split(draw_weights(means, covariance, rng))
+    if (hands_on := only_people(estimate, train)) is not None:
+        draws = doubted(estimate, draws, hands_on, rng)
     say("attempts to refute it", 0.85)
     machines = machine_shifts(estimate, train)
     unknown = as_chance(estimate, machines)
     model = build_model(process, history, layout, unknown, draws, identified_levers(process, history), seed=seed)
+    if hands_on is not None:
+        model = replace(model, about={**model.about, "people": hands_on.as_json()})
     model = model.with_machines(machines.shifts, machines.surer)
     weights = means.size
     precision = inverse(covariance[:weights, :weights])

@@ -26,6 +26,7 @@ from process_opt.process import Process, parse_process
 from process_opt.request import Machines
 from process_opt.state_space import Motion
 from process_opt.tables import Tables, tables
+from process_opt.unsteered import Hands, handled, hands_of
 from qc.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -105,6 +106,14 @@ class ProcessModel:
                 raw = np.array(values, dtype=float)
                 out[place] = (raw - self.layout.nominal[place]) / self.layout.stretch[place]
         return out
+
+    @cached_property
+    def handled(self) -> tuple[ProcessModel, Hands] | None:
+        """Where people chose every setting of the history: the model of parts that they go on correcting, and how."""
+        if "people" not in self.about:
+            return None
+        hands = hands_of(self.about["people"])
+        return handled(self, hands), hands
 
     @cached_property
     def widening(self) -> Floats:

@@ -22,6 +22,7 @@ from process_opt.request import parse_question
 from process_opt.routes import best_plan
 from process_opt.serving import Exploring, serving_of
 from process_opt.together import of_the_batch
+from process_opt.unsteered import usual_cost
 from process_opt.worth import offered
 
 GAIN_WORTH_A_CHANGE = 0.002
@@ -55,6 +56,8 @@ class Options:
     patient: Plan | None = None
     """`best`, renewed after later readings, where only that makes it worth more than scrapping; None: not needed, or
     not clearly so."""
+    usual: tuple[float, float] | None = None
+    """Chance and money if people go on correcting the part as in the history, where they chose all of its settings."""
     readings: tuple[Reading, ...] = ()
     """Every one that can still be taken, or taken again, the one that adds most first; `reading` is one of them."""
 
@@ -143,7 +146,18 @@ def weigh(model: ProcessModel, belief: Belief) -> Options:
             beyond = wider
     least = GAIN_WORTH_A_READING * stake
     readings = every_reading(model, belief, best, nothing, least=least)
-    return Options(nothing, best, model.process.scrap, beyond, best_of(readings, least), renewed, tuple(readings))
+    return Options(
+        nothing, best, model.process.scrap, beyond, best_of(readings, least), renewed, _as_usual(model, belief),
+        tuple(readings),
+    )  # fmt: skip
+
+
+def _as_usual(model: ProcessModel, belief: Belief) -> tuple[float, float] | None:
+    if model.handled is None:
+        return None
+    line, hands = model.handled
+    plan = settle(line, belief, belief.base, frozenset())
+    return plan.chance, plan.value - usual_cost(model, hands, belief.at)
 
 
 def patient(model: ProcessModel, belief: Belief, best: Plan) -> Plan | None:
@@ -193,6 +207,8 @@ def decide(model: ProcessModel, options: Options) -> str:
         return "abstain"
     top = max(options.best.value, options.scrap)
     stake = model.process.value - model.process.escape
+    if options.usual is not None and options.usual[1] > top + GAIN_WORTH_ABSTAINING * stake:
+        return "abstain"
     if options.reading is not None and options.reading.gain > GAIN_WORTH_A_READING * stake:
         return "measure"
     if options.scrap >= top and options.patient is None:
@@ -253,6 +269,13 @@ def _of_itself(model: ProcessModel, options: Options, decision: str) -> str:
         return (
             f"Advice is withdrawn: of {told['finished']:.0f} parts since the fit, {told['kept']:.0f} conformed where "
             f"{told['promised']:.0f} were promised, which luck does not explain; fit the process again on newer parts."
+        )
+    if decision == "abstain" and options.usual is not None and options.usual[1] > max(best.value, options.scrap):
+        chance, value = options.usual
+        return (
+            f"The history does not identify what any setting does: people chose them all, seeing the part. Corrected "
+            f"by people as usual the chance is {_percent(chance)}, worth {money(value)}; left alone it is hardly known "
+            f"({_percent(nothing.chance)}). Dither settings on at least 40 parts and fit again."
         )
     if decision == "abstain":
         assert options.beyond is not None
