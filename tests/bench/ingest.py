@@ -24,19 +24,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from sqlmodel import col, select
+from settled import settle
 from starlette.testclient import TestClient
 
 from qc.ports import Segmentation
 from segmentation.render import render_part
 from server.app import create_app
 from server.context import Context
-from server.jobs.records import UNFINISHED, Job, JobState
 from server.orders import Order, Picture
+from server.pauses import kept_short
 from server.settings import Settings
-
-SETTLED_S = 2.0
-"""A start's jobs ask for others: so long must nothing have been to be done."""
 
 
 class Blind:
@@ -91,10 +88,10 @@ def main() -> None:
         settings = Settings(home=Path(folder) / "home", max_waiting=wanted.pictures, log_level="WARNING", **quiet)
         model = Blind()
         app = create_app(settings, segmenter=model)
-        with TestClient(app):
+        with kept_short(), TestClient(app):
             context: Context = app.state.context
             context.need_champion().wait(120)
-            _settle(context)
+            settle(context)
             rates["taken in, model occupied"] = _rate(occupied, wanted.threads, _taking(context, "occupied"))
             model.free.set()
             while context.need_inspector().busy:
@@ -115,17 +112,6 @@ def _taking(context: Context, station: str) -> Callable[[int, bytes], object]:
         inspector.take(Order(f"P-{n}", station, [Picture(data, "a.jpg", "")], str(n)), started=time.perf_counter())
 
     return take
-
-
-def _settle(context: Context) -> None:
-    """Wait until the jobs of a start are done."""
-    quiet_since = time.monotonic()
-    while time.monotonic() < quiet_since + SETTLED_S:
-        with context.database.read() as session:
-            due = (col(Job.state) == JobState.RUNNING) | (col(Job.not_before) <= context.now())
-            if session.exec(select(Job.id).where(col(Job.state).in_(UNFINISHED), due)).first() is not None:
-                quiet_since = time.monotonic()
-        time.sleep(0.2)
 
 
 def _rate(pictures: Sequence[bytes], threads: int, work: Callable[[int, bytes], object]) -> Rate:

@@ -3,7 +3,8 @@
     python tests/bench/plc_handshake.py [--parts 300] [--look-ms 100] [--pause-ms 0]
 
 A server with the segmenter that the tests use (dark spots), which takes `--look-ms` for a look, and a PLC in a process
-of its own that reads `--pause-ms` after its last reading, over Modbus TCP on this machine. Printed: from the trigger's
+of its own that reads `--pause-ms` after its last reading, over Modbus TCP on this machine; the bench begins when the
+jobs of a start are done. Printed: from the trigger's
 request to the result read by the PLC; the model's look; what is left (wire, picture, decoding, storing as far as it
 does not fit beside the look, verdict, its commit, the PLC's polling); the inspection by its own record (`elapsed_ms`,
 trigger to verdict), and what is left beyond it. Beside them, in the same run, what nobody can go below: one plain read
@@ -25,6 +26,7 @@ import cv2
 import numpy as np
 import yaml
 from rich.progress import track
+from settled import settle
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/server"))
@@ -76,6 +78,7 @@ def main() -> None:
     from sqlmodel import select
 
     from qc.records import Inspection
+    from server.pauses import kept_short
 
     looked: list[float] = []
 
@@ -89,7 +92,7 @@ def main() -> None:
             looked.append(1000 * (time.perf_counter() - begun))
             return found
 
-    with tempfile.TemporaryDirectory(dir=wanted.folder) as folder:
+    with kept_short(), tempfile.TemporaryDirectory(dir=wanted.folder) as folder:
         home, camera = Path(folder) / "home", Path(folder) / "camera"
         home.mkdir()
         camera.mkdir()
@@ -97,6 +100,7 @@ def main() -> None:
         (home / "plant.yaml").write_text(yaml.safe_dump({"stations": {"bench": station}}))
         served = start(home, Slow(), log_level="ERROR")
         line = next(served)
+        settle(line.context)
         looked.clear()
         port = str(line.context.parts["plant"].wires["bench"].port)
         plc = subprocess.Popen(
