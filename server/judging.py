@@ -32,17 +32,11 @@ from server.inspections import exposures_of, in_short
 from server.modes import Mode
 from server.orders import nobody
 from server.policies import Rules
+from server.sparse_png import sparse_png
 from server.tracing import traced
 from server.watch_records import CameraLook
 
 log = structlog.get_logger(__name__)
-
-QUICKLY = (
-    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
-    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
-    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
-)
-"""A mask is nearly all background: runs of it need no filter, which is most of the time that a PNG takes."""
 
 First = Callable[[Inspection, Sequence[Exposure]], None]
 
@@ -156,11 +150,9 @@ def store_instances(found: Findings, inspection_id: str, n: int, blobs: BlobStor
     """Store which pixel belongs to which defect, as a 16-bit PNG; None when there is no defect."""
     if not found.defects:
         return None
-    done, png = cv2.imencode(".png", found.instances, QUICKLY)
-    if not done:
-        raise Unavailable("the defects' mask could not be written as PNG; try again")
+    png = sparse_png(found.instances, [(defect.box.y, defect.box.bottom) for defect in found.defects])
     key = f"instances/{inspection_id[-2:]}/{inspection_id}-{n}.png"
-    blobs.put(key, png.tobytes())
+    blobs.put(key, png)
     return key
 
 
