@@ -207,7 +207,7 @@ def _worthiest(
 
 def _calm(candidate: Candidate) -> float:
     """That neither doubt nor quarrel makes it worth a label, were they independent."""
-    return math.prod(1.0 - WEIGHTS[name] * getattr(candidate, name) for name in ("uncertainty", "disagreement"))
+    return float(math.prod(1.0 - WEIGHTS[name] * getattr(candidate, name) for name in ("uncertainty", "disagreement")))
 
 
 def _yields(candidates: Sequence[Candidate], labelled: Mapping[int, int]) -> tuple[Floats, Floats]:

@@ -12,10 +12,10 @@ Limits: it knows brightness only, not colour, and nothing that nobody drew where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -50,6 +50,35 @@ Glance = Callable[[NDArray[np.uint8]], Floats]
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a frame before the network looks."""
+
+    wanted: NDArray[np.bool_]
+    """`rows x columns` of cells: which the network must look at."""
+    log_odds: Floats | None = None
+    """Of each cell, `rows x columns`, calibrated: the highest in it, nearly; None: of what is skipped nobody knows more
+    than that it is background."""
+    described: Sequence[tuple[Box, Floats]] = ()
+    """Cores of the frame, and what the encoder makes of each of their places, `C x h x w`; empty: it was not asked."""
+
+
+class Sparing(Protocol):
+    """Says where the network need not look: what a model has learnt for that (`FirstLook`), or the network itself, but
+    rounded (`segmentation.screening`)."""
+
+    @property
+    def everywhere(self) -> Sparing | None:
+        """What stands in its place for whoever must be answered for every place, with features that mean the same."""
+
+    def see(self, pixels: NDArray[Any]) -> Seen:
+        """`pixels` are `H x W` or `H x W x 3`, 8 bit."""
+
+    def borne_out(self, before: Seen, log_odds: NDArray[np.float16], looked: NDArray[np.bool_]) -> bool:
+        """Whether what the network then said, `H x W`, of the cells that it `looked` at is what `before` had it expect;
+        if not, it looks at all of the frame."""
+
+
+@dataclass(frozen=True, slots=True)
 class FirstLook:
     """Which cells of a frame the network must look at."""
 
@@ -59,16 +88,28 @@ class FirstLook:
 
     def interest(self, pixels: NDArray[Any]) -> Floats:
         """`rows x columns` of cells, each by itself; `pixels` are `H x W` or `H x W x 3`, 8 bit."""
-        height, width = pixels.shape[:2]
-        found = np.empty((-(-height // CELL_PX), -(-width // CELL_PX)), np.float32)
+        found = np.empty(cells_of(*pixels.shape[:2]), np.float32)
         said = tiled.answers(pixels, lambda window: (self.glance(window),), reach=self.reach, stride=CELL_PX)
         for box, (plane,) in said:
-            found[_cells(box)] = plane
+            found[cells_in(box)] = plane
         return found
 
     def cells(self, pixels: NDArray[Any]) -> NDArray[np.bool_]:
         """`rows x columns` of cells: which are looked at."""
         return widened(self.interest(pixels)) >= 0
+
+    @property
+    def everywhere(self) -> FirstLook:
+        """Every place is looked at, and the sample stands for the frame as before."""
+        return EVERYWHERE
+
+    def see(self, pixels: NDArray[Any]) -> Seen:
+        """As `Sparing` says."""
+        return Seen(self.cells(pixels))
+
+    def borne_out(self, before: Seen, log_odds: NDArray[np.float16], looked: NDArray[np.bool_]) -> bool:
+        """Interest is no log-odds: nothing was expected."""
+        return True
 
 
 EVERYWHERE = FirstLook(lambda window: np.zeros([side // CELL_PX for side in window.shape[:2]], np.float32))
@@ -135,7 +176,7 @@ def beyond(log_odds: NDArray[np.float16], looked: NDArray[np.bool_], level: floa
 def mark(looked: NDArray[np.bool_], cores: Iterable[Box]) -> None:
     """Note which cells lie in `cores`."""
     for box in cores:
-        looked[_cells(box)] = True
+        looked[cells_in(box)] = True
 
 
 def widened(values: Floats) -> Floats:
@@ -144,7 +185,12 @@ def widened(values: Floats) -> Floats:
     return highest
 
 
-def _cells(box: Box) -> tuple[slice, slice]:
+def cells_of(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the cells of a frame; the last ones may reach beyond it."""
+    return -(-height // CELL_PX), -(-width // CELL_PX)
+
+
+def cells_in(box: Box) -> tuple[slice, slice]:
     """Of the cells of a frame, those that `box` touches."""
     rows = slice(box.y // CELL_PX, -(-box.bottom // CELL_PX))
     return rows, slice(box.x // CELL_PX, -(-box.right // CELL_PX))

@@ -29,8 +29,16 @@ Look = Callable[[NDArray[np.uint8]], Answer]
 ROWS, COLUMNS = "rows_of_px_", "columns_of_px_"
 """Names of inputs that say which of the coarsest cells are asked about; the cells' side follows."""
 
-FILES = {"onnx": "model.onnx", "openvino": "model.xml", "openvino-bf16": "model.xml", "openvino-int8": "int8.xml"}
+SCREENED = "openvino-screened"
+"""Computes in float32, but only where the same network in 8 bit may have seen something (`segmentation.screening`)."""
 
+FILES = {
+    "onnx": "model.onnx",
+    "openvino": "model.xml",
+    "openvino-bf16": "model.xml",
+    "openvino-int8": "int8.xml",
+    SCREENED: "model.xml",
+}
 
 Planes = tuple[NDArray[Any], ...]
 """Log-odds, class places, and cells `C x h x w` (none where the network has no such encoder)."""

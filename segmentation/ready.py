@@ -1,7 +1,8 @@
 """A model made ready for this machine: the fastest runtime whose verdicts are the model's own.
 
 Every runtime is written, timed and compared on the model's validation frames with what torch says (the parity
-gate). One that changes a verdict, or the defects that count, is refused, however fast. What was found is kept in
+gate). One that changes a verdict, or the defects that count, is refused, however fast; one that asks the network only
+where 8 bit may see something (`segmentation.screening`) also where 8 bit is off by too much. What was found is kept in
 `ready.json`, so that a person can see why this one serves.
 """
 
@@ -13,7 +14,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,20 +29,21 @@ from qc.frame import to_8bit
 from qc.progress import Progress
 from segmentation.first_look import exactly, open_first_look
 from segmentation.first_look_network import FirstLookNetwork
-from segmentation.looking import Look
+from segmentation.looking import SCREENED, Look
 from segmentation.model import first_look_network, load_network, load_segmenter, read_card, read_novelty, replace_folder
 from segmentation.parity import LARGEST_STEP, Picture, compare_all, pixels_of, refusal
 from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write, write_first_look
 from segmentation.samples import carried
+from segmentation.screening import Errors, screened
 from segmentation.segmenter import FrameSegmenter, from_card
 from segmentation.tiled import look_at, window_inside
 from segmentation.torch_look import torch_look
 
 CARD = "ready.json"
 
-FORMAT = 3
+FORMAT = 4
 """Of what is written: from 2 on the graphs say what the encoder makes of each place, too; from 3 on they compute only
-the cells that are asked about."""
+the cells that are asked about; from 4 on a screen is tried."""
 
 MOST_WINDOWS = 64
 """Ranges of 8-bit arithmetic are read from so many windows at most, and runtimes are timed on them."""
@@ -102,27 +104,36 @@ def make_ready(
     out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
+        own_first_look = first_look_network(folder, card)
         looks: dict[str, Look] = {}
         for name in (r for r in runtimes if r != "torch"):
-            if name not in EXACT and len(frames) < FRAMES_FOR_ROUNDING:
-                why = f"it rounds, and {len(frames)} frames are too few to show that no verdict changes"
-                tried.append({"runtime": name, "accepted": False, "why": f"{why}; give {FRAMES_FOR_ROUNDING}"})
+            if why := _not_tried(name, frames, own_first_look):
+                tried.append({"runtime": name, "accepted": False, "why": why})
                 continue
             if progress:
                 progress(WRITING * len(looks) / len(runtimes), f"writing it for {name}")
             write(name, network, own.stride, working, windows, cells=True)
             looks[name] = open_look(name, working, threads=threads)
-        apart = _first_looks(first_look_network(folder, card), looks, working, frames, threads)
+        apart = _first_looks(own_first_look, looks, working, frames, threads)
         others = {name: from_card(card, look, runtime=name) for name, look in looks.items()}
+        errors = None
+        if SCREENED in others:
+            others[SCREENED] = screened(others[SCREENED], working, threads=threads)
+            errors = Errors(others[SCREENED])
         tell = None if progress is None else _rest_of(progress)
-        for name, parity in compare_all(own, others, frames, tell).items():
+        for name, parity in compare_all(own, others, frames, tell, errors.count if errors else None).items():
             why = refusal(parity, exact=name in EXACT)
+            cost = _timed(name, looks[name], windows)
             if name in apart:
                 parity["largest_interest_difference"] = round(apart[name], 6)
                 why = why or (
                     f"its first look differs by up to {apart[name]:.3g}" if apart[name] > LARGEST_STEP else ""
                 )
-            tried.append({**_timed(name, looks[name], windows), "accepted": not why, "why": why, "parity": parity})
+            if name == SCREENED and errors is not None:
+                parity["screen"] = errors.as_json()
+                why = why or errors.refusal
+                cost = _with_screen(cost, errors, windows)
+            tried.append({**cost, "accepted": not why, "why": why, "parity": parity})
         best = min((t for t in tried if t["accepted"]), key=lambda t: float(t["cpu_seconds_per_mpx"]))
         said = {"format": FORMAT, "model": card["id"], "runtime": best["runtime"], "threads": threads, "tried": tried}
         (working / CARD).write_text(json.dumps({**said, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
@@ -132,6 +143,26 @@ def make_ready(
     if progress:
         progress(1.0, f"{best['runtime']} serves")
     return said
+
+
+def _not_tried(name: str, frames: Sequence[Picture], first_look: FirstLookNetwork | None) -> str:
+    """Why a runtime is not even tried; empty if it is."""
+    if name == SCREENED:
+        return "the model has a first look of its own" if first_look is not None else ""
+    if name in EXACT or len(frames) >= FRAMES_FOR_ROUNDING:
+        return ""
+    why = f"it rounds, and {len(frames)} frames are too few to show that no verdict changes"
+    return f"{why}; give {FRAMES_FOR_ROUNDING}"
+
+
+def _with_screen(exact: dict[str, Any], errors: Errors, windows: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+    """What clean surface costs: 8 bit everywhere, and float32, which costs `exact`, where 8 bit sees something in vain.
+
+    Not what the frames cost: a model carries crops round defects, and most of what a line shows is clean.
+    """
+    glance = _timed(SCREENED, errors.screen.glance, windows)["cpu_seconds_per_mpx"]
+    spent = glance + errors.work() * exact["cpu_seconds_per_mpx"]
+    return {**exact, "cpu_seconds_per_mpx": round(spent, 4), "of_these_in_8_bit": glance}
 
 
 def _first_looks(
@@ -189,7 +220,8 @@ def open_ready(folder: Path, ready: Path, *, threads: int | None = None, runtime
         return load_segmenter(folder, threads=threads)
     look = open_look(chosen, ready, threads=threads)
     first_look = open_first_look(chosen, ready, threads=threads) if "first_look" in card else None
-    return from_card(card, look, runtime=chosen, novelty=read_novelty(folder, card), first_look=first_look)
+    eyes = from_card(card, look, runtime=chosen, novelty=read_novelty(folder, card), first_look=first_look)
+    return screened(eyes, ready, threads=threads) if chosen == SCREENED else eyes
 
 
 def _read(folder: Path, ready: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -243,7 +275,7 @@ def _drawn(frame: Picture) -> tuple[int, int] | None:
     return (int(rows[len(rows) // 2]), int(columns[len(rows) // 2])) if len(rows) else None
 
 
-def _timed(name: str, look: Look, windows: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+def _timed(name: str, look: Callable[[NDArray[np.uint8]], Any], windows: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
     look(windows[0])
     began, px, number = time.process_time(), 0, 0
     while time.process_time() - began < TIMED_SECONDS:

@@ -20,7 +20,7 @@ from qc.verdict import UNKNOWN
 from segmentation import image_score, tiled
 from segmentation.config import network_config
 from segmentation.cover import cover
-from segmentation.first_look import CELL_PX, EVERYWHERE, SURELY, FirstLook, beyond, mark, sample_of
+from segmentation.first_look import CELL_PX, SURELY, Seen, Sparing, beyond, mark, sample_of
 from segmentation.image_score import ImageScore
 from segmentation.looking import DescribingLook, Look
 from segmentation.operating_point import calibrated
@@ -49,7 +49,7 @@ class FrameSegmenter:
     """What computes the network (`segmentation.runtimes`)."""
     novelty: Novelty | None = None
     """What clean parts look like; what is unlike them, and no defect to the network, has the class `UNKNOWN`."""
-    first_look: FirstLook | None = None
+    first_look: Sparing | None = None
     """Where the network need not look; None: it looks everywhere. The memory is asked everywhere all the same."""
     image_score: ImageScore | None = None
     """How the score of an image comes about; None: from its surest pixel."""
@@ -57,6 +57,11 @@ class FrameSegmenter:
     """Depth of the 16-bit pictures that it learnt from: a frame's, unless a pixel is brighter. None: guessed."""
     keep_cells: bool = False
     """Hand on what the encoder makes of each place, where the look can say it: 1.2 bytes a pixel more."""
+
+    @property
+    def whole_from(self) -> float:
+        """The calibrated log-odds of the faintest pixel that a verdict may rest on."""
+        return min(logit(self.edge), logit(self.threshold) - CLOSE)
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
         """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile.
@@ -70,15 +75,15 @@ class FrameSegmenter:
         log_odds = np.full((height, width), SURELY, np.float16)
         class_id = np.full((height, width), ids[0], np.uint8)
         grid = _Grid(height, width) if self.keep_cells else None
-        looked = None if self.first_look is None else self.first_look.cells(shown)
         sample = None
-        if looked is None:
+        if self.first_look is None:
             self._answer(shown, None, log_odds, class_id, grid)
         else:
-            if grid is not None:
-                sample = sample_of(height, width)
-                mark(looked, [sample])
-            self._follow(shown, looked, log_odds, class_id, grid)
+            before = self.first_look.see(shown)
+            sample = _remembered(before, log_odds, grid)
+            looked = self._follow(shown, before.wanted, log_odds, class_id, grid)
+            if not looked.all() and not self.first_look.borne_out(before, log_odds, looked):
+                self._answer(shown, None, log_odds, class_id, grid)
         if self.novelty is not None:
             inside, unknown = logit(self.edge), max(self.classes)
             for place, odds in self.novelty.log_odds(shown, threshold=self.threshold):
@@ -122,18 +127,18 @@ class FrameSegmenter:
         log_odds: NDArray[np.float16],
         class_id: NDArray[np.uint8],
         grid: _Grid | None,
-    ) -> None:
-        """Look at the wanted cells, and on from there as far as what is found reaches."""
+    ) -> NDArray[np.bool_]:
+        """Look at the wanted cells, and on from there as far as what is found reaches; which were looked at."""
         height, width = log_odds.shape
         looked = np.zeros_like(wanted)
-        whole_from = min(logit(self.edge), logit(self.threshold) - CLOSE)  # all that a verdict may rest on
         while wanted.any():
             cores = cover(wanted, height, width, cell=CELL_PX, reach=self.reach, stride=self.stride)
             self._answer(pixels, cores, log_odds, class_id, grid)
             if cores is None:
-                return
+                return np.ones_like(wanted)
             mark(looked, cores)
-            wanted = beyond(log_odds, looked, whole_from)
+            wanted = beyond(log_odds, looked, self.whole_from)
+        return looked
 
 
 @dataclass(slots=True)
@@ -155,10 +160,28 @@ class _Grid:
         self.cells[place] = np.clip(cells, -LARGEST, LARGEST)
 
 
+def _remembered(before: Seen, log_odds: NDArray[np.float16], grid: _Grid | None) -> Box | None:
+    """What is known before the network looks, written into the frame's answer; the sample to be looked at, if any is
+    needed: it is, where nobody has said what the encoder makes of the frame."""
+    height, width = log_odds.shape
+    if before.log_odds is not None:
+        known = np.repeat(np.repeat(before.log_odds.astype(np.float16), CELL_PX, axis=0), CELL_PX, axis=1)
+        log_odds[:] = known[:height, :width]
+    if grid is None:
+        return None
+    for box, described in before.described:
+        grid.keep(box, described)
+    if before.described:
+        return None
+    sample = sample_of(height, width)
+    mark(before.wanted, [sample])
+    return sample
+
+
 def looking_everywhere(segmenter: Segmenter) -> Segmenter:
     """The same, with an answer for every place."""
     if isinstance(segmenter, FrameSegmenter) and segmenter.first_look is not None:
-        return replace(segmenter, first_look=EVERYWHERE)
+        return replace(segmenter, first_look=segmenter.first_look.everywhere)
     return segmenter
 
 
@@ -183,7 +206,7 @@ def from_card(
     *,
     runtime: str,
     novelty: Novelty | None = None,
-    first_look: FirstLook | None = None,
+    first_look: Sparing | None = None,
 ) -> FrameSegmenter:
     """A look at work as the card of its model says.
 

@@ -30,6 +30,7 @@ from qc.dataset import open_dataset
 from qc.ports import Segmenter
 from segmentation.render import render_part
 from server.models_in_use import STARTER, loader
+from server.ready_job import KIND
 from server.settings import Settings
 
 SETTLES_S = 1200.0
@@ -56,10 +57,12 @@ def main() -> None:
     with real_server(QC_INSPECTION_WORKERS=str(wanted.workers), QC_TORCH_THREADS=str(wanted.threads)) as server:
         if wanted.model is not None:
             server.command("model", "add", str(wanted.model), "--promote")
-        runtime = _settled(server)
+        _settle(server)
         model = loader(Settings(home=server.home, torch_threads=wanted.threads))(wanted.model or Path(STARTER))
-        print(f"{width} x {height} px, {runtime}, one part each {wanted.each:g} s", flush=True)
         took, alone, memory = _run(server, model, sheet, wanted.minutes, wanted.each)
+        health = httpx.get(f"{server.url}/health", headers={"Authorization": f"Bearer {server.key}"}).raise_for_status()
+        runtime = health.json()["components"]["model"]["runtime"]
+    print(f"{width} x {height} px, {runtime}, one part each {wanted.each:g} s")
     p50, p99 = np.percentile(took, [50, 99])
     print(f"{len(took)} parts: p50 {p50:.2f} s, p99 {p99:.2f} s, longest {max(took):.2f} s")
     bare = float(np.median(alone))
@@ -69,14 +72,15 @@ def main() -> None:
     print(f"memory of the server after {EARLY} parts {memory[0]:.0f} MB, at the end {memory[1]:.0f} MB")
 
 
-def _settled(server: RealServer) -> str:
-    """Wait until nothing is done in the background; what computes the model then."""
+def _settle(server: RealServer) -> None:
+    """Wait until its runtime is chosen and nothing is done in the background."""
     with httpx.Client(headers={"Authorization": f"Bearer {server.key}"}, timeout=60) as client:
         until = time.monotonic() + SETTLES_S
         while time.monotonic() < until:
             jobs = client.get(f"{server.url}/jobs").raise_for_status().json()["items"]
-            if jobs and all(job["state"] not in ("queued", "running") for job in jobs):
-                return str(client.get(f"{server.url}/health").json()["components"]["model"]["runtime"])
+            chosen = any(job["kind"] == KIND for job in jobs)
+            if chosen and all(job["state"] not in ("queued", "running") for job in jobs):
+                return
             time.sleep(2)
     raise SystemExit("the server's jobs do not come to an end")
 

@@ -5,7 +5,8 @@
 The frame is a rendered part, or with `--surface` the data set's own surface with one defective picture in it.
 
 Ours: whole frames tiled with an exact halo, by every runtime that passes the parity gate on the data set's validation
-images; where the model has a first look (`qc first-look`), once more with it. Others, in torch: MONAI's sliding window
+images, `openvino-screened` among them, which computes in float32 where 8 bit may see something; where the model has a
+first look (`qc first-look`), each once more with it. Others, in torch: MONAI's sliding window
 (gaussian, overlap 0.5), SAHI's slicing (overlap 0.2, where it is installed; `area.py` says how), and a loop over tiles
 without overlap, which is fast and wrong at every seam. `peak` is the share of what a large convolution reaches in
 float32, in the same run.
@@ -33,12 +34,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from qc.dataset import open_dataset
 from segmentation.first_look import SURELY, open_first_look
+from segmentation.looking import SCREENED
 from segmentation.model import first_look_network, load_network
-from segmentation.parity import compare_verdicts, refusal
+from segmentation.parity import compare_all, refusal
 from segmentation.ready import FRAMES_FOR_ROUNDING, telling_windows
 from segmentation.render import render_part
 from segmentation.runtimes import EXACT, RUNTIMES, open_look, write, write_first_look
 from segmentation.samples import MOST_LEARNT, carried, some_of
+from segmentation.screening import Errors, screened
 from segmentation.segmenter import FrameSegmenter, from_card
 from segmentation.torch_look import torch_look
 
@@ -141,7 +144,7 @@ def main() -> None:
             eyes, gate = ready(name, card, network, own, Path(folder), frames, learnt)
             eyes.segment(pixels[: pixels.shape[0] // 4])
             say(f"ours, {name}", cpu_seconds(lambda eyes=eyes: eyes.segment(pixels)), gate)
-            if first is None:
+            if first is None or name == SCREENED:
                 continue
             if name == "torch":
                 first_look = first.look(threads=1)
@@ -169,10 +172,16 @@ def ready(
         return own, ""
     write(name, network, own.stride, folder, telling_windows(learnt, own.stride))
     eyes = from_card(card, open_look(name, folder, threads=1), runtime=name)
-    parity = compare_verdicts(own, eyes, frames)
-    why = refusal(parity, exact=name in EXACT)
-    few = f" ({FRAMES_FOR_ROUNDING} are asked for)" if name not in EXACT and len(frames) < FRAMES_FOR_ROUNDING else ""
-    return eyes, f"gate on {len(frames)} frames{few}: {why or 'same verdicts'}"
+    errors = None
+    if name == SCREENED:
+        eyes = screened(eyes, folder, threads=1)
+        errors = Errors(eyes)
+    parity = compare_all(own, {name: eyes}, frames, also=errors.count if errors else None)[name]
+    why = refusal(parity, exact=name in EXACT) or (errors.refusal if errors else "")
+    asked_for = name not in (*EXACT, SCREENED) and len(frames) < FRAMES_FOR_ROUNDING
+    few = f" ({FRAMES_FOR_ROUNDING} are asked for)" if asked_for else ""
+    off = f", 8 bit off by {errors.typical:.2f}" if errors else ""
+    return eyes, f"gate on {len(frames)} frames{few}: {why or 'same verdicts'}{off}"
 
 
 if __name__ == "__main__":

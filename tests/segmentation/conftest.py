@@ -76,6 +76,12 @@ def model(scratches, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def drawn_metal():
+    """The function that draws clean metal of some height and width."""
+    return lambda height, width, seed=0: metal(np.random.default_rng(seed), height, width)
+
+
+@pytest.fixture(scope="session")
 def drawn_dataset():
     """The function that writes such a data set."""
     return write_dataset

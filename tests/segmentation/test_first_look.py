@@ -28,6 +28,7 @@ from segmentation.first_look import (
     SAMPLE_CELLS,
     SURELY,
     FirstLook,
+    Seen,
     beyond,
     open_first_look,
     sample_of,
@@ -148,8 +149,11 @@ def test_a_defect_that_is_looked_at_somewhere_is_answered_whole():
     one_end[ys[0] // CELL_PX, 100 // CELL_PX] = True
 
     class Look:
-        def cells(self, _):
-            return one_end
+        def see(self, _):
+            return Seen(one_end)
+
+        def borne_out(self, *_):
+            return True
 
     seen, plain = (e.segment(pixels) for e in (replace(eyes, first_look=Look()), eyes))
     a, b = (find_blobs(s, threshold=0.5) for s in (seen, plain))
