@@ -41,8 +41,8 @@ stages differ a thousandfold in range, and one scale serves them all: log-odds n
 (root mean square) with all of them in 8 bit, by 0.20 without these, at nearly the same speed."""
 
 FIRST_OF_SCREEN_IN_FLOAT = 3
-"""As `FIRST_IN_FLOAT`, where 8 bit only says where to look: on rendered metal the starter model is off near a verdict by
-0.4 to 0.7 with none of them in float32, by 0.2 to 0.3 with three as with six, for 12 and 24 % more time."""
+"""As `FIRST_IN_FLOAT`, where 8 bit only says where to look: on rendered metal the starter model is off near a verdict
+by 0.4 to 0.7 with none of them in float32, by 0.2 to 0.3 with three as with six, for 12 and 24 % more time."""
 
 
 def write(
