@@ -141,7 +141,7 @@ def _neighbourhoods(mask: NDArray[np.bool_]) -> Iterator[tuple[Box, NDArray[np.b
     A piece holds every pixel of the squares of `BLOCK_PX` that hang together because something is in them.
     """
     height, width = mask.shape
-    padded = np.pad(mask, ((0, 0), (0, -width % BLOCK_PX)))
+    padded = np.pad(mask, ((0, 0), (0, -width % BLOCK_PX))) if width % BLOCK_PX else mask
     eight = np.bitwise_or.reduceat(padded.view(np.uint64), np.arange(0, height, BLOCK_PX), axis=0)  # pixels in one
     filled = np.asarray(eight.reshape(len(eight), -1, BLOCK_PX // 8).any(axis=2), np.uint8)
     number, labels, stats, _ = cv2.connectedComponentsWithStats(filled, connectivity=8, ltype=cv2.CV_32S)
