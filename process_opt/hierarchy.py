@@ -1,10 +1,13 @@
 """How large effects of a kind usually are: the hierarchy over steps, fitted with Pyro, which sets the prior of each.
 
-Every weight was estimated with a standard error. Weights of a kind (carry-over between coordinates, effect of a
-setting, bent
-and joint effects) come from a Student distribution around doing nothing whose scale is learnt: shared by the steps
-of one
-partner, and the partners' scales share one of the whole process.
+Weights of a kind (carry-over between coordinates, effect of a setting, bent and joint effects) come from a Student
+distribution around doing nothing whose scale is learnt: shared by the steps of one partner, and the partners' scales
+share one of the whole process.
+
+Where several steps lie between two looks only what they do together is known, and each step's own weight is as unsure
+as its prior: taken one by one all such weights look like nothing, though together they surely are not. So what each
+weight is told apart from the others is worked out under the prior that is being learnt, of all weights jointly, until
+the two agree (MacKay 1992, "Bayesian interpolation", eq. 4.9).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.climb import inverse
 from process_opt.estimate import Estimate
 
 Floats = NDArray[np.float64]
@@ -24,6 +28,11 @@ TAILS = 6.0
 CLEAR = 3.0
 """Standard errors from nothing beyond which a weight is not luck."""
 SVI_STEPS = 300
+SMALLEST = 3e-3
+"""Of all scales, standardised."""
+ROUNDS = 6
+NEAR = 0.2
+"""Rounds end when no scale moves by more than a tenth."""
 
 
 def scales(estimate: Estimate, mean: Floats, covariance: Floats, *, seed: int) -> tuple[Floats, ...]:
@@ -36,19 +45,46 @@ def scales(estimate: Estimate, mean: Floats, covariance: Floats, *, seed: int) -
     kind, partner = _labels(estimate)
     prior = np.concatenate([estimate.prior_mean(k).ravel() for k in range(len(estimate.motions))])
     penalty = np.concatenate([p.ravel() for p in estimate.penalty])
-    # take the old prior back out: what the data alone say of a weight
-    spread = np.maximum(np.diag(covariance)[: mean.size], 1e-12)
-    told = np.maximum(1 / spread - penalty, 1e-3)
-    value = (mean - prior) / spread / told
     free = kind != CONSTANT
+    value, told = _told_of_each(mean - prior, covariance[: mean.size, : mean.size], penalty, kind, partner)
     tau = _svi(value[free], 1 / np.sqrt(told[free]), kind[free], partner[free], seed)
-    precision = 1 / np.maximum(tau[np.minimum(kind, len(tau) - 1), partner], 3e-3) ** 2
+    precision = 1 / np.maximum(tau[np.minimum(kind, len(tau) - 1), partner], SMALLEST) ** 2
     sure = np.maximum(value**2 - (CLEAR / np.sqrt(told)) ** 2, 0.0)
     clear = sure > 0  # as the Student distribution has it: a weight that is clearly far out is drawn in less
     precision[clear] = np.minimum(precision, (TAILS + 1) / (TAILS / precision + sure))[clear]
     precision[kind == 0] = np.minimum(precision[kind == 0], 4.0)
     precision[kind == CONSTANT] = penalty[kind == CONSTANT]
     return tuple(p[:, :, 0] for p in estimate.split(precision[:, None]))
+
+
+def _told_of_each(
+    off: Floats, covariance: Floats, penalty: Floats, kind: NDArray[np.int64], partner: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """What each weight's distance from nothing is without its own prior, and how precisely that is known, where the
+    others have the scales that they usually have.
+
+    Args:
+        off: `P`, the estimates' distances from doing nothing.
+        covariance, penalty: of these estimates, and the prior precisions that they were made with.
+    """
+    information = inverse(covariance)
+    told = information @ off
+    information[np.diag_indices(off.size)] -= penalty
+    group = np.unique(np.stack([kind, partner]), axis=1, return_inverse=True)[1].ravel()
+    members = np.bincount(group)
+    fixed = np.bincount(group, kind == CONSTANT) > 0
+    now = penalty.copy()
+    for _ in range(ROUNDS):
+        spread = information.copy()
+        spread[np.diag_indices(off.size)] += now
+        spread = inverse(spread)
+        value, own = spread @ told, np.diag(spread)
+        decided = np.maximum(1.0 - own * now, 1e-6)
+        scale = np.bincount(group, value**2) / np.maximum(np.bincount(group, decided), 1e-3 * members)
+        before, now = now, np.where(fixed[group], penalty, 1 / np.maximum(scale, SMALLEST**2)[group])
+        if (np.abs(np.log(now / before)) < NEAR).all():
+            break
+    return value / decided, decided / np.maximum(own, 1e-12)
 
 
 def _labels(estimate: Estimate) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
