@@ -39,7 +39,6 @@ LINES = {
     "linear20every5": lambda s: linear_line(20, s, every=5, hidden_look=0.5),
     "linear20missing": lambda s: linear_line(20, s, hidden_look=0.5, missing=0.6),
     "linear20few": lambda s: linear_line(20, s, hidden_look=0.5, only=FEW),
-    "linear20blind": lambda s: linear_line(20, s, hidden_look=0.5, dither=0.0),
     "linear20batch": lambda s: linear_line(20, s, batch_sd=np.full(3, 0.08), drift_sd=0.1),
     "linear50": lambda s: linear_line(50, s, hardness=2.0, hidden_look=0.5),
     "linear50hard": lambda s: linear_line(50, s, hardness=1.4, hidden_look=0.5),
