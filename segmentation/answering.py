@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-
-from segmentation.first_look import CELL_PX
 
 
 class Answering(nn.Module):
@@ -27,20 +24,6 @@ class Answering(nn.Module):
         # With one class log sum exp is the class itself, to the bit.
         any_defect = defects[0] if defects.shape[0] == 1 else defects.logsumexp(dim=0)
         return any_defect - logits[0], defects.argmax(dim=0).to(torch.uint8)
-
-
-class Screening(nn.Module):
-    """What `segmentation.screening` asks of a window: `1 x H x W x 3`, uint8, sides multiples of `CELL_PX` -> the
-    highest log-odds of each of its cells, float32, and what else the answering graph says of its encoder."""
-
-    def __init__(self, answering: Answering) -> None:
-        super().__init__()
-        self.answering = answering
-
-    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """`H / CELL_PX x W / CELL_PX`, and perhaps `C x h x w`."""
-        log_odds, _, *described = self.answering(picture)
-        return F.max_pool2d(log_odds[None], CELL_PX)[0], *described
 
 
 def scaled(picture: Tensor) -> Tensor:

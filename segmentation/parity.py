@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,18 +43,14 @@ def compare_all(
     others: Mapping[str, Segmenter],
     frames: Sequence[Picture],
     progress: Progress | None = None,
-    also: Callable[[NDArray[Any], NDArray[np.float16]], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """As `compare_verdicts`, for several beside one, which looks at each frame only once; `also` is told each frame and
-    the one's log-odds, `H x W`."""
+    """As `compare_verdicts`, for several beside one, which looks at each frame only once."""
     found = {name: _Differences() for name in others}
     for number, picture in enumerate(frames):
         frame = Frame(pixels_of(picture), view="", sha256="")
         said = _answer(own, frame)
         for name, eyes in others.items():
             found[name].count(said, _answer(eyes, frame))
-        if also:
-            also(frame.pixels, said[1])
         if progress:
             progress((number + 1) / len(frames), "comparing verdicts")
     return {name: {"images": len(frames), **differences.as_json()} for name, differences in found.items()}

@@ -34,7 +34,7 @@ from segmentation.model import first_look_network, load_network, load_segmenter,
 from segmentation.parity import LARGEST_STEP, Picture, compare_all, pixels_of, refusal
 from segmentation.runtimes import CALIBRATION_PX, EXACT, RUNTIMES, open_look, write, write_first_look
 from segmentation.samples import carried
-from segmentation.screening import Errors, screened
+from segmentation.screening import LEAST_MARGIN, Errors, Screen, errors_on, screened
 from segmentation.segmenter import FrameSegmenter, from_card
 from segmentation.tiled import look_at, window_inside
 from segmentation.torch_look import torch_look
@@ -118,10 +118,9 @@ def make_ready(
         others = {name: from_card(card, look, runtime=name) for name, look in looks.items()}
         errors = None
         if SCREENED in others:
-            others[SCREENED] = screened(others[SCREENED], working, threads=threads)
-            errors = Errors(others[SCREENED])
+            others[SCREENED], errors = _with_margin(others[SCREENED], working, frames, threads)
         tell = None if progress is None else _rest_of(progress)
-        for name, parity in compare_all(own, others, frames, tell, errors.count if errors else None).items():
+        for name, parity in compare_all(own, others, frames, tell).items():
             why = refusal(parity, exact=name in EXACT)
             cost = _timed(name, looks[name], windows)
             if name in apart:
@@ -132,7 +131,7 @@ def make_ready(
             if name == SCREENED and errors is not None:
                 parity["screen"] = errors.as_json()
                 why = why or errors.refusal
-                cost = _with_screen(cost, errors, windows)
+                cost = _with_screen(cost, errors, others[name], windows)
             tried.append({**cost, "accepted": not why, "why": why, "parity": parity})
         best = min((t for t in tried if t["accepted"]), key=lambda t: float(t["cpu_seconds_per_mpx"]))
         said = {"format": FORMAT, "model": card["id"], "runtime": best["runtime"], "threads": threads, "tried": tried}
@@ -155,13 +154,24 @@ def _not_tried(name: str, frames: Sequence[Picture], first_look: FirstLookNetwor
     return f"{why}; give {FRAMES_FOR_ROUNDING}"
 
 
-def _with_screen(exact: dict[str, Any], errors: Errors, windows: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+def _with_margin(
+    eyes: FrameSegmenter, folder: Path, frames: Sequence[Picture], threads: int
+) -> tuple[FrameSegmenter, Errors]:
+    """`eyes` behind a screen whose margin is what its errors on the frames ask for."""
+    errors = errors_on(screened(eyes, folder, margin=LEAST_MARGIN, threads=threads), map(pixels_of, frames))
+    return screened(eyes, folder, margin=errors.margin, threads=threads), errors
+
+
+def _with_screen(
+    exact: dict[str, Any], errors: Errors, eyes: FrameSegmenter, windows: Sequence[NDArray[np.uint8]]
+) -> dict[str, Any]:
     """What clean surface costs: 8 bit everywhere, and float32, which costs `exact`, where 8 bit sees something in vain.
 
     Not what the frames cost: a model carries crops round defects, and most of what a line shows is clean.
     """
-    glance = _timed(SCREENED, errors.screen.glance, windows)["cpu_seconds_per_mpx"]
-    spent = glance + errors.work() * exact["cpu_seconds_per_mpx"]
+    assert isinstance(eyes.first_look, Screen)
+    glance = _timed(SCREENED, eyes.first_look.look, windows)["cpu_seconds_per_mpx"]
+    spent = glance + errors.work(eyes) * exact["cpu_seconds_per_mpx"]
     return {**exact, "cpu_seconds_per_mpx": round(spent, 4), "of_these_in_8_bit": glance}
 
 
@@ -213,15 +223,27 @@ def open_ready(folder: Path, ready: Path, *, threads: int | None = None, runtime
     """
     card, said = _read(folder, ready)
     chosen = runtime or str(said["runtime"])
-    tried = {str(one["runtime"]): one for one in said.get("tried", ())}
-    if chosen != said["runtime"] and not tried.get(chosen, {}).get("accepted"):
-        raise InvalidInput(f"{chosen} may not compute this model here: {tried.get(chosen, {}).get('why', 'not tried')}")
+    found = {str(one["runtime"]): one for one in said.get("tried", ())}
+    if chosen != said["runtime"] and not found.get(chosen, {}).get("accepted"):
+        raise InvalidInput(f"{chosen} may not compute this model here: {found.get(chosen, {}).get('why', 'not tried')}")
     if chosen == "torch":
         return load_segmenter(folder, threads=threads)
     look = open_look(chosen, ready, threads=threads)
     first_look = open_first_look(chosen, ready, threads=threads) if "first_look" in card else None
     eyes = from_card(card, look, runtime=chosen, novelty=read_novelty(folder, card), first_look=first_look)
-    return screened(eyes, ready, threads=threads) if chosen == SCREENED else eyes
+    if chosen != SCREENED:
+        return eyes
+    return screened(eyes, ready, margin=float(found[SCREENED]["parity"]["screen"]["margin"]), threads=threads)
+
+
+def tried(folder: Path, ready: Path) -> tuple[str, list[dict[str, Any]]]:
+    """The runtime that `make_ready` chose for the model in `folder`, and each it tried, as it says them.
+
+    Raises:
+        InvalidInput: `ready` is of another model, of another machine, or damaged.
+    """
+    _, said = _read(folder, ready)
+    return str(said["runtime"]), list(said.get("tried", ()))
 
 
 def _read(folder: Path, ready: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -18,8 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
-from segmentation import screening
-from segmentation.answering import Answering, Screening
+from segmentation.answering import Answering
 from segmentation.embedding import AnsweringInside, AnsweringWithCells, describes
 from segmentation.first_look import CELL_PX, GRAPHS, exactly
 from segmentation.first_look_network import FirstLookNetwork
@@ -39,10 +38,6 @@ FIRST_IN_FLOAT = 6
 """So many convolutions next to the picture stay in float32 where the others compute with 8 bit. Channels of the first
 stages differ a thousandfold in range, and one scale serves them all: log-odds near cracks of ksdd were off by 0.56
 (root mean square) with all of them in 8 bit, by 0.20 without these, at nearly the same speed."""
-
-FIRST_OF_SCREEN_IN_FLOAT = 3
-"""As `FIRST_IN_FLOAT`, where 8 bit only says where to look: on rendered metal the starter model is off near a verdict
-by 0.4 to 0.7 with none of them in float32, by 0.2 to 0.3 with three as with six, for 12 and 24 % more time."""
 
 
 def write(
@@ -71,8 +66,7 @@ def write(
     if name not in FILES:
         raise InvalidInput(f"a file can be written for {sorted(FILES)}, not for {name!r}")
     if name == SCREENED:
-        write("openvino", network, stride, folder, cells=cells)
-        _write_screen(network, folder / screening.GRAPH, pictures, cells=cells)
+        write("openvino-int8", network, stride, folder, pictures, cells=cells)
         return
     path = folder / FILES[name]
     if path.exists():
@@ -85,8 +79,7 @@ def write(
 
     if name == "openvino-int8":
         write("openvino", network, stride, folder, cells=cells)
-        rounded = _in_8_bit(openvino.Core().read_model(folder / FILES["openvino"]), pictures, keep=FIRST_IN_FLOAT)
-        openvino.save_model(rounded, path, compress_to_fp16=False)
+        openvino.save_model(_in_8_bit(folder / FILES["openvino"], pictures), path, compress_to_fp16=False)
         return
     shown, shapes = _example(answering, stride), [[1, -1, -1, 3], [-1], [-1]]
     with _quietly():
@@ -94,20 +87,6 @@ def write(
     for place, named in zip(found.inputs, _inputs(answering, stride), strict=True):
         place.get_tensor().set_names({named})
     openvino.save_model(found, path, compress_to_fp16=False)
-
-
-def _write_screen(network: Network, path: Path, pictures: Sequence[NDArray[np.uint8]], *, cells: bool) -> None:
-    """What `segmentation.screening` asks everywhere."""
-    if path.exists():
-        return
-    import openvino
-
-    answering = (AnsweringWithCells if cells and describes(network) else Answering)(network)
-    shown = torch.zeros(1, 8 * CELL_PX, 8 * CELL_PX, 3, dtype=torch.uint8)
-    with _quietly():
-        found = openvino.convert_model(Screening(answering).eval(), example_input=shown, input=[[1, -1, -1, 3]])
-    found.inputs[0].get_tensor().set_names({"picture"})
-    openvino.save_model(_in_8_bit(found, pictures, keep=FIRST_OF_SCREEN_IN_FLOAT), path, compress_to_fp16=False)
 
 
 def write_first_look(runtime: str, network: FirstLookNetwork, folder: Path) -> None:
@@ -169,20 +148,23 @@ def _inputs(answering: Answering, stride: int) -> list[str]:
     return ["picture", *asked]
 
 
-def _in_8_bit(network: Any, pictures: Sequence[NDArray[np.uint8]], *, keep: int) -> Any:
+def _in_8_bit(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> Any:
     """An OpenVINO graph with 8-bit weights and activations, in ranges that `pictures` show (quantised after training).
 
-    The first `keep` convolutions stay in float32. Raises InvalidInput without pictures.
+    Raises:
+        InvalidInput: no pictures.
     """
     if not pictures:
         raise InvalidInput("8-bit arithmetic needs pictures to read its ranges from; give some samples")
     with _quietly():
         import nncf
+        import openvino
 
         nncf.set_log_level(logging.ERROR)
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
+        network = openvino.Core().read_model(path)
         convolutions = [o.get_friendly_name() for o in network.get_ordered_ops() if "Convolution" in o.get_type_name()]
         return nncf.quantize(
             network,
@@ -190,7 +172,7 @@ def _in_8_bit(network: Any, pictures: Sequence[NDArray[np.uint8]], *, keep: int)
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(pictures),
             fast_bias_correction=False,
-            ignored_scope=nncf.IgnoredScope(names=convolutions[:keep]),
+            ignored_scope=nncf.IgnoredScope(names=convolutions[:FIRST_IN_FLOAT]),
             # The widest range seen, not the mean over pictures: few show a defect, and its answers would be cut off.
             advanced_parameters=AdvancedQuantizationParameters(
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX

@@ -1,52 +1,55 @@
-"""The network itself, rounded, says where it need not be asked: 8 bit looks everywhere, float32 where that sees more.
+"""The network itself, rounded, says where it need not be asked: 8 bit looks everywhere, float32 where a verdict begins.
 
-A processor computes a network in 8 bit some three times as fast as in float32, and a little wrong: near the odds at
-which a verdict begins by a third of a log-odds or so. That is too much to measure a defect by, and very little beside
-what tells a defect from clean metal. So no verdict rests on 8 bit. Every cell of `CELL_PX` px whose highest log-odds,
-as 8 bit sees them, lie less than `MARGIN` below what a verdict may rest on, is looked at again in float32, with its
-neighbours and its whole halo, and on from there as far as what is found reaches (`segmentation.first_look.beyond`):
-a defect, its outline and its size are the float32 network's own. Of the other cells the frame keeps what 8 bit said, so
-that its surest pixel and what the encoder makes of each place are known everywhere, as ever.
+A processor computes a network in 8 bit some twice as fast as in float32, and a little wrong: near the odds at which a
+verdict begins by a tenth or a fifth of a log-odds. That is too much to measure a defect by, and very little beside what
+tells a defect from clean metal. So no verdict rests on 8 bit. A verdict rests on regions with a peak (`peak_from`);
+every cell of `CELL_PX` px whose highest log-odds, as 8 bit sees them, lie less than a margin below the faintest such
+peak is looked at again in float32, with its neighbours and its whole halo, and on from there as far as what is found
+reaches (`segmentation.first_look.beyond`): a defect, its outline and its size are the float32 network's own. Elsewhere
+the frame keeps what 8 bit said, so that what is doubtful is listed, and what the encoder makes of each place is known.
 
-What could be lost is a defect of which 8 bit is off by more than `MARGIN` at every pixel. How far it is off is measured
-on the model's own validation frames when the model is made ready (`Errors`), and it is refused where `MARGIN` is less
-than `SAFE` times that. On another surface it may be off by more, as the ranges of 8 bit were read from this one; so it
-is measured again on each frame, where both have looked, and a frame on which `MARGIN` is too little is looked at whole.
+What could be lost is a defect of which 8 bit is off by more than the margin at its peak and in all cells around it. How
+far it is off is measured on the model's own validation frames when the model is made ready (`errors_on`), and sets the
+margin: `SAFE` times the typical error, or `LEAST_MARGIN`. Where that is more than `MOST_MARGIN` the screen is refused.
+On another surface 8 bit may be off by more, as its ranges were read from this one; so it is measured again on each
+frame, where both have looked, and a frame on which fewer than `HOLDS` typical errors fit into the margin is looked at
+whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.errors import InvalidInput
+from qc.defects import CLOSE, DOUBT, logit
 from qc.frame import to_8bit
 from qc.geometry import Box
 from segmentation import tiled
-from segmentation.first_look import CELL_PX, Floats, Seen, cells_in, cells_of, widened
-from segmentation.looking import SCREENED, Planes, open_graph
+from segmentation.first_look import CELL_PX, Floats, Rough, Seen, cells_in, cells_of, widened
+from segmentation.looking import SCREENED, DescribingLook, Look, open_look
 from segmentation.operating_point import calibrated
 from segmentation.segmenter import FrameSegmenter
 
-GRAPH = "screen.xml"
+SAFE = 6.0
+"""So many typical (root mean square) errors fit into the margin on validation frames."""
 
-MARGIN = 2.5
-"""In calibrated log-odds: twelve times less likely than what a verdict may rest on."""
+HOLDS = 4.0
+"""So many must on every frame."""
 
-SAFE = 4.0
-"""So many times the typical (root mean square) error must fit into `MARGIN`."""
+LEAST_MARGIN, MOST_MARGIN = 1.0, 2.5
+"""In calibrated log-odds. Of a larger one nobody would know what it is worth: errors so large are not noise."""
 
 NEAR = 4.0
-"""Log-odds on either side of what a verdict may rest on, within which the error counts: what is surely nothing, or
-surely something, may be off by more, and often is."""
+"""Log-odds on either side of the faintest peak, within which the error counts: what is surely nothing, or surely
+something, may be off by more, and often is."""
 
 FEWEST = 30
-"""Cells near what a verdict may rest on, to measure the error by: its own error is then an eighth (`1 / sqrt(2 n)`)."""
+"""Cells near it, to measure the error by: its own error is then an eighth (`1 / sqrt(2 n)`)."""
 
 HALO_PX = 64
 """What a tile looks at around its core in 8 bit. Less than the reach of any network, as most of what a network sees
@@ -60,13 +63,21 @@ LEAST = -60.0
 class Screen:
     """A `segmentation.first_look.Sparing`; one object may be used from several threads at once."""
 
-    glance: Callable[[NDArray[np.uint8]], Planes]
-    """`H x W x 3` RGB, sides multiples of `CELL_PX`, to the highest log-odds in each cell, before calibration, and,
-    where the network has such an encoder, what it makes of each place, `C x h x w`."""
+    look: Look
+    """The network in 8 bit."""
+    stride: int
+    """Of the network, in pixels; it divides `CELL_PX`."""
     calibration: tuple[float, float]
-    """Scale and offset of the log-odds."""
-    level: float
-    """Calibrated log-odds from which on a cell is looked at: `MARGIN` below what a verdict may rest on."""
+    """Scale, which is positive, and offset of the log-odds."""
+    peak: float
+    """Calibrated log-odds of the faintest peak that a verdict may rest on."""
+    margin: float
+    """So far below that a cell is looked at."""
+
+    @property
+    def level(self) -> float:
+        """Calibrated log-odds from which on a cell is looked at."""
+        return self.peak - self.margin
 
     @property
     def everywhere(self) -> None:
@@ -74,130 +85,173 @@ class Screen:
 
     def see(self, pixels: NDArray[Any]) -> Seen:
         """As `Sparing` says."""
-        log_odds, described = self._asked(pixels)
-        return Seen(widened(log_odds) >= self.level, log_odds, described)
+        highest_in_each = np.empty(cells_of(*pixels.shape[:2]), np.float32)
+        rough, described = list[Rough](), list[tuple[Box, Floats]]()
+        for box, (log_odds, place, *cells) in self._answers(pixels):
+            own = self._calibrated(highest(log_odds))
+            highest_in_each[cells_in(box)] = own
+            for row, column in np.argwhere(own >= logit(DOUBT)).tolist():
+                block = np.s_[row * CELL_PX : (row + 1) * CELL_PX, column * CELL_PX : (column + 1) * CELL_PX]
+                cell = box.y // CELL_PX + row, box.x // CELL_PX + column
+                rough.append(Rough(cell, calibrated(log_odds[block], *self.calibration), place[block].copy()))
+            described += [(box, cells[0])] if cells else []
+        return Seen(widened(highest_in_each) >= self.level, highest_in_each, rough, described)
 
     def borne_out(self, before: Seen, log_odds: NDArray[np.float16], looked: NDArray[np.bool_]) -> bool:
-        """Does `MARGIN` hold on this frame? True where too little of it was looked at to tell."""
-        if before.log_odds is None:
+        """Does the margin hold on this frame? True where too little of it was looked at to tell."""
+        if before.highest is None:
             raise ValueError("a screen says how likely a defect is in every cell")
-        said, truth = before.log_odds[looked], highest(log_odds)[looked]
-        near = np.abs(truth - (self.level + MARGIN)) <= NEAR
-        return near.sum() < FEWEST or bool(SAFE * _typical(said[near] - truth[near]) <= MARGIN)
+        said, truth = before.highest[looked], highest(log_odds)[looked]
+        near = np.abs(truth - self.peak) <= NEAR
+        return near.sum() < FEWEST or HOLDS * _typical(said[near] - truth[near]) <= self.margin
 
     def log_odds(self, pixels: NDArray[Any]) -> Floats:
         """`rows x columns` of cells: the highest in each, calibrated, as 8 bit sees them."""
-        return self._asked(pixels)[0]
+        found = np.empty(cells_of(*pixels.shape[:2]), np.float32)
+        for box, (log_odds, *_) in self._answers(pixels):
+            found[cells_in(box)] = self._calibrated(highest(log_odds))
+        return found
 
-    def _asked(self, pixels: NDArray[Any]) -> tuple[Floats, list[tuple[Box, Floats]]]:
-        log_odds = np.empty(cells_of(*pixels.shape[:2]), np.float32)
-        described = []
-        for box, (highest_in_each, *places) in tiled.answers(pixels, self.glance, reach=HALO_PX, stride=CELL_PX):
-            log_odds[cells_in(box)] = np.maximum(calibrated(highest_in_each, *self.calibration), LEAST)
-            described += [(box, places[0])] if places else []
-        return log_odds, described
+    def _answers(self, pixels: NDArray[Any]) -> Iterable[tuple[Box, tiled.Planes]]:
+        height, width = pixels.shape[:2]
+        describing = self.look if isinstance(self.look, DescribingLook) else None
+        return tiled.answers(
+            pixels,
+            describing.see if describing else self.look,
+            reach=HALO_PX,
+            stride=self.stride,
+            core=tiled.balanced_core(height, width, CELL_PX),
+            inside=describing.inside if describing else None,
+        )
+
+    def _calibrated(self, log_odds: Floats) -> Floats:
+        return np.maximum(calibrated(log_odds, *self.calibration), LEAST).astype(np.float32)
 
 
-def screened(eyes: FrameSegmenter, folder: Path, *, threads: int | None = None) -> FrameSegmenter:
+def peak_from(eyes: FrameSegmenter) -> float:
+    """The calibrated log-odds of the faintest peak that a verdict of `eyes` may rest on: a region's pixels are at or
+    above the edge, and its surest comes close to the threshold (`qc.defects.find_blobs`)."""
+    return max(logit(eyes.edge), logit(eyes.threshold) - CLOSE)
+
+
+def screened(eyes: FrameSegmenter, folder: Path, *, margin: float, threads: int | None = None) -> FrameSegmenter:
     """`eyes`, which look in float32, asked only where 8 bit may see something.
 
     Args:
         eyes: without a first look of their own.
         folder: where `segmentation.runtimes.write` has written the graphs.
+        margin: as `errors_on` found it.
         threads: as in `segmentation.looking.open_look`.
 
     Raises:
         InvalidInput: the file is not there or damaged.
     """
-    path = folder / GRAPH
-    if not path.is_file():
-        raise InvalidInput(f"{folder} holds nothing for {SCREENED}; make it ready again")
-    try:
-        run, _ = open_graph(path, SCREENED, threads)
-    except RuntimeError as error:
-        raise InvalidInput(f"{path} is damaged ({error}); make it ready again") from error
-    screen = Screen(lambda window: run({"picture": window[None]}), eyes.calibration, eyes.whole_from - MARGIN)
-    return replace(eyes, first_look=screen, runtime=SCREENED)
+    look = open_look("openvino-int8", folder, threads=threads)
+    return replace(
+        eyes, first_look=Screen(look, eyes.stride, eyes.calibration, peak_from(eyes), margin), runtime=SCREENED
+    )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Errors:
-    """How far 8 bit is off, on frames that float32 has seen whole."""
+    """How far 8 bit is off on frames that float32 has seen whole."""
 
-    eyes: FrameSegmenter
-    """What `screened` gave."""
-    screen: Screen = field(init=False)
-    near: int = 0
-    squared: float = 0.0
-    telling: int = 0
-    """Cells that a verdict may rest on."""
-    lost: int = 0
-    """Of these, how many would not be looked at."""
-    clean: int = 0
-    in_vain: int = 0
+    said: Floats
+    """Calibrated log-odds of all cells of all frames, as 8 bit sees them: `n`."""
+    around: Floats
+    """The highest of each and its neighbours."""
+    truth: Floats
+    """As float32 sees them."""
+    clean: NDArray[np.bool_]
+    """No peak that a verdict may rest on lies in it, or within two cells of it."""
+    peak: float
+    """Calibrated log-odds of the faintest of these."""
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.eyes.first_look, Screen):
-            raise TypeError("these eyes have no screen")
-        self.screen = self.eyes.first_look
-
-    def count(self, pixels: NDArray[Any], log_odds: NDArray[np.float16]) -> None:
-        """Add a frame, and what float32 says of all of it, `H x W`, calibrated."""
-        said, truth, level = self.screen.log_odds(to_8bit(pixels)), highest(log_odds), self.eyes.whole_from
-        near = np.abs(truth - level) <= NEAR
-        self.near += int(near.sum())
-        self.squared += float(np.square(said[near] - truth[near]).sum())
-        telling = truth >= level
-        self.telling += int(telling.sum())
-        self.lost += int((telling & (widened(said) < self.screen.level)).sum())
-        clean = widened(widened(truth)) < level
-        self.clean += int(clean.sum())
-        self.in_vain += int((clean & (said >= self.screen.level)).sum())
+    @property
+    def near(self) -> NDArray[np.bool_]:
+        """The cells that tell how far it is off."""
+        near: NDArray[np.bool_] = np.abs(self.truth - self.peak) <= NEAR
+        return near
 
     @property
     def typical(self) -> float:
-        """The root mean square error near what a verdict may rest on, in log-odds."""
-        return float(np.sqrt(self.squared / self.near)) if self.near else 0.0
+        """The root mean square error of these, in log-odds."""
+        return _typical(self.said[self.near] - self.truth[self.near]) if self.near.any() else 0.0
+
+    @property
+    def margin(self) -> float:
+        """What a screen is to leave below the faintest peak."""
+        return max(LEAST_MARGIN, SAFE * self.typical)
+
+    @property
+    def telling(self) -> int:
+        """Cells with a peak that a verdict may rest on."""
+        return int((self.truth >= self.peak).sum())
+
+    @property
+    def lost(self) -> int:
+        """Of these, how many would not be looked at."""
+        return int(((self.truth >= self.peak) & (self.around < self.peak - self.margin)).sum())
+
+    @property
+    def in_vain(self) -> int:
+        """Of the clean cells, how many would be looked at for their own sake."""
+        return int((self.clean & (self.said >= self.peak - self.margin)).sum())
 
     @property
     def refusal(self) -> str:
-        """Why it may not serve; empty if it may."""
+        """Why a screen may not serve; empty if it may."""
         if self.lost:
             return f"{self.lost} of {self.telling} places that a verdict may rest on would not be looked at"
-        if self.near < FEWEST:
-            return f"{self.near} places near a verdict are too few to tell how far 8 bit is off; show it {FEWEST}"
-        if SAFE * self.typical > MARGIN:
-            return f"8 bit is off by {self.typical:.2f} log-odds near a verdict, more than {MARGIN / SAFE:.2f}"
+        if (near := int(self.near.sum())) < FEWEST:
+            return f"{near} places near a verdict are too few to tell how far 8 bit is off; show it {FEWEST}"
+        if self.margin > MOST_MARGIN:
+            return f"8 bit is off by {self.typical:.2f} log-odds near a verdict, more than {MOST_MARGIN / SAFE:.2f}"
         return ""
 
-    def work(self) -> float:
+    def work(self, eyes: FrameSegmenter) -> float:
         """Of a clean surface, the share that float32 looks at: each place in vain costs it a window of its own."""
-        side = 3 * CELL_PX + 2 * tiled.halo_of(self.eyes.reach, self.eyes.stride)
-        return min(1.0, self.in_vain / max(1, self.clean) * (side / CELL_PX) ** 2)
+        side = 3 * CELL_PX + 2 * tiled.halo_of(eyes.reach, eyes.stride)
+        return min(1.0, self.in_vain / max(1, int(self.clean.sum())) * (side / CELL_PX) ** 2)
 
     def as_json(self) -> dict[str, Any]:
         """For `ready.json`."""
         return {
             "cells_a_verdict_may_rest_on": self.telling,
             "of_these_not_looked_at": self.lost,
-            "cells_near_a_verdict": self.near,
+            "cells_near_a_verdict": int(self.near.sum()),
             "typical_error": round(self.typical, 4),
-            "margin": MARGIN,
-            "clean_cells": self.clean,
+            "margin": round(self.margin, 4),
+            "clean_cells": int(self.clean.sum()),
             "of_these_looked_at_in_vain": self.in_vain,
         }
 
 
+def errors_on(eyes: FrameSegmenter, frames: Iterable[NDArray[Any]]) -> Errors:
+    """How far the screen of `eyes` is off, with whatever margin; float32 looks at all of each frame."""
+    screen = eyes.first_look
+    if not isinstance(screen, Screen):
+        raise TypeError("these eyes have no screen")
+    whole, planes = replace(eyes, first_look=None), []
+    for frame in frames:
+        pixels = to_8bit(frame)
+        said, truth = screen.log_odds(pixels), highest(whole.segment(pixels).log_odds)
+        clean = widened(widened(truth)) < screen.peak
+        planes.append([plane.ravel() for plane in (said, widened(said), truth, clean)])
+    said, around, truth, clean = (np.concatenate(kind) for kind in zip(*planes, strict=True))
+    return Errors(said, around, truth, clean, screen.peak)
+
+
 def _typical(errors: Floats) -> float:
-    """Their root mean square."""
+    """The root mean square."""
     return float(np.sqrt(np.square(errors).mean()))
 
 
-def highest(log_odds: NDArray[np.float16]) -> Floats:
+def highest(log_odds: NDArray[Any]) -> Floats:
     """`H x W` -> the highest in each cell, `rows x columns`."""
     height, width = log_odds.shape
     rows, columns = cells_of(height, width)
     room = ((0, rows * CELL_PX - height), (0, columns * CELL_PX - width))
-    padded = np.pad(log_odds.astype(np.float32), room, constant_values=LEAST)
-    cells: Floats = padded.reshape(rows, CELL_PX, columns, CELL_PX).max(axis=(1, 3))
-    return cells
+    padded = np.pad(log_odds, room, mode="edge") if any(after for _, after in room) else log_odds
+    lines = padded.reshape(rows, CELL_PX, columns * CELL_PX).max(axis=1)
+    return np.asarray(lines.reshape(rows, columns, CELL_PX).max(axis=2), np.float32)

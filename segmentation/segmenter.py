@@ -20,7 +20,7 @@ from qc.verdict import UNKNOWN
 from segmentation import image_score, tiled
 from segmentation.config import network_config
 from segmentation.cover import cover
-from segmentation.first_look import CELL_PX, SURELY, Seen, Sparing, beyond, mark, sample_of
+from segmentation.first_look import CELL_PX, SURELY, UNLISTED, Seen, Sparing, beyond, mark, sample_of, widened
 from segmentation.image_score import ImageScore
 from segmentation.looking import DescribingLook, Look
 from segmentation.operating_point import calibrated
@@ -80,9 +80,13 @@ class FrameSegmenter:
             self._answer(shown, None, log_odds, class_id, grid)
         else:
             before = self.first_look.see(shown)
-            sample = _remembered(before, log_odds, grid)
+            sample = _described(before, height, width, grid)
             looked = self._follow(shown, before.wanted, log_odds, class_id, grid)
-            if not looked.all() and not self.first_look.borne_out(before, log_odds, looked):
+            if looked.all():
+                pass
+            elif self.first_look.borne_out(before, log_odds, looked):
+                _keep(before, looked, log_odds, class_id, ids)
+            else:
                 self._answer(shown, None, log_odds, class_id, grid)
         if self.novelty is not None:
             inside, unknown = logit(self.edge), max(self.classes)
@@ -160,22 +164,49 @@ class _Grid:
         self.cells[place] = np.clip(cells, -LARGEST, LARGEST)
 
 
-def _remembered(before: Seen, log_odds: NDArray[np.float16], grid: _Grid | None) -> Box | None:
-    """What is known before the network looks, written into the frame's answer; the sample to be looked at, if any is
-    needed: it is, where nobody has said what the encoder makes of the frame."""
-    height, width = log_odds.shape
-    if before.log_odds is not None:
-        known = np.repeat(np.repeat(before.log_odds.astype(np.float16), CELL_PX, axis=0), CELL_PX, axis=1)
-        log_odds[:] = known[:height, :width]
+def _described(before: Seen, height: int, width: int, grid: _Grid | None) -> Box | None:
+    """Note what the encoder is known to make of each place; where nobody has said so, the sample that is to be looked
+    at for it."""
     if grid is None:
         return None
-    for box, described in before.described:
-        grid.keep(box, described)
+    for box, cells in before.described:
+        grid.keep(box, cells)
     if before.described:
         return None
     sample = sample_of(height, width)
     mark(before.wanted, [sample])
     return sample
+
+
+def _keep(
+    before: Seen,
+    looked: NDArray[np.bool_],
+    log_odds: NDArray[np.float16],
+    class_id: NDArray[np.uint8],
+    ids: NDArray[np.uint8],
+) -> None:
+    """Write what was known before into the cells that were not looked at.
+
+    Next to what was looked at nothing is doubtful: what ends there has been followed to its end.
+    """
+    if before.highest is None:
+        return
+    width = log_odds.shape[1]
+    low = np.minimum(before.highest, UNLISTED).astype(np.float16)
+    for row, (known, here) in enumerate(zip(low, ~looked, strict=True)):
+        lines = log_odds[row * CELL_PX : (row + 1) * CELL_PX]
+        np.copyto(lines, known.repeat(CELL_PX)[:width], where=here.repeat(CELL_PX)[:width])
+    beside = widened(looked.astype(np.float32)) > 0
+    for rough in before.rough:
+        if not looked[rough.cell]:
+            place = _pixels(*rough.cell)
+            log_odds[place] = np.minimum(rough.log_odds, np.float16(UNLISTED)) if beside[rough.cell] else rough.log_odds
+            class_id[place] = ids[rough.place]
+
+
+def _pixels(row: int, column: int) -> tuple[slice, slice]:
+    """Of a cell."""
+    return np.s_[row * CELL_PX : (row + 1) * CELL_PX, column * CELL_PX : (column + 1) * CELL_PX]
 
 
 def looking_everywhere(segmenter: Segmenter) -> Segmenter:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from qc.errors import NotFound
+from qc.errors import InvalidInput, NotFound
 from server import registry
-from server.context import ContextDep
+from server.context import Context, ContextDep
 from server.db import SessionDep
+from server.models_in_use import ready_folder
 
 router = APIRouter(tags=["models"])
+
+
+class RuntimeJson(BaseModel):
+    """One of the ways in which this machine could compute a model, beside what torch says of the same frames."""
+
+    runtime: str
+    serves: bool
+    accepted: bool
+    why: str
+    """Why it was refused, or not even tried; empty where it was accepted."""
+    seconds_per_mpx: float | None
+    """Of one processor core."""
+    frames: int
+    """That were compared; 0 for torch, which the others are compared with, and for what was not tried."""
+    verdicts_that_differ: int
 
 
 class CardJson(BaseModel):
@@ -36,6 +53,8 @@ class CardJson(BaseModel):
     """Where it need not look, and what that costs (`segmentation.first_look_proof`); empty: it looks everywhere."""
     versions: dict[str, str]
     """Of what computed the weights."""
+    runtimes: list[RuntimeJson]
+    """What may compute it here, the fastest first; empty where it was never made ready on this machine."""
 
 
 @router.get("/models/{id}/card")
@@ -60,4 +79,27 @@ def model_card(id: str, session: SessionDep, context: ContextDep) -> CardJson:
         limits=dict(card.get("limits") or {}),
         first_look={k: v for k, v in dict(card.get("first_look") or {}).items() if k not in ("file", "sha256")},
         versions={name: str(version) for name, version in dict(card.get("versions") or {}).items()},
+        runtimes=_runtimes(context, folder, id),
     )
+
+
+def _runtimes(context: Context, folder: Path, model_id: str) -> list[RuntimeJson]:
+    from segmentation.ready import tried
+
+    try:
+        serving, rows = tried(folder, ready_folder(context.settings, model_id))
+    except InvalidInput:  # made ready elsewhere, for an earlier version, or never: there is nothing to tell
+        return []
+    told = [
+        RuntimeJson(
+            runtime=row["runtime"],
+            serves=row["runtime"] == serving,
+            accepted=row["accepted"],
+            why=row["why"],
+            seconds_per_mpx=row.get("cpu_seconds_per_mpx"),
+            frames=row.get("parity", {}).get("images", 0),
+            verdicts_that_differ=row.get("parity", {}).get("verdicts_that_differ", 0),
+        )
+        for row in rows
+    ]
+    return sorted(told, key=lambda one: (one.seconds_per_mpx is None, one.seconds_per_mpx or 0.0))

@@ -36,12 +36,12 @@ from qc.dataset import open_dataset
 from segmentation.first_look import SURELY, open_first_look
 from segmentation.looking import SCREENED
 from segmentation.model import first_look_network, load_network
-from segmentation.parity import compare_all, refusal
+from segmentation.parity import compare_all, pixels_of, refusal
 from segmentation.ready import FRAMES_FOR_ROUNDING, telling_windows
 from segmentation.render import render_part
 from segmentation.runtimes import EXACT, RUNTIMES, open_look, write, write_first_look
 from segmentation.samples import MOST_LEARNT, carried, some_of
-from segmentation.screening import Errors, screened
+from segmentation.screening import LEAST_MARGIN, errors_on, screened
 from segmentation.segmenter import FrameSegmenter, from_card
 from segmentation.torch_look import torch_look
 
@@ -174,9 +174,10 @@ def ready(
     eyes = from_card(card, open_look(name, folder, threads=1), runtime=name)
     errors = None
     if name == SCREENED:
-        eyes = screened(eyes, folder, threads=1)
-        errors = Errors(eyes)
-    parity = compare_all(own, {name: eyes}, frames, also=errors.count if errors else None)[name]
+        pixels = [pixels_of(frame) for frame in frames]
+        errors = errors_on(screened(eyes, folder, margin=LEAST_MARGIN, threads=1), pixels)
+        eyes = screened(eyes, folder, margin=errors.margin, threads=1)
+    parity = compare_all(own, {name: eyes}, frames)[name]
     why = refusal(parity, exact=name in EXACT) or (errors.refusal if errors else "")
     asked_for = name not in (*EXACT, SCREENED) and len(frames) < FRAMES_FOR_ROUNDING
     few = f" ({FRAMES_FOR_ROUNDING} are asked for)" if asked_for else ""

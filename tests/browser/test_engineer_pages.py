@@ -14,7 +14,10 @@ from playwright.sync_api import expect
 from segmentation.finding import finding
 from segmentation.matching import ImageFacts, TrueDefect
 from segmentation.model import identity
+from segmentation.ready import FORMAT, machine
 from server.jobs.records import Job, JobState
+from server.models_in_use import ready_folder
+from server.settings import Settings
 
 pytestmark = pytest.mark.browser
 
@@ -182,6 +185,8 @@ def test_a_model_card_shows_how_small_a_defect_is_found_and_the_longest_misses(p
     shown.get_by_role("img", name=re.compile(r"all classes: 27 of 40 found .*nine of ten from")).wait_for()
     shown.get_by_role("row", name="f12 scratch 16 px no score").wait_for()
     shown.get_by_text("tf_efficientnet_lite0").wait_for()
+    shown.get_by_role("row", name="openvino-screened 0.09 60 0 serves").wait_for()
+    shown.get_by_role("row", name="openvino-int8 0.07 60 2 2 of 60 verdicts differ").wait_for()
     in_both_modes(page)
 
     page.get_by_role("link", name="Search").click()
@@ -216,4 +221,19 @@ def a_model_that_says_what_it_missed(plant) -> str:
     card["threshold"] = 0.41
     card["id"] = identity(card)
     (folder / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    ready = ready_folder(Settings(home=plant.home / "var"), card["id"])
+    ready.mkdir(parents=True)
+    compared = [("openvino-screened", 0.09, 0, ""), ("openvino-int8", 0.07, 2, "2 of 60 verdicts differ")]
+    tried = [
+        {
+            "runtime": name,
+            "accepted": not why,
+            "why": why,
+            "cpu_seconds_per_mpx": seconds,
+            "parity": {"images": 60, "verdicts_that_differ": differ},
+        }
+        for name, seconds, differ, why in compared
+    ]
+    told = {"format": FORMAT, "model": card["id"], "machine": machine(), "runtime": "openvino-screened", "tried": tried}
+    (ready / "ready.json").write_text(json.dumps(told), encoding="utf-8")
     return plant.qc("model", "add", str(folder)).split()[0]

@@ -28,9 +28,9 @@ export function useMakeGolden() {
 export const useModels = () =>
   useQuery({ queryKey: ["models"], queryFn: () => told(api.GET("/api/v1/models")), refetchInterval: refreshEvery });
 
-/** What a model is made of; it never changes. */
+/** What a model is made of, which never changes, and what may compute it here, which is tried once it serves. */
 export const useModelCard = (id: string) =>
-  useQuery({ queryKey: ["model-card", id], queryFn: () => told(api.GET("/api/v1/models/{id}/card", { params: { path: { id } } })), staleTime: Infinity });
+  useQuery({ queryKey: ["model-card", id], queryFn: () => told(api.GET("/api/v1/models/{id}/card", { params: { path: { id } } })), staleTime: 60_000 });
 
 /** The newest jobs; asked every two seconds while one runs, for its bar. */
 export const useJobs = () =>

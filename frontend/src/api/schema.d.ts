@@ -3836,6 +3836,8 @@ export interface components {
             versions: {
                 [key: string]: string;
             };
+            /** Runtimes */
+            runtimes: components["schemas"]["RuntimeJson"][];
         };
         /**
          * Cause
@@ -6336,6 +6338,26 @@ export interface components {
              * @description Whose drawing counts; null: all stand.
              */
             annotation: string | null;
+        };
+        /**
+         * RuntimeJson
+         * @description One of the ways in which this machine could compute a model, beside what torch says of the same frames.
+         */
+        RuntimeJson: {
+            /** Runtime */
+            runtime: string;
+            /** Serves */
+            serves: boolean;
+            /** Accepted */
+            accepted: boolean;
+            /** Why */
+            why: string;
+            /** Seconds Per Mpx */
+            seconds_per_mpx: number | null;
+            /** Frames */
+            frames: number;
+            /** Verdicts That Differ */
+            verdicts_that_differ: number;
         };
         /**
          * Said

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { useModelCard } from "../../api/learning";
 import type { Card, Model } from "../../api/words";
 import { text } from "../../text";
+import { ColumnHeads } from "../../ui/ColumnHeads";
 import { exact, figure } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { detectionOf, missesOf } from "./detection";
@@ -42,6 +43,32 @@ function Made({ id }: { id: string }) {
       <Facts title={words.learntFrom} of={data} />
       <Facts title={words.trainedHow} of={training} />
       <Facts title={words.computedBy} of={card.data.versions} />
+      <Runtimes of={card.data.runtimes} />
+    </>
+  );
+}
+
+/** What this machine could compute it with, and why one of them does. */
+function Runtimes({ of }: { of: Card["runtimes"] }) {
+  const words = text.train;
+  if (of.length === 0) return null;
+  return (
+    <>
+      <h3>{words.computedHere}</h3>
+      <table className="figures">
+        <ColumnHeads names={[words.runtimeName, words.secondsPerMpx, words.runtimeFrames, words.runtimeDiffer, words.runtimeSays]} />
+        <tbody>
+          {of.map((one) => (
+            <tr key={one.runtime}>
+              <th scope="row">{one.runtime}</th>
+              <td>{one.seconds_per_mpx === null ? "–" : figure(one.seconds_per_mpx)}</td>
+              <td>{one.frames === 0 ? "–" : exact(one.frames)}</td>
+              <td>{one.frames === 0 ? "–" : exact(one.verdicts_that_differ)}</td>
+              <td>{one.serves ? <strong>{words.runtimeServes}</strong> : one.accepted ? words.runtimeAccepted : one.why}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
     </>
   );
 }
