@@ -10,8 +10,8 @@ that asks every place (`segmentation.places`), learnt from the same pictures and
 draws of examples with the worst and the best; of the full model, by its surest defect of that class. Seconds are of
 one core, with and without the trunk's look at the pictures that are learnt from.
 
-`--halves` leaves val alone: it learns from the pictures of half of the train parts and judges on the other half, as a
-val set of two parts of a class may show it otherwise than all of train. There is no full model for that.
+`--halves` leaves val alone: it learns from the pictures of half of the train captures and judges on the other half, as
+a val set of two parts of a class may show it otherwise than all of train. There is no full model for that.
 """
 
 from __future__ import annotations
@@ -100,11 +100,20 @@ def at_every_place(
 
 
 def halves(data: DataSet, seed: int) -> DataSet:
-    """The train parts alone: half of them to learn from, and half as val."""
+    """The train pictures alone: half of their groups to learn from, and half as val, those of rare classes dealt out
+    first. By group and not by part: parts of one capture share its light, and a class would be known by that."""
     train = data.split("train")
-    parts = sorted({sample.part for sample in train})
-    judged = set(np.random.default_rng(seed).permutation(parts)[::2].tolist())
-    return replace(data, samples=tuple(replace(s, split="val" if s.part in judged else "train") for s in train))
+    shown: dict[str, set[int]] = {}
+    for sample in train:
+        shown.setdefault(sample.group, set()).update(int(c) for c in np.unique(sample.labels(data.classes)))
+    rarest = sorted(data.classes, key=lambda c: sum(c in classes for classes in shown.values()))
+    random = np.random.default_rng(seed)
+    turn, judged = bool(random.integers(2)), dict[str, bool]()
+    for class_id in (*rarest, None):
+        left = [group for group in sorted(shown) if group not in judged]
+        for group in random.permutation([g for g in left if class_id is None or class_id in shown[g]]):
+            judged[str(group)], turn = turn, not turn
+    return replace(data, samples=tuple(replace(s, split="val" if judged[s.group] else "train") for s in train))
 
 
 def main() -> None:
@@ -124,7 +133,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000, help="val images, at most")
     parser.add_argument("--draws", type=int, default=3, help="draws of examples for the head that asks every place")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--halves", action="store_true", help="learn from half of the train parts, judge on the other")
+    parser.add_argument("--halves", action="store_true", help="learn from half of the train captures, judge the rest")
     arguments = parser.parse_args()
     data = open_dataset(arguments.dataset)
     if arguments.halves:
