@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlmodel import Session, col, select
@@ -15,6 +15,7 @@ from server.features import Key
 from server.features_index import FeatureIndex, Near
 from server.features_records import Feature, Suggestion
 from server.inspections import newest_decision
+from server.process_values import Values, told_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Similar:
     height: int
     picture: bool
     """Is the picture still there?"""
+    process: Values = field(default_factory=dict)
+    """How its part was made, as far as processes told."""
 
 
 def similar(session: Session, index: FeatureIndex, key: Key, *, encoder: str, count: int) -> list[Similar]:
@@ -70,7 +73,8 @@ def similar(session: Session, index: FeatureIndex, key: Key, *, encoder: str, co
             told.append(shown)
         if len(told) == count:
             break
-    return told
+    made = told_of(session, {one.part for one in told})
+    return [replace(one, process=made.get(one.part, {})) for one in told]
 
 
 def suggestions(session: Session, key: Key) -> list[Suggestion]:

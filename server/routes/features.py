@@ -43,6 +43,9 @@ class SimilarJson(BaseModel):
     width: int
     height: int
     picture: bool = Field(description="Is the picture still kept?")
+    process: dict[str, dict[str, float]] = Field(
+        description="How its part was made: process, `step.setting` or `step.measurement`, value; as far as told."
+    )
 
 
 class SuggestionJson(BaseModel):

@@ -12,6 +12,7 @@ import pytest
 from sqlmodel import select
 
 from labeling.records import Annotation, LabelTask, TaskState
+from process_opt.records import Outcome, Recommendation
 from qc.drift import LEARN
 from qc.ports import Segmentation
 from qc.records import Exposure, Inspection, Progress
@@ -100,6 +101,24 @@ def test_a_defect_is_found_again_on_other_parts_with_what_was_said_of_them(seein
         (item["similarity"] for item in page["items"]), reverse=True
     )
     assert seeing.get(f"/inspections/{dark[0]['id']}/defects/9/similar").status_code == 404
+
+
+def test_a_similar_defect_comes_with_how_its_part_was_made(seeing):
+    parts = [seeing.send(spot(seeing, 55, mark=n), part=f"G-{n}").json() for n in range(3)]
+    now = seeing.context.now()
+    asked = {"part": "G-1", "at": "s20-heat", "observed": {"s01-draw.force": 14.2, "s15-inspect.angle": 1.3}}
+    done = {"part": "G-1", "observed": {"s01-draw.force": 14.0, "s20-heat.temperature": None}}
+    with seeing.context.database.write() as session:
+        session.add(Recommendation(process="bar", part="G-1", at="s20-heat", request=asked, answer={}, asked_at=now))
+        session.add(Outcome(process="bar", part="G-1", content=done, received_at=now))
+        session.add(Outcome(process="other", part="G-9", content=done | {"part": "G-9"}, received_at=now))
+        session.commit()
+    indexed(seeing, 3)
+    items = seeing.get(f"/inspections/{parts[0]['id']}/defects/0/similar").json()["items"]
+    assert {item["part"]: item["process"] for item in items} == {
+        "G-1": {"bar": {"s01-draw.force": 14.0, "s15-inspect.angle": 1.3}},
+        "G-2": {},
+    }
 
 
 def test_a_restart_finds_what_was_found_before(run_line, tmp_path):

@@ -6602,6 +6602,15 @@ export interface components {
              * @description Is the picture still kept?
              */
             picture: boolean;
+            /**
+             * Process
+             * @description How its part was made: process, `step.setting` or `step.measurement`, value; as far as told.
+             */
+            process: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
         };
         /**
          * SimilarPage
