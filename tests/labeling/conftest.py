@@ -24,6 +24,7 @@ from qc.verdict import Verdict
 from server.blobs.local import LocalBlobs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+sys.path.insert(0, str(Path(__file__).parent))
 from postgres_server import postgres
 
 CLASSES = {1: "scratch", 2: "dent"}

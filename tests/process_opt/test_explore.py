@@ -69,7 +69,9 @@ def test_the_same_request_to_the_same_model_keeps_the_same_answer(line: Line, mo
     first, again = recommend(allowed, request), recommend(allowed, {**request})
     assert {**first, "elapsed_ms": 0} == {**again, "elapsed_ms": 0}
     assert first["explored"]["settings"] != []
-    assert recommend(allowed, {**request, "part": "other"})["settings"] != first["settings"]
+    # Moves are shortened by steps, so that two parts may be given the same one; six are not.
+    others = [recommend(allowed, {**request, "part": f"other {n}"})["settings"] for n in range(5)]
+    assert any(settings != first["settings"] for settings in others)
     assert allowed.id != model.id
     assert allowing(allowed, {}).id == model.id
 
