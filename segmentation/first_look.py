@@ -21,7 +21,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.defects import DOUBT, logit
 from qc.errors import InvalidInput
 from qc.geometry import Box
 from segmentation import tiled
@@ -44,25 +43,10 @@ SAMPLE_CELLS = 4
 SURELY = -30.0
 """Log-odds of what was not looked at: background, surely."""
 
-UNLISTED = logit(DOUBT) - 0.05
-"""Log-odds that are not listed as doubtful, whatever they are rounded to."""
-
 Floats = NDArray[np.float32]
 
 Glance = Callable[[NDArray[np.uint8]], Floats]
 """`H x W x 3` RGB, sides multiples of `CELL_PX`, to the interest of its cells: `H / CELL_PX x W / CELL_PX`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rough:
-    """What is known of a cell that is not looked at, and holds something that is listed as doubtful."""
-
-    cell: tuple[int, int]
-    """Row and column."""
-    log_odds: NDArray[np.float16]
-    """Calibrated, at most `CELL_PX x CELL_PX`."""
-    place: NDArray[np.uint8]
-    """Places of the likeliest classes among the class ids in ascending order, as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +56,8 @@ class Seen:
     wanted: NDArray[np.bool_]
     """`rows x columns` of cells: which the network must look at."""
     highest: Floats | None = None
-    """Calibrated log-odds, `rows x columns`: the highest in each cell, nearly; None: nobody knows more of what is
-    skipped than that it is background."""
-    rough: Sequence[Rough] = ()
-    """Cells in which something rises above `qc.defects.DOUBT`."""
+    """Calibrated log-odds, `rows x columns`: the highest in each cell, nearly; below `qc.defects.DOUBT` where it is not
+    wanted. None: nobody knows more of what is skipped than that it is background."""
     described: Sequence[tuple[Box, Floats]] = ()
     """Cores of the frame, and what the encoder makes of each of their places, `C x h x w`; empty: it was not asked."""
 

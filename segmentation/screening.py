@@ -1,19 +1,19 @@
 """The network itself, rounded, says where it need not be asked: 8 bit looks everywhere, float32 where a verdict begins.
 
-A processor computes a network in 8 bit some twice as fast as in float32, and a little wrong: near the odds at which a
-verdict begins by a tenth or a fifth of a log-odds. That is too much to measure a defect by, and very little beside what
-tells a defect from clean metal. So no verdict rests on 8 bit. A verdict rests on regions with a peak (`peak_from`);
-every cell of `CELL_PX` px whose highest log-odds, as 8 bit sees them, lie less than a margin below the faintest such
-peak is looked at again in float32, with its neighbours and its whole halo, and on from there as far as what is found
-reaches (`segmentation.first_look.beyond`): a defect, its outline and its size are the float32 network's own. Elsewhere
-the frame keeps what 8 bit said, so that what is doubtful is listed, and what the encoder makes of each place is known.
+A processor computes a network in 8 bit some twice as fast as in float32, and a little wrong: near the odds from which
+on a defect is listed by a tenth or a fifth of a log-odds. That is too much to measure a defect by, and very little
+beside what tells a defect from clean metal. So nothing that is listed, and no verdict, rests on 8 bit: every cell of
+`CELL_PX` px whose highest log-odds, as 8 bit sees them, lie less than a margin below `qc.defects.DOUBT` is looked at
+again in float32, with its neighbours and its whole halo, and on from there as far as what is found reaches
+(`segmentation.first_look.beyond`). Of the other cells the frame keeps the highest that 8 bit saw, so that its surest
+pixel is known, and what the encoder makes of each place.
 
-What could be lost is a defect of which 8 bit is off by more than the margin at its peak and in all cells around it. How
-far it is off is measured on the model's own validation frames when the model is made ready (`errors_on`), and sets the
-margin: `SAFE` times the typical error, or `LEAST_MARGIN`. Where that is more than `MOST_MARGIN` the screen is refused.
-On another surface 8 bit may be off by more, as its ranges were read from this one; so it is measured again on each
-frame, where both have looked, and a frame on which fewer than `HOLDS` typical errors fit into the margin is looked at
-whole.
+What could be lost is a defect of which 8 bit is off by more than the margin at its surest pixel and in all cells around
+it. How far it is off is measured on the model's own validation frames when the model is made ready (`errors_on`), and
+sets the margin: `SAFE` times the typical error, or `LEAST_MARGIN`. Where that is more than `MOST_MARGIN` the screen is
+refused. On another surface 8 bit may be off by more, as its ranges were read from this one; so it is measured again on
+each frame, where both have looked, and a frame on which fewer than `HOLDS` typical errors fit into the margin is looked
+at whole.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.defects import CLOSE, DOUBT, logit
 from qc.frame import to_8bit
 from qc.geometry import Box
 from segmentation import tiled
-from segmentation.first_look import CELL_PX, Floats, Rough, Seen, cells_in, cells_of, widened
+from segmentation.first_look import CELL_PX, Floats, Seen, cells_in, cells_of, widened
 from segmentation.looking import SCREENED, DescribingLook, Look, open_look
 from segmentation.operating_point import calibrated
 from segmentation.segmenter import FrameSegmenter
@@ -45,8 +44,8 @@ LEAST_MARGIN, MOST_MARGIN = 1.0, 2.5
 """In calibrated log-odds. Of a larger one nobody would know what it is worth: errors so large are not noise."""
 
 NEAR = 4.0
-"""Log-odds on either side of the faintest peak, within which the error counts: what is surely nothing, or surely
-something, may be off by more, and often is."""
+"""Log-odds on either side of what a verdict may rest on, within which the error counts: what is surely nothing, or
+surely something, may be off by more, and often is."""
 
 FEWEST = 30
 """Cells near it, to measure the error by: its own error is then an eighth (`1 / sqrt(2 n)`)."""
@@ -69,15 +68,15 @@ class Screen:
     """Of the network, in pixels; it divides `CELL_PX`."""
     calibration: tuple[float, float]
     """Scale, which is positive, and offset of the log-odds."""
-    peak: float
-    """Calibrated log-odds of the faintest peak that a verdict may rest on."""
+    resting: float
+    """Calibrated log-odds of the faintest pixel that a verdict may rest on."""
     margin: float
     """So far below that a cell is looked at."""
 
     @property
     def level(self) -> float:
         """Calibrated log-odds from which on a cell is looked at."""
-        return self.peak - self.margin
+        return self.resting - self.margin
 
     @property
     def everywhere(self) -> None:
@@ -85,32 +84,27 @@ class Screen:
 
     def see(self, pixels: NDArray[Any]) -> Seen:
         """As `Sparing` says."""
-        highest_in_each = np.empty(cells_of(*pixels.shape[:2]), np.float32)
-        rough, described = list[Rough](), list[tuple[Box, Floats]]()
-        for box, (log_odds, place, *cells) in self._answers(pixels):
-            own = self._calibrated(highest(log_odds))
-            highest_in_each[cells_in(box)] = own
-            for row, column in np.argwhere(own >= logit(DOUBT)).tolist():
-                block = np.s_[row * CELL_PX : (row + 1) * CELL_PX, column * CELL_PX : (column + 1) * CELL_PX]
-                cell = box.y // CELL_PX + row, box.x // CELL_PX + column
-                rough.append(Rough(cell, calibrated(log_odds[block], *self.calibration), place[block].copy()))
-            described += [(box, cells[0])] if cells else []
-        return Seen(widened(highest_in_each) >= self.level, highest_in_each, rough, described)
+        log_odds, described = self._asked(pixels)
+        return Seen(widened(log_odds) >= self.level, log_odds, described)
 
     def borne_out(self, before: Seen, log_odds: NDArray[np.float16], looked: NDArray[np.bool_]) -> bool:
         """Does the margin hold on this frame? True where too little of it was looked at to tell."""
         if before.highest is None:
             raise ValueError("a screen says how likely a defect is in every cell")
         said, truth = before.highest[looked], highest(log_odds)[looked]
-        near = np.abs(truth - self.peak) <= NEAR
+        near = np.abs(truth - self.resting) <= NEAR
         return near.sum() < FEWEST or HOLDS * _typical(said[near] - truth[near]) <= self.margin
 
     def log_odds(self, pixels: NDArray[Any]) -> Floats:
         """`rows x columns` of cells: the highest in each, calibrated, as 8 bit sees them."""
-        found = np.empty(cells_of(*pixels.shape[:2]), np.float32)
-        for box, (log_odds, *_) in self._answers(pixels):
-            found[cells_in(box)] = self._calibrated(highest(log_odds))
-        return found
+        return self._asked(pixels)[0]
+
+    def _asked(self, pixels: NDArray[Any]) -> tuple[Floats, list[tuple[Box, Floats]]]:
+        found, described = np.empty(cells_of(*pixels.shape[:2]), np.float32), list[tuple[Box, Floats]]()
+        for box, (log_odds, _, *cells) in self._answers(pixels):
+            found[cells_in(box)] = np.maximum(calibrated(highest(log_odds), *self.calibration), LEAST)
+            described += [(box, cells[0])] if cells else []
+        return found, described
 
     def _answers(self, pixels: NDArray[Any]) -> Iterable[tuple[Box, tiled.Planes]]:
         height, width = pixels.shape[:2]
@@ -123,15 +117,6 @@ class Screen:
             core=tiled.balanced_core(height, width, CELL_PX),
             inside=describing.inside if describing else None,
         )
-
-    def _calibrated(self, log_odds: Floats) -> Floats:
-        return np.maximum(calibrated(log_odds, *self.calibration), LEAST).astype(np.float32)
-
-
-def peak_from(eyes: FrameSegmenter) -> float:
-    """The calibrated log-odds of the faintest peak that a verdict of `eyes` may rest on: a region's pixels are at or
-    above the edge, and its surest comes close to the threshold (`qc.defects.find_blobs`)."""
-    return max(logit(eyes.edge), logit(eyes.threshold) - CLOSE)
 
 
 def screened(eyes: FrameSegmenter, folder: Path, *, margin: float, threads: int | None = None) -> FrameSegmenter:
@@ -148,7 +133,7 @@ def screened(eyes: FrameSegmenter, folder: Path, *, margin: float, threads: int 
     """
     look = open_look("openvino-int8", folder, threads=threads)
     return replace(
-        eyes, first_look=Screen(look, eyes.stride, eyes.calibration, peak_from(eyes), margin), runtime=SCREENED
+        eyes, first_look=Screen(look, eyes.stride, eyes.calibration, eyes.whole_from, margin), runtime=SCREENED
     )
 
 
@@ -163,14 +148,14 @@ class Errors:
     truth: Floats
     """As float32 sees them."""
     clean: NDArray[np.bool_]
-    """No peak that a verdict may rest on lies in it, or within two cells of it."""
-    peak: float
+    """Nothing that a verdict may rest on lies in it, or within two cells of it."""
+    resting: float
     """Calibrated log-odds of the faintest of these."""
 
     @property
     def near(self) -> NDArray[np.bool_]:
         """The cells that tell how far it is off."""
-        near: NDArray[np.bool_] = np.abs(self.truth - self.peak) <= NEAR
+        near: NDArray[np.bool_] = np.abs(self.truth - self.resting) <= NEAR
         return near
 
     @property
@@ -180,23 +165,23 @@ class Errors:
 
     @property
     def margin(self) -> float:
-        """What a screen is to leave below the faintest peak."""
+        """What a screen is to leave below what a verdict may rest on."""
         return max(LEAST_MARGIN, SAFE * self.typical)
 
     @property
     def telling(self) -> int:
-        """Cells with a peak that a verdict may rest on."""
-        return int((self.truth >= self.peak).sum())
+        """Cells with something that a verdict may rest on."""
+        return int((self.truth >= self.resting).sum())
 
     @property
     def lost(self) -> int:
         """Of these, how many would not be looked at."""
-        return int(((self.truth >= self.peak) & (self.around < self.peak - self.margin)).sum())
+        return int(((self.truth >= self.resting) & (self.around < self.resting - self.margin)).sum())
 
     @property
     def in_vain(self) -> int:
         """Of the clean cells, how many would be looked at for their own sake."""
-        return int((self.clean & (self.said >= self.peak - self.margin)).sum())
+        return int((self.clean & (self.said >= self.resting - self.margin)).sum())
 
     @property
     def refusal(self) -> str:
@@ -236,10 +221,10 @@ def errors_on(eyes: FrameSegmenter, frames: Iterable[NDArray[Any]]) -> Errors:
     for frame in frames:
         pixels = to_8bit(frame)
         said, truth = screen.log_odds(pixels), highest(whole.segment(pixels).log_odds)
-        clean = widened(widened(truth)) < screen.peak
+        clean = widened(widened(truth)) < screen.resting
         planes.append([plane.ravel() for plane in (said, widened(said), truth, clean)])
     said, around, truth, clean = (np.concatenate(kind) for kind in zip(*planes, strict=True))
-    return Errors(said, around, truth, clean, screen.peak)
+    return Errors(said, around, truth, clean, screen.resting)
 
 
 def _typical(errors: Floats) -> float:

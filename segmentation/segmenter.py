@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qc.dataset import IGNORE
-from qc.defects import CLOSE, logit
+from qc.defects import DOUBT, logit
 from qc.errors import InvalidInput
 from qc.features import LARGEST
 from qc.frame import camera_bits, to_8bit
@@ -20,7 +20,7 @@ from qc.verdict import UNKNOWN
 from segmentation import image_score, tiled
 from segmentation.config import network_config
 from segmentation.cover import cover
-from segmentation.first_look import CELL_PX, SURELY, UNLISTED, Seen, Sparing, beyond, mark, sample_of, widened
+from segmentation.first_look import CELL_PX, SURELY, Seen, Sparing, beyond, mark, sample_of
 from segmentation.image_score import ImageScore
 from segmentation.looking import DescribingLook, Look
 from segmentation.operating_point import calibrated
@@ -60,8 +60,9 @@ class FrameSegmenter:
 
     @property
     def whole_from(self) -> float:
-        """The calibrated log-odds of the faintest pixel that a verdict may rest on."""
-        return min(logit(self.edge), logit(self.threshold) - CLOSE)
+        """The calibrated log-odds of the faintest pixel that a verdict may rest on: of all that is listed, as a
+        product's rules may name a score of their own, and several views together be sure of what each doubts."""
+        return logit(min(DOUBT, self.edge))
 
     def segment(self, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Segmentation:
         """Look at one frame, `H x W` or `H x W x 3`; needs 3 bytes a pixel, and the memory of a tile.
@@ -85,7 +86,7 @@ class FrameSegmenter:
             if looked.all():
                 pass
             elif self.first_look.borne_out(before, log_odds, looked):
-                _keep(before, looked, log_odds, class_id, ids)
+                _keep(before, looked, log_odds)
             else:
                 self._answer(shown, None, log_odds, class_id, grid)
         if self.novelty is not None:
@@ -178,35 +179,14 @@ def _described(before: Seen, height: int, width: int, grid: _Grid | None) -> Box
     return sample
 
 
-def _keep(
-    before: Seen,
-    looked: NDArray[np.bool_],
-    log_odds: NDArray[np.float16],
-    class_id: NDArray[np.uint8],
-    ids: NDArray[np.uint8],
-) -> None:
-    """Write what was known before into the cells that were not looked at.
-
-    Next to what was looked at nothing is doubtful: what ends there has been followed to its end.
-    """
+def _keep(before: Seen, looked: NDArray[np.bool_], log_odds: NDArray[np.float16]) -> None:
+    """Write what was known before into the cells that were not looked at."""
     if before.highest is None:
         return
     width = log_odds.shape[1]
-    low = np.minimum(before.highest, UNLISTED).astype(np.float16)
-    for row, (known, here) in enumerate(zip(low, ~looked, strict=True)):
+    for row, (known, here) in enumerate(zip(before.highest.astype(np.float16), ~looked, strict=True)):
         lines = log_odds[row * CELL_PX : (row + 1) * CELL_PX]
         np.copyto(lines, known.repeat(CELL_PX)[:width], where=here.repeat(CELL_PX)[:width])
-    beside = widened(looked.astype(np.float32)) > 0
-    for rough in before.rough:
-        if not looked[rough.cell]:
-            place = _pixels(*rough.cell)
-            log_odds[place] = np.minimum(rough.log_odds, np.float16(UNLISTED)) if beside[rough.cell] else rough.log_odds
-            class_id[place] = ids[rough.place]
-
-
-def _pixels(row: int, column: int) -> tuple[slice, slice]:
-    """Of a cell."""
-    return np.s_[row * CELL_PX : (row + 1) * CELL_PX, column * CELL_PX : (column + 1) * CELL_PX]
 
 
 def looking_everywhere(segmenter: Segmenter) -> Segmenter:

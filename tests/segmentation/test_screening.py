@@ -14,7 +14,7 @@ from qc.errors import InvalidInput
 from qc.features import pooled
 from segmentation import ready as readying
 from segmentation.config import NETWORKS
-from segmentation.first_look import CELL_PX, UNLISTED, FirstLook, Rough, Seen, widened
+from segmentation.first_look import CELL_PX, FirstLook, widened
 from segmentation.first_look_network import FirstLookNetwork
 from segmentation.looking import FILES, SCREENED
 from segmentation.networks import build
@@ -76,17 +76,17 @@ def test_it_is_tried_proved_and_told(model, made):
         assert open_ready(model, made[0], runtime=SCREENED).runtime == SCREENED
 
 
-def rests_on(seen, eyes):
-    """The regions that a verdict may rest on."""
+def listed(seen, eyes):
+    """The regions that are listed, doubtful ones too: a product's rules may name a score of their own."""
     blobs = find_blobs(seen, threshold=eyes.threshold, edge=eyes.edge)
-    return [(b.box, b.class_id, b.counts, int(b.pixels.sum())) for b in blobs if b.counts or b.close]
+    return [(b.box, b.class_id, b.counts, b.close, int(b.pixels.sum())) for b in blobs]
 
 
 def test_what_a_verdict_may_rest_on_is_float32s_own(eyes, surface):
     whole, seen = replace(eyes, first_look=None).segment(surface), eyes.segment(surface)
     looked = np.repeat(np.repeat(eyes.first_look.see(surface).wanted, CELL_PX, 0), CELL_PX, 1)[:600, :900]
     assert 0 < looked.mean() < 0.5
-    assert rests_on(seen, eyes) == rests_on(whole, eyes) != []
+    assert listed(seen, eyes) == listed(whole, eyes) != []
     assert np.abs(seen.log_odds.astype(np.float32) - whole.log_odds)[looked].max() < 0.05
 
 
@@ -118,7 +118,7 @@ def test_frames_of_any_size(eyes, size):
     frame = np.random.default_rng(7).integers(0, 256, size, np.uint8)
     whole, seen = replace(eyes, first_look=None).segment(frame), eyes.segment(frame)
     assert seen.log_odds.shape == size
-    assert rests_on(seen, eyes) == rests_on(whole, eyes)
+    assert listed(seen, eyes) == listed(whole, eyes)
 
 
 def test_several_threads_may_look_at_once(eyes, drawn_metal):
@@ -160,10 +160,10 @@ def test_a_frame_on_which_it_is_off_by_too_much_is_looked_at_whole(eyes, surface
     screen, asked = eyes.first_look, []
     before = screen.see(surface)
     whole = replace(eyes, first_look=None).segment(surface).log_odds
-    near = np.full_like(whole, screen.peak)
+    near = np.full_like(whole, screen.resting)
     held = screen.margin / HOLDS
-    wrong = replace(before, highest=np.full_like(before.highest, screen.peak + held + 0.1))
-    right = replace(before, highest=np.full_like(before.highest, screen.peak + held - 0.1))
+    wrong = replace(before, highest=np.full_like(before.highest, screen.resting + held + 0.1))
+    right = replace(before, highest=np.full_like(before.highest, screen.resting + held - 0.1))
     looked = np.zeros_like(before.wanted)
     looked.flat[: FEWEST - 1] = True
     assert screen.borne_out(wrong, near, looked)  # so few tell nothing
@@ -213,44 +213,27 @@ def test_what_is_looked_at_in_vain_costs_a_window_each(eyes):
         errors_on(replace(eyes, first_look=None), [])
 
 
-def test_what_is_doubtful_is_listed_as_8_bit_saw_it_but_for_what_lies_next_to_what_was_looked_at(eyes):
-    """A region that float32 followed to its end must not go on in what 8 bit said of the next cell."""
-    doubt, place = np.full((CELL_PX, CELL_PX), -2.0, np.float16), np.zeros((CELL_PX, CELL_PX), np.uint8)
-
-    class Knowing:
-        """Wants one cell, and knows something of two others."""
-
-        def see(self, pixels):
-            wanted = np.zeros((20, 20), np.bool_)
-            wanted[10, 10] = True
-            known = [Rough((10, 10), doubt, place), Rough((2, 2), doubt, place), Rough(self.beside, doubt, place)]
-            return Seen(wanted, np.full((20, 20), -1.5, np.float32), known)
-
-        def borne_out(self, before, log_odds, looked):
-            self.beside_it = looked
-            return True
-
-    clean, knowing = np.full((640, 640), 128, np.uint8), Knowing()
-    knowing.beside = (0, 0)
-    blank = replace(eyes, look=lambda w: (np.full(w.shape[:2], -9, np.float32), np.zeros(w.shape[:2], np.uint8)))
-    replace(blank, first_look=knowing).segment(clean)
-    looked = knowing.beside_it
-    knowing.beside = tuple(int(v) for v in np.argwhere((widened(looked.astype(np.float32)) > 0) & ~looked)[0])
-    seen = replace(blank, first_look=knowing).segment(clean).log_odds
-    assert 0 < looked.sum() < 50
-    assert (seen[2 * CELL_PX : 3 * CELL_PX, 2 * CELL_PX : 3 * CELL_PX] == doubt).all()
-    row, column = (CELL_PX * v for v in knowing.beside)
-    assert (seen[row : row + CELL_PX, column : column + CELL_PX] == np.float16(UNLISTED)).all()
-    assert (seen[0, 0], seen[639, 639]) == (np.float16(UNLISTED),) * 2  # no outline is known there
-    assert (seen[10 * CELL_PX : 11 * CELL_PX, 10 * CELL_PX : 11 * CELL_PX] < -9).all()
+def test_what_is_only_doubtful_is_float32s_own_too(eyes, drawn_metal):
+    """Faint scratches, most of them below what comes close to the threshold."""
+    frame = drawn_metal(480, 640)
+    for k, grey in enumerate(range(150, 230, 10)):
+        cv2.line(frame, (40 + 70 * k, 60), (60 + 70 * k, 90), grey, 2)
+    whole, seen = replace(eyes, first_look=None).segment(frame), eyes.segment(frame)
+    assert any(not counts for _, _, counts, _, _ in listed(whole, eyes))
+    assert listed(seen, eyes) == listed(whole, eyes)
 
 
 def test_a_refused_screen_does_not_serve(model, made, scratches, tmp_path, monkeypatch):
     def written(name, network, stride, folder, windows, **how):
         shutil.copytree(made[0], folder, dirs_exist_ok=True)
 
+    opened = []
+
     def blind(eyes, folder, **how):
-        return off(screened(eyes, folder, **how), by=-60.0)
+        """Right while its errors are measured, and blind when verdicts are compared."""
+        opened.append(how)
+        right = screened(eyes, folder, **how)
+        return off(right, by=-60.0) if len(opened) > 1 else right
 
     monkeypatch.setattr(readying, "write", written)
     monkeypatch.setattr(readying, "screened", blind)
