@@ -10,14 +10,14 @@ known of the steps is not averaged away by looking at many parts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.alternatives import rework_of, settings_of
-from process_opt.batch_shared import Side, best_common
+from process_opt.batch_shared import Side, best_common, once
 from process_opt.belief import believe
 from process_opt.choices import nearest
 from process_opt.model import ProcessModel
@@ -80,6 +80,18 @@ class Shared:
     each: tuple[Plan | None, ...]
     further: float = 0.0
     """Money that readings which some parts need first are worth beyond that."""
+    set_ups: float = 0.0
+    """Money for leaving nominal with what the batch shares, once for all of its parts that go on."""
+
+    @property
+    def going(self) -> int:
+        """How many parts go on."""
+        return sum(one is not None for one in self.each)
+
+    def value(self, part: int, scrap: float) -> float:
+        """Money of one part, which bears its share of the batch's set-ups."""
+        plan = self.each[part]
+        return scrap if plan is None else plan.value - self.set_ups / self.going
 
 
 def decide_batch(
@@ -113,7 +125,15 @@ def decide_batch(
     corrections = [pair for pair, m in zip(own, members, strict=True) if pair is not None and m.decision == "correct"]
     as_is = (sides[0].belief.base, frozenset[int]())
     shared = [as_is, *_between(model, corrections)]
-    judged = [_judged(side, [mine or as_is, *shared]) for side, mine in zip(sides, own, strict=True)]
+    together = np.array(
+        [
+            list(model.process.settings).index(name)
+            for name in still_shared(model.process, sides[0].belief.at)
+            if name not in (decided or {})
+        ],
+        dtype=np.int64,
+    )
+    judged = [_judged(side, mine or as_is, shared) for side, mine in zip(sides, own, strict=True)]
     nothing = tuple(None for _ in members)
     open_ = [mine is None or m.decision in UNDECIDED for m, mine in zip(members, own, strict=True)]
     advised = tuple(_as_advised(model, m, j[0], o) for m, j, o in zip(members, judged, open_, strict=True))
@@ -121,18 +141,18 @@ def decide_batch(
     plans = [Shared("scrap", None, frozenset(), nothing)]
     for i, (v, run) in enumerate(shared):
         name = "correct" if v.any() or run else "continue"
-        plans.append(Shared(name, v, run, tuple(j[i + 1] for j in judged)))
-    together = [name for name in still_shared(model.process, sides[0].belief.at) if name not in (decided or {})]
-    if together:
+        each = tuple(j[i + 1] for j in judged)
+        plans.append(Shared(name, v, run, each, set_ups=once(sides[0], v[together], together)))
+    if together.size:
         wishes = [
             None if m is None or p.decision == "scrap" else j[0] for j, m, p in zip(judged, own, members, strict=True)
         ]
         plans.append(_one_value(model, sides, wishes, together))
     best = max(plans, key=lambda p: _money(model, p))
-    each = [] if together else [Shared("each", None, frozenset(), advised, sum(further))]
-    found = sorted([*each, *_one_of_each_kind(model, plans)], key=lambda p: -_money(model, p))
+    apart = [] if together.size else [Shared("each", None, frozenset(), advised, sum(further))]
+    found = sorted([*apart, *_one_of_each_kind(model, plans)], key=lambda p: -_money(model, p))
     parts = [
-        _part(model, members[i], advised[i], best.each[i], further[i], open_[i], alone=not together)
+        _part(model, members[i], advised[i], best, i, further[i], open_[i], alone=not together.size)
         for i in range(len(members))
     ]
     return {
@@ -185,19 +205,20 @@ def _side(model: ProcessModel, member: Member) -> Side:
     return Side(mine, believe(mine, question.observed, question.at, question.times, question.decided))
 
 
-def _judged(side: Side, plans: list[tuple[Floats, frozenset[int]]]) -> list[Plan]:
-    return settle_each(side.model, side.belief, [v for v, _ in plans], [run for _, run in plans])
+def _judged(side: Side, own: tuple[Floats, frozenset[int]], shared: list[tuple[Floats, frozenset[int]]]) -> list[Plan]:
+    """The part's own plan, then those for all parts, whose shared settings are the batch's to set up."""
+    (mine,) = settle_each(side.model, side.belief, [own[0]], [own[1]])
+    bound = replace(side.belief, held=np.where(side.model.tables.shared, side.belief.base, side.belief.held))
+    return [mine, *settle_each(side.model, bound, [v for v, _ in shared], [run for _, run in shared])]
 
 
-def _one_value(model: ProcessModel, sides: list[Side], own: list[Plan | None], together: list[str]) -> Shared:
-    """One value for each of these settings, and each part's own way with it."""
-    names = list(model.process.settings)
-    places = tuple(names.index(name) for name in together)
+def _one_value(model: ProcessModel, sides: list[Side], own: list[Plan | None], together: NDArray[np.int64]) -> Shared:
+    """One value for each of these settings, by place, and each part's own way with it."""
     least = GAIN_WORTH_A_CHANGE * (model.process.value - model.process.escape)
-    found = best_common(sides, own, places, least)
+    found = best_common(sides, own, together, least)
     v = sides[0].belief.base
-    v[list(places)] = found.values
-    return Shared("shared", v, frozenset(), found.plans)
+    v[together] = found.values
+    return Shared("shared", v, frozenset(), found.plans, set_ups=once(sides[0], found.values, together))
 
 
 def _as_advised(model: ProcessModel, member: Member, plan: Plan, undecided: bool) -> Plan | None:
@@ -213,7 +234,7 @@ def _of_a_reading(model: ProcessModel, member: Member, plan: Plan | None) -> flo
 
 
 def _money(model: ProcessModel, plan: Shared) -> float:
-    return plan.further + float(sum(model.process.scrap if one is None else one.value for one in plan.each))
+    return plan.further + float(sum(plan.value(i, model.process.scrap) for i in range(len(plan.each))))
 
 
 def _one_of_each_kind(model: ProcessModel, plans: list[Shared]) -> list[Shared]:
@@ -249,16 +270,17 @@ def _part(
     model: ProcessModel,
     member: Member,
     own: Plan | None,
-    shared: Plan | None,
+    best: Shared,
+    place: int,
     further: float,
     undecided: bool,
     *,
     alone: bool,
 ) -> dict[str, Any]:
     """A part as it is told; `alone`: what it was advised can be carried out on it whatever the others do."""
-    scrap = model.process.scrap
-    value, alike = (scrap if plan is None else plan.value for plan in (own, shared))
-    value += further
+    scrap, shared = model.process.scrap, best.each[place]
+    value = (scrap if own is None else own.value) + further
+    alike = best.value(place, scrap)
     worth_it = value - alike > GAIN_WORTH_A_CHANGE * (model.process.value - model.process.escape)
     causes = member.answer.get("causes") or []
     return {

@@ -19,7 +19,7 @@ from process_opt.belief import Belief
 from process_opt.choices import nearest
 from process_opt.model import ProcessModel
 from process_opt.outlook import look_ahead
-from process_opt.plan import Plan
+from process_opt.plan import Plan, set_ups
 from process_opt.recommend import patient
 from process_opt.routes import best_plan
 
@@ -50,18 +50,18 @@ class Common:
     plans: tuple[Plan | None, ...]
     """By part; None: scrapping is worth more."""
     money: float
-    """Of all parts; of one that goes on only because it will be asked about again, what it is then worth."""
+    """Of all parts, with the set-ups of what they share; of a part that goes on only because it will be asked about
+    again, what it is then worth."""
 
 
-def best_common(sides: Sequence[Side], own: Sequence[Plan | None], shared: Sequence[int], least: float) -> Common:
+def best_common(sides: Sequence[Side], own: Sequence[Plan | None], places: NDArray[np.int64], least: float) -> Common:
     """The shared values worth most to all parts together that were found, each part planned with them.
 
     Args:
         own: what each part was advised by itself; None: nothing that could be planned from.
-        shared: places of the settings; those whose effect is not identified stay nominal.
+        places: of the settings; those whose effect is not identified stay nominal.
         least: money that changing anything else must gain on a part, to be asked for.
     """
-    places = np.array(shared, dtype=np.int64)
     known = _identified(sides[0].model)
     best = planned(sides, places, np.zeros(len(places)), least)
     if not known[places].any():
@@ -93,7 +93,19 @@ def planned(sides: Sequence[Side], places: NDArray[np.int64], values: Floats, le
         renewed = patient(side.model, belief, plan)
         plans.append(plan if plan.value > scrap or renewed is not None else None)
         money += max(plan.value if renewed is None else renewed.value, scrap)
+    if any(plan is not None for plan in plans):
+        money -= once(sides[0], values, places)
     return Common(values, tuple(plans), money)
+
+
+def once(side: Side, values: Floats, places: NDArray[np.int64]) -> float:
+    """Set-ups of the steps whose shared settings leave nominal: paid once, however many parts go on (`plan.cost_of`).
+
+    What stood before is paid already.
+    """
+    v: Floats = np.zeros(len(side.belief.held))
+    v[places] = values
+    return set_ups(side.model, np.where(side.belief.free, v, 0.0))
 
 
 def _with(side: Side, places: NDArray[np.int64], values: Floats, least: float) -> tuple[Belief, Plan]:

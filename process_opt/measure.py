@@ -141,7 +141,7 @@ def _gain(
     outlooks: list[Outlook],
     draws: NDArray[np.int64],
 ) -> float:
-    costs = [cost_of(model, p.v, belief.at, p.run) for p in plans]
+    costs = [cost_of(model, belief, p.v, p.run) for p in plans]
     values = [worth(model, float(p.chances[draws].mean()), cost) for p, cost in zip(plans, costs, strict=True)]
     now = max(model.process.scrap, *values)
     variance = belief.cov[c, c, draws] + noise

@@ -60,16 +60,25 @@ class Plan:
         return [math.floor(low * 1e4 + 1e-6) / 1e4, math.ceil(high * 1e4 - 1e-6) / 1e4]
 
 
-def cost_of(model: ProcessModel, v: Floats, at: int, run: frozenset[int]) -> float:
-    """Running the remaining steps, set-ups and changes."""
+def cost_of(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int]) -> float:
+    """Running the remaining steps, set-ups and changes.
+
+    A step is set up once for all parts of a batch, so what is decided for the batch costs the part no set-up: that is
+    paid whether this part goes on or not.
+    """
     t = model.tables
     ran = ~t.optional
     ran[list(run)] = True
-    ran[:at] = False
+    ran[: belief.at] = False
     moved = np.abs(v) * ran[t.step_of]
-    changed = np.zeros(len(ran), dtype=bool)
-    changed[t.step_of[moved > 1e-9]] = True
-    return float(t.cost @ ran + t.change @ moved + t.setup @ changed)
+    own = belief.free | ~t.shared
+    return float(t.cost @ ran + t.change @ moved + set_ups(model, np.where(own, moved, 0.0)))
+
+
+def set_ups(model: ProcessModel, v: Floats) -> float:
+    """Leaving nominal, once at each step that has a setting which does."""
+    t = model.tables
+    return float(t.setup[np.unique(t.step_of[np.abs(v) > 1e-9])].sum())
 
 
 def worth(model: ProcessModel, chance: float, cost: float) -> float:
@@ -80,7 +89,7 @@ def worth(model: ProcessModel, chance: float, cost: float) -> float:
 def settle(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int], *, replanned: bool = False) -> Plan:
     """A plan as it stands, judged; `replanned`: as the first of plans that are renewed after every later reading."""
     chances = probabilities(look_ahead(model, belief, v, run, replanned=replanned))
-    return Plan(v, run, chances, worth(model, float(chances.mean()), cost_of(model, v, belief.at, run)))
+    return Plan(v, run, chances, worth(model, float(chances.mean()), cost_of(model, belief, v, run)))
 
 
 def settle_each(model: ProcessModel, belief: Belief, vs: list[Floats], runs: list[frozenset[int]]) -> list[Plan]:
@@ -147,7 +156,7 @@ def _judge(model: ProcessModel, belief: Belief, outlook: Outlook, v: Floats, run
     used = np.flatnonzero(move)
     mean = outlook.mean + np.einsum("rqn,q->rn", outlook.gain[:, used], move[used])
     chances = probabilities(outlook, mean)
-    return Plan(v, run, chances, worth(model, float(chances.mean()), cost_of(model, v, belief.at, run)))
+    return Plan(v, run, chances, worth(model, float(chances.mean()), cost_of(model, belief, v, run)))
 
 
 def _groups(

@@ -66,6 +66,8 @@ class Tables:
     optional: NDArray[np.bool_]
     step_of: Places
     """`S`: step of each setting."""
+    shared: NDArray[np.bool_]
+    """`S`: the parts of a batch have it in common."""
     change: Floats
     """`S`: money for one standard deviation away from nominal."""
     low: Floats
@@ -113,6 +115,7 @@ def tables(model: ProcessModel) -> Tables:
         root=np.array([_root(m.noise) for m in model.motions]),
         optional=np.array([s.optional for s in steps], dtype=bool),
         step_of=np.array([k for k, _ in settings], dtype=np.int64),
+        shared=np.array([s.shared for _, s in settings], dtype=bool),
         change=np.array([s.change_cost for _, s in settings]) * stretch,
         low=low,
         high=high,

@@ -171,11 +171,17 @@ def send_batch(
                 if one["decision_shared"] == "scrap" or alone:
                     money[one["part"]] = process.scrap - (parts[one["part"]].spent - spent[one["part"]])
                 plans[one["part"]] = one["settings_shared"], one["run_shared"]
+        set_up = []
         for name, part in going.items():
             if name not in money:
                 settings, run = plans[name]
                 here = {n: v for n, v in settings.items() if n.startswith(process.steps[k].name + ".")}
                 part.run_step(part.at or "", None if process.steps[k].optional and part.at not in run else here)
+                levers = process.steps[k].settings
+                moved = [s.shared for s in levers if part.observed.get(s.name, s.nominal) != s.nominal]
+                set_up += [part] if moved and all(moved) else []
+        for part in set_up:  # once for the batch
+            part.spent -= process.steps[k].setup_cost * (1 - 1 / len(set_up))
     for name, part in parts.items():
         if name not in money:
             money[name] = (process.value if part.conforms() else process.escape) - (part.spent - spent[name])

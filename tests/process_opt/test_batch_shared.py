@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from process_opt.alternatives import settings_of
 from process_opt.batch_plan import Member, decide_batch
@@ -46,6 +48,15 @@ def members(line: Line, model: ProcessModel, charge: int, steps: int = 2, **more
     return found
 
 
+def sides_of(model: ProcessModel, batch: list[Member]) -> list[Side]:
+    questions = [parse_question(member.request, model.process, model.layout) for member in batch]
+    return [Side(model, believe(model, q.observed, q.at)) for q in questions]
+
+
+def place(model: ProcessModel) -> NDArray[np.int64]:
+    return np.array([list(model.process.settings).index(FURNACE)])
+
+
 def test_a_step_or_a_setting_is_shared_by_the_batch_and_by_nothing_else(line: Line) -> None:
     assert line.process.shared == {FURNACE}
     content = copy.deepcopy(dict(line.process.source))
@@ -81,22 +92,43 @@ def test_the_furnace_has_one_value_which_is_as_good_as_any_and_each_part_goes_it
     nominal = line.process.settings[FURNACE][1].nominal
     going = [part for part in told["parts"] if part["decision_shared"] != "scrap"]
     assert {part["settings_shared"].get(FURNACE, nominal) for part in going} == {value}
+    set_up = line.process.steps[3].setup_cost
     assert len({str(part["settings_shared"]) for part in going}) > 1
     for part, member in zip(told["parts"], batch, strict=True):
         if part["decision_shared"] != "scrap":
-            same = what_if(model, member.request, part["settings_shared"])
-            assert part["value_shared"] == pytest.approx(same["expected_value"], abs=0.1), (
-                "settings are told with six digits"
-            )
+            same = what_if(model, {**member.request, "decided": {FURNACE: value}}, part["settings_shared"])
+            borne = same["expected_value"] - set_up / len(going)
+            assert part["value_shared"] == pytest.approx(borne, abs=0.1), "settings are told with six digits"
 
-    questions = [parse_question(member.request, model.process, model.layout) for member in batch]
-    sides = [Side(model, believe(model, q.observed, q.at)) for q in questions]
-    place = np.array([list(model.process.settings).index(FURNACE)])
+    sides, here = sides_of(model, batch), place(model)
     t = model.tables
-    every = np.linspace(t.low[place[0]], t.high[place[0]], 9)
-    best = max(planned(sides, place, np.array([v]), 0.0).money for v in every)
+    every = np.linspace(t.low[here[0]], t.high[here[0]], 9)
+    best = max(planned(sides, here, np.array([v]), 0.0).money for v in every)
     stake = model.process.value - model.process.escape
     assert plans["shared"]["money"] > best - 0.002 * len(batch) * stake
+
+
+def test_the_furnace_is_set_up_once_for_the_batch_and_not_for_each_part(line: Line, model: ProcessModel) -> None:
+    batch = members(line, model, 3)
+    shared = next(p for p in decide_batch(model, batch)["plans"] if p["plan"] == "shared")
+    left = planned(sides_of(model, batch), place(model), np.zeros(1), 0.0).money
+    cheap_set_up = line.process.steps[3].setup_cost
+    dear = round((shared["money"] - left) / 2, 2)
+    assert dear > 1.0, "the furnace is worth moving"
+    content = copy.deepcopy(dict(line.process.source))
+    content["steps"][3]["setup_cost"] = dear
+    costly = replace(model, process=parse_process(content))
+    again = decide_batch(costly, [Member(m.request, recommend(costly, m.request)) for m in batch])
+    assert again["decision"] == "shared"
+    plan = again["plans"][0]
+    assert plan["shared"][FURNACE] != line.process.settings[FURNACE][1].nominal, "once, it costs half of what it brings"
+    assert plan["money"] == pytest.approx(sum(part["value_shared"] for part in again["parts"]), abs=0.01)
+    assert plan["money"] == pytest.approx(shared["money"] - (dear - cheap_set_up), abs=0.5)
+    stands = {FURNACE: plan["shared"][FURNACE]}
+    cheap, paid = (what_if(m, {**batch[0].request, "decided": stands}, {})["expected_value"] for m in (model, costly))
+    assert cheap == pytest.approx(paid), "what stands is paid, whatever it cost"
+    cheap, alone = (what_if(m, batch[0].request, stands)["expected_value"] for m in (model, costly))
+    assert cheap - alone == pytest.approx(dear - cheap_set_up, abs=1e-3), "for one part by itself it is that part's"
 
 
 def test_what_is_decided_is_held_told_and_planned_with(line: Line, model: ProcessModel) -> None:
