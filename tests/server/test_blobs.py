@@ -1,5 +1,5 @@
-"""Blobs in a real S3 server, and what holds of any store in Azure's, too: nothing that was answered for is lost,
-whatever happens to the network in between."""
+"""Blobs in a real S3 server, and what holds of any store in Azure's and Google's, too: nothing that was
+answered for is lost, whatever happens to the network in between."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def url(s3, monkeypatch):
     return f"s3://plant/{uuid4().hex}"
 
 
-@pytest.fixture(params=["s3", "az"])
+@pytest.fixture(params=["s3", "az", "gs"])
 def place(request, monkeypatch):
     """An empty place in a store, each kind of which takes these tests; what opens it is in the environment."""
-    server = request.getfixturevalue({"s3": "s3", "az": "azure"}[request.param])
+    server = request.getfixturevalue({"s3": "s3", "az": "azure", "gs": "google"}[request.param])
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
     return f"{request.param}://plant/{uuid4().hex}"
