@@ -113,7 +113,7 @@ def fit(
         rows=np.flatnonzero(~held), drift=drift, seed=seed,
     )  # fmt: skip
     model = model.with_check(held_out_check(model, data.rows(np.flatnonzero(held)), found))
-    model = model.with_batches(*batch_shifts(estimate, recent, history.batches))
+    model = replace(model, batches=batch_shifts(estimate, recent, history.batches))
     model = model.moved_on(drift, rng)
     say("done", 1.0)
     return model

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.batches import pulls_of
 from process_opt.belief import believe, standardised
 from process_opt.calibration import since_fit, surprises
 from process_opt.climb import slope_of_each
@@ -43,7 +44,8 @@ def update(model: ProcessModel, outcomes: list[dict[str, Any]]) -> ProcessModel:
        Promises that are too high at any betting odds are withdrawn: `recommend` abstains until they hold again.
     2. Its deciding readings are compared with what was foretold: larger errors than promised widen every later
        prediction, smaller ones narrow it again.
-    3. The weights move by the score of every part whose settings nobody chose by what only he saw (`dither`,
+    3. What the parts of a batch have in common, where batches differ: also of one that is new (`batches.py`).
+    4. The weights move by the score of every part whose settings nobody chose by what only he saw (`dither`,
        `recommendation`), as far as they were uncertain.
 
     Raises:
@@ -59,7 +61,7 @@ def update(model: ProcessModel, outcomes: list[dict[str, Any]]) -> ProcessModel:
             new.append(one)
     for first in range(0, len(new), AT_ONCE):
         few = new[first : first + AT_ONCE]
-        model = _weights(_misfit(_promises(model, few), few), few)
+        model = _weights(_of_batches(_misfit(_promises(model, few), few), few), few)
     if not new:
         return model
     learnt = {**model.learnt, "parts": [*told, *(n.part for n in new)][-REMEMBERED:]}
@@ -175,6 +177,30 @@ def _misfit(model: ProcessModel, told: list[Told]) -> ProcessModel:
     return replace(model, learnt=learnt, check=check)
 
 
+def _of_batches(model: ProcessModel, told: list[Told]) -> ProcessModel:
+    """What batches have in common, after some parts of them.
+
+    Before the weights: what a batch explains is not laid to the steps, which stay what they are for the next batch.
+    """
+    if not model.batches.spread.size:
+        return model
+    for batch in sorted({one.batch for one in told if one.batch and one.free and one.last >= 0}):
+        pull: Floats = np.zeros(model.batches.differ.size)
+        mine = [one for one in told if one.batch == batch and one.free and one.last >= 0]
+        for machines in sorted({one.machines for one in mine}, key=repr):
+            alike = [one for one in mine if one.machines == machines]
+            pull += pulls_of(*_scores(model, batch, machines, alike))[model.batches.differ].sum(axis=1)
+        model = replace(model, batches=model.batches.after(batch, pull, len(mine)))
+    return model
+
+
+def _scores(model: ProcessModel, batch: str | None, machines: Machines, told: list[Told]) -> tuple[Estimate, Floats]:
+    """Each part's score of the weights, `P x N`, less of those that are far off; and of what model."""
+    estimate = _estimate(model.made_by(batch, machines))
+    each, surprise = slope_of_each(estimate, _data(model, told))
+    return estimate, each * np.minimum(1.0, np.sqrt(LOUDEST / np.maximum(surprise, 1e-9)))
+
+
 def _weights(model: ProcessModel, told: list[Told]) -> ProcessModel:
     """The weights, and how surely they are known, after some parts."""
     told = [one for one in told if one.free and one.last >= 0]
@@ -184,10 +210,7 @@ def _weights(model: ProcessModel, told: list[Told]) -> ProcessModel:
     slope: Floats = np.zeros(model.band.shape[1])
     for batch, machines in sorted({(one.batch, one.machines) for one in told}, key=repr):
         mine = [one for one in told if (one.batch, one.machines) == (batch, machines)]
-        data = _data(model, mine)
-        each, surprise = slope_of_each(_estimate(model.made_by(batch, machines)), data)
-        quiet = np.minimum(1.0, np.sqrt(LOUDEST / np.maximum(surprise, 1e-9)))
-        slope += each @ quiet
+        slope += _scores(model, batch, machines, mine)[1].sum(axis=1)
     n = len(told)
     worth["offsets"] = worth["offsets"] * np.exp(-n / OFFSETS_LAST) + n
     worth["effects"] = worth["effects"] * np.exp(-n / EFFECTS_LAST) + n

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from process_opt.batches import Batches
 from process_opt.capability import capability
 from process_opt.choices import choices_of
 from process_opt.layout import Layout, kinds_of, lay_out
@@ -64,9 +65,8 @@ class ProcessModel:
     learnt: Mapping[str, Any] = field(default_factory=dict)
     """What outcomes taught since the fit."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Size of the history, notes on it, seed, names of the batches in `shifts`."""
-    shifts: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
-    """`B x T x d`: what each batch's parts have in common at each step (`batches.py`)."""
+    """Size of the history, notes on it, seed."""
+    batches: Batches = field(default_factory=Batches)
     machine_shifts: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     """`M x T x d`: what each machine of a step adds to the average of them (`machines.py`)."""
     machine_surer: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
@@ -174,7 +174,7 @@ class ProcessModel:
     def made_by(self, batch: str | None, machines: Machines = ()) -> ProcessModel:
         """The model for parts of a batch that go over known machines: its steps shifted by what the batch's other parts
         showed and the machines are known to do, and with less chance where the machine is known."""
-        batches = list(self.about.get("batches", []))
+        batches = self.batches.names
         batch = batch if batch in batches else None
         machines = machines if self.machine_shifts.size else ()
         if batch is None and not machines:
@@ -184,7 +184,7 @@ class ProcessModel:
             shift = np.zeros((len(self.motions), self.layout.d))
             noise = [motion.noise for motion in self.motions]
             if batch is not None:
-                shift = shift + self.shifts[batches.index(batch)]
+                shift = shift + self.batches.shifts[batches.index(batch)]
             for step, machine in machines:
                 k = self.process.place[step]
                 m = self.process.steps[k].machines.index(machine)
@@ -210,10 +210,6 @@ class ProcessModel:
     def tables(self) -> Tables:
         """All steps side by side, for working out plans."""
         return tables(self)
-
-    def with_batches(self, names: tuple[str, ...], shifts: Floats) -> ProcessModel:
-        """The same, knowing what the parts of these batches have in common."""
-        return replace(self, about={**self.about, "batches": list(names)}, shifts=shifts)
 
     def with_machines(self, shifts: Floats, surer: Floats) -> ProcessModel:
         """The same, knowing what machines add, and how much surer a part is for it (both `M x T x d`)."""
@@ -247,9 +243,6 @@ class ProcessModel:
             drawn[:, 0] += off[k]
             motions.append(replace(motion, weights=weights))
             draws.append(drawn.astype(np.float32).astype(np.float64))
-        shifts = self.shifts
-        if shifts.size:  # a batch's shift holds the drift of its time: it is kept against where the steps are now
-            shifts = np.where(shifts.any(axis=0), shifts - drift.level, 0.0)
         scale = self.layout.scale
         told = {
             self.process.steps[k].name: {
@@ -259,7 +252,9 @@ class ProcessModel:
             for k in np.flatnonzero((drift.sure > WORTH_TELLING).any(axis=1))
         }
         about = {**self.about, "drift": told}
-        return replace(self, motions=tuple(motions), draws=tuple(draws), shifts=shifts, about=about)
+        # a batch's shift holds the drift of its time: it is kept against where the steps are now
+        batches = self.batches.against(drift.level)
+        return replace(self, motions=tuple(motions), draws=tuple(draws), batches=batches, about=about)
 
     def with_check(self, check: Mapping[str, Any]) -> ProcessModel:
         """The same, knowing how well it predicts."""
@@ -304,7 +299,7 @@ class ProcessModel:
             "identified": dict(self.identified),
             "check": dict(self.check),
             "learnt": dict(self.learnt),
-            "about": dict(self.about),
+            "about": {**self.about, **({"batches": list(self.batches.names)} if self.batches.names else {})},
             **({"late": late} if any(late) else {}),
         }
 
@@ -318,8 +313,11 @@ class ProcessModel:
             "start_mean": self.start[0],
             "start_cov": self.start[1],
         }
-        if self.shifts.size:
-            out["shifts"] = self.shifts
+        if self.batches.shifts.size:
+            out["shifts"] = self.batches.shifts
+        if self.batches.spread.size:
+            out["batch_parts"], out["batch_spread"] = self.batches.parts, self.batches.spread
+            out["batch_told"] = self.batches.told
         if self.machine_shifts.size:
             out["machine_shifts"], out["machine_surer"] = self.machine_shifts, self.machine_surer
         if self.band.size:
@@ -392,7 +390,7 @@ def load_model(folder: Path) -> ProcessModel:
             check=words["check"],
             learnt=words["learnt"],
             about=words["about"],
-            shifts=a.get("shifts", np.zeros((0, 0, 0))),
+            batches=_batches(words, a),
             machine_shifts=a.get("machine_shifts", np.zeros((0, 0, 0))),
             machine_surer=a.get("machine_surer", np.zeros((0, 0, 0))),
             band=a.get("band", np.zeros((0, 0))),
@@ -404,6 +402,13 @@ def load_model(folder: Path) -> ProcessModel:
     if model.id != words["id"]:
         raise InvalidInput(f"{folder} was altered: its content does not match its id; fit it again")
     return model
+
+
+def _batches(words: Mapping[str, Any], a: Mapping[str, Floats]) -> Batches:
+    """Models of an earlier version say what batches have in common, but not how surely, and so do not learn more."""
+    names = tuple(words["about"].get("batches", []))
+    kept = {name: a[f"batch_{name}"] for name in ("parts", "spread", "told") if f"batch_{name}" in a}
+    return Batches(names, **{**kept, **({"shifts": a["shifts"]} if "shifts" in a else {})})
 
 
 def _layout(process: Process, coordinates: list[str], a: Mapping[str, Floats]) -> Layout:

@@ -175,7 +175,7 @@ def _trial_variance(recipe: RecipeNetwork, belief: Belief, x: Floats, parts: int
     slope = recipe.money(np.column_stack([expected[p] for p in node.parents]))[1]()[0]
     rows = list(recipe.money.rows)
     spread = recipe.money.outlook.cov.mean(axis=2)[np.ix_(rows, rows)]
-    shifts = recipe.model.shifts
+    shifts = recipe.model.batches.shifts
     shared = float(shifts.var(axis=0).sum(axis=0).mean()) if len(shifts) > 1 else 0.0
     return float(slope @ (spread / parts + shared * np.eye(len(rows))) @ slope)
 

@@ -92,7 +92,8 @@ def outcome(recipe: RecipeNetwork, history: History, rows: list[int]) -> Outcome
     """
     model, layout = recipe.model, recipe.model.layout
     y = layout.readings(history.readings[rows])
-    shared = model.shifts.var(axis=0) if len(model.shifts) > 1 else np.zeros((len(model.motions), layout.d))
+    shifts = model.batches.shifts
+    shared = shifts.var(axis=0) if len(shifts) > 1 else np.zeros((len(model.motions), layout.d))
     values: dict[str, float] = {}
     variance: dict[str, float] = {}
     inflow: dict[str, tuple[float, ...]] = {}

@@ -179,6 +179,6 @@ def test_a_history_beyond_what_a_fit_looks_at_gives_nearly_the_same_model(monkey
     monkeypatch.setattr("process_opt.fit.MOST_ROWS", 900)
     part = fit(line.process, history)
     assert part.about["learnt_from"] == 900
-    assert part.about["batches"] == whole.about["batches"]
+    assert part.batches.names == whole.batches.names
     for a, b in zip(whole.motions, part.motions, strict=True):
         assert b.weights == pytest.approx(a.weights, abs=0.1)
