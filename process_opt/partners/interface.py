@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,11 @@ class StepInterface:
     """`d x d`: covariance of what happens by chance."""
     unknown: Floats
     """`p`: variance of each setting where it was not recorded."""
+    late: tuple[str, ...] = ()
+    """Settings of earlier steps of the visit that come to light here; to terms they come after the step's own."""
+    machines: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
+    """What each machine adds to the average of them, and how much less the step's chance is where it is known that
+    this one runs it: `d` each. A machine that ran too few parts is not told of."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ def said_of(step: Step) -> dict[str, Any]:
         },
         "measurements": {m.name: {"unit": m.unit, "gauge_sd": m.gauge_sd, "kind": m.kind} for m in step.measurements},
         "formula": dict(step.formula.text) if step.formula is not None else {},
+        **({"machines": list(step.machines)} if step.machines else {}),
         "constants": {
             n: [
                 c.mean,
@@ -197,6 +203,8 @@ def _visit(v: Mapping[str, Any], where: str) -> VisitInterface:
         raise InvalidInput(f"{where}: stretches must be positive and means finite")
     if unknown := sorted(set(v["told"]) - set(names)):
         raise InvalidInput(f"{where}: told names {unknown[0]}, which is no characteristic")
+    if unknown := sorted({name for s in steps for name in s.late} - set(stretch)):
+        raise InvalidInput(f"{where}: late names {unknown[0]}, which is no setting of the visit")
     return VisitInterface(
         steps=steps,
         characteristics=names,
@@ -217,9 +225,9 @@ def _visit(v: Mapping[str, Any], where: str) -> VisitInterface:
 
 def _step(s: Mapping[str, Any], d: int, where: str) -> StepInterface:
     unknown = _numbers(s["unknown"], (len(s["unknown"]),), f"{where}: unknown")
-    levers = unknown.size
+    levers, late = unknown.size, tuple(map(str, s.get("late", [])))
     terms = tuple((tuple(int(j) for j in places), int(c)) for places, c in s["terms"])
-    first: list[Term] = [((), -1), *(((), c) for c in range(d)), *(((j,), -1) for j in range(levers))]
+    first: list[Term] = [((), -1), *(((), c) for c in range(d)), *(((j,), -1) for j in range(levers - len(late)))]
     if list(terms[: len(first)]) != first or any(
         c >= d or any(not 0 <= j < levers for j in places) for places, c in terms
     ):
@@ -230,6 +238,11 @@ def _step(s: Mapping[str, Any], d: int, where: str) -> StepInterface:
         weights=_numbers(s["weights"], (d, len(terms)), f"{where}: weights"),
         noise=_covariance(s["noise"], d, f"{where}: noise"),
         unknown=unknown,
+        late=late,
+        machines={
+            str(name): (_numbers(told["adds"], (d,), where), _numbers(told["surer"], (d,), where))
+            for name, told in s.get("machines", {}).items()
+        },
     )
 
 
@@ -294,11 +307,17 @@ def _visit_content(v: VisitInterface) -> dict[str, Any]:
                 "weights": s.weights.tolist(),
                 "noise": s.noise.tolist(),
                 "unknown": s.unknown.tolist(),
+                **({"late": list(s.late)} if s.late else {}),
+                **({"machines": _machines_content(s)} if s.machines else {}),
             }
             for s in v.steps
         ],
         "root": [[float(f"{x:.4g}") for x in row[: i + 1]] for i, row in enumerate(v.root.tolist())],
     }
+
+
+def _machines_content(s: StepInterface) -> dict[str, Any]:
+    return {name: {"adds": adds.tolist(), "surer": surer.tolist()} for name, (adds, surer) in s.machines.items()}
 
 
 def _hash(content: Any) -> str:

@@ -74,11 +74,11 @@ def join(process: Process, interfaces: Sequence[Interface], *, seed: int = 0) ->
             joined.cross(process, layout, visit, stops[i - 1], stop, there, written, of[visit.partner].parts)
         else:
             joined.begin(layout, stop, there)
-        joined.add(layout, visit, stop, there)
+        joined.add(process, layout, visit, stop, there)
     blocks = [(cov + cov.T) / 2 for cov in joined.covariances]
     motions = tuple(
-        Motion(terms, w, (q + q.T) / 2, unknown, law)
-        for (terms, w, q, unknown), law in zip(joined.steps, physics, strict=True)
+        Motion(terms, w, (q + q.T) / 2, unknown, law, late)
+        for (terms, w, q, unknown, late), law in zip(joined.steps, physics, strict=True)
     )
     rng = np.random.default_rng(seed)
     drawn = np.vstack([draw_weights(np.concatenate(m), c, rng) for m, c in zip(joined.means(way), blocks, strict=True)])
@@ -107,6 +107,7 @@ def join(process: Process, interfaces: Sequence[Interface], *, seed: int = 0) ->
         },
     )
     sizes = [m.weights.size for m in motions]
+    model = model.with_machines(*joined.machines(process))
     return model.with_band(banded(_precision(blocks), sizes), min(one.parts for one in interfaces))
 
 
@@ -184,7 +185,10 @@ class _Joined:
     d: int
 
     def __post_init__(self) -> None:
-        self.steps: list[tuple[tuple[Term, ...], Floats, Floats, Floats]] = []
+        self.steps: list[tuple[tuple[Term, ...], Floats, Floats, Floats, tuple[int, ...]]] = []
+        """Of each: terms, weights, chance, variance of its settings, and places of those that come late."""
+        self.made: list[dict[str, tuple[Floats, Floats]]] = []
+        """Of each, what its machines do, as in `StepInterface`."""
         self.covariances: list[Floats] = []
         """Of the weights, for each visit."""
         self.notes: list[str] = []
@@ -201,6 +205,22 @@ class _Joined:
         """All weights as vectors, by visit."""
         return [[self.steps[k][1].ravel() for k in visit.places] for visit in way]
 
+    def machines(self, process: Process) -> tuple[Floats, Floats]:
+        """What they add and how much surer a part is for it, as in a model; empty where no partner tells of any."""
+        if not any(self.made):
+            return np.zeros((0, 0, 0)), np.zeros((0, 0, 0))
+        many = max(len(names) for _, names in process.machines.values())
+        adds, surer = (np.zeros((many, len(self.made), self.d)) for _ in range(2))
+        for k, told in enumerate(self.made):
+            for name, (more, less) in told.items():
+                if name not in process.steps[k].machines:
+                    raise InvalidInput(
+                        f"an interface tells of a machine {name!r:.80} that {process.steps[k].name} has not"
+                    )
+                m = process.steps[k].machines.index(name)
+                adds[m, k], surer[m, k] = more, less
+        return adds, surer
+
     def begin(self, layout: Layout, stop: VisitInterface, there: Ints) -> None:
         """Parts as they come to the first partner."""
         ratio = stop.scale / layout.scale[there]
@@ -210,8 +230,9 @@ class _Joined:
         self.start = (mean, cov)
         self.entered = mean
 
-    def add(self, layout: Layout, visit: Visit, stop: VisitInterface, there: Ints) -> None:
+    def add(self, process: Process, layout: Layout, visit: Visit, stop: VisitInterface, there: Ints) -> None:
         """A visit's steps."""
+        settings = list(process.settings)
         d, local = self.d, stop.d
         ratio = stop.scale / layout.scale[there]
         unread = np.setdiff1d(np.arange(d), there)
@@ -235,7 +256,12 @@ class _Joined:
             levers = 1 + d + np.arange(len(layout.levers[k]))
             extra[(at + unread[:, None] * f + levers[None, :]).ravel()] = stop.lever_size**2
             at, local_at = at + d * f, local_at + step.weights.size
-            self.steps.append((tuple([*first, *rest]), w, noise, step.unknown))
+            late = tuple(settings.index(name) for name in step.late)
+            self.steps.append((tuple([*first, *rest]), w, noise, step.unknown, late))
+            made: dict[str, tuple[Floats, Floats]] = {name: (np.zeros(d), np.zeros(d)) for name in step.machines}
+            for name, (adds, surer) in step.machines.items():
+                made[name][0][there], made[name][1][there] = adds * ratio, surer * ratio**2
+            self.made.append(made)
         whole = turn @ stop.root
         self.covariances.append(whole @ whole.T + np.diag(extra))
         self.known[there] = True
@@ -295,11 +321,12 @@ class _Joined:
         self._meet(process, layout, visit, left, [int(there[i]) for i in hidden if self.known[there[i]]])
         self.entered = self.mean.copy()
         self.entered[there] = mean
-        terms, w, noise, unknown = self.steps[-1]
+        terms, w, noise, unknown, late = self.steps[-1]
         w = through @ w
         w[:, 0] += through[:, told] @ shift[told]
         w[there[hidden], 0] += shift[there[hidden]]
-        self.steps[-1] = (terms, w, through @ noise @ through.T + gap, unknown)
+        self.steps[-1] = (terms, w, through @ noise @ through.T + gap, unknown, late)
+        self.made[-1] = {n: (through @ adds, through**2 @ surer) for n, (adds, surer) in self.made[-1].items()}
         f, whole = w.shape[1], self.covariances[-1]
         tail = len(whole) - d * f
         turn = np.eye(len(whole))
@@ -326,8 +353,8 @@ class _Joined:
         names = list(process.settings)
         features = []
         for k in range(first, visit.first):
-            terms, w, _, _ = self.steps[k]
-            v = [left.usual[names[j]] for j in layout.levers[k]]
+            terms, w, _, _, late = self.steps[k]
+            v = [left.usual[names[j]] for j in (*layout.levers[k], *late)]
             features.append(np.array([np.prod([v[j] for j in p]) * (x[c] if c >= 0 else 1.0) for p, c in terms]))
             x = w @ features[-1]
         onward: Floats = np.eye(d)

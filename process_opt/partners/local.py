@@ -22,12 +22,12 @@ from process_opt.fit import learn_effects
 from process_opt.history import History
 from process_opt.identify import identified_levers
 from process_opt.layout import Layout, lay_out
-from process_opt.machines import as_chance, machine_shifts
+from process_opt.machines import Machines, as_chance, machine_shifts
 from process_opt.misfit import misfit
 from process_opt.model import ProcessModel
 from process_opt.partners.interface import Interface, StepInterface, VisitInterface, said_of, version_of
 from process_opt.partners.visit import Visit, own_rows, seen_by, visits
-from process_opt.process import Process
+from process_opt.process import MACHINE, Process
 from qc.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -36,6 +36,8 @@ Progress = Callable[[str, float], None]
 FEWEST_PARTS = 200
 """Behind every number that leaves the house, and never fewer than the weights: then one part moves a number by less
 than the tenth of a standard error to which it is rounded, and sums over parts cannot be taken apart."""
+FEWEST_OF_MACHINE = 100
+"""Parts that a machine ran, to be told of: one of them moves what it adds by less than it is rounded to."""
 ROUNDED = 0.1
 """Of its standard error: to so much every number is rounded; it costs a thousandth of what is known."""
 LEAST_EFFECT = 0.1
@@ -70,8 +72,9 @@ def fit_partner(
     for i, visit in enumerate(here):
         history, left_out = own_rows(table, process, visit, where=where)
         share = lambda text, s, i=i: say(text, (i + s) / len(here))  # noqa: E731
-        made.append(_fit_visit(process, visit, history, seed, share))
-        notes += [n for n in [*left_out, *history.notes] if n not in notes]
+        one, beyond = _fit_visit(process, visit, history, seed, share)
+        made.append(one)
+        notes += [n for n in [*left_out, *history.notes, *beyond] if n not in notes]
         parts.append(history.size)
         dithered.append(int(history.dithered.sum()))
         scrapped += int(history.scrapped.sum())
@@ -89,7 +92,10 @@ def fit_partner(
     )
 
 
-def _fit_visit(process: Process, visit: Visit, history: History, seed: int, say: Progress) -> VisitInterface:
+def _fit_visit(
+    process: Process, visit: Visit, history: History, seed: int, say: Progress
+) -> tuple[VisitInterface, list[str]]:
+    """The visit's interface, and notes on what was found that an interface does not hold."""
     small = seen_by(process, visit)
     entered = 0 if visit.inward is None else 1
     own = range(entered, entered + len(visit.places))
@@ -107,9 +113,16 @@ def _fit_visit(process: Process, visit: Visit, history: History, seed: int, say:
     held = rng.random(history.size) < min(0.1, 1000 / history.size)
     train = data.rows(np.flatnonzero(~held))
     estimate, covariance, train = learn_effects(
-        lambda few: _held_at_border(start_estimate(small, layout, few), bool(entered)), train, rng, seed=seed, say=say
+        lambda few: _held_at_border(start_estimate(small, layout, few), bool(entered)),
+        train,
+        rng,
+        seed=seed,
+        say=say,
+        skips=True,
     )
-    estimate = as_chance(estimate, machine_shifts(estimate, train))
+    machines = machine_shifts(estimate, train)
+    estimate = as_chance(estimate, machines)
+    settings = list(small.settings)
     sizes = [m.weights.size for m in estimate.motions]
     first, end = sum(sizes[:entered]), sum(sizes[: own.stop])
     drift = follow(estimate, data)
@@ -137,14 +150,21 @@ def _fit_visit(process: Process, visit: Visit, history: History, seed: int, say:
                 blurred(w, se),
                 noise,
                 blurred(motion.unknown, motion.unknown * np.sqrt(2 / train.size)),
+                tuple(settings[place] for place in motion.late),
+                _machines(small, k, machines, train),
             )
         )
     moments = _leaving(estimate, train, own.stop - 1)
     told = [c for p, c in layout.reads[0] if count[p] >= READ] if entered else []
     names = list(small.measurements)
     kept = [p for k in range(own.stop) for p, _ in layout.reads[k]]
+    beyond = [
+        f"{settings[place]} comes to light at {small.steps[k].name} of the next partner, which an interface cannot say"
+        for k in range(own.stop, len(small.steps))
+        for place in estimate.motions[k].late
+    ]
     say("done", 1.0)
-    return VisitInterface(
+    made = VisitInterface(
         steps=tuple(steps),
         characteristics=layout.coordinates,
         scale=layout.scale,
@@ -164,6 +184,19 @@ def _fit_visit(process: Process, visit: Visit, history: History, seed: int, say:
         identified=_identified(small, layout, history, count),
         check=_check(process, small, estimate, covariance, data, held, own, count),
     )
+    return made, beyond
+
+
+def _machines(small: Process, k: int, found: Machines, data: Data) -> dict[str, tuple[Floats, Floats]]:
+    """What the machines of a step add, of those that ran enough parts; nothing where they do not differ."""
+    if not found.shifts.size or not found.shifts[:, k].any():
+        return {}
+    ran = data.machine[list(small.machines).index(f"{small.steps[k].name}.{MACHINE}")]
+    return {
+        name: (blurred(found.shifts[m, k], np.sqrt(found.unsure[m, k])), blurred(surer, surer * np.sqrt(2 / data.size)))
+        for m, (name, surer) in enumerate(zip(small.steps[k].machines, found.surer[:, k], strict=False))
+        if (ran == m).sum() >= FEWEST_OF_MACHINE
+    }
 
 
 def _lever_size(estimate: Estimate, steps: list[int]) -> float:

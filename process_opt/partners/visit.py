@@ -81,7 +81,7 @@ def own_rows(table: pd.DataFrame, process: Process, visit: Visit, *, where: str)
         The history of `seen_by(process, visit)`, and notes on what was left out.
     """
     small = seen_by(process, visit)
-    mine = {*FIXED, *small.settings, *small.measurements}
+    mine = {*FIXED, *small.machines, *small.settings, *small.measurements}
     elsewhere = [c for c in map(str, table.columns) if c not in mine and _known(c, process)]
     table = table.drop(columns=elsewhere)
     notes = [f"{len(elsewhere)} columns of other partners were not used"] if elsewhere else []
@@ -114,11 +114,11 @@ def _own(column: str, process: Process, visit: Visit) -> bool:
 
 
 def _known(column: str, process: Process) -> bool:
-    return column in process.settings or column in process.measurements
+    return column in process.settings or column in process.measurements or column in process.machines
 
 
 def _only_read(step: Step) -> Step:
-    return replace(step, settings=(), formula=None, optional=False, needs_approval=False, after=None)
+    return replace(step, settings=(), machines=(), formula=None, optional=False, needs_approval=False, after=None)
 
 
 def _check_formulas(small: Process, visit: Visit) -> None:
