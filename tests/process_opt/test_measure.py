@@ -146,3 +146,25 @@ def test_the_worth_of_every_reading_takes_milliseconds(line, model) -> None:
         every_reading(model, belief, plans[0], nothing)
         took.append(time.thread_time() - began)
     assert min(took) < 0.05
+
+
+def test_what_is_told_for_comparison_is_near_what_a_joint_look_would_say(
+    line, model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rough = coarse(model, 40.0)
+    known = np.ones(len(model.identified), dtype=bool)
+    together, apart = [], []
+    for seed in range(6):
+        belief = believe(rough, halfway(line, seed), 4)
+        plans = make_plan(rough, belief, allowed=known)
+        nothing = next(p for p in plans if not p.v.any())
+        for values, looked_at in ((apart, 0), (together, 3)):
+            monkeypatch.setattr("process_opt.measure.LOOKED_AT", looked_at)
+            monkeypatch.setattr("process_opt.measure.TELLING", 0.0)
+            found = every_reading(rough, belief, plans[0], nothing, least=1e-9)
+            assert looked_at or not any(reading.sure for reading in found)
+            values += [max(r.gain + r.cost, 0.0) for r in sorted(found, key=lambda r: r.name)]
+    stake = model.process.value - model.process.escape
+    assert max(together) > 0.01 * stake, "some readings are worth taking"
+    assert np.corrcoef(together, apart)[0, 1] > 0.95
+    assert np.abs(np.array(together) - apart).max() < 0.02 * stake
