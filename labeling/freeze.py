@@ -9,12 +9,13 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from sqlalchemy import ColumnElement
 from sqlmodel import Session
 
 from labeling import book
@@ -52,6 +53,7 @@ def freeze(
     now: datetime,
     base: Path | None = None,
     least_parts: int = 1,
+    which: Sequence[ColumnElement[bool]] = (),
     name: str | None = None,
 ) -> Path:
     """Write a data set (contracts, section 2) from all annotations that stand.
@@ -69,6 +71,7 @@ def freeze(
             An image that is in both is taken from the labels. Its licence, source, `views.yaml` and further columns of
             split.csv are kept, and its `mm_per_px` where the labelled pictures are of that scale too (`base_set`).
         least_parts: labelled parts that train and val must each have; test may still be empty.
+        which: conditions on the label tasks that count; all of them where nothing is said.
         name: of the set; by default that of the folder.
 
     Raises:
@@ -79,7 +82,7 @@ def freeze(
     if out.exists():
         raise Conflict(f"{out} exists already; a frozen data set is never overwritten, choose another folder")
     mixed_in = None if base is None else open_dataset(base)
-    exposures = _labelled(session)
+    exposures = _labelled(session, which)
     if not exposures:
         raise Conflict("no label task is finished; label some in Label Studio first")
     sides = {} if mixed_in is None else {name: s.split for s in mixed_in.samples for name in (s.group, s.part)}
@@ -115,10 +118,10 @@ def freeze(
     return out
 
 
-def _labelled(session: Session) -> list[tuple[Exposure, Labels]]:
+def _labelled(session: Session, which: Sequence[ColumnElement[bool]]) -> list[tuple[Exposure, Labels]]:
     """Exposures with annotations: of each person the newest on each crop; crops in the order they were finished."""
     by_exposure = dict[tuple[str, int], Labels]()
-    for task, rows in newest_of_each(session):
+    for task, rows in newest_of_each(session, *which):
         by_exposure.setdefault((task.inspection_id, task.n), []).extend((task, row) for row in rows)
     found = [(session.get(Exposure, key), labels) for key, labels in sorted(by_exposure.items(), key=lambda i: i[0])]
     return [(exposure, labels) for exposure, labels in found if exposure is not None]

@@ -98,19 +98,21 @@ def challenge(
         own = assign(session, events, champion.id, where=where, by=by, at=at, reason=reason)
     if own.champion == row.id:
         raise Conflict(f"{model_id} serves {where.words}; a challenger must be another model")
+    body = {"model": row.id, "product": own.product, "station": own.station, "before": own.challenger}
     own.challenger, own.challenger_served = row.id, served
     session.add(own)
-    body = {"model": row.id, "product": own.product, "station": own.station}
     audit.record(session, "challenge", row.id, body, by=by, at=at)
     _changed(session, events, row.id, own)
     return own
 
 
-def end_challenge(session: Session, events: EventBus, *, where: Where) -> None:
+def end_challenge(session: Session, events: EventBus, *, where: Where, by: str, at: datetime, reason: str) -> None:
     """Nobody looks on there any more."""
     own = get(session, where)
+    body = {"model": own.challenger, "product": own.product, "station": own.station, "reason": reason}
     own.challenger, own.challenger_served = None, False
     session.add(own)
+    audit.record(session, "challenge ended", f"{own.product}/{own.station}", body, by=by, at=at)
     _changed(session, events, own.champion, own)
 
 

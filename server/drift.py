@@ -20,12 +20,12 @@ from qc.drift import LEARN, WINDOWS, Appearance, Charts, Shift
 from qc.features import Vector, from_bytes
 from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Verdict
-from server import alarms, drift_labels, retrain_job
+from server import alarms, drift_labels, retrain_asking
 from server.context import Context
 from server.features_records import IMAGE, Feature
 from server.watch_records import Alarm
 
-KINDS = retrain_job.DRIFT
+KINDS = retrain_asking.DRIFT
 """Kinds of alarms that are raised here."""
 REPLAYED = 2_000
 """Parts that the charts are rebuilt from at start, besides those learnt from; an alarm needs far fewer."""
@@ -142,7 +142,7 @@ class Drift:
         session.flush()
         drift_labels.ask(session, raised, now=now)
         if settings.retrain_on_drift:
-            retrain_job.ask_if_enough(session, after_labels=settings.retrain_after_labels, on_drift=True, now=now)
+            retrain_asking.ask_if_enough(session, after_labels=settings.retrain_after_labels, on_drift=True, now=now)
 
     def _raise_view(self, view: View, shift: Shift, *, upto: str) -> None:
         station, product, name, encoder, _ = view

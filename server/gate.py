@@ -284,7 +284,7 @@ def approve(
     place = {} if where == EVERYWHERE else where._asdict()
     audit.record(session, "approval", row.id, body | place | {"words": row.words}, by=by, at=at)
     if not approved:
-        rivals.decline(session, context.events, need(session, where))
+        rivals.decline(session, context.events, need(session, where), by=by, at=at, reason=reason)
         return now
     act(context, session, where)
     return now
@@ -325,9 +325,16 @@ def look_back(context: Context, session: Session, before: str, where: Where = EV
 
 
 def _by_production(context: Context, pair: Rivals) -> bool:
-    """Is it production that proves this challenger? Its retraining compared it with the champion of all, on parts of
-    all, so that it says nothing of a product or a station with another one."""
-    return context.settings.gate == "production" or pair.returns or pair.where != EVERYWHERE
+    """Is it production that proves this challenger? Its retraining compared it with one champion on the parts of one
+    place, so that it says nothing of another place, nor of whoever serves there since."""
+    compared = (pair.challenger.decision or {}).get("champion") or {}
+    elsewhere = pair.where != rivals.made_for(pair.challenger)
+    return (
+        context.settings.gate == "production"
+        or pair.returns
+        or elsewhere
+        or compared.get("model", pair.champion.id) != pair.champion.id
+    )
 
 
 def _decides_alone(context: Context, pair: Rivals) -> bool:

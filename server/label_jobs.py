@@ -18,7 +18,7 @@ from labeling.push import learn_places, push_open_tasks
 from labeling.records import LabelTask, TaskState
 from qc.errors import NotFound, Unavailable
 from qc.records import Inspection
-from server import features, label_trail, retrain_job
+from server import features, label_trail, retrain_asking
 from server.context import Context
 from server.jobs import queue
 from server.jobs.runner import JobRun
@@ -136,7 +136,7 @@ def _finish(context: Context, run: JobRun, told: dict[str, Any]) -> dict[str, An
     with context.database.write() as session:
         now = run.clock()
         many, drift = context.settings.retrain_after_labels, context.settings.retrain_on_drift
-        retrain_job.ask_if_enough(session, after_labels=many, on_drift=drift, now=now)
+        retrain_asking.ask_if_enough(session, after_labels=many, on_drift=drift, now=now)
         queue.enqueue(session, RANK, now=now, key=RANK, again=True)
         if session.exec(select(LabelTask.id).where(LabelTask.state == TaskState.OPEN).limit(1)).first():
             queue.enqueue(session, PUSH, now=now, key=PUSH, again=True)

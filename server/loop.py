@@ -40,6 +40,7 @@ from server import (
     recipe,
     registry,
     retention,
+    retrain_asking,
     retrain_job,
     room,
 )
@@ -92,7 +93,8 @@ class Loop:
         modes.start(context)
         if settings.label_studio:
             self._schedule.every(settings.sweep_s, SWEEP)
-        self._schedule.cron(settings.retrain_cron, retrain_job.KIND, {"why": "by schedule"})
+        self._schedule.cron(settings.retrain_cron, retrain_asking.KIND, {"why": "by schedule"})
+        self._schedule.cron(settings.retrain_cron, retrain_asking.PLACES)
         self._schedule.cron(settings.golden_cron, golden_needs.KIND, {"model": None, "why": "shift"})
         if settings.checkpoints is not None:
             self._schedule.cron(settings.checkpoint_cron, checkpoint.KIND)
@@ -154,7 +156,8 @@ def kinds(context: Context) -> dict[str, Kind]:
         mirror_job.KIND: Kind(partial(mirror_job.job, context), lane="mirror"),
         gate_jobs.KIND: Kind(partial(gate_jobs.job, context), lane="gate"),
         golden_needs.KIND: Kind(partial(golden_look.job, context), lane="gate"),
-        retrain_job.KIND: Kind(partial(retrain_job.job, context), lane="training"),
+        retrain_asking.PLACES: Kind(retrain_asking.by_schedule),
+        retrain_asking.KIND: Kind(partial(retrain_job.job, context), lane="training"),
         ready_job.KIND: Kind(partial(ready_job.job, context), lane="runtimes"),
         features_service.REMAKE: Kind(partial(features_job.remake, context), lane="features"),
         features_job.FORGET: Kind(partial(features_job.forget, context), lane="features"),

@@ -100,7 +100,7 @@ def promote(session: Session, events: EventBus, model_id: str, *, by: str, at: d
     return row
 
 
-def reject(session: Session, events: EventBus, model_id: str) -> ModelVersion:
+def reject(session: Session, events: EventBus, model_id: str, *, by: str, at: datetime, reason: str) -> ModelVersion:
     """Note that a candidate lost against the champion; a person may still promote it."""
     row = get(session, model_id)
     if row.alias == CHAMPION:
@@ -108,11 +108,12 @@ def reject(session: Session, events: EventBus, model_id: str) -> ModelVersion:
     row.state, row.alias = ModelState.REJECTED, None
     session.add(row)
     session.flush()
+    audit.record(session, "rejection", row.id, {"model": row.id, "reason": reason}, by=by, at=at)
     events.on_commit(session, "model", as_json(row))
     return row
 
 
-def challenge(session: Session, events: EventBus, model_id: str) -> ModelVersion:
+def challenge(session: Session, events: EventBus, model_id: str, *, by: str, at: datetime) -> ModelVersion:
     """Let a candidate look on beside the champion, until it has proved itself or a person promotes it.
 
     Raises:
@@ -121,15 +122,18 @@ def challenge(session: Session, events: EventBus, model_id: str) -> ModelVersion
     row = get(session, model_id)
     if row.alias == CHAMPION:
         raise Conflict(f"{model_id} serves already; a challenger must be another model")
-    for other in session.exec(select(ModelVersion).where(ModelVersion.alias == CHALLENGER)):
-        other.alias = None
-        session.add(other)
-    session.flush()
+    before = challenger(session)
+    if before is not None:
+        before.alias = None
+        session.add(before)
+        session.flush()  # the alias is unique: it must be free before it is given again
     if row.state != ModelState.RETIRED:  # who served before may still be rolled back to
         row.state = ModelState.CANDIDATE
     row.alias = CHALLENGER
     session.add(row)
     session.flush()
+    body = {"model": row.id, "before": before.id if before else None}
+    audit.record(session, "challenge", row.id, body, by=by, at=at)
     events.on_commit(session, "model", as_json(row))
     return row
 

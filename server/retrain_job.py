@@ -1,4 +1,5 @@
-"""The retraining job: has a challenger trained in a child process, and lets it serve if it is better.
+"""The retraining job: has a challenger trained in a child process, and lets it serve if it is better: everywhere, or at
+the product or station that it was retrained for (`server.retrain_asking`).
 
 Everything that changes the registry happens in one commit with the end of the job: promotion or rejection with its
 reason, the audit entry, and `done`. A crash before it leaves the artefacts on disk, and the next attempt goes on there.
@@ -6,8 +7,7 @@ reason, the audit entry, and `done`. A crash before it leaves the artefacts on d
 
 from __future__ import annotations
 
-import math
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,82 +16,45 @@ from sqlmodel import Session, col, select
 
 from labeling.records import LabelTask, TaskState
 from qc.errors import Conflict, Unavailable
-from segmentation.records import ModelVersion
+from segmentation.records import ModelState, ModelVersion
 from server import (
     audit,
-    gate,
     gate_bounds,
     gate_cost,
     gate_jobs,
     golden,
     golden_look,
     registry,
+    retrain_asking,
     retraining,
     rivals,
 )
 from server.context import Context
 from server.gate_records import Measured
-from server.jobs import queue
 from server.jobs.child import run_in_child
-from server.jobs.records import Job, JobState
+from server.jobs.records import Job
 from server.jobs.runner import JobRun
-from server.watch_records import Alarm
+from server.retrain_asking import ProductAtStation
+from server.rivals import Rivals
+from server.where import EVERYWHERE, Where
 
-KIND = "retrain"
-DRIFT = ("rate", "score", "appearance")
-"""Kinds of alarms that say that parts or verdicts are not what they were (`server.drift`)."""
-SHARE_ON_DRIFT = 0.25
-"""Of the labels that otherwise ask for a retraining: without a new one it would give the same model again."""
 TRAINING = "training"
 """Kind of the trail's entry."""
-
-
-def ask(session: Session, *, now: datetime, why: str) -> Job:
-    """Ask for a retraining; one that is unfinished is joined."""
-    return queue.enqueue(session, KIND, {"why": why}, now=now, key=KIND, max_attempts=8)
-
-
-def ask_if_enough(session: Session, *, after_labels: int, on_drift: bool = False, now: datetime) -> Job | None:
-    """Ask for a retraining if so many label tasks were finished since the last one was asked for.
-
-    Args:
-        on_drift: a quarter of them are enough while an alarm says that a station has drifted since then.
-    """
-    last = session.exec(
-        select(Job)
-        .where(Job.kind == KIND, Job.state != JobState.CANCELLED.value)
-        .order_by(col(Job.created_at).desc())
-        .limit(1)
-    ).first()
-    finished = select(func.count()).where(col(LabelTask.state) == TaskState.DONE)
-    if last is not None:
-        finished = finished.where(col(LabelTask.closed_at) > last.created_at)
-    number = int(session.exec(finished).one())
-    if number >= after_labels:
-        return ask(session, now=now, why=f"{number} new labels")
-    drifted = _drifted(session, since=last.created_at if last is not None else None) if on_drift else None
-    if drifted is not None and number >= math.ceil(after_labels * SHARE_ON_DRIFT):
-        return ask(session, now=now, why=f"{number} new labels, and drift: {drifted.message}"[:500])
-    return None
-
-
-def _drifted(session: Session, *, since: datetime | None) -> Alarm | None:
-    """The newest open alarm of drift that no retraining was asked for after."""
-    wanted = select(Alarm).where(col(Alarm.kind).in_(DRIFT), col(Alarm.closed_at).is_(None))
-    if since is not None:
-        wanted = wanted.where(col(Alarm.raised_at) > since)
-    return session.exec(wanted.order_by(col(Alarm.id).desc()).limit(1)).first()
 
 
 def job(context: Context, run: JobRun) -> dict[str, Any]:
     """Train, compare, promote or reject."""
     home, settings = context.settings.home.resolve(), context.settings
+    where = retrain_asking.where_from(run.arguments)
     with context.database.read() as session:
-        champion = registry.champion(session)
-        labelled = select(func.count(func.distinct(LabelTask.part))).where(col(LabelTask.state) == TaskState.DONE)
-        labelled_parts = int(session.exec(labelled).one())
+        champion = rivals.champion(session, where)
+        places = None if where == EVERYWHERE else retrain_asking.labelled_at(session, where)
+        labelled_parts = _labelled_parts(session, places)
+        last_check = _last_check(session, home, run, where)
     if champion is None:
         raise Conflict("there is no champion to start from and to compare with; promote a model first")
+    if places == []:
+        raise Conflict(f"no label task of {where.words} is finished; label some in Label Studio first")
     arguments = {
         "home": str(home),
         "database_url": settings.db_url,
@@ -105,15 +68,36 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
         "threads": settings.threads,
         "seed": 0,
         "labelled_parts": labelled_parts,
+        "places": places,
+        "name": None if where == EVERYWHERE else where.words,
+        "last_check": last_check,
     }
     log = settings.folder("logs") / "retrain.log"
     made = run_in_child(run, "server.retraining:retrain", arguments, log=log)
-    told = _decide(context, run, champion, made)
+    told = _decide(context, run, champion, made, where)
     retraining.tidy(home)
     return told
 
 
-def _bounds(context: Context, run: JobRun, champion: ModelVersion, folder: Path, model_id: str) -> list[str]:
+def _labelled_parts(session: Session, places: Sequence[ProductAtStation] | None) -> int:
+    labelled = select(func.count(func.distinct(LabelTask.part))).where(col(LabelTask.state) == TaskState.DONE)
+    if places is not None:
+        labelled = labelled.where(retrain_asking.labels_of(places))
+    return int(session.exec(labelled).one())
+
+
+def _last_check(session: Session, home: Path, run: JobRun, where: Where) -> str | None:
+    """What was found in the data of the retraining before this one for the same place; its ids sort by time."""
+    same = select(Job.id).where(Job.kind == retrain_asking.KIND, Job.key == retrain_asking.key_of(where))
+    for earlier in session.exec(same.where(col(Job.id) < run.id).order_by(col(Job.id).desc())):
+        if (file := retraining.check_file(home / "retraining" / earlier)).is_file():
+            return str(file)
+    return None
+
+
+def _bounds(
+    context: Context, run: JobRun, champion: ModelVersion, folder: Path, model_id: str, product: str
+) -> list[str]:
     """What keeps a better challenger from serving, in words: it looks at the golden parts and is measured now."""
     from segmentation.model import load_segmenter
 
@@ -134,32 +118,37 @@ def _bounds(context: Context, run: JobRun, champion: ModelVersion, folder: Path,
             row = Measured(challenger=model_id, champion=champion.id, at=context.now(), figures=figures)
             session.merge(row)
             session.commit()
-        found = [gate_bounds.golden_bound(context, session, model_id)]
+        found = [gate_bounds.golden_bound(context, session, model_id, product)]
         if figures:
-            rules = gate_bounds.rules_in_force(context)
+            rules = gate_bounds.rules_in_force(context, product)
             found += gate_bounds.cost_bounds(session, champion.id, model_id, rules)
     return [f"{bound.name}: {bound.words}" for bound in found if bound.blocks]
 
 
-def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[str, Any]) -> dict[str, Any]:
+def _decide(
+    context: Context, run: JobRun, champion: ModelVersion, made: dict[str, Any], where: Where = EVERYWHERE
+) -> dict[str, Any]:
     """Enter the challenger and the decision, and end the job, in one commit."""
     from segmentation.model import read_card
 
     home, now = context.settings.home.resolve(), run.clock()
-    model_id, decision = str(made["model_id"]), dict(made["comparison"])
+    place = {} if where == EVERYWHERE else where._asdict()
+    model_id, decision = str(made["model_id"]), dict(made["comparison"]) | place
     key = registry.keep(home, Path(made["model"]), model_id)
     better = bool(decision["promote"]) and model_id != champion.id
-    missed = _bounds(context, run, champion, home / key, model_id) if better else []
+    missed = _bounds(context, run, champion, home / key, model_id, where.product) if better else []
     if missed:
         decision |= {"promote": False, "reason": f"{decision['reason']}; but {'; '.join(missed)}"}
+    if place:
+        decision["reason"] = f"for {where.words}: {decision['reason']}"
     with context.database.write() as session:
-        serving = registry.champion(session)
+        serving = rivals.champion(session, where)
         if serving is None or serving.id != champion.id:
             raise Unavailable("another model was promoted during the retraining; the challenger is compared again")
         if model_id == champion.id:
             decision |= {"promote": False, "reason": "the retraining gave the very model that serves"}
         else:
-            registry.add(
+            row = registry.add(
                 session,
                 model_id=model_id,
                 folder=key,
@@ -168,25 +157,37 @@ def _decide(context: Context, run: JobRun, champion: ModelVersion, made: dict[st
                 decision=decision,
                 parent=champion.id,
             )
-            if not decision["promote"]:
-                registry.reject(session, context.events, model_id)
-            elif (
-                context.settings.auto_promote
-                and context.settings.gate == "held-back"
-                and not gate_bounds.rules_in_force(context).approval_required
-            ):
-                why = str(decision["reason"])
-                registry.promote(session, context.events, model_id, by="server", at=now, reason=why)
-                gate.look_back(context, session, champion.id)
-            else:
-                registry.challenge(session, context.events, model_id)
-            if decision["promote"]:
-                rivals.offer(session, context.events, model_id, by="server", at=now)
-        now_serving = registry.champion(session)
+            decision = _place(context, session, Rivals(where, serving, row, returns=False), decision)
+        now_serving = rivals.champion(session, where)
         promoted = now_serving is not None and now_serving.id == model_id != champion.id
         told = {"model": model_id, "promoted": promoted, "reason": decision["reason"], "data": made.get("data", "")}
+        told |= place
         body = told | {"job": run.id, "parent": champion.id, "better": bool(decision["promote"])}
         audit.record(session, TRAINING, model_id, body, by="server", at=now)
         run.finish(session, told)
         session.commit()
     return told
+
+
+def _place(context: Context, session: Session, pair: Rivals, decision: dict[str, Any]) -> dict[str, Any]:
+    """The retrained model serves, looks on, or is turned down, as its comparison with the champion and the settings
+    say; returns the decision as it then stands."""
+    events, model_id, now, why = context.events, pair.challenger.id, context.now(), str(decision["reason"])
+    if not decision["promote"]:
+        if pair.challenger.state == ModelState.CANDIDATE and pair.challenger.alias is None:  # else it serves elsewhere
+            registry.reject(session, events, model_id, by="server", at=now, reason=why)
+        return decision
+    if (
+        context.settings.auto_promote
+        and context.settings.gate == "held-back"
+        and not gate_bounds.rules_in_force(context, pair.where.product).approval_required
+    ):
+        rivals.promote(session, events, pair, by="server", at=now, reason=why)
+    elif rivals.room(session, model_id, pair.where):
+        rivals.name(session, events, model_id, where=pair.where, by="server", at=now)
+    else:
+        decision = pair.challenger.decision = decision | {"reason": f"{why}; but {rivals.NO_ROOM}"}
+        session.add(pair.challenger)
+    if pair.where == EVERYWHERE:
+        rivals.offer(session, events, model_id, by="server", at=now)
+    return decision

@@ -22,6 +22,7 @@ from server import clock
 from server.blobs.opening import open_blobs
 from server.db import Database
 from server.jobs.child import Report
+from server.retrain_asking import labels_of
 from server.retraining_steps import check_data, compare_both, train_challenger
 
 BASE_PARTS = 40
@@ -37,7 +38,9 @@ def retrain(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
 
     Args:
         arguments: `home`, `database_url`, `blobs` (the setting), `work` (the job's folder), `champion` (its folder),
-            `champion_id`, `classes`, `minutes`, `device`, `threads`, `seed`, `labelled_parts`.
+            `champion_id`, `classes`, `minutes`, `device`, `threads`, `seed`, `labelled_parts`, `places` (products at
+            stations whose labels are learnt from; None: all labels), `name` (of the data set, None: its folder's) and
+            `last_check` (what was found in the data of the retraining before, a file; None: there was none).
         report: told the share done and what is being done.
     """
     import torch
@@ -49,11 +52,8 @@ def retrain(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     work.mkdir(parents=True, exist_ok=True)
     classes = {int(k): str(v) for k, v in arguments["classes"].items()}
     dataset = _freeze(arguments, work / "dataset", classes, report)
-    check = work / "data-check.json"
-    earlier = sorted(
-        file for file in work.parent.glob("*/data-check.json") if file != check
-    )  # ids of jobs sort by time
-    checked = check_data(dataset, check, last=earlier[-1] if earlier else None, report=report)
+    last = arguments["last_check"]
+    checked = check_data(dataset, check_file(work), last=Path(last) if last else None, report=report)
     champion, device = Path(arguments["champion"]), str(arguments["device"])
     model = train_challenger(
         dataset,
@@ -77,6 +77,11 @@ def retrain(arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
+def check_file(work: Path) -> Path:
+    """What was found in the data of a retraining, in the job's folder."""
+    return work / "data-check.json"
+
+
 def _freeze(arguments: dict[str, Any], out: Path, classes: dict[int, str], report: Report) -> Path:
     from labeling.freeze import freeze
 
@@ -87,10 +92,20 @@ def _freeze(arguments: dict[str, Any], out: Path, classes: dict[int, str], repor
     if int(arguments["labelled_parts"]) < BASE_UNTIL_PARTS:
         base = _base(home / "datasets" / "base", classes, report)
     report(0.05, "gathering the labels")
+    places = arguments["places"]
     database = Database(arguments["database_url"])
     try:
         with database.patient() as session:
-            freeze(session, open_blobs(home, str(arguments["blobs"])), out, classes=classes, base=base, now=clock.now())
+            freeze(
+                session,
+                open_blobs(home, str(arguments["blobs"])),
+                out,
+                classes=classes,
+                base=base,
+                which=() if places is None else (labels_of(places),),
+                name=arguments["name"],
+                now=clock.now(),
+            )
     finally:
         database.close()
     return out

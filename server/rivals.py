@@ -13,13 +13,14 @@ from sqlmodel import Session
 
 from qc.errors import Conflict
 from segmentation.records import ModelState, ModelVersion
-from server import assigning, audit, registry
+from server import assigning, registry
 from server.events import EventBus
 from server.gate_records import Assignment
 from server.where import EVERYWHERE, Where
 
 MOST = 4
 """Models that may look on at the same time: each is a process of half a GB beside the line."""
+NO_ROOM = f"{MOST} other models look on already, each in a process of its own; decline one of them first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +68,32 @@ def name(session: Session, events: EventBus, model_id: str, *, where: Where, by:
         NotFound: there is no such model.
         Conflict: it serves there, no model does, or too many look on.
     """
-    if not _room(session, model_id, where):
-        raise Conflict(f"{MOST} other models look on already, each in a process of its own; decline one of them first")
+    if not room(session, model_id, where):
+        raise Conflict(NO_ROOM)
     if where == EVERYWHERE:
-        row = registry.challenge(session, events, model_id)
-        audit.record(session, "challenge", row.id, {"model": row.id}, by=by, at=at)
+        registry.challenge(session, events, model_id, by=by, at=at)
     else:
         assigning.challenge(session, events, model_id, where=where, served=False, by=by, at=at)
 
 
 def offer(session: Session, events: EventBus, model_id: str, *, by: str, at: datetime) -> list[Where]:
-    """A retrained model looks on at every product and station that has a model of its own, as it learnt from their
-    labels, too; each lets it serve by what is seen there. Returns where."""
+    """A model that was retrained for everywhere looks on at every product and station that has a model of its own, as
+    it learnt from their labels, too; each lets it serve by what is seen there. Where one that was retrained for that
+    very place is proving itself, or too many look on, it is not offered. Returns where it was."""
     offered = []
     for own in assigning.all_of_them(session):
-        if own.champion != model_id:
-            where = Where(own.product, own.station)
+        where = Where(own.product, own.station)
+        its_own = own.challenger is not None and made_for(registry.get(session, own.challenger)) == where
+        if own.champion != model_id and not its_own and room(session, model_id, where):
             assigning.challenge(session, events, model_id, where=where, served=False, by=by, at=at)
             offered.append(where)
     return offered
+
+
+def made_for(row: ModelVersion) -> Where:
+    """Where a retraining compared a model with the champion, on parts of there; everywhere for all others."""
+    decision = row.decision or {}
+    return Where(str(decision.get("product", "")), str(decision.get("station", "")))
 
 
 def look_back(session: Session, events: EventBus, before: str, *, where: Where, by: str, at: datetime) -> None:
@@ -93,8 +101,8 @@ def look_back(session: Session, events: EventBus, before: str, *, where: Where, 
     model looks on there, or too many do."""
     if where == EVERYWHERE:
         if registry.challenger(session) is None:
-            registry.challenge(session, events, before)
-    elif assigning.get(session, where).challenger is None and _room(session, before, where):
+            registry.challenge(session, events, before, by=by, at=at)
+    elif assigning.get(session, where).challenger is None and room(session, before, where):
         assigning.challenge(session, events, before, where=where, served=True, by=by, at=at)
 
 
@@ -107,14 +115,14 @@ def promote(session: Session, events: EventBus, pair: Rivals, *, by: str, at: da
     look_back(session, events, pair.champion.id, where=pair.where, by=by, at=at)
 
 
-def decline(session: Session, events: EventBus, pair: Rivals) -> None:
+def decline(session: Session, events: EventBus, pair: Rivals, *, by: str, at: datetime, reason: str) -> None:
     """The challenger looks on there no more."""
     if pair.where == EVERYWHERE:
-        registry.reject(session, events, pair.challenger.id)
+        registry.reject(session, events, pair.challenger.id, by=by, at=at, reason=reason)
     else:
-        assigning.end_challenge(session, events, where=pair.where)
+        assigning.end_challenge(session, events, where=pair.where, by=by, at=at, reason=reason)
 
 
-def _room(session: Session, model_id: str, where: Where) -> bool:
+def room(session: Session, model_id: str, where: Where) -> bool:
     """May one more model look on, in place of whoever does there?"""
     return len({pair.challenger.id for pair in all_pairs(session) if pair.where != where} | {model_id}) <= MOST

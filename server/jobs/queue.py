@@ -254,6 +254,8 @@ def as_json(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "kind": job.kind,
+        "product": str(job.arguments.get("product") or ""),
+        "station": str(job.arguments.get("station") or ""),
         "state": str(job.state),
         "progress": job.progress,
         "message": job.message,

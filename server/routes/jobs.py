@@ -6,14 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from server import retrain_job
+from server import retrain_asking
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
 from server.jobs import queue
 from server.jobs.records import JobState
+from server.routes.models import Place
+from server.where import EVERYWHERE
 
 router = APIRouter(tags=["jobs"])
 
@@ -23,6 +25,8 @@ class JobJson(BaseModel):
 
     id: str
     kind: str
+    product: str = Field(description="Of which it is; empty, as `station`: of all.")
+    station: str
     state: JobState
     progress: float | None
     message: str
@@ -54,9 +58,12 @@ def job(id: str, session: SessionDep) -> JobJson:
 
 
 @router.post("/jobs/retrain", status_code=202)
-def retrain(who: IdentityDep, session: SessionDep, context: ContextDep) -> JobJson:
-    """Train a challenger on all labels there are, and compare it with the champion; joins a retraining under way."""
-    asked = retrain_job.ask(session, now=context.now(), why=f"asked for by {who.name}")
+def retrain(who: IdentityDep, session: SessionDep, context: ContextDep, place: Place | None = None) -> JobJson:
+    """Train a challenger on all labels there are, and compare it with the champion; joins a retraining under way.
+    With a product or a station: on the labels of there, against the model that serves there, to serve there alone."""
+    where = place.where if place else EVERYWHERE
+    why = f"asked for by {who.name}" + (f": {place.reason}" if place and place.reason else "")
+    asked = retrain_asking.ask(session, now=context.now(), why=why, where=where)
     answer = JobJson(**queue.as_json(asked))
     session.commit()
     return answer

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlmodel import col, select
 
 from segmentation.records import ModelVersion
-from server import label_jobs, ml_backend, retrain_job
+from server import label_jobs, ml_backend, retrain_asking
 from server.context import Context, ContextDep
 from server.db import SessionDep
 
@@ -104,6 +104,6 @@ def train(context: ContextDep, session: SessionDep, body: Json) -> Asked:
 
 
 def _train(context: Context, session: SessionDep) -> Asked:
-    asked = retrain_job.ask(session, now=context.now(), why="asked for in Label Studio").id
+    asked = retrain_asking.ask(session, now=context.now(), why="asked for in Label Studio").id
     session.commit()
     return Asked(jobs=[asked], job=asked)

@@ -148,7 +148,7 @@ def _challenge(context: Context) -> Shadow:
     context.parts.pop("shadow").stop()
     with context.database.write() as session:
         registry.add(session, model_id=CHALLENGER, folder=str(STARTER), card={}, now=context.now())
-        registry.challenge(session, context.events, CHALLENGER)
+        registry.challenge(session, context.events, CHALLENGER, by="bench", at=context.now())
         session.commit()
     load = load_aside("cpu", context.settings.folder("logs") / "shadow.log")
     shadow = Shadow(
@@ -170,7 +170,7 @@ def _is_measured(context: Context) -> bool:
 def _end(context: Context) -> None:
     context.parts["shadow"].stop()
     with context.database.write() as session:
-        registry.reject(session, context.events, CHALLENGER)
+        registry.reject(session, context.events, CHALLENGER, by="bench", at=context.now(), reason="it was measured")
         session.commit()
 
 

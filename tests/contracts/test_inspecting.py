@@ -95,7 +95,7 @@ def test_a_challenger_is_compared_alarms_are_raised_and_a_part_is_forgotten(clie
         registry.promote(
             session, context.events, "sha256:clean", by="test", at=context.now(), reason="the test says so"
         )
-        registry.challenge(session, context.events, "sha256:other")
+        registry.challenge(session, context.events, "sha256:other", by="test", at=context.now())
         for inspection, champion, challenger in zip(
             ids, (Verdict.NG, Verdict.OK), (Verdict.NG, Verdict.NG), strict=True
         ):

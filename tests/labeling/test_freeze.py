@@ -15,7 +15,7 @@ from sqlmodel import select
 from labeling.consensus import consensus
 from labeling.freeze import SHARES, freeze, side
 from labeling.push import png
-from labeling.records import Annotation, TaskState
+from labeling.records import Annotation, LabelTask, TaskState
 from qc.dataset import IGNORE, SPLITS, open_dataset
 from qc.errors import Conflict, InvalidInput
 from qc.geometry import Box
@@ -77,6 +77,17 @@ def test_the_cameras_bytes_and_what_people_know_of_them_are_in_the_set(line, tmp
         assert (mask == wanted).all()
         (exposure,) = line.exposures(line.session.get(type(line.inspects()), task.inspection_id))
         assert sample.image.read_bytes() == line.blobs.get(exposure.original_key)
+
+
+def test_a_set_may_hold_the_labels_of_some_stations_alone(line, tmp_path):
+    tasks = one_of_each(line)
+    tasks["train"].station = "S-other"
+    line.session.commit()
+    root = frozen(
+        line, tmp_path / "set", which=(LabelTask.station == tasks["val"].station,), name="mine", least_parts=0
+    )
+    data = open_dataset(root)
+    assert (data.name, {s.split for s in data.samples}) == ("mine", {"val", "test"})
 
 
 def test_where_crops_overlap_the_later_drawing_counts(line, tmp_path):

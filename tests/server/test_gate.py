@@ -107,7 +107,7 @@ def test_a_model_is_measured_by_its_own_cpu_time_and_the_memory_it_needs(line):
 def champion_and_challenger(line, session) -> None:
     """OLD serves, NEW looks on."""
     enter(line, session, OLD, NEW)
-    registry.challenge(session, line.context.events, NEW)
+    registry.challenge(session, line.context.events, NEW, by="test", at=line.context.now())
 
 
 @pytest.fixture

@@ -11,15 +11,17 @@ from sqlmodel import select, update
 
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.records import Inspection
-from server import audit, label_jobs, label_trail, retrain_job
+from server import assigning, audit, label_jobs, label_trail, registry, retrain_asking
 from server.access import Role
 from server.audit import AuditEntry
 from server.audit_check import verify
+from server.events import EventBus
 from server.jobs import queue
 from server.jobs.records import Job, JobState
 from server.settings import Settings
 from server.studio_service import SECRET_HEADER, webhook_secret
 from server.watch_records import Alarm
+from server.where import Where
 
 
 def wait_for(true, *, patience=120):
@@ -173,28 +175,27 @@ def test_enough_new_labels_ask_for_a_retraining_once(database):
                 session.flush()
 
         def ask(minute):
-            return retrain_job.ask_if_enough(session, after_labels=3, now=noon + timedelta(minutes=minute))
+            return retrain_asking.ask_if_enough(session, after_labels=3, now=noon + timedelta(minutes=minute))
 
         labels(2, minute=1)
-        assert ask(2) is None
+        assert ask(2) == []
         labels(1, minute=3)
-        asked = ask(4)
-        assert asked is not None
+        (asked,) = ask(4)
         assert asked.arguments == {"why": "3 new labels"}
-        assert ask(5) is None
+        assert ask(5) == []
         labels(3, minute=6)
-        assert ask(7).id == asked.id  # it is not finished, and will see the new ones too
+        assert [job.id for job in ask(7)] == [asked.id]  # it is not finished, and will see the new ones too
 
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def finished_task(session, moment, part="P"):
-    inspection = Inspection(part=part, station="S", received_at=NOON)
+def finished_task(session, moment, part="P", product="", station="S"):
+    inspection = Inspection(part=part, product=product, station=station, received_at=NOON)
     session.add(inspection)
     session.flush()
     crop = {"crop_x": 0, "crop_y": 0, "crop_width": 9, "crop_height": 9}
-    about = {"part": part, "station": "S", "reason": Reason.REVIEW, "urgency": 0.5, "opened_at": NOON}
+    about = {"part": part, "station": station, "reason": Reason.REVIEW, "urgency": 0.5, "opened_at": NOON}
     task = LabelTask(inspection_id=inspection.id, n=0, **about, **crop, state=TaskState.DONE, closed_at=moment)
     session.add(task)
     session.flush()
@@ -206,25 +207,82 @@ def test_while_a_station_has_drifted_a_quarter_of_the_labels_asks_for_a_retraini
 
         def ask(minute, **how):
             how = {"after_labels": 8, "on_drift": True} | how
-            return retrain_job.ask_if_enough(session, now=NOON + timedelta(minutes=minute), **how)
+            return retrain_asking.ask_if_enough(session, now=NOON + timedelta(minutes=minute), **how)
 
         finished_task(session, NOON)
         finished_task(session, NOON)
-        assert ask(1) is None, "nothing has drifted"
+        assert ask(1) == [], "nothing has drifted"
         alarm = Alarm(kind="rate", station="S", what="p", message="S: more are not ok", since=NOON, raised_at=NOON)
         session.add(alarm)
         session.flush()
-        assert ask(2, on_drift=False) is None
-        assert ask(2, after_labels=12) is None, "two are less than a quarter of twelve"
-        assert ask(3).arguments == {"why": "2 new labels, and drift: S: more are not ok"}
+        assert ask(2, on_drift=False) == []
+        assert ask(2, after_labels=12) == [], "two are less than a quarter of twelve"
+        assert [job.arguments for job in ask(3)] == [{"why": "2 new labels, and drift: S: more are not ok"}]
         session.execute(update(Job).values(state=JobState.DONE.value))
         finished_task(session, NOON + timedelta(minutes=4))
         finished_task(session, NOON + timedelta(minutes=4))
-        assert ask(5) is None, "this alarm was answered by a retraining"
+        assert ask(5) == [], "this alarm was answered by a retraining"
         alarm.raised_at = NOON + timedelta(minutes=6)
         alarm.closed_at = NOON + timedelta(minutes=7)
         session.flush()
-        assert ask(8) is None, "a person closed it"
+        assert ask(8) == [], "a person closed it"
+
+
+def give_own(session, *wheres):
+    """Each of these places has a model of its own."""
+    registry.add(session, model_id="sha256:own", folder="models/none", card={}, now=NOON)
+    for where in wheres:
+        assigning.assign(session, EventBus(), "sha256:own", where=where, by="eva", at=NOON, reason="it differs")
+
+
+def test_labels_of_a_place_with_a_model_of_its_own_ask_for_a_retraining_of_that_place(database):
+    bar, bench = Where("bar"), Where("", "S-2")
+    with database.write() as session:
+
+        def ask(minute):
+            at = NOON + timedelta(minutes=minute)
+            return [job.arguments for job in retrain_asking.ask_if_enough(session, after_labels=3, now=at)]
+
+        give_own(session, bar, bench)
+        for product, station in (("bar", "S-1"), ("bar", "S-2"), ("seat", "S-1"), ("bar", "S-3"), ("seat", "S-2")):
+            finished_task(session, NOON, product=product, station=station)
+        assert ask(1) == [], "two of the bar, two of the bench, which goes before the product, and one of neither"
+        assert retrain_asking.labelled_at(session, bar) == [("bar", "S-1"), ("bar", "S-3")]
+        assert retrain_asking.labelled_at(session, bench) == [("bar", "S-2"), ("seat", "S-2")]
+        finished_task(session, NOON + timedelta(minutes=2), product="bar", station="S-1")
+        assert ask(3) == [{"why": "3 new labels", "product": "bar", "station": ""}]
+        finished_task(session, NOON + timedelta(minutes=4), product="seat", station="S-2")
+        assert ask(5) == [{"why": "3 new labels", "product": "", "station": "S-2"}]
+        for _ in range(2):
+            finished_task(session, NOON + timedelta(minutes=6), product="seat", station="S-1")
+        assert ask(7) == [{"why": "3 new labels"}], "what has no model of its own asks for the one of everywhere"
+        assigning.roll_back(session, EventBus(), where=bar, by="eva", at=NOON)
+        for _ in range(3):
+            finished_task(session, NOON + timedelta(minutes=8), product="bar", station="S-1")
+        assert ask(9) == [{"why": "3 new labels"}], "the champion of all serves the bar again"
+
+
+def test_drift_asks_where_it_was_seen_for_a_retraining_of_that_place_alone(database):
+    with database.write() as session:
+
+        def ask(minute):
+            at = NOON + timedelta(minutes=minute)
+            asked = retrain_asking.ask_if_enough(session, after_labels=8, on_drift=True, now=at)
+            return [job.arguments for job in asked]
+
+        give_own(session, Where("bar"))
+        for product in ("bar", "bar", "seat", "seat"):
+            finished_task(session, NOON, product=product, station="S-1")
+        about = {"kind": "appearance", "station": "S-1", "message": "S-1: they look different", "since": NOON}
+        alarm = Alarm(**about, what="bar", raised_at=NOON, figures={"product": "bar"})
+        session.add(alarm)
+        session.flush()
+        why = "2 new labels, and drift: S-1: they look different"
+        assert ask(1) == [{"why": why, "product": "bar", "station": ""}]
+        session.execute(update(Job).values(state=JobState.DONE.value))
+        session.add(Alarm(**about, what="seat", raised_at=NOON, figures={"product": "seat"}))
+        session.flush()
+        assert ask(2) == [{"why": why}]
 
 
 def test_each_drawing_that_comes_home_is_changed_or_taken_back_is_in_the_trail_with_it(database):
@@ -269,7 +327,7 @@ def test_a_retraining_by_hand_is_for_engineers_and_joins_one_under_way(line):
     assert line.post("/jobs/retrain", Role.OPERATOR).status_code == 403
     with line.context.database.write() as session:
         waiting = queue.enqueue(
-            session, retrain_job.KIND, now=line.context.now(), key=retrain_job.KIND, delay=timedelta(hours=1)
+            session, retrain_asking.KIND, now=line.context.now(), key=retrain_asking.KIND, delay=timedelta(hours=1)
         )
         session.commit()
     answer = line.post("/jobs/retrain", Role.ENGINEER)
@@ -278,6 +336,19 @@ def test_a_retraining_by_hand_is_for_engineers_and_joins_one_under_way(line):
     assert [job["id"] for job in line.get("/jobs", params={"kind": "retrain"}).json()["items"]] == [waiting.id]
     assert line.get("/jobs", params={"kind": "retrain", "state": "done"}).json()["items"] == []
     assert line.get("/jobs/nothing").status_code == 404
+
+
+def test_a_person_may_have_the_model_of_one_place_retrained(line):
+    place = {"product": "bar", "reason": "a new alloy"}
+    assert line.post("/jobs/retrain", Role.OPERATOR, json=place).status_code == 403
+    asked = line.post("/jobs/retrain", Role.ENGINEER, json=place).json()
+    assert (asked["product"], asked["station"]) == ("bar", "")
+    (job,) = jobs_of(line, retrain_asking.KIND)
+    assert job.key == "retrain:bar/"
+    assert job.arguments["why"].endswith(": a new alloy")
+    wait_for(lambda: line.get(f"/jobs/{asked['id']}").json()["state"] == JobState.FAILED)
+    problem = line.get(f"/jobs/{asked['id']}").json()["problem"]
+    assert problem.startswith(("there is no champion", "no label task of bar is finished")), problem
 
 
 def test_health_names_the_jobs_and_the_server_inspects_without_label_studio(line):

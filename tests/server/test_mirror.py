@@ -155,7 +155,7 @@ def test_what_mlflow_missed_while_it_was_away_it_is_told_when_it_is_back(run_lin
         key = registry.keep(home, STARTER, read_card(STARTER)["id"])
         with context.database.write() as session:
             row = registry.add(session, model_id="sha256:new", folder=key, card=read_card(STARTER), now=context.now())
-            registry.challenge(session, context.events, row.id)
+            registry.challenge(session, context.events, row.id, by="test", at=context.now())
             session.commit()
 
         def health():

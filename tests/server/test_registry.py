@@ -1,5 +1,6 @@
 """Which model serves: promotion, rollback, and the trail they leave."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -77,13 +78,31 @@ def test_what_serves_already_is_not_promoted_and_what_is_unknown_is_not_found(se
 
 def test_a_challenger_waits_for_a_word_and_a_newer_one_takes_its_place(session, events):
     promote(session, events, add(session, "champion"), 0)
-    registry.challenge(session, events, add(session, "a"))
-    registry.challenge(session, events, add(session, "b"))
+    for name in ("a", "b"):
+        registry.challenge(session, events, add(session, name), by="eva", at=NOON)
 
     assert states(session)["a"] == (ModelState.CANDIDATE, None)
     assert states(session)["b"] == (ModelState.CANDIDATE, "challenger")
     promote(session, events, "sha256:b", 1)
     assert states(session)["b"] == (ModelState.SERVING, "champion")
+
+
+def test_who_looks_on_in_whose_place_and_who_is_turned_down_and_why_is_in_the_trail(session, events):
+    promote(session, events, add(session, "champion"), 0)
+    a, b = add(session, "a"), add(session, "b")
+    for minute, model in enumerate((a, b), start=1):
+        registry.challenge(session, events, model, by="server", at=NOON + timedelta(minutes=minute))
+    registry.reject(session, events, b, by="eva", at=NOON + timedelta(minutes=3), reason="it misses dents")
+    with pytest.raises(Conflict, match="roll back"):
+        registry.reject(session, events, "sha256:champion", by="eva", at=NOON, reason="no")
+    session.commit()
+
+    told = [(e.kind, e.by, json.loads(e.body)) for e in session.exec(select(AuditEntry).order_by(AuditEntry.n))][1:]
+    assert told == [
+        ("challenge", "server", {"model": a, "before": None}),
+        ("challenge", "server", {"model": b, "before": a}),
+        ("rejection", "eva", {"model": b, "reason": "it misses dents"}),
+    ]
 
 
 def test_an_undone_promotion_leaves_nothing(session, events):

@@ -14,9 +14,11 @@ import pytest
 from sqlmodel import select
 from two_models import BETTER, NEW, OLD, WORSE, enter, log_in, looked_at, measured
 
+from qc.errors import Unavailable
 from qc.ports import Segmentation
 from qc.verdict import Verdict
 from segmentation.model import model_id
+from segmentation.records import ModelState, ModelVersion
 from server import assigning, gate, gate_jobs, golden_look, golden_needs, registry, retrain_job, rivals
 from server.access import Role
 from server.gate_records import Assignment
@@ -32,7 +34,7 @@ BAR, BENCH = Where("bar"), Where("", "S-2")
 THIRD = "sha256:third"
 
 
-def wait_for(true, *, patience=30):
+def wait_for(true, *, patience=120):
     until = time.monotonic() + patience
     while not true():
         assert time.monotonic() < until, "waited in vain"
@@ -167,6 +169,8 @@ def test_a_products_own_file_says_whether_a_person_approves_and_the_word_holds_t
     declined = {"approved": False, "reason": "not here", **BENCH._asdict()}
     assert plant.client.post(path, headers=head, json=declined).json()["approval"] == "declined"
     assert serving(plant, BENCH) == (OLD, None, None)
+    (entry,) = plant.get("/audit", Role.ADMIN, params={"kind": "challenge ended"}).json()["items"]
+    assert (entry["subject"], entry["by"], "not here" in entry["body"]) == ("/S-2", "eva", True)
     with plant.context.database.read() as session:
         assert registry.get(session, NEW).state == "candidate", "it may be good elsewhere"
 
@@ -195,10 +199,108 @@ def test_a_retrained_model_is_offered_wherever_a_model_of_its_own_serves(plant):
     with plant.context.database.write() as session:
         registry.rollback(session, plant.context.events, by="eva", at=plant.context.now())
         for where in (BAR, BENCH):
-            assigning.end_challenge(session, plant.context.events, where=where)
+            assigning.end_challenge(
+                session, plant.context.events, where=where, by="eva", at=plant.context.now(), reason="enough"
+            )
         session.commit()
     retrain_job._decide(plant.context, Run(plant.context.now), champion, made)
     assert [serving(plant, where)[2] for where in (BAR, BENCH)] == [None, None], "who lost is offered nowhere"
+
+
+def retrained(line, where, *, promote=True, champion=OLD):
+    """A retraining for a place ends, and the starter model comes out of it."""
+    with line.context.database.write() as session:
+        serves = registry.get(session, champion)
+        if (known := session.get(ModelVersion, model_id(STARTER))) is not None and known.alias is None:
+            known.state = ModelState.CANDIDATE  # the server may have let it serve when it began
+            session.commit()
+    compared = {"promote": promote, "reason": "as it is", "champion": {"model": champion}}
+    made = {"model": str(STARTER), "model_id": model_id(STARTER), "comparison": compared}
+    return retrain_job._decide(line.context, Run(line.context.now), serves, made, where)
+
+
+def test_a_model_that_was_retrained_for_a_product_serves_that_product_alone(plant):
+    told = retrained(plant, BAR)
+    assert (told["promoted"], told["product"], told["station"]) == (True, "bar", "")
+    assert told["reason"] == "for bar: as it is"
+    assert serving(plant) == (told["model"], None, OLD), "who served there so far looks on"
+    assert everywhere(plant) == (OLD, None)
+    with plant.context.database.read() as session:
+        assert rivals.made_for(registry.get(session, told["model"])) == BAR
+    with pytest.raises(Unavailable, match="compared again"):
+        retrained(plant, BAR)
+
+
+def test_a_model_that_was_retrained_for_a_product_and_lost_is_turned_down_and_the_trail_says_why(plant):
+    told = retrained(plant, BAR, promote=False)
+    assert not told["promoted"]
+    assert plant.get("/models/assignments").json()["items"] == []
+    (entry,) = plant.get("/audit", Role.ADMIN, params={"kind": "rejection"}).json()["items"]
+    assert (entry["subject"], entry["by"], "for bar: as it is" in entry["body"]) == (told["model"], "server", True)
+    (trained,) = plant.get("/audit", Role.ADMIN, params={"kind": "training"}).json()["items"]
+    assert '"product":"bar"' in trained["body"]
+
+
+def test_a_products_file_asks_a_person_about_what_was_retrained_for_it_and_only_where_it_was_compared(plant):
+    (plant.context.settings.home / "products" / "bar.yaml").write_text("product: bar\ngate: {approval: required}\n")
+    told = retrained(plant, BAR)
+    assert not told["promoted"]
+    assert serving(plant) == (OLD, None, told["model"])
+    with plant.context.database.write() as session:
+        measured(plant, session, pair=(told["model"], OLD))
+        session.commit()
+    shown = plant.get("/models/shadow", params={"product": "bar"}).json()
+    assert shown["approval"] == "waiting", "its retraining has proved it, on parts of there"
+    challenge(plant, told["model"], Where("seat"))
+    with plant.context.database.read() as session:
+        assert not gate.proof(plant.context, session, Where("seat")).proved, "of a seat it says nothing"
+    word = {"approved": True, "reason": "seen the parts", **BAR._asdict()}
+    head = log_in(plant)
+    assert plant.client.post("/api/v1/models/shadow/approval", headers=head, json=word).status_code == 200
+    assert serving(plant) == (told["model"], OLD, OLD)
+
+
+def test_a_comparison_with_another_champion_than_the_one_that_serves_proves_nothing(plant):
+    (plant.context.settings.home / "products" / "bar.yaml").write_text("product: bar\ngate: {approval: required}\n")
+    told = retrained(plant, BAR)
+    with plant.context.database.write() as session:
+        measured(plant, session, pair=(told["model"], OLD))
+        measured(plant, session, pair=(told["model"], THIRD))
+        assigning.assign(
+            session, plant.context.events, THIRD, where=BAR, by="eva", at=plant.context.now(), reason="a person's word"
+        )
+        session.commit()
+    with plant.context.database.read() as session:
+        assert not gate.proof(plant.context, session, BAR).proved
+
+
+def test_a_challenger_made_for_a_place_is_not_sent_away_by_one_made_for_all(plant):
+    with plant.context.database.write() as session:
+        registry.get(session, NEW).decision = {"promote": True, "reason": "better", **BAR._asdict()}
+        session.commit()
+    challenge(plant, NEW, BAR)
+    challenge(plant, NEW, BENCH)
+    with plant.context.database.write() as session:
+        offered = rivals.offer(session, plant.context.events, THIRD, by="server", at=plant.context.now())
+        session.commit()
+    assert offered == [BENCH]
+    assert [serving(plant, where)[2] for where in (BAR, BENCH)] == [NEW, THIRD]
+
+
+def test_a_retrained_model_waits_to_be_named_where_too_many_look_on(plant):
+    (plant.context.settings.home / "products" / "bar.yaml").write_text("product: bar\ngate: {approval: required}\n")
+    with plant.context.database.write() as session:
+        for n in range(rivals.MOST):
+            registry.add(session, model_id=f"sha256:{n}", folder="models/none", card={}, now=plant.context.now())
+        session.commit()
+    for n in range(rivals.MOST):
+        challenge(plant, f"sha256:{n}", Where(f"product-{n}"))
+    told = retrained(plant, BAR)
+    assert told["reason"].endswith(f"but {rivals.NO_ROOM}")
+    with plant.context.database.read() as session:
+        row = registry.get(session, told["model"])
+        assert (row.state, row.decision["reason"]) == ("candidate", told["reason"])
+        assert session.get(Assignment, BAR) is None
 
 
 def test_no_more_models_look_on_than_there_is_room_for(plant):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlmodel import select
 
+from labeling.records import LabelTask, TaskState
 from qc.errors import InvalidInput
+from server import assigning, registry, retrain_asking
+from server.jobs import queue
 from server.jobs.records import Job
+from server.jobs.runner import JobRun
 from server.jobs.schedule import Schedule
+from server.where import Where
+
+LEASE = timedelta(minutes=5)
 
 
 def test_what_the_clock_asks_for_again_and_again_is_one_job_until_it_has_ended(database):
@@ -45,3 +52,32 @@ def test_the_settings_say_when_a_retraining_is_asked_for_and_when_golden_parts_a
         assert job["kind"] == "retrain"
         with line.context.database.read() as session:
             assert session.get(Job, job["id"]).arguments == {"why": "by schedule"}
+
+
+def test_the_clock_has_places_retrained_that_have_labels_their_model_has_not_learnt_from(run_line, tmp_path):
+    with run_line(tmp_path, retrain_cron="30 4 * * *") as line:
+        planned = {job.args[0]: job for job in line.context.parts["jobs"]._schedule._scheduler.get_jobs()}
+        line.context.parts.pop("jobs").stop()  # what is asked for waits
+        now = line.context.now()
+        sent = line.send(line.picture(doubtful=9), product="bar").json()
+        with line.context.database.write() as session:
+            registry.add(session, model_id="sha256:own", folder="models/none", card={}, now=now)
+            for where in (Where("bar"), Where("seat")):
+                own = {"where": where, "by": "eva", "at": now, "reason": "it differs"}
+                assigning.assign(session, line.context.events, "sha256:own", **own)
+            task = session.exec(select(LabelTask).where(LabelTask.inspection_id == sent["id"])).one()
+            task.state, task.closed_at = TaskState.DONE, now
+            session.add(task)
+            session.commit()
+        for asked in (["bar"], []):  # the second time nothing is new
+            planned["retrain_places"].func(*planned["retrain_places"].args)
+            with line.context.database.write() as session:
+                held = queue.claim(session, "me", kinds=["retrain_places"], now=line.context.now(), lease=LEASE)
+                session.commit()
+            run = JobRun(
+                held, line.context.database.write, lambda: now + timedelta(minutes=1), LEASE, threading.Event()
+            )
+            assert retrain_asking.by_schedule(run) == {"asked": asked}
+        with line.context.database.read() as session:
+            (job,) = session.exec(select(Job).where(Job.kind == "retrain"))
+        assert job.arguments == {"why": "by schedule, 1 new labels", "product": "bar", "station": ""}

@@ -85,7 +85,7 @@ def enter(line):
         for model in (CHAMPION, CHALLENGER):
             registry.add(session, model_id=model, folder="models/none", card={}, now=context.now())
         registry.promote(session, context.events, CHAMPION, by="test", at=context.now(), reason="the test says so")
-        registry.challenge(session, context.events, CHALLENGER)
+        registry.challenge(session, context.events, CHALLENGER, by="test", at=context.now())
         session.commit()
 
 

@@ -1,6 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, told } from "./client";
 import { refreshEvery } from "./connection";
+import type { Where } from "./shadow";
 import type { LabelTask } from "./words";
 
 export const useLabelTasks = (state: LabelTask["state"] | undefined) =>
@@ -44,13 +45,13 @@ export const useJobs = () =>
 export function useModelAction() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: async (wish: { kind: "promote"; id: string; /** Why, although golden parts speak against it. */ inSpiteOf?: string } | { kind: "challenge"; id: string } | { kind: "rollback" } | { kind: "retrain" }) => {
+    mutationFn: async (wish: { kind: "promote"; id: string; /** Why, although golden parts speak against it. */ inSpiteOf?: string } | { kind: "challenge"; id: string } | { kind: "rollback" } | { kind: "retrain"; /** For a product or a station alone. */ place?: Where }) => {
       if (wish.kind === "promote") {
         await told(api.POST("/api/v1/models/{id}/promote", { params: { path: { id: wish.id } }, body: { in_spite_of: wish.inSpiteOf ?? "" } }));
       } else if (wish.kind === "challenge") {
         await told(api.POST("/api/v1/models/{id}/challenge", { params: { path: { id: wish.id } } }));
       } else if (wish.kind === "rollback") await told(api.POST("/api/v1/models/rollback"));
-      else await told(api.POST("/api/v1/jobs/retrain"));
+      else await told(api.POST("/api/v1/jobs/retrain", { body: wish.place ? { ...wish.place, reason: "" } : null }));
     },
     onSettled: () => {
       for (const key of ["models", "jobs", "shadow", "health"]) void queries.invalidateQueries({ queryKey: [key] });

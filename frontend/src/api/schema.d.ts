@@ -1153,6 +1153,7 @@ export interface paths {
         /**
          * Retrain
          * @description Train a challenger on all labels there are, and compare it with the champion; joins a retraining under way.
+         *     With a product or a station: on the labels of there, against the model that serves there, to serve there alone.
          */
         post: operations["retrain_api_v1_jobs_retrain_post"];
         delete?: never;
@@ -5021,6 +5022,13 @@ export interface components {
             id: string;
             /** Kind */
             kind: string;
+            /**
+             * Product
+             * @description Of which it is; empty, as `station`: of all.
+             */
+            product: string;
+            /** Station */
+            station: string;
             state: components["schemas"]["JobState"];
             /** Progress */
             progress: number | null;
@@ -9388,7 +9396,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Place"] | null;
+            };
+        };
         responses: {
             /** @description Successful Response */
             202: {
@@ -9397,6 +9409,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobJson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

@@ -2,6 +2,7 @@ import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { useProductNames } from "../../api/admin";
 import { useStations } from "../../api/inspections";
+import { useModelAction } from "../../api/learning";
 import { useAssign, useAssignments } from "../../api/serving";
 import type { Model } from "../../api/words";
 import { words } from "../../text/desk";
@@ -14,7 +15,9 @@ import { whereOf } from "./where";
 export function Places({ models }: { models: readonly Model[] }) {
   const found = useAssignments();
   const change = useAssign();
+  const retrain = useModelAction();
   const said = words.places;
+  const problem = change.error ?? retrain.error;
   return (
     <section className="panel" aria-label={said.title}>
       <h2>{said.title}</h2>
@@ -34,6 +37,10 @@ export function Places({ models }: { models: readonly Model[] }) {
                 <td>{one.before ? shortId(one.before) : said.everywhere}</td>
                 <td>{one.challenger ? shortId(one.challenger) : said.nobody}</td>
                 <td>
+                  <Button size="compact-sm" variant="default" aria-label={said.retrain({ where: whereOf(one) })} disabled={retrain.isPending}
+                    onClick={() => retrain.mutate({ kind: "retrain", place: { product: one.product, station: one.station } })}>
+                    {said.retrainShort}
+                  </Button>{" "}
                   <Button size="compact-sm" variant="default" aria-label={said.back({ where: whereOf(one) })} disabled={change.isPending}
                     onClick={() => change.mutate({ model: null, product: one.product, station: one.station, reason: "" })}>
                     {said.backShort}
@@ -45,9 +52,9 @@ export function Places({ models }: { models: readonly Model[] }) {
         </table>
       )}
       <Assign models={models} change={change} />
-      {change.error && (
+      {problem && (
         <p role="alert" className="problem">
-          {change.error.message}
+          {problem.message}
         </p>
       )}
     </section>

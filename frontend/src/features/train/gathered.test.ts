@@ -12,6 +12,11 @@ it("what runs is on top, then the newest; equal ends are told once", () => {
   expect([ids(list.open), ids(list.recent), list.old]).toEqual([[["5", 1], ["4", 1]], [["1", 2], ["2", 1]], []]);
 });
 
+it("what was done for one product is not told with what was done for all", () => {
+  const [all, bar] = [job("1", "retrain", "done", 1), { ...job("2", "retrain", "done", 2), product: "bar" }];
+  expect(ids(gathered([all, bar], NOW).recent)).toEqual([["1", 1], ["2", 1]]);
+});
+
 it("a failure of long ago is folded and counted, and does not stand above what was done since", () => {
   const list = gathered([job("1", "sweep", "failed", 90, "no disk"), job("2", "sweep", "done", 1), job("3", "sweep", "failed", 80, "no disk"), job("4", "learn", "done", 30)], NOW);
   expect([ids(list.recent), ids(list.old), list.oldFailed]).toEqual([[["2", 1]], [["4", 1], ["3", 2]], 2]);

@@ -17,7 +17,7 @@ const RECENT_MS = 24 * 3_600_000;
 
 export const endOf = (job: Job): string => job.finished_at ?? job.started_at ?? job.created_at;
 
-/** Jobs as people look for them; equal ends of one kind are told once, with how many there were. `now` in ms. */
+/** Jobs as people look for them; equal ends of one kind and place are told once, with how many there were. `now` in ms. */
 export function gathered(jobs: readonly Job[], now: number): Gathered {
   const open = jobs.filter((job) => job.state === "running" || job.state === "waiting").toSorted((a, b) => Number(b.state === "running") - Number(a.state === "running"));
   const over = jobs.filter((job) => !open.includes(job)).toSorted((a, b) => Date.parse(endOf(b)) - Date.parse(endOf(a)));
@@ -35,7 +35,7 @@ export function gathered(jobs: readonly Job[], now: number): Gathered {
 function once(jobs: readonly Job[]): Told[] {
   const found = new Map<string, Told>();
   for (const job of jobs) {
-    const key = [job.kind, job.state, job.problem].join("\n");
+    const key = [job.kind, job.product, job.station, job.state, job.problem].join("\n");
     const before = found.get(key);
     if (before) before.times += 1;
     else found.set(key, { job, times: 1 });

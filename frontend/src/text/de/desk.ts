@@ -133,6 +133,8 @@ export const desk: Part<typeof english> = {
     nobody: "keines",
     back: "Zurücknehmen: {{where}}",
     backShort: "Zurücknehmen",
+    retrain: "Neu trainieren: {{where}}",
+    retrainShort: "Neu trainieren",
     at: "{{product}} an {{station}}",
     inSpite: "Warum es trotzdem dienen soll (steht im Protokoll)",
     anyway: "Trotzdem einsetzen",

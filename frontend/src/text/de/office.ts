@@ -388,6 +388,7 @@ export const office: Part<typeof en> = {
     standing: { champion: "Champion", challenger: "Herausforderer", serving: "im Einsatz", candidate: "Kandidat", rejected: "abgelehnt", retired: "abgelöst" },
     jobKind: {
       retrain: "Modell neu trainieren",
+      retrain_places: "Orte mit eigenem Modell neu trainieren",
       learn: "Aus Ergebnissen lernen",
       make_ready: "Modell bereit machen",
       measure_challenger: "Herausforderer messen",

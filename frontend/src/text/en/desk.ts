@@ -130,6 +130,8 @@ export const desk = {
     nobody: "nobody",
     back: "Roll back: {{where}}",
     backShort: "Roll back",
+    retrain: "Retrain: {{where}}",
+    retrainShort: "Retrain",
     at: "{{product}} at {{station}}",
     inSpite: "Why it shall serve all the same (kept in the audit trail)",
     anyway: "Let it serve all the same",

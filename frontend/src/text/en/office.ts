@@ -392,6 +392,7 @@ export const office = {
     standing: { champion: "champion", challenger: "challenger", serving: "serving", candidate: "candidate", rejected: "rejected", retired: "retired" },
     jobKind: {
       retrain: "Retrain the model",
+      retrain_places: "Retrain places with a model of their own",
       learn: "Learn from outcomes",
       make_ready: "Make the model ready",
       measure_challenger: "Measure the challenger",

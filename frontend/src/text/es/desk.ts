@@ -143,6 +143,8 @@ export const desk: Part<typeof english> = {
     nobody: "ninguno",
     back: "Volver atrás: {{where}}",
     backShort: "Volver atrás",
+    retrain: "Reentrenar: {{where}}",
+    retrainShort: "Reentrenar",
     at: "{{product}} en {{station}}",
     inSpite: "Por qué debe servir a pesar de ello (queda en el registro)",
     anyway: "Que sirva a pesar de ello",

@@ -390,6 +390,7 @@ export const office: Part<typeof en> = {
     standing: { champion: "campeón", challenger: "aspirante", serving: "en servicio", candidate: "candidato", rejected: "rechazado", retired: "retirado" },
     jobKind: {
       retrain: "Reentrenar el modelo",
+      retrain_places: "Reentrenar los sitios con modelo propio",
       learn: "Aprender de resultados",
       make_ready: "Preparar el modelo",
       measure_challenger: "Medir al aspirante",

@@ -123,6 +123,8 @@ export const desk: Part<typeof english> = {
     nobody: "无",
     back: "退回：{{where}}",
     backShort: "退回",
+    retrain: "重新训练：{{where}}",
+    retrainShort: "重新训练",
     at: "{{station}} 的 {{product}}",
     inSpite: "为何仍让它服务（记入审计记录）",
     anyway: "仍让它服务",

@@ -378,6 +378,7 @@ export const office: Part<typeof en> = {
     standing: { champion: "冠军", challenger: "挑战者", serving: "在用", candidate: "候选", rejected: "未通过", retired: "已退役" },
     jobKind: {
       retrain: "重新训练模型",
+      retrain_places: "重新训练拥有自己模型的位置",
       learn: "从结果学习",
       make_ready: "准备模型",
       measure_challenger: "评测挑战者",
