@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.lapack import dpotri, dtrtri
 
 from process_opt import habits as people
 from process_opt.em import em
@@ -38,6 +38,8 @@ TRACE = 0.002
 """Share of it in the posterior: enough to hold the matrix together, too little to feign knowledge."""
 LONGEST = 1.0
 """Most that the logarithm of a variance moves in one round."""
+BLOCK = 256
+"""Rows of a large matrix that are copied at once."""
 UNSURE = 0.7
 """Prior standard deviation of the logarithm of a variance around the estimate: between two readings only the sum of the
 steps' chances is known, not which step's it is."""
@@ -84,17 +86,36 @@ class Hill:
         The sum of outer products of `N` scores is a Wishart matrix: its inverse is too large by `1 / (1 - P / N)`, `P`
         counting the weights that the data and not the prior decide (Ledoit and Péché 2011, for large `P` and `N`).
         """
-        first = inverse(self.information(TRACE))
-        told = len(first) - float((np.diag(first) * self.penalty).sum())
+        own, _ = of_inverse(self.information(TRACE), self.slope)
+        told = own.size - float((own * self.penalty).sum())
         scale = 1.0 / max(1.0 - told / max(self.parts, 1), 0.2)
         return inverse(self.information(TRACE, scale))
 
 
 def inverse(matrix: Floats) -> Floats:
     """Of a symmetric, positive definite one: half the work of a general one, and symmetric to the last bit."""
-    root, lower = cho_factor(matrix, lower=True, overwrite_a=True)
+    root, lower = cho_factor(matrix if matrix.flags.f_contiguous else matrix.T, lower=True)
     out, _ = dpotri(root, lower=lower, overwrite_c=1)
-    return np.asarray(np.tril(out) + np.tril(out, -1).T)
+    for first in range(0, len(out), BLOCK):  # its other half, block by block: both stay in the processor's cache
+        last = first + BLOCK
+        middle = out[first:last, first:last]
+        low = np.tril_indices(len(middle), -1)
+        middle.T[low] = middle[low]
+        out[first:last, last:] = out[last:, first:last].T
+    return np.asarray(out)
+
+
+def of_inverse(matrix: Floats, onto: Floats) -> tuple[Floats, Floats]:
+    """The diagonal of the inverse of a symmetric, positive definite matrix, and that inverse times `onto`: two thirds
+    of the work of the whole inverse."""
+    factor = cho_factor(matrix if matrix.flags.f_contiguous else matrix.T, lower=True)
+    solved = cho_solve(factor, onto)
+    below, _ = dtrtri(factor[0], lower=1, overwrite_c=1)
+    own: Floats = np.zeros(len(below))
+    for first in range(0, len(own), BLOCK):
+        columns = np.tril(below[first:, first : first + BLOCK])
+        own[first : first + BLOCK] = np.einsum("ij,ij->j", columns, columns)
+    return own, np.asarray(solved)
 
 
 def climb(

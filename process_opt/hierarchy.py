@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.climb import inverse
+from process_opt.climb import inverse, of_inverse
 from process_opt.estimate import Estimate
 
 Floats = NDArray[np.float64]
@@ -75,10 +75,9 @@ def _told_of_each(
     fixed = np.bincount(group, kind == CONSTANT) > 0
     now = penalty.copy()
     for _ in range(ROUNDS):
-        spread = information.copy()
-        spread[np.diag_indices(off.size)] += now
-        spread = inverse(spread)
-        value, own = spread @ told, np.diag(spread)
+        whole = information.copy()
+        whole[np.diag_indices(off.size)] += now
+        own, value = of_inverse(whole, told)
         decided = np.maximum(1.0 - own * now, 1e-6)
         scale = np.bincount(group, value**2) / np.maximum(np.bincount(group, decided), 1e-3 * members)
         before, now = now, np.where(fixed[group], penalty, 1 / np.maximum(scale, SMALLEST**2)[group])

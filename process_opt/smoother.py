@@ -23,6 +23,7 @@ from process_opt.state_space import (
     predict,
     sandwich,
     solve_each,
+    times,
 )
 
 
@@ -181,7 +182,7 @@ class _Filter:
             ap = np.einsum("ijn,jkn->ikn", step, p0) if joint else np.tensordot(step[:, :, 0], p0, axes=1)
             gain = np.ascontiguousarray(solve_each(p1, np.asarray(ap)).transpose(1, 0, 2))  # J[n] = P0 A' P1^-1
             mean, cov = means[-1], covs[-1]
-            crosses.append(np.einsum("ijn,kjn->ikn", cov, gain))
+            crosses.append(times(cov, gain))
             means.append(m0 + np.einsum("ijn,jn->in", gain, mean - m1))
             covs.append(p0 + sandwich(gain, cov - p1))
         return Path(

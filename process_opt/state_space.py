@@ -299,7 +299,27 @@ def sandwich(a: Floats, p: Floats) -> Floats:
     if a.shape[2] == 1:
         half = (a[:, :, 0] @ p.reshape(d, d * n)).reshape(d, d, n).transpose(1, 0, 2)
         return (a[:, :, 0] @ np.ascontiguousarray(half).reshape(d, d * n)).reshape(d, d, n)
-    return np.asarray(np.einsum("ikn,jkn->ijn", np.einsum("ijn,jkn->ikn", a, p), a))
+    if d > MANY_STATES:
+        left, middle = _many_first(a), _many_first(p)
+        return _many_last(left @ middle @ left.transpose(0, 2, 1))
+    return times(np.einsum("ijn,jkn->ikn", a, p), a)
+
+
+def times(a: Floats, b: Floats) -> Floats:
+    """`A B'` for each of the many, `d x d x N`."""
+    if len(a) > MANY_STATES:
+        return _many_last(_many_first(a) @ _many_first(b).transpose(0, 2, 1))
+    return np.asarray(np.einsum("ijn,kjn->ikn", a, b))
+
+
+def _many_first(a: Floats) -> Floats:
+    """`N x d x d`, each matrix by itself in memory, for the library of matrix products: beyond `MANY_STATES` twice as
+    fast as element by element over the many, with both copies."""
+    return np.ascontiguousarray(a.transpose(2, 0, 1))
+
+
+def _many_last(a: Floats) -> Floats:
+    return np.ascontiguousarray(a.transpose(1, 2, 0))
 
 
 def solve_each(p: Floats, b: Floats) -> Floats:
