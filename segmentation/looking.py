@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
+from segmentation.openvino_core import core
 
 Answer = tuple[NDArray[np.float32], NDArray[np.uint8]]
 """Log-odds of any defect, `H x W`, before calibration; place of the likeliest defect class among the class ids in
@@ -117,11 +118,9 @@ def _onnx(path: Path, threads: int) -> tuple[Run, list[str]]:
 
 
 def _openvino(path: Path, name: str, threads: int) -> tuple[Run, list[str]]:
-    import openvino
-
     precision = "bf16" if name == "openvino-bf16" else "f32"
     how = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(path, "CPU", how)
+    compiled = core().compile_model(path, "CPU", how)
     own = threading.local()  # a request serves one thread at a time
 
     planes = len(compiled.outputs)

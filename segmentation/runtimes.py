@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import warnings
@@ -26,6 +27,7 @@ from segmentation.looking import COLUMNS, ROWS, SCREENED
 from segmentation.looking import FILES as FILES
 from segmentation.looking import open_look as open_look
 from segmentation.networks import Network
+from segmentation.openvino_core import apart, core
 
 RUNTIMES = ("torch", "onnx", "openvino", "openvino-bf16", "openvino-int8", SCREENED)
 EXACT = ("torch", "onnx", "openvino")
@@ -158,15 +160,15 @@ def _in_8_bit(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> Any:
         raise InvalidInput("8-bit arithmetic needs pictures to read its ranges from; give some samples")
     with _quietly():
         import nncf
-        import openvino
 
         nncf.set_log_level(logging.ERROR)
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-        network = openvino.Core().read_model(path)
+        network = core().read_model(path)
         convolutions = [o.get_friendly_name() for o in network.get_ordered_ops() if "Convolution" in o.get_type_name()]
-        return nncf.quantize(
+        quantise = functools.partial(
+            nncf.quantize,
             network,
             nncf.Dataset([_fed(network, p) for p in pictures]),
             preset=nncf.QuantizationPreset.MIXED,
@@ -178,6 +180,7 @@ def _in_8_bit(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> Any:
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
             ),
         )
+        return apart(quantise)  # it makes cores of its own
 
 
 def _fed(network: Any, window: NDArray[np.uint8]) -> list[NDArray[Any]]:
