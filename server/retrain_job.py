@@ -8,6 +8,7 @@ reason, the audit entry, and `done`. A crash before it leaves the artefacts on d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def _decide(
                 decision=decision,
                 parent=champion.id,
             )
-            decision = _place(context, session, Rivals(where, serving, row, returns=False), decision)
+            decision = _place(context, session, Rivals(where, serving, row, returns=False), decision, at=now)
         now_serving = rivals.champion(session, where)
         promoted = now_serving is not None and now_serving.id == model_id != champion.id
         told = {"model": model_id, "promoted": promoted, "reason": decision["reason"], "data": made.get("data", "")}
@@ -169,25 +170,27 @@ def _decide(
     return told
 
 
-def _place(context: Context, session: Session, pair: Rivals, decision: dict[str, Any]) -> dict[str, Any]:
+def _place(
+    context: Context, session: Session, pair: Rivals, decision: dict[str, Any], *, at: datetime
+) -> dict[str, Any]:
     """The retrained model serves, looks on, or is turned down, as its comparison with the champion and the settings
     say; returns the decision as it then stands."""
-    events, model_id, now, why = context.events, pair.challenger.id, context.now(), str(decision["reason"])
+    events, model_id, why = context.events, pair.challenger.id, str(decision["reason"])
     if not decision["promote"]:
         if pair.challenger.state == ModelState.CANDIDATE and pair.challenger.alias is None:  # else it serves elsewhere
-            registry.reject(session, events, model_id, by="server", at=now, reason=why)
+            registry.reject(session, events, model_id, by="server", at=at, reason=why)
         return decision
     if (
         context.settings.auto_promote
         and context.settings.gate == "held-back"
         and not gate_bounds.rules_in_force(context, pair.where.product).approval_required
     ):
-        rivals.promote(session, events, pair, by="server", at=now, reason=why)
+        rivals.promote(session, events, pair, by="server", at=at, reason=why)
     elif rivals.room(session, model_id, pair.where):
-        rivals.name(session, events, model_id, where=pair.where, by="server", at=now)
+        rivals.name(session, events, model_id, where=pair.where, by="server", at=at)
     else:
         decision = pair.challenger.decision = decision | {"reason": f"{why}; but {rivals.NO_ROOM}"}
         session.add(pair.challenger)
     if pair.where == EVERYWHERE:
-        rivals.offer(session, events, model_id, by="server", at=now)
+        rivals.offer(session, events, model_id, by="server", at=at)
     return decision

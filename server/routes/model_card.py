@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from qc.errors import InvalidInput, NotFound
-from server import registry
+from server import model_history, registry
 from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.models_in_use import ready_folder
@@ -30,6 +32,21 @@ class RuntimeJson(BaseModel):
     frames: int
     """That were compared; 0 for torch, which the others are compared with, and for what was not tried."""
     verdicts_that_differ: int
+
+
+class ChapterJson(BaseModel):
+    """One thing that happened to a model, as the audit trail has it."""
+
+    at: datetime
+    what: Literal[
+        "training", "challenge", "challenge ended", "approval", "declined", "promotion", "assignment", "rollback",
+        "rejection",
+    ]  # fmt: skip
+    by: str
+    product: str
+    """Where; empty, as `station`: everywhere."""
+    station: str
+    reason: str
 
 
 class CardJson(BaseModel):
@@ -55,6 +72,8 @@ class CardJson(BaseModel):
     """Of what computed the weights."""
     runtimes: list[RuntimeJson]
     """What may compute it here, the fastest first; empty where it was never made ready on this machine."""
+    history: list[ChapterJson]
+    """What became of it, the oldest first: who let it serve where, and why."""
 
 
 @router.get("/models/{id}/card")
@@ -80,6 +99,7 @@ def model_card(id: str, session: SessionDep, context: ContextDep) -> CardJson:
         first_look={k: v for k, v in dict(card.get("first_look") or {}).items() if k not in ("file", "sha256")},
         versions={name: str(version) for name, version in dict(card.get("versions") or {}).items()},
         runtimes=_runtimes(context, folder, id),
+        history=[ChapterJson.model_validate(asdict(one)) for one in model_history.history(session, id)],
     )
 
 

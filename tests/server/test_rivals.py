@@ -19,7 +19,7 @@ from qc.ports import Segmentation
 from qc.verdict import Verdict
 from segmentation.model import model_id
 from segmentation.records import ModelState, ModelVersion
-from server import assigning, gate, gate_jobs, golden_look, golden_needs, registry, retrain_job, rivals
+from server import assigning, gate, gate_jobs, golden_look, golden_needs, model_history, registry, retrain_job, rivals
 from server.access import Role
 from server.gate_records import Assignment
 from server.jobs.records import Job
@@ -173,6 +173,14 @@ def test_a_products_own_file_says_whether_a_person_approves_and_the_word_holds_t
     assert (entry["subject"], entry["by"], "not here" in entry["body"]) == ("/S-2", "eva", True)
     with plant.context.database.read() as session:
         assert registry.get(session, NEW).state == "candidate", "it may be good elsewhere"
+        became = model_history.history(session, NEW)
+    assert [(one.what, one.product, one.station, one.by) for one in became][-4:] == [
+        ("approval", "bar", "", "eva"),
+        ("assignment", "bar", "", "eva"),
+        ("declined", "", "S-2", "eva"),
+        ("challenge ended", "", "S-2", "eva"),
+    ]
+    assert became[-1].reason == "not here"
 
 
 @dataclass
@@ -227,6 +235,11 @@ def test_a_model_that_was_retrained_for_a_product_serves_that_product_alone(plan
     assert everywhere(plant) == (OLD, None)
     with plant.context.database.read() as session:
         assert rivals.made_for(registry.get(session, told["model"])) == BAR
+    chapters = plant.get(f"/models/{told['model']}/card").json()["history"]
+    assert [(one["what"], one["by"], one["reason"]) for one in chapters if one["product"] == "bar"] == [
+        ("training", "server", "for bar: as it is"),
+        ("assignment", "server", "for bar: as it is"),
+    ]
     with pytest.raises(Unavailable, match="compared again"):
         retrained(plant, BAR)
 

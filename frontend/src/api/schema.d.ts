@@ -3841,6 +3841,8 @@ export interface components {
             runtimes: components["schemas"]["RuntimeJson"][];
         };
         /**
+            /** History */
+            history: components["schemas"]["ChapterJson"][];
          * Cause
          * @description A step that made the part what it is, and its share of the deviation.
          */
@@ -3869,6 +3871,30 @@ export interface components {
         };
         /**
          * Compared
+        /**
+         * ChapterJson
+         * @description One thing that happened to a model, as the audit trail has it.
+         */
+        ChapterJson: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * What
+             * @enum {string}
+             */
+            what: "training" | "challenge" | "challenge ended" | "approval" | "declined" | "promotion" | "assignment" | "rollback" | "rejection";
+            /** By */
+            by: string;
+            /** Product */
+            product: string;
+            /** Station */
+            station: string;
+            /** Reason */
+            reason: string;
+        };
          * @description A plan beside the chosen one.
          */
         Compared: {

@@ -3,10 +3,12 @@ import { useModelCard } from "../../api/learning";
 import type { Card, Model } from "../../api/words";
 import { text } from "../../text";
 import { ColumnHeads } from "../../ui/ColumnHeads";
-import { exact, figure } from "../../ui/format";
+import { dayAndTime, exact, figure } from "../../ui/format";
 import { waiting } from "../../ui/States";
 import { detectionOf, missesOf } from "./detection";
 import { DetectionCurve, Misses } from "./DetectionCurve";
+import { whereOf } from "./where";
+import { Served } from "../../ui/Served";
 
 /** What a model's card says, opened on wish: how small a defect it finds, what it missed, and what it is made of. */
 export function ModelCard({ model, opened }: { model: Model; opened: boolean }) {
@@ -44,6 +46,34 @@ function Made({ id }: { id: string }) {
       <Facts title={words.trainedHow} of={training} />
       <Facts title={words.computedBy} of={card.data.versions} />
       <Runtimes of={card.data.runtimes} />
+      <History of={card.data.history} />
+    </>
+  );
+}
+
+/** What became of it: who let it serve where, and why. */
+function History({ of }: { of: Card["history"] }) {
+  const words = text.train;
+  if (of.length === 0) return null;
+  return (
+    <>
+      <h3>{words.history}</h3>
+      <table className="figures">
+        <ColumnHeads names={[words.historyWhen, words.historyWhat, words.historyWhere, words.historyBy, words.historyWhy]} />
+        <tbody>
+          {of.map((one) => (
+            <tr key={`${one.at}${one.what}${one.product}/${one.station}`}>
+              <th scope="row">{dayAndTime(one.at)}</th>
+              <td>{words.chapter[one.what]}</td>
+              <td>{whereOf(one) || words.historyEverywhere}</td>
+              <td>{one.by}</td>
+              <td>
+                <Served text={one.reason} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
     </>
   );
 }
