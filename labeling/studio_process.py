@@ -20,6 +20,9 @@ from qc.errors import Unavailable
 EMAIL = "admin@example.com"
 """The first account's name; it never receives mail."""
 
+START = Path(__file__).with_name("studio_start.py")
+"""By which its program is run, without this folder among those that it imports from."""
+
 START_S = 300.0
 """The very first start migrates a database: 55 s on a free core, several times that on a busy machine."""
 
@@ -72,14 +75,14 @@ class StudioProcess:
         """
         if self.alive():
             return
-        program = self.env / "bin" / "label-studio"
-        if not program.is_file():
+        program, python = self.env / "bin" / "label-studio", self.env / "bin" / "python3"
+        if not (program.is_file() and python.is_file()):
             raise Unavailable(
                 f"Label Studio is not installed in {self.env}; `make run` installs it, or give the address of yours"
             )
         (self.data / "files").mkdir(parents=True, exist_ok=True)
         self._end_leftover()
-        command = [str(program), "start", "--no-browser", "--log-level", "WARNING"]
+        command = [str(python), "-P", str(START), str(program), "start", "--no-browser", "--log-level", "WARNING"]
         command += ["--internal-host", self.host, "--port", str(self.port)]
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(

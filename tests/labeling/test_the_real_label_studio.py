@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import stat
+import sys
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -427,8 +428,8 @@ def test_a_missing_installation_is_said_in_a_sentence(tmp_path):
 def test_an_installation_that_dies_at_once_names_its_log(tmp_path):
     program = tmp_path / "env/bin/label-studio"
     program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\nexit 3\n")
-    program.chmod(0o755)
+    program.write_text("raise SystemExit(3)\n")
+    (program.parent / "python3").symlink_to(sys.executable)
     child = StudioProcess(tmp_path / "env", tmp_path / "data", port=1)
     with pytest.raises(Unavailable, match=r"exit 3.*label-studio\.log"):
         child.start()
