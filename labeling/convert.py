@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -91,11 +91,15 @@ def blemishes(
             pixels = blobs[place] == k
             score = None if scores is None else float(scores[place][pixels].max())
             found.append(Blemish(label, place, pixels, area, score))
-    most = MOST_REGIONS // 2 if most is None else most
+    return surest(found, MOST_REGIONS // 2 if most is None else most)
+
+
+def surest(found: Sequence[Blemish], most: int) -> list[Blemish]:
+    """At most so many blemishes, the surest, then the largest, first; what is beyond shares one a label."""
     if len(found) <= most:
-        return found
-    surest = sorted(found, key=lambda b: (-(b.score or 0.0), -b.area))
-    return surest[:most] + joined(surest[most:])
+        return list(found)
+    ordered = sorted(found, key=lambda b: (-(b.score or 0.0), -b.area))
+    return ordered[:most] + joined(ordered[most:])
 
 
 def regions(
@@ -125,6 +129,12 @@ class Blemish:
     """Which of them are its own."""
     area: int
     score: float | None
+
+    def shifted(self, *, dx: int, dy: int) -> Blemish:
+        """The same one, so far to the right and down."""
+        rows, columns = self.place
+        place = np.s_[rows.start + dy : rows.stop + dy, columns.start + dx : columns.stop + dx]
+        return replace(self, place=place)
 
 
 def joined(blemishes: Sequence[Blemish]) -> list[Blemish]:

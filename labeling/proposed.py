@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from labeling.convert import Blemish, blemishes, joined, regions
-from labeling.outlines import Ring, exact, outline, simplified
+from labeling.convert import Blemish, blemishes, joined, regions, surest
+from labeling.instances import Map, apart, boxes
+from labeling.outlines import Ring, outline, simplified
 from labeling.tasks import DOUBT
+from labeling.taut import exact
 from qc.records import Exposure
 
 MOST_PROPOSED = 40
@@ -28,7 +29,7 @@ Results = list[dict[str, Any]]
 
 
 def proposals(
-    exposure: Exposure, instances: NDArray[np.uint16] | None, classes: Mapping[int, str]
+    exposure: Exposure, instances: Map | None, classes: Mapping[int, str]
 ) -> Sequence[Sequence[Mapping[str, Any]]]:
     """The model's masks on a crop in three ways; one empty proposal where it saw nothing.
 
@@ -41,16 +42,9 @@ def proposals(
     """
     if instances is None:
         return [[]]
-    ids = {name: class_id for class_id, name in classes.items()}
-    here = np.bincount(instances.ravel(), minlength=len(exposure.defects) + 1)
-    known = [(k, d) for k, d in enumerate(exposure.defects, start=1) if d["class"] in ids and here[k]]
-    sure = [(k, d) for k, d in known if d.get("counts") or d["score"] >= DOUBT] or known[:3]
-    if not sure:
+    shown = surest(_found(exposure, instances, classes), MOST_PROPOSED)
+    if not shown:
         return [[]]
-    class_of, score_of = np.zeros(len(here), np.uint8), np.zeros(len(here), np.float32)
-    for k, defect in sure:
-        class_of[k], score_of[k] = ids[defect["class"]], defect["score"]
-    shown = blemishes(class_of.take(instances), classes, scores=score_of.take(instances), most=MOST_PROPOSED)
     size, ways = instances.shape, list[Results]()
     edges = [outline(blemish.pixels, diagonal=True) for blemish in shown]
     few_corners = [simplified(blemish.pixels, edge) for blemish, edge in zip(shown, edges, strict=True)]
@@ -60,11 +54,31 @@ def proposals(
     return ways[::-1]
 
 
+def _found(exposure: Exposure, instances: Map, classes: Mapping[int, str]) -> list[Blemish]:
+    """The blemishes of known classes on a crop that count or are doubtful, or else the first three."""
+    ids, there = {name: class_id for class_id, name in classes.items()}, boxes(instances)
+    known = [(k, d) for k, d in enumerate(exposure.defects, start=1) if d["class"] in ids and k in there]
+    sure = [(k, d) for k, d in known if d.get("counts") or d["score"] >= DOUBT] or known[:3]
+    class_of = np.zeros(max(there, default=0) + 1, np.uint8)
+    score_of = np.zeros(class_of.shape, np.float32)
+    for k, defect in sure:
+        class_of[k], score_of[k] = ids[defect["class"]], defect["score"]
+    found = list[Blemish]()
+    for class_id in np.flatnonzero(np.bincount(class_of)[1:]) + 1:
+        for box in apart([there[k] for k, _ in sure if class_of[k] == class_id]):
+            own = instances[box.y : box.bottom, box.x : box.right]
+            mask = class_of.take(own)
+            mask[mask != class_id] = 0
+            inside = blemishes(mask, classes, scores=score_of.take(own))
+            found += [blemish.shifted(dx=box.x, dy=box.y) for blemish in inside]
+    return found
+
+
 def opening(shown: Sequence[Blemish], edges: Sequence[Ring], size: tuple[int, ...]) -> Results:
     """Blemishes as regions that the page draws at once, exact to the pixel.
 
-    Up to `MOST_STROKES` are brush strokes; more are polygons along the edges of their pixels. Of those what no polygon
-    can hold (with a hole, or ragged) is a stroke too, one for each class.
+    Up to `MOST_STROKES` are brush strokes; more are polygons (`labeling.taut`). Of those what no polygon can hold (with
+    a hole, or ragged) is a stroke too, one for each class.
 
     Args:
         edges: outlines of the blemishes, with corners passed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,6 +29,9 @@ from qc.records import Exposure
 
 TOGETHER = 8
 """Tasks made in one go: what costs is the number of requests, not their size, and the first shall be there soon."""
+
+LOOKED_UP = 3 * TOGETHER
+"""Tasks looked up in one request; their ids stand in its address, which servers take up to 8 kB of."""
 
 KEPT_BYTES = 300_000_000
 """Of decoded frames; eight colour views of 12 Mpx."""
@@ -78,7 +81,8 @@ def push_open_tasks(
     pushed, done = Pushed(), 0
     with ThreadPoolExecutor(1) as line, ThreadPoolExecutor(1) as writer:
         sources = _Sources(session, Pictures(blobs), {}, writer)
-        sent = (_sent(sources, studio, line, chunk) for chunk in [*chunks, []])
+        found = _looked_up(studio, line, tasks)
+        sent = (_sent(sources, studio, line, chunk, next(found)) for chunk in [*chunks, []])
         for chunk, (told, _) in zip(chunks, pairwise(sent), strict=True):  # the next are on their way by then
             pushed = _noted(chunk, told.result(), studio.identity, now, pushed)
             session.add_all(chunk)
@@ -129,26 +133,43 @@ class _Told:
     refused: Mapping[str, InvalidInput | NotFound]
 
 
-def _sent(sources: _Sources, studio: Studio, line: Executor, chunk: Sequence[LabelTask]) -> Future[_Told]:
-    """Make tasks ready and have them sent: four requests, the first of them beside the making."""
-    looked_up = line.submit(studio.find_tasks, [task.id for task in chunk])
+def _looked_up(studio: Studio, line: Executor, tasks: Sequence[LabelTask]) -> Iterator[Future[dict[str, Listed]]]:
+    """For one chunk of tasks after another, which tasks are there already: one request for every `LOOKED_UP`."""
+    for start in range(0, len(tasks), LOOKED_UP):
+        some = tasks[start : start + LOOKED_UP]
+        asked = line.submit(studio.find_tasks, [task.id for task in some])
+        for _ in range(0, len(some), TOGETHER):
+            yield asked
+    yield line.submit(dict)  # for no tasks
+
+
+def _sent(
+    sources: _Sources,
+    studio: Studio,
+    line: Executor,
+    chunk: Sequence[LabelTask],
+    looked_up: Future[dict[str, Listed]],
+) -> Future[_Told]:
+    """Make tasks ready and have them sent, in three requests."""
     ready, refused = list[_Ready](), dict[str, InvalidInput | NotFound]()
     for task in chunk:
         try:
             ready.append(_ready(sources, task, studio.classes))
         except (InvalidInput, NotFound) as error:
             refused[task.id] = error
-    return line.submit(_send, studio, ready, looked_up, refused)
+    return line.submit(_send, studio, [task.id for task in chunk], ready, looked_up, refused)
 
 
 def _send(
     studio: Studio,
+    keys: Sequence[str],
     ready: Sequence[_Ready],
     looked_up: Future[dict[str, Listed]],
     refused: dict[str, InvalidInput | NotFound],
 ) -> _Told:
     """Create there what is not there, all in one go; one by one where that is refused."""
-    numbers = {key: listed.id for key, listed in looked_up.result().items()}
+    there = looked_up.result()
+    numbers = {key: there[key].id for key in keys if key in there}
     found, fresh = len(numbers), [one for one in ready if one.key not in numbers]
     try:
         numbers |= _create(studio, fresh)

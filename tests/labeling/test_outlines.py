@@ -11,6 +11,7 @@ from label_studio_sdk.converter import brush
 from labeling.convert import from_results, to_results
 from labeling.outlines import FAITHFUL, MOST_CORNERS, inside, outline, simplified
 from labeling.strokes import pack, unpack
+from labeling.taut import CLEAR_PX, exact
 
 CLASSES = {1: "scratch", 2: "dent"}
 
@@ -34,6 +35,33 @@ def test_the_outline_of_a_region_holds_exactly_its_pixels_and_its_holes(blob):
     for region in regions(blob):
         ring = outline(region, diagonal=True)
         assert (inside(ring, height=region.shape[0], width=region.shape[1]) == without_holes(region)).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(blobs, st.floats(0, 2 * np.pi))
+def test_an_exact_polygon_holds_the_region_alone_even_if_a_page_moves_its_corners_a_little(blob, way):
+    for region in regions(blob):
+        ring = exact(region)
+        if ring is None:
+            assert (without_holes(region) != region).any()
+            continue
+        assert len(ring) <= len(outline(region, diagonal=True))
+        height, width = region.shape
+        sideways = np.array([0.9 * CLEAR_PX, 0.0])
+        nudge = 1e-6 * np.array([np.cos(way), np.sin(way)])  # what is left of it in hundredths of the picture
+        for moved in (ring, ring + sideways, ring - sideways, ring + nudge):
+            assert (inside(moved, height=height, width=width) == region).all()
+
+
+def test_an_exact_polygon_has_few_corners_and_a_region_that_needs_too_many_has_none():
+    region = np.zeros((120, 200), np.uint8)
+    cv2.line(region, (5, 10), (190, 100), 1, 3)
+    assert len(outline(region > 0)) > 2 * MOST_CORNERS
+    assert len(exact(region > 0)) < MOST_CORNERS / 3
+    comb = np.ones((5, 400), bool)
+    comb[:4, 1::4] = False
+    assert len(outline(comb)) > MOST_CORNERS
+    assert exact(comb) is None
 
 
 @settings(max_examples=80, deadline=None)
