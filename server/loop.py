@@ -81,6 +81,7 @@ class Loop:
             lease=LEASE,
             changed=self._tell,
             home=home_id(context.settings.folder(".")),
+            looks=context.database.read,
         )
         self._schedule = Schedule(context.database.write, clock=context.now, wake=self._runner.wake)
 

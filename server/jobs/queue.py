@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, or_, update
+from sqlalchemy import ColumnElement, and_, case, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
@@ -99,14 +99,11 @@ def claim(
 
     A job that was begun as often as it may, and then lost its holder, is given up here.
     """
-    ready = or_(
-        and_(col(Job.state) == JobState.WAITING, col(Job.not_before) <= now),
-        and_(col(Job.state) == JobState.RUNNING, col(Job.lease_until) < now),
-    )
+    ready = or_(_may_begin(now), _lost(now))
     _give_up_lost(session, now)
     oldest = (
         select(Job.id)
-        .where(ready, col(Job.kind).in_(kinds), or_(col(Job.home).is_(None), col(Job.home) == home))
+        .where(ready, *_for(kinds, home))
         .order_by(col(Job.not_before), col(Job.id))
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -133,6 +130,27 @@ def claim(
     if taken is None:
         return None
     return Claim(id=taken[0], kind=taken[1], arguments=taken[2], attempt=taken[3], worker=worker)
+
+
+def is_any(session: Session, *, kinds: list[str], now: datetime, home: str | None = None) -> bool:
+    """Is there anything that `claim` would take or give up? Only looks: whoever asks every second need not lock the
+    table, and with it SQLite's whole database, out of the verdicts' way each time."""
+    mine = and_(_may_begin(now), *_for(kinds, home))
+    return session.exec(select(Job.id).where(or_(mine, _lost(now))).limit(1)).first() is not None
+
+
+def _may_begin(now: datetime) -> ColumnElement[bool]:
+    return and_(col(Job.state) == JobState.WAITING, col(Job.not_before) <= now)
+
+
+def _lost(now: datetime) -> ColumnElement[bool]:
+    """Running, and not heard of for as long as its lease."""
+    return and_(col(Job.state) == JobState.RUNNING, col(Job.lease_until) < now)
+
+
+def _for(kinds: list[str], home: str | None) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Jobs of these kinds, of that data folder or of any."""
+    return col(Job.kind).in_(kinds), or_(col(Job.home).is_(None), col(Job.home) == home)
 
 
 def heartbeat(
@@ -296,11 +314,7 @@ def _follow(session: Session, job_id: str, now: datetime) -> None:
 def _give_up_lost(session: Session, now: datetime) -> None:
     session.connection().execute(
         update(Job)
-        .where(
-            col(Job.state) == JobState.RUNNING,
-            col(Job.lease_until) < now,
-            col(Job.attempts) >= col(Job.max_attempts),
-        )
+        .where(_lost(now), col(Job.attempts) >= col(Job.max_attempts))
         .values(
             state=JobState.FAILED.value,
             problem="the process that ran it died, as often as it may be tried",

@@ -95,9 +95,11 @@ class Runner:
         rest: float = 1.0,
         changed: Callable[[Job], None] = lambda job: None,
         home: str | None = None,
+        looks: SessionFactory | None = None,
     ) -> None:
         """
         Args:
+            looks: opens a session that only reads, to see whether there is a job; by default as `sessions`.
             lease: how long a silent holder keeps its job; heartbeats come three times as often.
             rest: seconds between two looks at the table when nobody calls `wake`.
             home: the data folder whose own jobs are done, too.
@@ -105,6 +107,7 @@ class Runner:
         """
         self._sessions, self._kinds, self._clock = sessions, kinds, clock
         self._lease, self._rest, self._changed, self._home = lease, rest, changed, home
+        self._looks = looks or sessions
         self.worker = name_of_this_process()
         self._stop = threading.Event()
         self._wakes = {kind.lane: threading.Event() for kind in kinds.values()}
@@ -141,8 +144,11 @@ class Runner:
     def run_one(self, lane: str = "quick") -> bool:
         """Take one job of a lane and do it in this thread; False when there was none."""
         kinds = [name for name, kind in self._kinds.items() if kind.lane == lane]
+        now = self._clock()
+        with self._looks() as session:
+            if not queue.is_any(session, kinds=kinds, now=now, home=self._home):
+                return False
         with self._sessions() as session:
-            now = self._clock()
             claim = queue.claim(session, self.worker, kinds=kinds, now=now, lease=self._lease, home=self._home)
             session.commit()
         if claim is None:

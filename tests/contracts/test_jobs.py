@@ -138,6 +138,25 @@ def test_a_lease_that_ran_out_is_taken_by_another_and_the_late_one_cannot_end_it
     session.commit()
 
 
+def test_a_look_says_whether_there_is_anything_to_take_or_to_give_up(session):
+    def is_any(after=timedelta(0), kinds=KINDS, home=None):
+        return queue.is_any(session, kinds=kinds, now=NOON + after, home=home)
+
+    assert not is_any()
+    queue.enqueue(session, KINDS[0], now=NOON, delay=timedelta(minutes=1), home="there", max_attempts=1)
+    assert not is_any(home="there"), "not yet"
+    assert not is_any(timedelta(minutes=1)), "another server's"
+    assert not is_any(timedelta(minutes=1), ["another kind"], "there")
+    assert is_any(timedelta(minutes=1), home="there")
+    now = NOON + timedelta(minutes=1)
+    assert queue.claim(session, "w", kinds=KINDS, now=now, lease=LEASE, home="there") is not None
+    assert not is_any(timedelta(minutes=1), home="there")
+    lost = timedelta(minutes=1, seconds=1) + LEASE
+    assert is_any(lost), "whoever looks may give it up"
+    assert queue.claim(session, "x", kinds=KINDS, now=NOON + lost, lease=LEASE) is None
+    assert not is_any(lost)
+
+
 def test_a_heartbeat_keeps_the_lease(session):
     job = ask(session)
     claim = take(session, "a")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import select, update
 
 from labeling.records import Annotation, LabelTask, Reason, TaskState
@@ -357,6 +359,20 @@ def test_health_names_the_jobs_and_the_server_inspects_without_label_studio(line
     assert components["jobs"]["state"] == "ok"
     assert "label-studio" not in components or components["label-studio"]["state"] == "off"
     assert line.send(line.picture(doubtful=9)).status_code == 201
+
+
+def test_a_server_without_a_job_to_do_leaves_the_database_to_the_line(line):
+    wait_for(lambda: all(job["state"] in ("done", "failed") for job in line.get("/jobs").json()["items"]))
+    looks, writes = threading.Semaphore(0), []
+
+    @event.listens_for(line.context.database.engine, "begin")
+    def begun(connection):
+        if threading.current_thread().name.startswith("jobs-"):
+            looks.release()
+            writes.extend([threading.current_thread().name] * bool(connection.get_execution_options().get("qc_write")))
+
+    assert all(looks.acquire(timeout=120) for _ in range(24)), "each of its threads looks every second"
+    assert writes == []
 
 
 def test_jobs_that_a_restart_interrupts_go_on_after_it(run_line, tmp_path):
