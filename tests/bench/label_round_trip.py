@@ -5,7 +5,7 @@
 Starts the installed server in a folder of its own (or takes `--data`, one that was started before). Random masks of
 crops of 8 to 1024 px, from one pixel to the whole crop: single pixels, hairlines, blobs, noise, frames along the
 border, several classes and "not sure" at once, clean ones. Each is an annotation there, is read as `labeling.collect`
-reads it, and compared. Reported: how many came back exact, and the same for polygons along the edges of pixels
+reads it, and compared. Reported: how many came back exact, and the same for the exact polygons that a task begins with
 (regions without holes); specks that were left out by mistake would count as not exact.
 """
 
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from labeling.config import IMAGE, POLYGON
 from labeling.convert import from_results, to_results
-from labeling.outlines import inside, outline
 from labeling.studio import Studio
 from labeling.studio_process import StudioProcess
+from labeling.taut import exact
 
 CLASSES = {1: "scratch", 2: "dent"}
 ENV = Path(__file__).parents[2] / ".venv-label-studio"
@@ -68,7 +68,7 @@ def random_mask(rng: np.random.Generator, height: int, width: int) -> tuple[str,
 
 
 def as_polygons(mask: Mask) -> tuple[list[dict[str, object]], Mask]:
-    """The regions that a polygon can hold, along the edges of their pixels, and the mask of just these."""
+    """The regions that an exact polygon can hold, as a task begins with them, and the mask of just these."""
     height, width = mask.shape
     held, results = np.zeros_like(mask), []
     for class_id, name in CLASSES.items():
@@ -76,9 +76,9 @@ def as_polygons(mask: Mask) -> tuple[list[dict[str, object]], Mask]:
         for k in range(1, min(number, 60)):
             x, y, w, h, _ = (int(v) for v in stats[k])
             region = labels[y : y + h, x : x + w] == k
-            ring = outline(region, diagonal=True)
-            if (inside(ring, height=h, width=w) != region).any():
-                continue  # it has a hole
+            ring = exact(region)
+            if ring is None:
+                continue  # it has a hole, or too many corners
             held[y : y + h, x : x + w][region] = class_id
             corners = (ring + np.array([x, y])) * (100 / width, 100 / height)
             results.append(
@@ -116,7 +116,7 @@ def main() -> None:
 
 def report(studio: Studio, rng: np.random.Generator, masks: int) -> None:
     began = time.perf_counter()
-    exact, total, kinds, polygons = 0, 0, Counter[str](), [0, 0]
+    same_again, total, kinds, polygons = 0, 0, Counter[str](), [0, 0]
     while total < masks:
         height, width = (int(v) for v in rng.integers(8, 1025, 2))
         wanted = [random_mask(rng, height, width) for _ in range(min(TOGETHER, masks - total))]
@@ -131,17 +131,17 @@ def report(studio: Studio, rng: np.random.Generator, masks: int) -> None:
         there = sorted(studio.task(number)["annotations"], key=lambda a: int(a["id"]))
         for annotation, (kind, mask) in zip(there, wanted, strict=False):
             same = (from_results(annotation["result"], CLASSES, height=height, width=width).mask == mask).all()
-            exact += bool(same)
+            same_again += bool(same)
             kinds[kind] += not same
         for annotation, (_, mask) in zip(there[len(wanted) :], drawn, strict=True):
             same = (from_results(annotation["result"], CLASSES, height=height, width=width).mask == mask).all()
             polygons[0] += bool(same)
             polygons[1] += 1
         total += len(wanted)
-        print(f"{total} masks after {time.perf_counter() - began:.0f} s, {exact} exact", flush=True)
-    print(f"brush: {exact} of {total} exact; polygons: {polygons[0]} of {polygons[1]} exact")
+        print(f"{total} masks after {time.perf_counter() - began:.0f} s, {same_again} exact", flush=True)
+    print(f"brush: {same_again} of {total} exact; polygons: {polygons[0]} of {polygons[1]} exact")
     print(f"{time.perf_counter() - began:.0f} s; not exact by kind: {dict(+kinds)}")
-    print(json.dumps({"masks": total, "exact": exact, "polygons": polygons[1], "polygons_exact": polygons[0]}))
+    print(json.dumps({"masks": total, "exact": same_again, "polygons": polygons[1], "polygons_exact": polygons[0]}))
 
 
 if __name__ == "__main__":
