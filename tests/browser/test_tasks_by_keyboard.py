@@ -146,6 +146,10 @@ def test_a_station_gets_a_model_of_its_own_and_gives_it_back(page, plant, keys):
     places.get_by_role("rowheader", name="own-model").wait_for()
     [own] = plant.call("GET", "/models/assignments")["items"]
     assert (own["station"], own["product"], own["champion"]) == ("own-model", "", champion)
+    keys.presses(places.get_by_role("button", name="Retrain: own-model"))
+    jobs = page.get_by_role("region", name="Jobs")
+    jobs.get_by_text("Retrain the model: own-model").wait_for()
+    jobs.get_by_text("no label task of own-model is finished").wait_for()
     keys.presses(places.get_by_role("button", name="Roll back: own-model"))
     places.get_by_text("None: one model judges everything.").wait_for()
 
