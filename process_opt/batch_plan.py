@@ -21,6 +21,7 @@ from process_opt.batch_shared import Side, best_common, once
 from process_opt.belief import believe
 from process_opt.choices import nearest
 from process_opt.model import ProcessModel
+from process_opt.patience import patient
 from process_opt.plan import Plan, settle_each
 from process_opt.recommend import GAIN_WORTH_A_CHANGE
 from process_opt.request import parse_question
@@ -136,7 +137,7 @@ def decide_batch(
     judged = [_judged(side, mine or as_is, shared) for side, mine in zip(sides, own, strict=True)]
     nothing = tuple(None for _ in members)
     open_ = [mine is None or m.decision in UNDECIDED for m, mine in zip(members, own, strict=True)]
-    advised = tuple(_as_advised(model, m, j[0], o) for m, j, o in zip(members, judged, open_, strict=True))
+    advised = tuple(_as_advised(side, m, j[0], o) for side, m, j, o in zip(sides, members, judged, open_, strict=True))
     further = [_of_a_reading(model, m, plan) for m, plan in zip(members, advised, strict=True)]
     plans = [Shared("scrap", None, frozenset(), nothing)]
     for i, (v, run) in enumerate(shared):
@@ -221,9 +222,16 @@ def _one_value(model: ProcessModel, sides: list[Side], own: list[Plan | None], t
     return Shared("shared", v, frozenset(), found.plans, set_ups=once(sides[0], found.values, together))
 
 
-def _as_advised(model: ProcessModel, member: Member, plan: Plan, undecided: bool) -> Plan | None:
-    """What comes of following a part's own advice; where that decides nothing yet, the better of going on and scrap."""
-    return None if member.decision == "scrap" or (undecided and plan.value < model.process.scrap) else plan
+def _as_advised(side: Side, member: Member, plan: Plan, undecided: bool) -> Plan | None:
+    """What comes of following a part's own advice; where that decides nothing yet, the better of going on and scrap.
+
+    A part that goes on because it will be asked about again is worth what it is then.
+    """
+    scrap = side.model.process.scrap
+    if member.decision == "scrap" or (undecided and plan.value < scrap):
+        return None
+    renewed = patient(side.model, side.belief, plan) if plan.value < scrap else None
+    return plan if renewed is None else replace(plan, value=renewed.value)
 
 
 def _of_a_reading(model: ProcessModel, member: Member, plan: Plan | None) -> float:

@@ -19,8 +19,9 @@ from process_opt.belief import Belief
 from process_opt.choices import nearest
 from process_opt.model import ProcessModel
 from process_opt.outlook import look_ahead
+from process_opt.patience import patient
 from process_opt.plan import Plan, set_ups
-from process_opt.recommend import patient
+from process_opt.recommend import too_risky
 from process_opt.routes import best_plan
 
 Floats = NDArray[np.float64]
@@ -48,7 +49,7 @@ class Common:
     values: Floats
     """Standardised, one for each shared setting."""
     plans: tuple[Plan | None, ...]
-    """By part; None: scrapping is worth more."""
+    """By part, worth what they are if the part is asked about again; None: scrapping is worth more."""
     money: float
     """Of all parts, with the set-ups of what they share; of a part that goes on only because it will be asked about
     again, what it is then worth."""
@@ -90,9 +91,14 @@ def planned(sides: Sequence[Side], places: NDArray[np.int64], values: Floats, le
     for side in sides:
         belief, plan = _with(side, places, values, least)
         scrap = side.model.process.scrap
-        renewed = patient(side.model, belief, plan)
-        plans.append(plan if plan.value > scrap or renewed is not None else None)
-        money += max(plan.value if renewed is None else renewed.value, scrap)
+        if too_risky(side.model, belief, plan):
+            plans.append(None)
+            money += scrap
+            continue
+        if (renewed := patient(side.model, belief, plan)) is not None:
+            plan = replace(plan, value=renewed.value)
+        plans.append(plan if plan.value > scrap else None)
+        money += max(plan.value, scrap)
     if any(plan is not None for plan in plans):
         money -= once(sides[0], values, places)
     return Common(values, tuple(plans), money)

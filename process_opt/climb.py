@@ -245,6 +245,14 @@ class _Complete:
             mine += theirs
 
 
+def score_sums(estimate: Estimate, data: Data) -> Floats:
+    """`P`: the sum of the parts' scores of all parameters, in the order of `Hill`."""
+    out = 0.0
+    for part in data.chunks():
+        out = out + _scores(estimate, part, None)[0].sum(axis=1)
+    return np.asarray(out)
+
+
 def slope_of_each(estimate: Estimate, data: Data) -> tuple[Floats, Floats]:
     """Each part's score of the weights (`P x N`), and its mean squared standardised error of a reading (`N`)."""
     weights = estimate.flat().size

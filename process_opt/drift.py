@@ -5,6 +5,8 @@ rows): `y_b = level_b + e_b`, `level_b = level_(b-1) + q_b`; what is seen of it 
 undone of the share that smoothing takes away. How fast it walks, if it does, is averaged over what may be the case by
 how likely the means make it (local level model: Durbin and Koopman 2012, chapter 2). Drift of a step that is not read
 is laid to the next one that is, which comes to the same for everything after it.
+
+What settings do may drift as well (a tool cuts less, a bath is used up): `follow_effects`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from process_opt.climb import score_sums
 from process_opt.estimate import Data, Estimate, usable
 
 Floats = NDArray[np.float64]
@@ -35,9 +38,15 @@ NEAR = 0.02
 """Passes end when no level moves by more than this share of its step's own spread."""
 FEWEST = 8
 """Blocks below which drift and chance cannot be told apart."""
+LONG_BLOCK, MOST_LONG = 150, 16
+"""Rows of a block that tells what settings do, at least, and how many such blocks: an effect is known from thousands of
+parts, and in a short block is hardly seen to differ."""
+EFFECT_ROUNDS = 6
 WALKS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+LONG_WALKS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 BETWEEN = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Variances tried: of a walk's step, and between blocks beyond chance (batches), as shares of a block mean's own."""
+"""Variances tried: of a walk's step (from one long block to the next more may happen), and between blocks beyond chance
+(batches), as shares of a block mean's own."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,70 @@ def follow(estimate: Estimate, data: Data) -> Drift:
     return replace(found, block=block)
 
 
+@dataclass(frozen=True)
+class EffectDrift:
+    """How much more or less settings do at the end of a history than on average over it."""
+
+    step: NDArray[np.int64]
+    column: NDArray[np.int64]
+    """`E`: of each effect, its step and its column of the step's weights; of the settings that act by themselves."""
+    level: Floats
+    """`E x d`, standardised."""
+    variance: Floats
+    """`E x d`: of that level."""
+    sure: Floats
+    """`E x d`: probability that it drifts at all."""
+
+
+def follow_effects(estimate: Estimate, covariance: Floats, data: Data, identified: NDArray[np.bool_]) -> EffectDrift:
+    """What settings do at the end of `data`, whose rows are in the order of time.
+
+    In each of a few long blocks the effects are those of the fit and some scoring steps from it (Rao 1948), all
+    parameters jointly, so that an offset which drifts is not taken for an effect; then as the offsets: a level that
+    walks, averaged over walking and standing still. More than one step, as the scores of an effect that is off scatter
+    more than those of one that is right, and their covariance then takes each step for about half of the way.
+
+    Args:
+        covariance: of all parameters, as `climb` gives it, from about these rows.
+        identified: `S`; effects of other settings stay what they are.
+    """
+    d = estimate.layout.d
+    at, step, column, rows = 0, [], [], []
+    for k, motion in enumerate(estimate.motions):
+        f = motion.weights.shape[1]
+        acting = motion.acting(estimate.layout.levers[k])
+        for place, (levers, c) in enumerate(motion.terms):
+            if c == -1 and len(levers) == 1 and identified[acting[levers[0]]] and motion.law is None:
+                step.append(k)
+                column.append(place)
+                rows.append(at + place + f * np.arange(d))
+        at += motion.weights.size
+    none = np.zeros((len(step), d))
+    found = EffectDrift(np.array(step, dtype=np.int64), np.array(column, dtype=np.int64), none, none, none)
+    many = min(MOST_LONG, data.size // LONG_BLOCK)
+    if many < FEWEST or not step:
+        return found
+    mine = np.concatenate(rows)
+    shares = np.array_split(np.arange(data.size), many)
+    more = data.size / np.array([share.size for share in shares])
+    variance = (more[:, None] * np.diag(covariance)[mine]).reshape(many, *none.shape)
+    levels: Floats = np.zeros(variance.shape)
+    everywhere = np.ones(none.shape, dtype=bool)
+    for _ in range(EFFECT_ROUNDS):
+        scores = []
+        for share, level in zip(shares, levels, strict=True):
+            weights = estimate.flat()
+            weights[mine] += level.ravel()
+            scores.append(score_sums(estimate.with_weights(weights), data.rows(share)))
+        off = more[:, None] * (np.array(scores) @ covariance[:, mine])
+        off -= off.mean(axis=0)  # the fit stands at the average, but for its prior
+        before = levels
+        levels, walked = _walk(levels + off.reshape(levels.shape), variance, everywhere, LONG_WALKS)
+        if (np.abs(levels - before) < NEAR * np.sqrt(variance)).all():
+            break
+    return replace(found, level=walked.level, variance=walked.variance, sure=walked.sure)
+
+
 def _blocks(data: Data) -> NDArray[np.int64]:
     """`N`: which block each row is of, from 0."""
     new = np.flatnonzero(np.diff(data.batch) != 0)
@@ -126,12 +199,14 @@ def _means(estimate: Estimate, data: Data, block: NDArray[np.int64], levels: Flo
     return levels + DAMPED * total / n / shown, chance / shown / n
 
 
-def _walk(mean: Floats, variance: Floats, read: NDArray[np.bool_]) -> tuple[Floats, Drift]:
+def _walk(
+    mean: Floats, variance: Floats, read: NDArray[np.bool_], walks: tuple[float, ...] = WALKS
+) -> tuple[Floats, Drift]:
     """Levels of every block (`B x T x d`, looking back and forward) and at the end, averaged over what may be the case
     by how likely it is; none but where `read` (`T x d`)."""
     own = np.median(variance, axis=0)
-    cases = [(walk, between) for walk in WALKS for between in BETWEEN]
-    drifts = np.log(np.array([1 - DRIFTS if not walk else DRIFTS / (len(WALKS) - 1) for walk, _ in cases]))
+    cases = [(walk, between) for walk in walks for between in BETWEEN]
+    drifts = np.log(np.array([1 - DRIFTS if not walk else DRIFTS / (len(walks) - 1) for walk, _ in cases]))
     weight = np.array([_filter(mean, variance + b * own, w * own)[3] for w, b in cases]) + drifts[:, None, None]
     weight = np.exp(weight - weight.max(axis=0))
     weight /= weight.sum(axis=0)

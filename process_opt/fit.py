@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from process_opt.batches import batch_shifts
 from process_opt.calibration import held_out_check
 from process_opt.climb import climb, inverse
-from process_opt.drift import follow
+from process_opt.drift import follow, follow_effects
 from process_opt.em import em
 from process_opt.estimate import PINNED, Data, Estimate, log_likelihood, prepare, start_estimate
 from process_opt.hands import HERE, Hands
@@ -115,6 +115,8 @@ def fit(
     model = model.with_check(held_out_check(model, data.rows(np.flatnonzero(held)), found))
     model = replace(model, batches=batch_shifts(estimate, recent, history.batches))
     model = model.moved_on(drift, rng)
+    known = np.array([model.identified[name] for name in process.settings], dtype=bool)
+    model = model.with_effects(follow_effects(estimate, covariance, train, known), rng)
     say("done", 1.0)
     return model
 

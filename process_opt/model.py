@@ -31,7 +31,7 @@ from process_opt.unsteered import Hands, handled, hands_of
 from qc.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from process_opt.drift import Drift
+    from process_opt.drift import Drift, EffectDrift
     from process_opt.estimate import Estimate
     from process_opt.history import History
 
@@ -106,6 +106,14 @@ class ProcessModel:
                 raw = np.array(values, dtype=float)
                 out[place] = (raw - self.layout.nominal[place]) / self.layout.stretch[place]
         return out
+
+    @cached_property
+    def stricter(self) -> ProcessModel:
+        """The same with the price of an escape at which going on pays only within the process's limit of risk."""
+        p, limit = self.process, self.process.escape_limit
+        if limit is None:
+            return self
+        return replace(self, process=replace(p, escape=min(p.escape, (p.scrap - (1 - limit) * p.value) / limit)))
 
     @cached_property
     def handled(self) -> tuple[ProcessModel, Hands] | None:
@@ -255,6 +263,31 @@ class ProcessModel:
         # a batch's shift holds the drift of its time: it is kept against where the steps are now
         batches = self.batches.against(drift.level)
         return replace(self, motions=tuple(motions), draws=tuple(draws), batches=batches, about=about)
+
+    def with_effects(self, drift: EffectDrift, rng: np.random.Generator) -> ProcessModel:
+        """The same with what settings do where drift has brought it, for the parts to come."""
+        if not drift.level.any():
+            return self
+        weights, draws = [m.weights.copy() for m in self.motions], [drawn.copy() for drawn in self.draws]
+        z = rng.standard_normal((*drift.level.shape, self.size // 2))
+        off = np.sqrt(drift.variance)[:, :, None] * np.concatenate([z, -z], axis=2)
+        notes = list(self.about.get("notes", []))
+        names = list(self.process.settings)
+        for e, (k, f) in enumerate(zip(drift.step, drift.column, strict=True)):
+            motion = self.motions[k]
+            name = names[motion.acting(self.layout.levers[k])[motion.terms[f][0][0]]]
+            for c in np.flatnonzero(drift.sure[e] > WORTH_TELLING):
+                scale = self.layout.scale[c] / self.layout.stretch[names.index(name)]
+                average, now = weights[k][c, f] * scale, (weights[k][c, f] + drift.level[e, c]) * scale
+                notes.append(
+                    f"{name} does not do to {self.layout.coordinates[c]} what it did: {now:.3g} for one of its units "
+                    f"at the end of the history, {average:.3g} on average; plans are made with the former"
+                )
+            weights[k][:, f] += drift.level[e]
+            draws[k][:, f] += drift.level[e][:, None] + off[e]
+        rounded = tuple(drawn.astype(np.float32).astype(np.float64) for drawn in draws)
+        motions = tuple(replace(m, weights=w) for m, w in zip(self.motions, weights, strict=True))
+        return replace(self, motions=motions, draws=rounded, about={**self.about, "notes": notes})
 
     def with_check(self, check: Mapping[str, Any]) -> ProcessModel:
         """The same, knowing how well it predicts."""

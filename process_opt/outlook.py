@@ -48,6 +48,8 @@ class Outlook:
     """False: a deciding reading was already taken and lies outside its limits."""
     response: Floats
     """`m x d x D`: response to the state before the next step."""
+    shown: Floats | None = None
+    """`m x m x D`: how much of `cov` later readings will show before the last step, where plans are renewed."""
 
 
 def look_ahead(
@@ -107,10 +109,12 @@ def look_ahead_each(
     wrong, widen = model.wrong[open_], model.within(at)[open_]
     out = []
     for p in range(plans):
-        mine = cov[p]
+        mine, shown = cov[p], None
         if replanned and rows:
-            less = corrected_later(model, belief, carry[:, :, :, p], after[:, :, :, p], gain[:, :, p], ran[:, p], mine)
-            mine = mine - less
+            less, stays = corrected_later(
+                model, belief, carry[:, :, :, p], after[:, :, :, p], gain[:, :, p], ran[:, p], mine
+            )
+            mine, shown = mine - less, stays * widen[:, None] * widen[None, :]
         mean[:, p] += wrong * np.sqrt(np.maximum(mine[np.arange(rows), np.arange(rows)], 0.0))
         mine = mine * widen[:, None] * widen[None, :]
         mine[np.arange(rows), np.arange(rows)] += model.gauge[np.array(deciding)[open_]][:, None] + 1e-9
@@ -125,6 +129,7 @@ def look_ahead_each(
                 upper=upper[open_],
                 settled=settled,
                 response=response[:, :, p],
+                shown=shown,
             )
         )
     return out

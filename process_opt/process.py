@@ -110,6 +110,9 @@ class Process:
     conformance: tuple[str, ...]
     """The readings of a finished part that must all lie within their limits."""
     steps: tuple[Step, ...]
+    escape_limit: float | None = None
+    """The largest risk of ending outside with which a part is finished, whatever going on is worth; None: money alone
+    decides."""
     source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What was read, as JSON."""
 
@@ -181,6 +184,7 @@ def parse_process(content: Any, *, where: str = "process") -> Process:
         escape=_number(money["escape"], f"{where}: part.escape"),
         conformance=_names(top["conformance"], f"{where}: conformance"),
         steps=tuple(steps),
+        escape_limit=_limit(money.get("escape_limit"), f"{where}: part.escape_limit"),
         source=dict(top),
     )
     _check(process, where)
@@ -365,6 +369,15 @@ def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InvalidInput(f"{where} must be a number, not {value!r}")
     return float(value)
+
+
+def _limit(value: Any, where: str) -> float | None:
+    if value is None:
+        return None
+    limit = _number(value, where)
+    if not 0 < limit < 1:
+        raise InvalidInput(f"{where} must lie between 0 and 1, as 0.05 for one part in twenty, but is {limit:g}")
+    return limit
 
 
 def _not_negative(value: Any, where: str) -> float:

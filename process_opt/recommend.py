@@ -17,6 +17,7 @@ from process_opt.explore import Explored, explore
 from process_opt.left_alone import beside, left_alone
 from process_opt.measure import Reading, best_of, every_reading
 from process_opt.model import ProcessModel
+from process_opt.patience import patient
 from process_opt.plan import Plan, make_plan, settle, worth
 from process_opt.request import parse_question
 from process_opt.routes import best_plan
@@ -34,14 +35,6 @@ GAIN_WORTH_A_READING = 0.01
 """Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
 
 
-GAIN_WORTH_PATIENCE = 0.01
-"""Likewise for going on only because later readings will allow a better plan: that sum trusts people to ask again."""
-ASKED_AGAIN = 0.9
-"""Going on like that must pay even if only this share of the parts is asked about again and the others lose."""
-DOUBTERS = 0.2
-"""Its gain is the one that this share of the draws does not reach."""
-
-
 @dataclass(frozen=True)
 class Options:
     """What could be done."""
@@ -54,12 +47,14 @@ class Options:
     """What settings that are not identified would add if the fit were right about them."""
     reading: Reading | None
     patient: Plan | None = None
-    """`best`, renewed after later readings, where only that makes it worth more than scrapping; None: not needed, or
-    not clearly so."""
+    """`best`, renewed after later readings or given up then, where only that makes it worth more than scrapping; None:
+    not needed, or not clearly so."""
     usual: tuple[float, float] | None = None
     """Chance and money if people go on correcting the part as in the history, where they chose all of its settings."""
     readings: tuple[Reading, ...] = ()
     """Every one that can still be taken, or taken again, the one that adds most first; `reading` is one of them."""
+    barred: bool = False
+    """Nothing leaves less risk of ending outside than the process allows, and nothing more will be read."""
 
 
 def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
@@ -138,18 +133,45 @@ def weigh(model: ProcessModel, belief: Belief) -> Options:
     stake = model.process.value - model.process.escape
     if best.value <= nothing.value + GAIN_WORTH_A_CHANGE * stake:
         best = nothing
-    renewed = patient(model, belief, best) if bool((later & known).any()) else None
+    barred, judge = False, model
+    if too_risky(model, belief, best):
+        best, barred = _safer(model, belief, best, known)
+        judge = model.stricter if barred else model
+    # Where only settings remain whose effect nobody knows, waiting is no answer: they may be what the part needs.
+    hopes = bool((later & known).any()) or not later.any()
+    renewed = patient(model, belief, best) if hopes and not barred else None
     beyond = None
     if bool((later & ~known).any()):
         wider = max(make_plan(model, belief, allowed=later, rounds=0), key=lambda p: p.value)
         if wider.value > max(best.value, model.process.scrap) + GAIN_WORTH_ABSTAINING * stake:
             beyond = wider
     least = GAIN_WORTH_A_READING * stake
-    readings = every_reading(model, belief, best, nothing, least=least)
+    plans = (settle(judge, belief, plan.v, plan.run) if barred else plan for plan in (best, nothing))
+    readings = every_reading(judge, belief, *plans, least=least)
     return Options(
         nothing, best, model.process.scrap, beyond, best_of(readings, least), renewed, _as_usual(model, belief),
-        tuple(readings),
+        tuple(readings), barred,
     )  # fmt: skip
+
+
+def too_risky(model: ProcessModel, belief: Belief, plan: Plan) -> bool:
+    """Is a plan that would be carried out riskier than the process allows, before a part about which nothing more will
+    be known until it is finished? Earlier, later looks decide."""
+    limit = model.process.escape_limit
+    if limit is None or 1 - plan.chance <= limit or plan.value <= model.process.scrap:
+        return False
+    steps = [k for k, step in enumerate(model.process.steps) if k >= belief.at and (not step.optional or k in plan.run)]
+    return not any(model.layout.reads[k] for k in steps[:-1])
+
+
+def _safer(model: ProcessModel, belief: Belief, best: Plan, known: NDArray[np.bool_]) -> tuple[Plan, bool]:
+    """A plan within the limit of risk that is worth more than scrapping; `best`, and True, where there is none."""
+    limit = model.process.escape_limit
+    assert limit is not None
+    found = best_plan(model.stricter, belief, known)[1]
+    found = settle(model, belief, found.v, found.run)
+    within = 1 - found.chance <= limit and found.value > model.process.scrap
+    return (found, False) if within else (best, True)
 
 
 def _as_usual(model: ProcessModel, belief: Belief) -> tuple[float, float] | None:
@@ -158,18 +180,6 @@ def _as_usual(model: ProcessModel, belief: Belief) -> tuple[float, float] | None
     line, hands = model.handled
     plan = settle(line, belief, belief.base, frozenset())
     return plan.chance, plan.value - usual_cost(model, hands, belief.at)
-
-
-def patient(model: ProcessModel, belief: Belief, best: Plan) -> Plan | None:
-    """`best` as the first of plans that are renewed, if that clearly pays although `best` as written does not."""
-    scrap, stake = model.process.scrap, model.process.value - model.process.escape
-    risk = scrap - best.value
-    if risk <= 0:
-        return None
-    renewed = settle(model, belief, best.v, best.run, replanned=True)
-    sure = renewed.value - stake * (renewed.chance - float(np.quantile(renewed.chances, DOUBTERS)))
-    gain = ASKED_AGAIN * (sure - scrap) - (1 - ASKED_AGAIN) * risk
-    return renewed if gain > GAIN_WORTH_PATIENCE * stake else None
 
 
 def withdrawn(model: ProcessModel) -> bool:
@@ -211,7 +221,7 @@ def decide(model: ProcessModel, options: Options) -> str:
         return "abstain"
     if options.reading is not None and options.reading.gain > GAIN_WORTH_A_READING * stake:
         return "measure"
-    if options.scrap >= top and options.patient is None:
+    if options.barred or (options.scrap >= top and options.patient is None):
         return "scrap"
     return "correct" if np.any(np.abs(options.best.v) > 1e-9) or options.best.run else "continue"
 
@@ -293,6 +303,12 @@ def _of_itself(model: ProcessModel, options: Options, decision: str) -> str:
             f"Taking {reading.name}{again} first costs {money(reading.cost)} and is worth "
             f"{money(reading.gain + reading.cost)}, because {why}."
         )
+    if decision == "scrap" and options.barred:
+        return (
+            f"The best that can still be done leaves a risk of {_percent(1 - best.chance)} to end outside, where the "
+            f"process allows {_percent(process.escape_limit or 0.0)} and nothing more will be read before the end; "
+            f"without that limit it would be worth {money(best.value)}, scrapping is worth {money(options.scrap)}."
+        )
     if decision == "scrap":
         return (
             f"The best that can still be done gives a chance of {_percent(best.chance)} and is worth "
@@ -301,8 +317,9 @@ def _of_itself(model: ProcessModel, options: Options, decision: str) -> str:
     if options.patient is not None:
         return (
             f"As written the plan is worth {money(best.value)}, less than scrapping ({money(options.scrap)}), but with "
-            f"settings chosen anew after later readings about {money(options.patient.value)} at a chance of "
-            f"{_percent(options.patient.chance)}: go on only if you ask again after the next readings, else scrap."
+            f"settings chosen anew after later readings, and scrapping then where these show no hope, about "
+            f"{money(options.patient.value)}; the chance before that is {_percent(options.patient.chance)}: go on only "
+            f"if you ask again after the next readings, else scrap."
         )
     if decision == "correct" and best is not nothing:
         count = len(settings_of(model, best.v))

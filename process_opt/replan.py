@@ -20,8 +20,9 @@ RENEWALS = 6
 
 def corrected_later(
     model: ProcessModel, belief: Belief, carry: Floats, after: Floats, gain: Floats, ran: Floats, total: Floats
-) -> Floats:
-    """`m x m x D`: what re-planning after later readings takes off the covariance of the deciding readings.
+) -> tuple[Floats, Floats]:
+    """What re-planning after later readings takes off the covariance of the deciding readings, and what of the rest
+    they will show too late to be corrected, but in time to scrap the part: `m x m x D` each.
 
     What was read since the last renewal moves the expected end by `response x (covariance without - with it)`; the
     settings still free then can take that back where they reach, softly limited by their range. The states are
@@ -45,9 +46,11 @@ def corrected_later(
     np.add.at(each, t.step_of[first:] - at, np.einsum("rq,sq->qrs", pulls, pulls))
     reach = each[::-1].cumsum(axis=0)[::-1] - each  # of the steps that come after
     middle, cov, blind = total.mean(axis=2), belief.cov, belief.cov
-    out = np.zeros_like(total)
+    out, stays = np.zeros_like(total), np.zeros_like(total)
     eye = np.eye(len(middle))
+    last = int(np.flatnonzero(ran)[-1]) if ran.any() else 0
     looks = [k for k in np.flatnonzero(ran) if model.layout.reads[at + k]]
+    to_scrap = max((k for k in looks if k < last), default=-1)
     apart = -(-len(looks) // RENEWALS)
     renewals = set(looks[apart - 1 :: apart]) if looks else set()
     for k in np.flatnonzero(ran):
@@ -57,13 +60,21 @@ def corrected_later(
         for place, c in model.layout.reads[at + k]:
             column = cov[:, c]
             cov = cov - column[:, None] * column[None, :] / (cov[c, c] + model.gauge[place])
-        if k not in renewals or not reach[k].any():
+        corrects = k in renewals and bool(reach[k].any())
+        if not corrects and k != to_scrap:
             continue
         shown = np.einsum("rjn,sjn->rsn", np.einsum("rin,ijn->rjn", after[k], blind - cov), after[k])
-        left = eye - TRUST * reach[k] @ np.linalg.inv(reach[k] + middle + 1e-9 * eye)
-        out += shown - np.einsum("rqn,sq->rsn", np.einsum("ri,iqn->rqn", left, shown), left)
+        left = eye - TRUST * reach[k] @ np.linalg.inv(reach[k] + middle + 1e-9 * eye) if corrects else eye
+        kept = np.einsum("rqn,sq->rsn", np.einsum("ri,iqn->rqn", left, shown), left)
+        out += shown - kept
+        if k <= to_scrap:
+            stays += kept
         blind = cov
-    return np.asarray((out + out.transpose(1, 0, 2)) / 2)
+    return _even(out), _even(stays)
+
+
+def _even(a: Floats) -> Floats:
+    return np.asarray((a + a.transpose(1, 0, 2)) / 2)
 
 
 def _reach(model: ProcessModel) -> tuple[Floats, Floats]:

@@ -167,7 +167,9 @@ def send_batch(
             members = [Member(request, recommend(model, request)) for request in asked]
             told = _in_the_middle(line, members) if middle else decide_batch(model, members)["parts"]
             for one in told:
-                alone = len(asks) == 1 and one["value_shared"] < process.scrap  # as in `send`
+                chance = one["p_shared"] or 0.0
+                as_written = chance * process.value + (1 - chance) * process.escape
+                alone = len(asks) == 1 and as_written < process.scrap  # as in `send`
                 if one["decision_shared"] == "scrap" or alone:
                     money[one["part"]] = process.scrap - (parts[one["part"]].spent - spent[one["part"]])
                 plans[one["part"]] = one["settings_shared"], one["run_shared"]
@@ -201,7 +203,7 @@ def _in_the_middle(line: Line, members: list[Member]) -> list[dict[str, Any]]:
             "decision_shared": m.decision,
             "settings_shared": m.answer["settings"] | shared,
             "run_shared": m.answer["run"],
-            "value_shared": m.answer["expected_value"],
+            "p_shared": m.answer["p_conform"],
         }
         for m in members
     ]

@@ -98,6 +98,9 @@ def test_the_furnace_has_one_value_which_is_as_good_as_any_and_each_part_goes_it
         if part["decision_shared"] != "scrap":
             same = what_if(model, {**member.request, "decided": {FURNACE: value}}, part["settings_shared"])
             borne = same["expected_value"] - set_up / len(going)
+            if same["expected_value"] < model.process.scrap:  # it goes on only because it will be asked about again
+                assert part["value_shared"] > max(borne, model.process.scrap - set_up)
+                continue
             assert part["value_shared"] == pytest.approx(borne, abs=0.1), "settings are told with six digits"
 
     sides, here = sides_of(model, batch), place(model)
@@ -141,7 +144,8 @@ def test_what_is_decided_is_held_told_and_planned_with(line: Line, model: Proces
         assert FURNACE in answer["reason"]
         if answer["decision"] == "correct":
             assert answer["settings"][FURNACE] == pytest.approx(value, rel=1e-5)
-        assert answer["expected_value"] <= alone.answer["expected_value"] + 0.1
+        if alone.answer["expected_value"] > model.process.scrap:  # else it goes on because it will be asked about again
+            assert answer["expected_value"] <= alone.answer["expected_value"] + 0.1
         assert "shared" not in answer
         wondered = what_if(model, bound.request, {})
         assert wondered["settings"][FURNACE] == pytest.approx(value, rel=1e-5)
