@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,7 +53,8 @@ def where_from(arguments: dict[str, Any]) -> Where:
 
 
 def ask_if_enough(session: Session, *, after_labels: int, on_drift: bool = False, now: datetime) -> list[Job]:
-    """Ask for a retraining wherever so many label tasks were finished since the last one was asked for there.
+    """Ask for a retraining wherever so many label tasks were finished since the last one was asked for there, or, where
+    none was, since a place has a model of its own.
 
     Args:
         on_drift: a quarter of them are enough while an alarm says that a station of there has drifted since then.
@@ -61,7 +62,7 @@ def ask_if_enough(session: Session, *, after_labels: int, on_drift: bool = False
     asked = []
     own = _places(session)
     for where in (EVERYWHERE, *own):
-        last = _last_asked(session, where)
+        last = _last_asked(session, where, own)
         number = _new_labels(session, where, own, since=last)
         if number >= after_labels:
             asked.append(ask(session, now=now, why=f"{number} new labels", where=where))
@@ -79,7 +80,7 @@ def by_schedule(run: JobRun) -> dict[str, Any]:
     with run.sessions() as session:
         now, own, asked = run.clock(), _places(session), []
         for where in own:
-            number = _new_labels(session, where, own, since=_last_asked(session, where))
+            number = _new_labels(session, where, own, since=_last_asked(session, where, own))
             if number:
                 ask(session, now=now, why=f"by schedule, {number} new labels", where=where)
                 asked.append(where.words)
@@ -91,7 +92,7 @@ def by_schedule(run: JobRun) -> dict[str, Any]:
 def labelled_at(session: Session, where: Where) -> list[ProductAtStation]:
     """The products at stations that belong there, or would if it had a model of its own, and of which something is
     labelled."""
-    return sorted(_labels(session, where, [*_places(session), where]))
+    return sorted(_labels(session, where, {*_places(session), where}))
 
 
 def labels_of(places: Sequence[ProductAtStation]) -> ColumnElement[bool]:
@@ -100,23 +101,24 @@ def labels_of(places: Sequence[ProductAtStation]) -> ColumnElement[bool]:
     return col(LabelTask.inspection_id).in_(select(Inspection.id).where(there))
 
 
-def _places(session: Session) -> list[Where]:
-    return [Where(own.product, own.station) for own in assigning.all_of_them(session)]
+def _places(session: Session) -> dict[Where, datetime]:
+    """Where a model of its own serves, and since when."""
+    return {Where(own.product, own.station): own.since for own in assigning.all_of_them(session)}
 
 
-def _last_asked(session: Session, where: Where) -> datetime | None:
+def _last_asked(session: Session, where: Where, own: Mapping[Where, datetime]) -> datetime | None:
     asked = select(func.max(Job.created_at)).where(
         Job.kind == KIND, Job.key == key_of(where), Job.state != JobState.CANCELLED.value
     )
-    return session.exec(asked).one()
+    return session.exec(asked).one() or own.get(where)
 
 
-def _new_labels(session: Session, where: Where, own: Sequence[Where], *, since: datetime | None) -> int:
+def _new_labels(session: Session, where: Where, own: Container[Where], *, since: datetime | None) -> int:
     return _labels(session, where, own, since=since).total()
 
 
 def _labels(
-    session: Session, where: Where, own: Sequence[Where], *, since: datetime | None = None
+    session: Session, where: Where, own: Container[Where], *, since: datetime | None = None
 ) -> Counter[ProductAtStation]:
     """Product and station that belong there -> label tasks that were finished, since some moment."""
     finished = (
@@ -136,7 +138,7 @@ def _labels(
     )
 
 
-def _drifted(session: Session, where: Where, own: Sequence[Where], *, since: datetime | None) -> Alarm | None:
+def _drifted(session: Session, where: Where, own: Container[Where], *, since: datetime | None) -> Alarm | None:
     """The newest open alarm of drift there that no retraining was asked for after."""
     wanted = select(Alarm).where(col(Alarm.kind).in_(DRIFT), col(Alarm.closed_at).is_(None))
     if since is not None:

@@ -234,7 +234,8 @@ def give_own(session, *wheres):
     """Each of these places has a model of its own."""
     registry.add(session, model_id="sha256:own", folder="models/none", card={}, now=NOON)
     for where in wheres:
-        assigning.assign(session, EventBus(), "sha256:own", where=where, by="eva", at=NOON, reason="it differs")
+        before = NOON - timedelta(minutes=1)
+        assigning.assign(session, EventBus(), "sha256:own", where=where, by="eva", at=before, reason="it differs")
 
 
 def test_labels_of_a_place_with_a_model_of_its_own_ask_for_a_retraining_of_that_place(database):
@@ -245,7 +246,10 @@ def test_labels_of_a_place_with_a_model_of_its_own_ask_for_a_retraining_of_that_
             at = NOON + timedelta(minutes=minute)
             return [job.arguments for job in retrain_asking.ask_if_enough(session, after_labels=3, now=at)]
 
+        for _ in range(3):
+            finished_task(session, NOON - timedelta(minutes=2), product="bar", station="S-1")
         give_own(session, bar, bench)
+        assert ask(0) == [], "what was labelled before belongs to the model of all, which has asked for it"
         for product, station in (("bar", "S-1"), ("bar", "S-2"), ("seat", "S-1"), ("bar", "S-3"), ("seat", "S-2")):
             finished_task(session, NOON, product=product, station=station)
         assert ask(1) == [], "two of the bar, two of the bench, which goes before the product, and one of neither"

@@ -63,7 +63,7 @@ def test_the_clock_has_places_retrained_that_have_labels_their_model_has_not_lea
         with line.context.database.write() as session:
             registry.add(session, model_id="sha256:own", folder="models/none", card={}, now=now)
             for where in (Where("bar"), Where("seat")):
-                own = {"where": where, "by": "eva", "at": now, "reason": "it differs"}
+                own = {"where": where, "by": "eva", "at": now - timedelta(minutes=1), "reason": "it differs"}
                 assigning.assign(session, line.context.events, "sha256:own", **own)
             task = session.exec(select(LabelTask).where(LabelTask.inspection_id == sent["id"])).one()
             task.state, task.closed_at = TaskState.DONE, now
