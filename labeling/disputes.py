@@ -13,15 +13,14 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from labeling.agreement import golden_score
 from labeling.book_records import Ruling
 from labeling.evidence import components, counted
 from labeling.masks import drawn_mask
-from labeling.people import by_several, newest_of_each, of_several_views
-from labeling.records import Annotation, LabelTask
+from labeling.people import newest_of_each
+from labeling.records import IS_SEVERAL, Annotation, LabelTask
 from labeling.views import ERROR, Contradiction, PieceQuestion, ViewLabels, contradictions
 from qc.errors import Conflict, InvalidInput
 from qc.ports import BlobStore
@@ -78,7 +77,7 @@ def open_disputes(session: Session, blobs: BlobStore, classes: Mapping[int, str]
         classes: class id to name; a drawing with a class that is not among them is left out.
         limit: at most so many.
     """
-    tasks = newest_of_each(session, or_(by_several(), of_several_views()))
+    tasks = newest_of_each(session, IS_SEVERAL)
     settled = set(session.exec(select(Ruling.dispute)).all())
     found = [*_between_people(tasks, blobs, classes), *_between_views(session, tasks, blobs, classes)]
     return sorted((d for d in found if d.key not in settled), key=lambda d: (-d.certainty, d.key))[:limit]

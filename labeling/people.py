@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, TextClause
 from sqlmodel import Session, col, select
 
 from labeling.records import Annotation, LabelTask, TaskState
 
 
-def newest_of_each(session: Session, *which: ColumnElement[bool]) -> list[tuple[LabelTask, list[Annotation]]]:
+def newest_of_each(
+    session: Session, *which: ColumnElement[bool] | TextClause
+) -> list[tuple[LabelTask, list[Annotation]]]:
     """Finished tasks with the newest annotation of each person; the task finished last comes last.
 
     A task of which no annotation stands (all removed, or superseded by one that was) is left out.
@@ -30,16 +32,3 @@ def newest_of_each(session: Session, *which: ColumnElement[bool]) -> list[tuple[
     standing = [(task, list(people.values())) for task, people in found.values()]
     standing = [(task, rows) for task, rows in standing if not all(row.superseded for row in rows)]
     return sorted(standing, key=lambda each: (each[1][-1].updated_at, each[1][-1].id))
-
-
-def by_several() -> ColumnElement[bool]:
-    """Tasks on which more than one person drew."""
-    drawn = select(Annotation.label_task_id).where(~col(Annotation.deleted)).group_by(col(Annotation.label_task_id))
-    return col(LabelTask.id).in_(drawn.having(func.min(Annotation.by) != func.max(Annotation.by)))
-
-
-def of_several_views() -> ColumnElement[bool]:
-    """Finished tasks of pieces of which more than one picture was labelled."""
-    done = select(LabelTask.inspection_id).where(LabelTask.state == TaskState.DONE)
-    pieces = done.group_by(col(LabelTask.inspection_id)).having(func.min(LabelTask.n) != func.max(LabelTask.n))
-    return col(LabelTask.inspection_id).in_(pieces)

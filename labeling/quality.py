@@ -11,8 +11,8 @@ from sqlmodel import Session, col, select
 
 from labeling.agreement import Drift, Pair, drift, golden_score
 from labeling.masks import drawn_mask
-from labeling.people import by_several, newest_of_each
-from labeling.records import Annotation, LabelTask, TaskState
+from labeling.people import newest_of_each
+from labeling.records import IS_GOLDEN, IS_SEVERAL, Annotation, LabelTask, TaskState
 from qc.errors import Conflict, NotFound
 from qc.ports import BlobStore
 
@@ -26,7 +26,7 @@ def pairs(session: Session, blobs: BlobStore, classes: Mapping[int, str]) -> lis
     Whoever changed another's drawing saw it first: that is a correction, and says nothing of how two people see.
     """
     found = []
-    for task, rows in newest_of_each(session, by_several()):
+    for task, rows in newest_of_each(session, IS_SEVERAL):
         for one, two in combinations(sorted(rows, key=lambda a: a.by), 2):
             if (one.studio_project, one.studio_annotation_id) != (two.studio_project, two.studio_annotation_id):
                 first, second = (drawn_mask(blobs, task, a.mask_key, a.classes, classes) for a in (one, two))
@@ -54,7 +54,7 @@ class Marks:
 def marks(session: Session, blobs: BlobStore, classes: Mapping[int, str]) -> list[Marks]:
     """Every person's scores on golden tasks, oldest first; what made a task golden is not marked itself."""
     found: dict[str, list[tuple[datetime, float, str]]] = {}
-    for task, rows in newest_of_each(session, col(LabelTask.golden_key).is_not(None)):
+    for task, rows in newest_of_each(session, IS_GOLDEN):
         if task.golden_key is None:
             continue
         truth = drawn_mask(blobs, task, task.golden_key, task.golden_classes, classes)
@@ -72,7 +72,7 @@ def marks(session: Session, blobs: BlobStore, classes: Mapping[int, str]) -> lis
 
 def golden_tasks(session: Session) -> list[LabelTask]:
     """The tasks whose truth is known, the newest first."""
-    known = select(LabelTask).where(col(LabelTask.golden_key).is_not(None))
+    known = select(LabelTask).where(IS_GOLDEN)
     return list(session.exec(known.order_by(col(LabelTask.id).desc())))
 
 

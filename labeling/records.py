@@ -6,8 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlalchemy import JSON, Column, Connection, Index, UniqueConstraint, event, text, update
+from sqlalchemy import select as sql_select
+from sqlmodel import Field, SQLModel, col
 
 from qc.geometry import Box
 from qc.records import UtcDateTime, new_id
@@ -39,6 +40,11 @@ class TaskState(StrEnum):
     """Nobody will label it: deleted in Label Studio, or `problem` says why it cannot be shown."""
 
 
+IS_GOLDEN = text("golden_key IS NOT NULL")
+IS_SEVERAL = text("several")
+"""As the indexes' conditions are written: by them PostgreSQL and SQLite know that an index will do."""
+
+
 class LabelTask(SQLModel, table=True):
     """A request to a person: outline the defects on this crop of an exposure."""
 
@@ -48,6 +54,8 @@ class LabelTask(SQLModel, table=True):
         ),
         UniqueConstraint("studio_project", "studio_task_id", name="uq_labeltask_studio"),
         Index("ix_labeltask_reason", "reason", "inspection_id"),  # those drawn at random
+        Index("ix_labeltask_golden", "id", sqlite_where=IS_GOLDEN, postgresql_where=IS_GOLDEN),
+        Index("ix_labeltask_several", "id", sqlite_where=IS_SEVERAL, postgresql_where=IS_SEVERAL),
     )
 
     id: str = Field(default_factory=new_id, primary_key=True)
@@ -82,6 +90,9 @@ class LabelTask(SQLModel, table=True):
     grounds: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """Why it is worth a person's time, as `labeling.order.grounds` found when it was opened; `urgency` follows from
     it and from what is known of all the others."""
+    several: bool = False
+    """Its drawings may have to be compared: several people drew on it, or another picture of the inspection has a task.
+    Kept with every drawing (`_note_several`), and stays true, also when one of them is removed."""
     state: TaskState = TaskState.OPEN
     studio_task_id: int | None = None
     studio_project: str | None = None
@@ -137,3 +148,20 @@ class Annotation(SQLModel, table=True):
     """Somebody else labelled the same crop later; that one counts."""
     deleted: bool = False
     """It was removed in Label Studio."""
+
+
+@event.listens_for(Annotation, "after_insert")
+def _note_several(_mapper: object, connection: Connection, row: Annotation) -> None:
+    """Say of the tasks whose drawings this one may have to be compared with, and of its own, that they are `several`.
+
+    Drawings to compare are few among many, and finding them anew for each page would read all of them.
+    """
+    own, key = col(LabelTask.id), row.label_task_id
+    place = sql_select(col(LabelTask.inspection_id), col(LabelTask.n)).where(own == key)
+    inspection, n = connection.execute(place).one()
+    beside = sql_select(own).where(col(LabelTask.inspection_id) == inspection, col(LabelTask.n) != n)
+    ids = [id for (id,) in connection.execute(beside)]
+    by_another = sql_select(col(Annotation.id)).where(col(Annotation.label_task_id) == key)
+    if ids or connection.execute(by_another.where(col(Annotation.by) != row.by).limit(1)).first():
+        known = update(LabelTask).where(own.in_([*ids, key]), col(LabelTask.several).is_(False))
+        connection.execute(known.values(several=True))

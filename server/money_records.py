@@ -1,4 +1,5 @@
-"""Tables of a month's sums that are kept day by day, and of what was written of such a day later.
+"""Tables of sums that are kept day by day (a month's money, the parts of each station), and of what was written of such
+a day later.
 
 Both follow from other tables: `qc db move` leaves them out, and they are made anew there.
 """
@@ -29,6 +30,8 @@ class MoneyDay(SQLModel, table=True):
     """Rises with each new `sums`."""
     sums: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     """As `server.money_sums.Sums.as_json` gives them; None: not computed yet."""
+    stations: list[Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    """`[station, verdict, parts]`, each pair once; None: not computed yet."""
 
 
 class MoneyChange(SQLModel, table=True):

@@ -1,4 +1,5 @@
-"""What a month of money is added up from, a day at a time: days that are over are summed up once and kept.
+"""What a month of money and the parts of a station are added up from, a day at a time: days that are over are summed up
+once and kept.
 
 Exact at every moment, whoever writes, and whatever the clocks say: triggers of the database (migration 0012) tell of
 everything that is written of a day that has a row in `moneyday`, in the writer's own transaction. Sums count while
@@ -21,11 +22,12 @@ from sqlmodel import Session, col, select
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.records import Decision, Inspection, Progress
 from qc.verdict import Verdict
-from server import loose_scan
+from server import loose_scan, station_days
 from server.context import Context
 from server.db import Database
 from server.jobs.runner import JobRun
 from server.money_records import MoneyChange, MoneyDay
+from server.station_days import Tally
 from server.word_records import counts
 
 KIND = "sum_up_days"
@@ -34,6 +36,8 @@ CRON = "7 * * * *"
 OVER_AFTER = timedelta(hours=1)
 """So long after its end a day is summed up; what is written later costs that day another sum."""
 DAY = timedelta(days=1)
+CHANGED = select(MoneyChange.n).where(MoneyChange.product == MoneyDay.product, MoneyChange.day == MoneyDay.day)
+"""What was told of a day; while there is any, what is kept of it does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +183,9 @@ def keep(database: Database, *, now: datetime) -> Iterator[tuple[str, str]]:
                     session.execute(_insert(database).values(product=product, day=day, version=0))
             session.commit()
     _learn_from_when(database)
-    changed = select(MoneyChange.n).where(MoneyChange.product == MoneyDay.product, MoneyChange.day == MoneyDay.day)
     with database.read() as session:
         wanted = sql_select(col(MoneyDay.product), col(MoneyDay.day))
-        wanted = wanted.where(or_(col(MoneyDay.sums).is_(None), changed.exists()))
+        wanted = wanted.where(or_(col(MoneyDay.sums).is_(None), col(MoneyDay.stations).is_(None), CHANGED.exists()))
         stale = [(product, day) for product, day in session.execute(wanted.order_by(col(MoneyDay.day)))]
     for product, day in stale:
         if _sum_up(database, product, day):
@@ -191,16 +194,27 @@ def keep(database: Database, *, now: datetime) -> Iterator[tuple[str, str]]:
 
 def _kept(session: Session, product: str, begin: datetime, after: datetime) -> list[tuple[datetime, Sums]]:
     """Days with sums that count, in their order; asked in one statement, so as of one moment."""
-    changed = select(MoneyChange.n).where(MoneyChange.product == MoneyDay.product, MoneyChange.day == MoneyDay.day)
     wanted = select(MoneyDay).where(
         MoneyDay.product == product,
         MoneyDay.day >= _name(begin),
         MoneyDay.day < _name(after),
         col(MoneyDay.sums).is_not(None),
-        ~changed.exists(),
+        ~CHANGED.exists(),
     )
     rows = session.exec(wanted.order_by(col(MoneyDay.day)).execution_options(populate_existing=True))
     return [(_begin(row.day), Sums.from_json(row.sums)) for row in rows if row.sums is not None]
+
+
+def kept_stations(session: Session, product: str, before: datetime) -> list[tuple[datetime, Tally]]:
+    """Days of a product that ended by then and whose stations are kept, in their order: (midnight, how many)."""
+    wanted = sql_select(col(MoneyDay.day), col(MoneyDay.stations)).where(
+        col(MoneyDay.product) == product,
+        col(MoneyDay.day) < _name(before),
+        col(MoneyDay.stations).is_not(None),
+        ~CHANGED.exists(),
+    )
+    rows = session.execute(wanted.order_by(col(MoneyDay.day)))
+    return [(_begin(day), station_days.from_json(told)) for day, told in rows]
 
 
 def _without_row(session: Session, *, over: datetime) -> Iterator[tuple[str, str]]:
@@ -248,12 +262,15 @@ def _sum_up(database: Database, product: str, day: str) -> bool:
             return False
         version = row.version
         told = list(session.exec(select(MoneyChange.n).where(MoneyChange.product == product, MoneyChange.day == day)))
-        sums = from_rows(session, product, _begin(day), _begin(day) + DAY)
+        begin, end = _begin(day), _begin(day) + DAY
+        sums = from_rows(session, product, begin, end)
+        seen = station_days.from_rows(session, product=product, begin=begin, before=end)
     with database.write() as session:
         mine = update(MoneyDay).where(
             col(MoneyDay.product) == product, col(MoneyDay.day) == day, col(MoneyDay.version) == version
         )
-        kept: Any = session.execute(mine.values(sums=sums.as_json(), version=version + 1))
+        found = {"sums": sums.as_json(), "stations": station_days.as_json(seen)}
+        kept: Any = session.execute(mine.values(**found, version=version + 1))
         if kept.rowcount == 0:
             return False
         for first in range(0, len(told), 500):

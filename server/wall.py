@@ -239,10 +239,12 @@ def _counted(session: Session, *, since: datetime) -> dict[str, _Count]:
         return func.sum(case((col(Inspection.verdict) == verdict, 1), else_=0))
 
     newest = func.max(col(Inspection.id))
+    # by what follows from the station: grouped by the column itself, SQLite walks through all that ever came
+    station = func.coalesce(col(Inspection.station), "")
     counted = (
-        sql_select(col(Inspection.station), func.count(), count(Verdict.NG), count(Verdict.REVIEW), newest)
+        sql_select(station, func.count(), count(Verdict.NG), count(Verdict.REVIEW), newest)
         .where(col(Inspection.received_at) > since)
-        .group_by(col(Inspection.station))
+        .group_by(station)
     )
     return {
         name: _Count(int(parts), int(ng), int(review), id) for name, parts, ng, review, id in session.execute(counted)

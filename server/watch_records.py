@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, LargeBinary
+from sqlalchemy import JSON, Column, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from qc.records import UtcDateTime, new_id
@@ -51,8 +51,13 @@ class CameraLook(SQLModel, table=True):
     message: str = ""
 
 
+IS_OPEN = text("closed_at IS NULL")
+
+
 class Alarm(SQLModel, table=True):
     """Something is not as usual since some moment, on some station; open until a person closes it or it heals."""
+
+    __table_args__ = (Index("ix_alarm_open", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),)
 
     id: str = Field(default_factory=new_id, primary_key=True)
     kind: str = Field(index=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from qc.errors import Conflict, InvalidInput
 from server import audit_check, loose_scan
@@ -23,6 +23,10 @@ router = APIRouter(tags=["audit"])
 
 BATCH = 1_000
 """Entries read at once for a table."""
+LOOKS = 10_000
+"""Entries that a page looks at for words, a name or a moment, which no index finds: tens of milliseconds."""
+CLOCK = timedelta(days=1)
+"""Entries are in the order of writing; their times are, up to clocks that were set back by less."""
 
 
 class EntryJson(BaseModel):
@@ -40,7 +44,7 @@ class EntryJson(BaseModel):
 class TrailPage(BaseModel):
     """Entries, the newest first."""
 
-    items: list[EntryJson]
+    items: list[EntryJson] = Field(description="Fewer than asked for, or none, where none of those looked at fits.")
     next_before: int | None = Field(description="`before` of the page that follows; null: this is the last.")
     kinds: list[str] = Field(description="Every kind of entry there is.")
 
@@ -64,15 +68,26 @@ def trail(
     before: int | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> TrailPage:
-    """Entries, the newest first; `words` must occur in what an entry is about or says."""
+    """Entries, the newest first; `words` must occur in what an entry is about or says.
+
+    A page looks at so many entries only, however few of them fit: the page that follows looks on from there.
+    """
     wanted = _chosen(kind, by, words, since).limit(limit + 1)
     if before is not None:
         wanted = wanted.where(AuditEntry.n < before)
+    last = _last_looked_at(session, kind, before) if by or words or since else None
+    if last is not None:
+        wanted = wanted.where(AuditEntry.n >= last.n)
     rows = list(session.exec(wanted))
-    more, rows = len(rows) > limit, rows[:limit]
+    following: int | None = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        following = rows[-1].n
+    elif last is not None and (since is None or last.at >= since - CLOCK):
+        following = last.n
     kinds = sorted(loose_scan.values(session, col(AuditEntry.kind)))
     items = [EntryJson(**row.model_dump()) for row in rows]
-    return TrailPage(items=items, next_before=rows[-1].n if more else None, kinds=kinds)
+    return TrailPage(items=items, next_before=following, kinds=kinds)
 
 
 @router.get("/audit.csv", response_class=StreamingResponse)
@@ -109,6 +124,17 @@ def verify(session: SessionDep) -> Verified:
     except Conflict as error:
         return Verified(whole=False, entries=None, seal=None, problem=error.message)
     return Verified(whole=True, entries=entries, seal=seal, problem=None)
+
+
+def _last_looked_at(session: Session, kind: str, before: int | None) -> AuditEntry | None:
+    """The entry at which a page ends that finds nothing; None: there are not so many."""
+    order = select(AuditEntry.n).order_by(col(AuditEntry.n).desc()).offset(LOOKS - 1).limit(1)
+    if kind:
+        order = order.where(AuditEntry.kind == kind)
+    if before is not None:
+        order = order.where(AuditEntry.n < before)
+    n = session.exec(order).first()
+    return None if n is None else session.get(AuditEntry, n)
 
 
 def _chosen(kind: str, by: str, words: str, since: datetime | None) -> Any:

@@ -7,9 +7,9 @@ from sqlmodel import select
 from labeling import quality
 from labeling.agreement import agreement
 from labeling.freeze import freeze
-from labeling.people import by_several, newest_of_each, of_several_views
+from labeling.people import newest_of_each
 from labeling.push import png
-from labeling.records import Annotation, LabelTask, Reason, TaskState
+from labeling.records import IS_SEVERAL, Annotation, LabelTask, Reason, TaskState
 from labeling.tasks import open_task
 from qc.dataset import IGNORE, read_mask
 from qc.errors import Conflict, NotFound
@@ -97,8 +97,7 @@ def test_tasks_of_one_person_and_pieces_of_one_picture_are_not_read_to_compare(l
         return {task.part for task, _ in newest_of_each(line.session, which)}
 
     assert len(drawn["P-3"]) == 2
-    assert parts(by_several()) == {"P-2"}
-    assert parts(of_several_views()) == {"P-3"}
+    assert parts(IS_SEVERAL) == {"P-2", "P-3"}
 
 
 def test_nobody_to_compare_gives_no_figures(line):

@@ -7,6 +7,8 @@ import io
 import json
 import re
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -18,6 +20,7 @@ from server import audit_check, settings_form
 from server.access import Role
 from server.backup import restore
 from server.calibrating import scale_of
+from server.routes import audit as audit_pages
 from server.settings import Settings
 
 
@@ -193,6 +196,38 @@ def test_connections_are_listed_and_tried(tmp_path, run_line):
         assert (away["ok"], "refused" in away["problem"].lower()) == (False, True)
         assert call(line, "POST", "/connections/nobody/test").status_code == 404
         assert not list((tmp_path / "home/blobs").glob("trials/*"))
+
+
+def test_a_page_of_the_trail_looks_at_so_many_entries_and_the_next_one_goes_on(line, monkeypatch):
+    for mark in range(5):
+        line.send(line.picture(mark=mark), part=f"P-{mark}")
+    whole = call(line, "GET", "/audit").json()["items"]
+
+    def pages(**params: str) -> list[list[str]]:
+        found, before = [], {}
+        while True:
+            page = call(line, "GET", "/audit", params={**params, **before}).json()
+            found.append([one["subject"] for one in page["items"]])
+            if page["next_before"] is None:
+                return found
+            assert len(found) < 99, "it never ends"
+            before = {"before": page["next_before"]}
+
+    def told(**params: str) -> list[str]:
+        return [subject for page in pages(**params) for subject in page]
+
+    def fit(true: Callable[[dict], bool]) -> list[str]:
+        return [one["subject"] for one in whole if true(one)]
+
+    monkeypatch.setattr(audit_pages, "LOOKS", 2)
+    assert [len(page) for page in pages(words='"P-1"', kind="verdict")] == [0, 1, 0]
+    assert told(words='"P-1"', kind="verdict") == fit(lambda one: '"P-1"' in one["body"] and one["kind"] == "verdict")
+    assert told(by="server") == fit(lambda one: one["by"] == "server")
+    assert told(words="P-", limit="1") == fit(lambda one: "P-" in one["body"])
+    since = whole[1]["at"]
+    assert told(since=since) == fit(lambda one: one["at"] >= since)
+    monkeypatch.setattr(audit_pages, "CLOCK", timedelta(days=-1))  # as if all of it were older than that
+    assert pages(since=since) == [fit(lambda one: one["at"] >= since)]
 
 
 def test_the_trail_is_read_filtered_taken_away_and_checked(line):

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import random
+import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
+import per_home
+import pytest
 from sqlmodel import col, select
 
 from qc.records import Inspection, Progress
-from server import station_counts
+from qc.verdict import Verdict
+from server import money_sums, station_counts, station_days
 from server.access import Role
 from server.loose_scan import newest_of_each, values
+from server.money_records import MoneyDay
+from server.routes import audit as audit_pages
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+import many_inspections
+
+ROW_A_PART = ("inspection", "exposure", "cameralook", "decision", "labeltask", "annotation", "alarm", "auditentry")
+"""Tables that grow with the parts."""
+OF_FEW_ROWS = ("ix_inspection_received", "ix_labeltask_golden", "ix_labeltask_several", "ix_alarm_open")
+"""Indexes that hold but what is looked for."""
+AMONG_THE_NEWEST = ("first run",)
+"""What looks for something that the newest rows have: a part with a verdict."""
 
 
 def wait_for(true, *, patience=60):
@@ -31,11 +49,12 @@ def test_stations_are_counted_exactly_before_and_after_a_day_and_an_erasure(line
     line.send(line.picture(dark=9), part="P-2", station="a")
     line.send(line.picture(doubtful=9), part="P-3", station="b")
     assert counted(line) == {"a": (2, 1, 0, 1), "b": (1, 0, 1, 0)}
-    with line.context.database.write() as session:  # two days later
+    with line.context.database.write() as session:  # two days later, and after a start
         for row in session.exec(select(Inspection)):
             row.received_at -= timedelta(days=2)
             session.add(row)
         session.commit()
+    station_counts.forget(line.context.database.engine)
     assert counted(line) == {"a": (2, 1, 0, 1), "b": (1, 0, 1, 0)}
     line.send(line.picture(), part="P-4", station="b")
     assert counted(line) == {"a": (2, 1, 0, 1), "b": (2, 1, 1, 0)}
@@ -44,17 +63,77 @@ def test_stations_are_counted_exactly_before_and_after_a_day_and_an_erasure(line
     assert counted(line) == {"a": (1, 1, 0, 0), "b": (2, 1, 1, 0)}
 
 
-def test_what_is_closed_is_counted_once(line, monkeypatch):
+@pytest.fixture
+def read_rows(monkeypatch) -> list[dict]:
+    """Of which time inspections were counted row by row."""
     asked = []
-    count = station_counts._count
-    monkeypatch.setattr(station_counts, "_count", lambda *given: asked.append(given[1:]) or count(*given))
+    count = station_days.from_rows
+    monkeypatch.setattr(station_days, "from_rows", lambda session, **of: asked.append(of) or count(session, **of))
+    return asked
+
+
+def test_what_is_closed_is_counted_once(line, read_rows):
     line.send(line.picture(), part="P-1", station="a")
-    later = line.context.now() + timedelta(days=2)
+    later, hour = line.context.now() + timedelta(days=2), timedelta(hours=1)
     with line.context.database.read() as session:
-        first, second = (station_counts.counts(session, now=later) for _ in range(2))
-        (newest,) = session.exec(select(Inspection.id))
-    assert first == second
-    assert asked == [("", newest), (newest, None), (newest, None)]
+        told = [station_counts.counts(session, now=now) for now in (later, later, later + hour)]
+    assert told == [{("a", Verdict.OK): 1}] * 3
+    closed = later - station_counts.CLOSED_AFTER
+    rest = {"begin": closed}
+    first = {"product": "default", "begin": None, "before": closed}
+    assert read_rows == [first, rest, rest, {"begin": closed, "before": closed + hour}, {"begin": closed + hour}]
+
+
+def test_days_that_are_kept_are_not_counted_again_after_a_start_or_an_erasure(line, read_rows):
+    database, now = line.context.database, line.context.now()
+    for n, station in enumerate("aab"):
+        line.send(line.picture(dark=9 * (n == 1)), part=f"P-{n}", station=station)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    with database.write() as session:  # each on a day of its own, all of which are over
+        for days, row in enumerate(session.exec(select(Inspection).order_by(col(Inspection.id))), 2):
+            row.received_at = midnight - timedelta(days=days, hours=-1)
+            session.add(row)
+        session.commit()
+    assert len(list(money_sums.keep(database, now=now))) == 3
+    with database.read() as session:
+        assert {row.stations == [["a", "ng", 1]] for row in session.exec(select(MoneyDay))} == {True, False}
+
+    def counts() -> dict:
+        station_counts.forget(database.engine)  # as after a start
+        read_rows.clear()
+        with database.read() as session:
+            return station_counts.counts(session, now=now)
+
+    before = {"product": "default", "begin": None, "before": midnight - timedelta(days=4)}
+    rest = {"product": "default", "begin": midnight - timedelta(days=1), "before": now - station_counts.CLOSED_AFTER}
+    lately = {"begin": now - station_counts.CLOSED_AFTER}
+    assert counts() == {("a", Verdict.OK): 1, ("a", Verdict.NG): 1, ("b", Verdict.OK): 1}
+    assert read_rows == [before, rest, lately]
+    asked = line.post("/erasures", Role.ADMIN, json={"part": "P-1", "reason": "the customer asked"}).json()
+    wait_for(lambda: line.get(f"/jobs/{asked['id']}").json()["state"] not in ("waiting", "running"))
+    that_day = {"begin": midnight - timedelta(days=3), "before": midnight - timedelta(days=2)}
+    assert counts() == {("a", Verdict.OK): 1, ("b", Verdict.OK): 1}
+    assert read_rows == [before, {"product": "default", **that_day}, rest, lately]
+    assert len(list(money_sums.keep(database, now=now))) == 1
+    assert counts() == {("a", Verdict.OK): 1, ("b", Verdict.OK): 1}
+    assert read_rows == [before, rest, lately]
+
+
+@pytest.mark.skipif(per_home.ON_POSTGRESQL, reason="its plans follow from how many rows there are")
+def test_no_page_reads_every_part(line, monkeypatch):
+    monkeypatch.setattr(audit_pages, "LOOKS", 2)  # as of a trail that is longer than a page
+    ids = [line.send(line.picture(dark=4, mark=n), part=f"P-{n}", station="station-00").json()["id"] for n in range(2)]
+    engine = line.context.database.engine
+    for name, address in many_inspections.queries(2, random.Random(0), ids).items():
+        with many_inspections.statements(engine) as asked:
+            assert line.get(address(), Role.ADMIN).status_code in (200, 404, 409), name  # some have nothing to show
+        for sql, given in asked:
+            with engine.connect() as connection:
+                plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given)]
+            # the newest rows, until the page is full
+            page = "LIMIT" in sql and "TEMP" not in "".join(plan) and ("WHERE" not in sql or name in AMONG_THE_NEWEST)
+            reads_all = [step for step in plan if step.startswith("SCAN") and step.split()[1] in ROW_A_PART]
+            assert page or all(step.endswith(OF_FEW_ROWS) for step in reads_all), (name, sql, plan)
 
 
 def test_what_waits_for_its_verdict_is_not_closed(line):

@@ -61,11 +61,16 @@ export const useSetMode = () =>
 
 export type TrailFilter = { kind?: string; by?: string; words?: string };
 
-/** Entries of the audit trail, newest first, page by page. */
+/** Entries of the audit trail, newest first, page by page. What the server has looked at without finding anything is no page. */
 export const useTrail = (filter: TrailFilter) =>
   useInfiniteQuery({
     queryKey: ["audit", filter],
-    queryFn: ({ pageParam }) => told(api.GET("/api/v1/audit", { params: { query: { ...filter, ...(pageParam === null ? {} : { before: pageParam }) } } })),
+    queryFn: async ({ pageParam, signal }) => {
+      const ask = (before: number | null) => told(api.GET("/api/v1/audit", { signal, params: { query: { ...filter, ...(before === null ? {} : { before }) } } }));
+      let page = await ask(pageParam);
+      while (page.items.length === 0 && page.next_before !== null) page = await ask(page.next_before);
+      return page;
+    },
     initialPageParam: null as number | null,
     getNextPageParam: (page) => page.next_before,
   });

@@ -14,6 +14,8 @@ export interface paths {
         /**
          * Trail
          * @description Entries, the newest first; `words` must occur in what an entry is about or says.
+         *
+         *     A page looks at so many entries only, however few of them fit: the page that follows looks on from there.
          */
         get: operations["trail_api_v1_audit_get"];
         put?: never;
@@ -3839,10 +3841,10 @@ export interface components {
             };
             /** Runtimes */
             runtimes: components["schemas"]["RuntimeJson"][];
-        };
-        /**
             /** History */
             history: components["schemas"]["ChapterJson"][];
+        };
+        /**
          * Cause
          * @description A step that made the part what it is, and its share of the deviation.
          */
@@ -3870,8 +3872,6 @@ export interface components {
             at: string;
         };
         /**
-         * Compared
-        /**
          * ChapterJson
          * @description One thing that happened to a model, as the audit trail has it.
          */
@@ -3895,6 +3895,8 @@ export interface components {
             /** Reason */
             reason: string;
         };
+        /**
+         * Compared
          * @description A plan beside the chosen one.
          */
         Compared: {
@@ -6950,7 +6952,10 @@ export interface components {
          * @description Entries, the newest first.
          */
         TrailPage: {
-            /** Items */
+            /**
+             * Items
+             * @description Fewer than asked for, or none, where none of those looked at fits.
+             */
             items: components["schemas"]["EntryJson"][];
             /**
              * Next Before
