@@ -142,7 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.runtimes:
             eyes, gate = ready(name, card, network, own, Path(folder), frames, learnt)
-            eyes.segment(pixels[: pixels.shape[0] // 4])
+            eyes.segment(pixels)  # in service each frame has these windows, and only the first pays for their memory
             say(f"ours, {name}", cpu_seconds(lambda eyes=eyes: eyes.segment(pixels)), gate)
             if first is None or name == SCREENED:
                 continue
@@ -170,7 +170,7 @@ def ready(
     """A runtime at work, and what the parity gate says of it."""
     if name == "torch":
         return own, ""
-    write(name, network, own.stride, folder, telling_windows(learnt, own.stride))
+    write(name, network, own.stride, folder, telling_windows(learnt, own.stride), cells=True)  # as `qc ready` does
     eyes = from_card(card, open_look(name, folder, threads=1), runtime=name)
     errors = None
     if name == SCREENED:
