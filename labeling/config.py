@@ -20,6 +20,15 @@ NOTHING = "Nothing here is a defect"
 UNSURE = "not sure"
 """The label of pixels that a person cannot judge; training leaves them out."""
 
+SAID = {
+    BRUSH: "Brush",
+    POLYGON: "Polygon, corner by corner",
+    BOX: "Box: all of it is the defect",
+    CLICK: "Click on a defect: the model outlines it",
+    FRAME: "Frame a defect: the model outlines it",
+}
+"""What a row of labels is for: all five show the same labels, and each has its own keys."""
+
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 """Okabe and Ito (2008), told apart by people with any kind of colour vision; strongest on metal first."""
 
@@ -53,16 +62,26 @@ def label_config(labels: Iterable[str], hints: Mapping[str, str] | None = None) 
         ("PolygonLabels", POLYGON, {"opacity": "0.3", "strokeWidth": "2"}),
         ("RectangleLabels", BOX, {"opacity": "0.3", "strokeWidth": "2"}),
     ):
-        tool = ElementTree.SubElement(view, tag, {"name": name, "toName": IMAGE, **extra})
+        tool = _row(view, tag, {"name": name, "toName": IMAGE, **extra})
         for place, label in enumerate(labels):
             ElementTree.SubElement(tool, "Label", _label(label, place, hints))
         ElementTree.SubElement(tool, "Label", value=UNSURE, background=GREY)
     for tag, name in (("KeyPointLabels", CLICK), ("RectangleLabels", FRAME)):
-        tool = ElementTree.SubElement(view, tag, {"name": name, "toName": IMAGE, "smart": "true", "smartOnly": "true"})
+        tool = _row(view, tag, {"name": name, "toName": IMAGE, "smart": "true", "smartOnly": "true"})
         for place, label in enumerate(labels):
             ElementTree.SubElement(tool, "Label", {**_label(label, place, hints), "smart": "true"})
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
+
+
+def _row(view: ElementTree.Element, tag: str, attributes: dict[str, str]) -> ElementTree.Element:
+    """A control with what it is for before it, on one line."""
+    close = "margin-bottom: -14px"  # in a flex line the labels' own margins no longer fall together
+    line = ElementTree.SubElement(view, "View", style=f"display: flex; gap: 12px; align-items: center; {close}")
+    words = ElementTree.SubElement(line, "View", style="width: 260px")
+    small = "margin: 0 0 12px; font-size: 14px; line-height: 18px; font-weight: 500"
+    ElementTree.SubElement(words, "Header", value=SAID[attributes["name"]], size="6", style=small)
+    return ElementTree.SubElement(line, tag, attributes)
 
 
 def _label(label: str, place: int, hints: Mapping[str, str] | None) -> dict[str, str]:
@@ -81,12 +100,13 @@ def hints_of(config: str) -> dict[str, str]:
 
 
 def is_current(config: str) -> bool:
-    """Does a project's configuration offer the tools that ask the model, and the part's other views?"""
+    """Does a project's configuration offer all tools and the part's other views, and say what each tool is for?"""
     try:
         root = ElementTree.fromstring(config)
     except ElementTree.ParseError:
         return False
-    return {CLICK, FRAME, BESIDE} <= {tool.get("name") for tool in root.iter()}
+    told = {header.get("value") for header in root.iter("Header")}
+    return {CLICK, FRAME, BESIDE} <= {tool.get("name") for tool in root.iter()} and told >= set(SAID.values())
 
 
 def labels_of(config: str) -> list[str]:
