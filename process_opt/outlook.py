@@ -16,6 +16,7 @@ from scipy.special import ndtr, ndtri
 
 from process_opt.belief import Belief
 from process_opt.counted import limits_of
+from process_opt.farther import doubt, far
 from process_opt.model import ProcessModel
 from process_opt.replan import corrected_later
 
@@ -118,13 +119,16 @@ def look_ahead_each(
         mean[:, p] += wrong * np.sqrt(np.maximum(mine[np.arange(rows), np.arange(rows)], 0.0))
         mine = mine * widen[:, None] * widen[None, :]
         mine[np.arange(rows), np.arange(rows)] += model.gauge[np.array(deciding)[open_]][:, None] + 1e-9
+        places = np.arange(first, len(t.step_of))
+        if (beyond := far(t, places, vs[p][first:])).any():
+            mine = mine + doubt(gain[:, :, p], beyond)
         out.append(
             Outlook(
                 mean=mean[:, p],
                 cov=mine,
                 gain=np.ascontiguousarray(gain[:, :, p]),
                 v=vs[p][first:].copy(),
-                places=np.arange(first, len(t.step_of)),
+                places=places,
                 lower=lower[open_],
                 upper=upper[open_],
                 settled=settled,

@@ -9,7 +9,7 @@ out still feels the way. Half of the draws choose, all judge: those that chose a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from scipy.special import ndtr
 
 from process_opt.belief import Belief
 from process_opt.descend import descend
+from process_opt.farther import DOUBT, doubt, far
 from process_opt.model import ProcessModel
 from process_opt.outlook import Outlook, look_ahead, look_ahead_each, probabilities
 
@@ -26,6 +27,10 @@ EFFORTS = (1, 2, 3, 4, 5, 6, 8, 11)
 """How many steps the plans touch that are compared: more is more than people carry out, and gains little."""
 ENOUGH = 1e-5
 """Share of what is at stake that one more step of the search must promise: a thousandth of what is worth a change."""
+NEAR_THE_END = 1e-3
+"""Standardised: a setting this near to where the history has seen nothing more would go on."""
+GOOD_ENOUGH = 0.97
+"""With a chance this high nothing further earns its cost; looking for it would only take time."""
 JUDGED = 3
 """Of these plans, how many are judged by all draws and all readings jointly: those that the search likes best."""
 
@@ -122,6 +127,8 @@ def make_plan(
     found = _search(model, outlook, groups) if groups else []
     if not any(model.bent[belief.at :]):
         plans += [_judge(model, belief, outlook, v, run) for v in found]
+        if _ends_where_sight_ends(model, max(plans, key=lambda p: p.value)):
+            plans += [_judge(model, belief, outlook, v, run) for v in _search(model, outlook, groups, farther=True)]
         return sorted(plans, key=lambda p: -p.value)
     found = found[:2]
     ahead = look_ahead_each(model, belief, found, [run] * len(found)) if found else []
@@ -140,6 +147,14 @@ def make_plan(
     return sorted(plans, key=lambda p: -p.value)
 
 
+def _ends_where_sight_ends(model: ProcessModel, plan: Plan) -> bool:
+    """Would the plan go on where the history has seen nothing more, for a chance that is not good enough?"""
+    t = model.tables
+    at_most = (plan.v > t.high - NEAR_THE_END) & (t.most > t.high)
+    at_least = (plan.v < t.low + NEAR_THE_END) & (t.least < t.low)
+    return plan.chance < GOOD_ENOUGH and bool((at_most | at_least).any())
+
+
 def aim_anew(model: ProcessModel, belief: Belief, plan: Plan) -> Plan:
     """The same settings moved, no others, to where they bring most; the plan itself if that is nowhere else."""
     refined = _aimed_anew(model, look_ahead(model, belief, plan.v, plan.run), plan.v, belief.free)
@@ -148,13 +163,18 @@ def aim_anew(model: ProcessModel, belief: Belief, plan: Plan) -> Plan:
 
 def _aimed_anew(model: ProcessModel, outlook: Outlook, v: Floats, free: NDArray[np.bool_]) -> Floats | None:
     touched = np.flatnonzero((np.abs(v) > 1e-9)[outlook.places] & free[outlook.places])
-    return _refine(model, outlook, [touched], v, trust=0.7)[0] if touched.size else None
+    farther = bool(far(model.tables, outlook.places, v[outlook.places]).any())
+    return _refine(model, outlook, [touched], v, trust=0.7, farther=farther)[0] if touched.size else None
 
 
 def _judge(model: ProcessModel, belief: Belief, outlook: Outlook, v: Floats, run: frozenset[int]) -> Plan:
     move = v[outlook.places] - outlook.v
     used = np.flatnonzero(move)
     mean = outlook.mean + np.einsum("rqn,q->rn", outlook.gain[:, used], move[used])
+    places = outlook.places
+    beyond, before = far(model.tables, places, v[places]), far(model.tables, places, outlook.v)
+    if beyond.any() or before.any():
+        outlook = replace(outlook, cov=outlook.cov + doubt(outlook.gain, beyond) - doubt(outlook.gain, before))
     chances = probabilities(outlook, mean)
     return Plan(v, run, chances, worth(model, float(chances.mean()), cost_of(model, belief, v, run)))
 
@@ -172,15 +192,27 @@ def _groups(
     return [np.flatnonzero(good & (step == k)) for k in range(at, len(ran)) if (good & (step == k)).any()]
 
 
-def _search(model: ProcessModel, outlook: Outlook, groups: list[NDArray[np.int64]]) -> list[Floats]:
+def _search(
+    model: ProcessModel, outlook: Outlook, groups: list[NDArray[np.int64]], *, farther: bool = False
+) -> list[Floats]:
     """The plans of some of the EFFORTS that look best, the best first; what is not searched stays as the outlook has
-    it."""
+    it.
+
+    Args:
+        farther: beyond what the history has seen, too.
+    """
     left, right = _least_squares(outlook)
-    order = _order(left, right, groups, model.tables.low[outlook.places], model.tables.high[outlook.places])
+    low, high = _bounds(model, outlook.places, farther=farther)
+    order = _order(left, right, groups, low, high)
     sets = [np.concatenate(order[:n]) for n in EFFORTS if n <= len(order)]
     start: Floats = np.zeros(len(model.layout.nominal))
     start[outlook.places] = outlook.v
-    return _refine(model, outlook, sets, start)[:JUDGED]
+    return _refine(model, outlook, sets, start, farther=farther)[:JUDGED]
+
+
+def _bounds(model: ProcessModel, places: NDArray[np.int64], *, farther: bool) -> tuple[Floats, Floats]:
+    t = model.tables
+    return (t.least[places], t.most[places]) if farther else (t.low[places], t.high[places])
 
 
 def _order(
@@ -236,6 +268,7 @@ def _refine(
     sets: list[NDArray[np.int64]],
     v: Floats,
     trust: float | None = None,
+    farther: bool = False,
 ) -> list[Floats]:
     """For each set of columns, its settings moved from `v` to most money; the plans, most promising first.
 
@@ -253,13 +286,17 @@ def _refine(
     rest = here.ravel() - v[places] @ gain
     spread = np.sqrt(outlook.cov[np.arange(rows), np.arange(rows), :half])
     stake = model.process.value - model.process.escape
-    change, low, high = t.change[places], t.low[places], t.high[places]
+    change = t.change[places]
+    low, high = _bounds(model, places, farther=farther)
+    unknown = DOUBT**2 * gain**2 if farther else None
     if trust is not None:
         low, high = np.maximum(low, v[places] - trust), np.minimum(high, v[places] + trust)
     lower, upper = outlook.lower[:, None], outlook.upper[:, None]
 
     def loss(x: Floats, blur: float) -> tuple[Floats, Floats]:
         s = spread * blur
+        if unknown is not None:  # the slope leaves out that doubt grows with every step further
+            s = np.sqrt(s**2 + (far(t, places, x) ** 2 @ unknown).reshape(len(x), rows, half))
         mean = (rest + x @ gain).reshape(len(x), rows, half)
         a, b = (lower - mean) / s, (upper - mean) / s
         inside = np.maximum(ndtr(b) - ndtr(a), 1e-12)

@@ -14,6 +14,7 @@ from process_opt.alternatives import alternatives, minutes_of, rework_of, settin
 from process_opt.belief import Belief, believe
 from process_opt.causes import causes
 from process_opt.explore import Explored, explore
+from process_opt.farther import told
 from process_opt.left_alone import beside, left_alone
 from process_opt.measure import Reading, best_of, every_reading
 from process_opt.model import ProcessModel
@@ -257,6 +258,8 @@ def _as_told(reading: Reading) -> dict[str, Any]:
 def _reason(model: ProcessModel, options: Options, decision: str) -> str:
     """The decision's reason for an engineer, and what was left alone beside it, if anything."""
     reason = _of_itself(model, options, decision)
+    if decision == "correct":
+        reason += told(model, options.best.v)
     if options.beyond is None or decision == "abstain":
         return reason
     gain = options.beyond.value - max(options.best.value, options.scrap)

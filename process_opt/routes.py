@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from process_opt.belief import Belief
 from process_opt.model import ProcessModel
-from process_opt.plan import Plan, aim_anew, make_plan, settle, settle_each
+from process_opt.plan import GOOD_ENOUGH, Plan, aim_anew, make_plan, settle, settle_each
 
 FEW = 6
 """Up to here every single rework step is tried, and the best two together; beyond, Optuna searches the combinations."""
@@ -18,9 +18,6 @@ NEAR = 0.02
 """Share of what is at stake by which a route may fall short under the plan's settings and still be planned for anew."""
 NEARER = 0.005
 """Likewise, once the plan's settings were aimed anew on the route: choosing other ones gains little more."""
-GOOD_ENOUGH = 0.97
-"""With a chance this high no rework step earns its cost; looking for one would only take time."""
-
 
 CANDIDATES = 4
 """Values of a choice that are planned with: those nearest to where it would be put if anything between were possible,

@@ -72,7 +72,11 @@ class Tables:
     """`S`: money for one standard deviation away from nominal."""
     low: Floats
     high: Floats
-    """`S`: how far each setting may be moved, standardised."""
+    """`S`: how far each setting may be moved, standardised: as far as the history shows what it does."""
+    least: Floats
+    most: Floats
+    """`S`: likewise, as far as its machine goes where its effect is in proportion; what it does there is doubted
+    (`farther.py`)."""
     cost: Floats
     setup: Floats
     """`T`: money for running a step, and for leaving nominal there."""
@@ -102,10 +106,14 @@ def tables(model: ProcessModel) -> Tables:
     for k, motion in enumerate(model.motions):
         if motion.law is not None:
             seen[[model.layout.levers[k][j] for j in motion.law.settings]] = SEEN_KNOWN
-    low = np.maximum((np.array([s.low for _, s in settings]) - nominal) / stretch, -seen)
-    high = np.minimum((np.array([s.high for _, s in settings]) - nominal) / stretch, seen)
+    least = (np.array([s.low for _, s in settings]) - nominal) / stretch
+    most = (np.array([s.high for _, s in settings]) - nominal) / stretch
+    low, high = np.maximum(least, -seen), np.minimum(most, seen)
     for place, values in model.choices.items():
         low[place], high[place] = values.min(), values.max()
+    held = np.array([model.bent[k] for k, _ in settings], dtype=bool)
+    held[list(model.choices)] = True
+    least, most = np.where(held, low, least), np.where(held, high, most)
     return Tables(
         carry=np.array([w[:, 1 : d + 1] for w in model.draws]),
         offset=np.array([w[:, 0] for w in model.draws]),
@@ -119,6 +127,8 @@ def tables(model: ProcessModel) -> Tables:
         change=np.array([s.change_cost for _, s in settings]) * stretch,
         low=low,
         high=high,
+        least=least,
+        most=most,
         cost=np.array([s.cost for s in steps]),
         setup=np.array([s.setup_cost for s in steps]),
     )

@@ -175,7 +175,7 @@ def _notes(model: ProcessModel, v: Floats) -> list[str]:
                 f"figures may be wrong; dither it and fit again."
             )
         elif not t.low[j] - ROUNDED <= v[j] <= t.high[j] + ROUNDED:
-            out.append(f"{name} lies beyond what the history has seen, where nobody knows what it does.")
+            out.append(f"{name} lies beyond what the history has seen, where its effect is taken to be unsure by half.")
     return out
 
 
