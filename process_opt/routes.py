@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from process_opt.belief import Belief
+from process_opt.farther import far
 from process_opt.model import ProcessModel
 from process_opt.plan import GOOD_ENOUGH, Plan, aim_anew, make_plan, settle, settle_each
 
@@ -28,8 +29,17 @@ def best_plan(model: ProcessModel, belief: Belief, allowed: NDArray[np.bool_]) -
     """The plan that does nothing beyond what is decided already, and the best one that can be carried out."""
     plans = make_plan(model, belief, allowed=allowed)
     nothing = next(p for p in plans if np.array_equal(p.v, belief.base))
-    best = best_route(model, belief, plans[0], allowed)
+    best = max((best_route(model, belief, p, allowed) for p in _begun_from(model, plans)), key=lambda p: p.value)
     return nothing, _chosen(model, belief, best, allowed) if model.choices else best
+
+
+def _begun_from(model: ProcessModel, plans: list[Plan]) -> list[Plan]:
+    """The best plan; where it goes beyond what the history has seen, the best within that as well: a rework step may
+    do what it dares."""
+    places = np.arange(len(plans[0].v))
+    within = (p for p in plans if not far(model.tables, places, p.v).any())
+    best, timid = plans[0], next(within, plans[0])
+    return [best] if timid is best else [best, timid]
 
 
 def _chosen(model: ProcessModel, belief: Belief, plan: Plan, allowed: NDArray[np.bool_]) -> Plan:

@@ -30,22 +30,28 @@ MARK = """
 """Marks what Tab has to reach; of a group of radio buttons the chosen one."""
 
 FOCUSED = """
-() => {
+async () => {
   const node = document.activeElement;
   if (!node || node === document.body) return null;
   const seen = [node, ...(node.labels ?? [])];  // a radio button is drawn by its label
-  const lies = seen.some((one) => {
+  const inSight = () => seen.some((one) => {
     const { left, top, width, height } = one.getBoundingClientRect();
     const [x, y] = [left + width / 2, top + height / 2];
     if (width < 2 || height < 2 || x < 0 || y < 0 || x > innerWidth || y > innerHeight) return false;
     const there = document.elementFromPoint(x, y);
     return there !== null && (one.contains(there) || there.contains(one));
   });
+  let lies = inSight();
+  for (let waited = 0; !lies && waited < 20; waited++) {
+    await new Promise((done) => setTimeout(done, 50));
+    lies = inSight();
+  }
   const lined = seen.some((one) => { const style = getComputedStyle(one);
     return style.outlineStyle !== 'none' || style.boxShadow !== 'none'; });
   return { place: node.walked ?? null, lies, lined, html: node.outerHTML.slice(0, 120) };
 }
 """
+"""What has the focus, and is it in sight within a second? A list that is drawn anew moves things."""
 
 
 STILL_THERE = """

@@ -13,7 +13,8 @@ from playwright.sync_api import expect
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 BATCH = "heat 4711"
-SEEDS = range(70, 82)
+SEEDS = (70, *range(72, 82), 361)
+"""The last one lies so far out that nothing saves it."""
 
 
 @pytest.fixture(scope="module")
