@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.align import Grey, grey, moved
-from labeling.evidence import SPECK_PX, Bits, Mask, components
+from labeling.drawings import Bits, Mask
+from labeling.evidence import SPECK_PX, components
 from labeling.registration import Refusal, Registration, Way, register
 from qc.dataset import IGNORE, Sample
 from qc.geometry import Box

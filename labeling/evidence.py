@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.drawings import Bits, Mask, aside, distance, join, thickness
 from qc.dataset import IGNORE
 from qc.defects import find_blobs
 from qc.errors import InvalidInput
@@ -42,14 +43,16 @@ NEAREST_PX = 16
 IMAGINED = 8
 """Wrong labels imagined for each drawn defect and kind: enough to average over, few enough to be quick."""
 
+FADES_PX = 8
+"""Around a defect a network's answer falls to that for plain surface within about so many pixels."""
+
 PLACES = 4
 """Shapes laid elsewhere on each image."""
 
 VOTES = 10.0
 """A defect's pixels are one opinion, not thousands: their votes for classes weigh as much as ten."""
 
-Mask = NDArray[np.uint8]
-Bits = NDArray[np.bool_]
+Part = tuple[int, Box, Bits]
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", bound=np.generic)
 
@@ -112,10 +115,10 @@ class Measured:
     elsewhere: tuple[tuple[int, int, float], ...] = field(default=())
     """(class id, area in px, support) of shapes laid where nothing is drawn."""
     joined: tuple[tuple[int, int, float], ...] = field(default=())
-    """(class id, area in px, split) of neighbours joined into one."""
+    """(class id, area in px, split) of neighbours joined into one, and of what stands alone with itself."""
 
 
-def components(mask: Mask) -> list[tuple[int, Box, Bits]]:
+def components(mask: Mask) -> list[Part]:
     """What is drawn: (class id, box, pixels) of each connected region (8 neighbours) of a class; specks left out."""
     found = []
     for class_id in (int(c) for c in np.unique(mask) if c not in (0, IGNORE)):
@@ -172,7 +175,7 @@ def measure(
         drawn=drawn,
         seen=tuple(_seen(seen, odds, mask, threshold)),
         elsewhere=tuple(_elsewhere(odds, occupied, library, random)),
-        joined=tuple(_joined(odds, parts)),
+        joined=tuple(_joined(odds, occupied, parts, random)),
     )
 
 
@@ -191,7 +194,7 @@ def _drawn(
     odds: NDArray[np.float32],
     class_map: Mask,
     mask: Mask,
-    drawn: tuple[int, Box, Bits],
+    drawn: Part,
     classes: Sequence[int],
     random: np.random.Generator,
 ) -> Drawn:
@@ -267,12 +270,6 @@ def _gains_if_moved(gains: Floats, pixels: Bits, reach: int, random: np.random.G
     columns = np.rint(reach + length * np.cos(angle)).astype(int)
     there = gains[rows, columns]
     return tuple((gains.max() - there[np.isfinite(there)]).tolist())
-
-
-def thickness(pixels: Bits) -> float:
-    """Across a shape, in pixels: twice the mean distance to the edge along its middle, about."""
-    padded = np.pad(pixels, 1).astype(np.uint8)
-    return 2.0 * float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
 
 
 def _overlap(pixels: Bits, move: tuple[int, int]) -> float:
@@ -369,42 +366,39 @@ def _elsewhere(
     return found
 
 
-def _joined(odds: NDArray[np.float32], parts: Sequence[tuple[int, Box, Bits]]) -> list[tuple[int, int, float]]:
-    """Each drawing joined with its nearest neighbour of the same class, as a hasty person would."""
+def _joined(
+    odds: NDArray[np.float32], occupied: Bits, parts: Sequence[Part], random: np.random.Generator
+) -> list[tuple[int, int, float]]:
+    """Each drawing joined with its nearest neighbour of the same class, as a hasty person would.
+
+    Where a class is drawn once on the image, the drawing has no neighbour: it stands beside itself once more.
+    """
     found = []
-    for k, (class_id, box, pixels) in enumerate(parts[:-1]):
+    for k, (class_id, box, pixels) in enumerate(parts):
         rest = [p for p in parts[k + 1 :] if p[0] == class_id]
-        if not rest:
-            continue
-        other = min(rest, key=lambda p: distance(box, p[1]))
-        whole, joint = join((box, pixels), (other[1], other[2]))
-        window = odds[whole.y : whole.bottom, whole.x : whole.right]
+        if rest:
+            other = min(rest, key=lambda p: distance(box, p[1]))
+            whole, joint = join((box, pixels), (other[1], other[2]))
+            window = odds[whole.y : whole.bottom, whole.x : whole.right]
+        elif [p[0] for p in parts].count(class_id) > 1:
+            continue  # joined from its neighbour's side
+        else:
+            moved = aside(box, pixels, occupied, random)
+            if moved is None:
+                continue
+            whole, joint = join((box, pixels), (moved, pixels))
+            window = _twice(odds, box, pixels, moved)
         found.append((class_id, int(joint.sum()), valley(np.where(joint, window, -np.inf))[0]))
     return found
 
 
-def distance(one: Box, other: Box) -> float:
-    """Between the nearest edges of two boxes, in pixels; 0 where they touch."""
-    across = max(one.x - other.right, other.x - one.right, 0)
-    along = max(one.y - other.bottom, other.y - one.bottom, 0)
-    return float(np.hypot(across, along))
-
-
-def join(one: tuple[Box, Bits], other: tuple[Box, Bits]) -> tuple[Box, Bits]:
-    """Two drawings with a stroke between their nearest points, as wide as the thinner one: (box, pixels)."""
-    from scipy.spatial.distance import cdist
-
-    whole = one[0].around(other[0])
-    joint = np.zeros((whole.height, whole.width), np.uint8)
-    rims = []
-    for box, pixels in (one, other):
-        place = np.s_[box.y - whole.y : box.bottom - whole.y, box.x - whole.x : box.right - whole.x]
-        joint[place] |= pixels.astype(np.uint8)
-        rim = pixels & ~(cv2.erode(np.pad(pixels, 1).astype(np.uint8), _disc(1))[1:-1, 1:-1] > 0)
-        points = np.argwhere(rim) + np.array([box.y - whole.y, box.x - whole.x])
-        rims.append(points[:: max(1, len(points) // 500)])
-    near = np.unravel_index(int(cdist(rims[0], rims[1]).argmin()), (len(rims[0]), len(rims[1])))
-    width = max(1, round(min(thickness(one[1]), thickness(other[1]))))
-    start, end = rims[0][near[0]], rims[1][near[1]]
-    cv2.line(joint, (int(start[1]), int(start[0])), (int(end[1]), int(end[0])), 1, width)
-    return whole, joint > 0
+def _twice(odds: NDArray[np.float32], box: Box, pixels: Bits, moved: Box) -> NDArray[np.float32]:
+    """What the model would say around both boxes, had it seen at the second what it sees at the first."""
+    near = cv2.dilate(np.pad(pixels, FADES_PX).astype(np.uint8), _disc(FADES_PX)) > 0
+    own = np.where(near, _around(odds, box, FADES_PX, fill=-LIMIT), -LIMIT)
+    whole = box.around(moved)
+    window = _around(odds, whole, FADES_PX, fill=-LIMIT)
+    y, x = moved.y - whole.y, moved.x - whole.x
+    place = window[y : y + own.shape[0], x : x + own.shape[1]]
+    np.maximum(place, own, out=place)
+    return window[FADES_PX:-FADES_PX, FADES_PX:-FADES_PX]

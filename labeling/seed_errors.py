@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.evidence import Bits, Mask, components, distance, join, thickness
+from labeling.drawings import Bits, Mask, distance, join, thickness
+from labeling.evidence import components
 from labeling.questions import Kind
 from qc.errors import InvalidInput
 from qc.geometry import Box

@@ -19,8 +19,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from labeling.drawings import Mask
 from labeling.errors import Doubts, find_errors
-from labeling.evidence import Mask, Measured, Shape, measure, shapes
+from labeling.evidence import Measured, Shape, measure, shapes
 from labeling.folds import folds
 from labeling.formats.common import link
 from labeling.push import png

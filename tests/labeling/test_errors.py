@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from labeling.drawings import ASIDE_PX, aside, distance
 from labeling.errors import find_errors
 from labeling.evidence import components, measure, shapes, valley
 from labeling.questions import Kind
 from labeling.seed_errors import seed_errors
 from qc.errors import InvalidInput
+from qc.geometry import Box
 from qc.ports import Segmentation
 
 CLASSES = {1: "scratch", 2: "dent"}
@@ -159,9 +161,40 @@ def test_a_kind_without_examples_is_named_and_not_asked_about():
     cv2.circle(one, (100, 100), 6, 1, -1)
     labels = {f"p{k}": one for k in range(10)}
     doubts = asked(labels, labels)
-    assert Kind.MERGED in doubts.unjudged
-    assert Kind.WRONG_CLASS in doubts.unjudged
+    assert doubts.unjudged == (Kind.WRONG_CLASS,)
     assert not any(q.kind in doubts.unjudged for q in doubts.questions)
+
+
+def test_two_defects_drawn_as_one_are_asked_about_where_every_image_has_one_drawing():
+    random, labels, truths = np.random.default_rng(11), {}, {}
+    for k in range(30):
+        mask = np.zeros(SIZE, np.uint8)
+        x, y = int(random.integers(30, 180)), int(random.integers(30, 170))
+        cv2.line(mask, (x, y), (x + 30, y + int(random.integers(-12, 12))), 1, 3)
+        labels[f"p{k}"] = truths[f"p{k}"] = mask
+    pieces, stroke = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    cv2.line(pieces, (40, 90), (62, 94), 1, 3)
+    cv2.line(pieces, (90, 98), (115, 100), 1, 3)
+    cv2.line(stroke, (40, 90), (115, 100), 1, 3)
+    truths["two"], labels["two"] = pieces, np.maximum(pieces, stroke)
+    assert all(len(components(mask)) == 1 for mask in labels.values())
+
+    merged = [q for q in asked(truths, labels).questions if q.kind is Kind.MERGED]
+    assert merged[0].image == "two"
+    assert sum(q.certainty > 0.5 for q in merged) <= 1
+
+
+def test_a_shape_stands_beside_itself_on_free_ground_only():
+    random, pixels = np.random.default_rng(0), np.ones((4, 30), bool)
+    occupied = np.zeros((60, 200), bool)
+    occupied[:, :100] = True
+    box = Box(60, 20, 30, 4)
+    places = [aside(box, pixels, occupied, random) for _ in range(20)]
+    assert all(not occupied[p.y : p.bottom, p.x : p.right].any() for p in places if p is not None)
+    gaps = [distance(box, p) for p in places if p is not None]
+    assert gaps
+    assert all(gap >= ASIDE_PX[0] - 1 for gap in gaps)
+    assert aside(box, pixels, np.ones((60, 200), bool), random) is None
 
 
 def test_a_harmless_class_comes_later(surfaces):
