@@ -16,7 +16,7 @@ from process_opt.records import Outcome, Recommendation
 from qc.errors import InvalidInput
 from qc.records import Inspection
 from qc.verdict import Verdict
-from server import loose_scan, money_sums, process_money, process_service
+from server import loose_scan, money_sums, process_money, process_service, process_set_ups
 from server.context import Context
 from server.gate_rules import Costs
 from server.money_sums import Sums
@@ -227,13 +227,13 @@ def _recovered(session: Session, models: Models, product: str, begin: datetime, 
         if version.name != product:
             continue
         process = models.of(version).process
-        outcomes = session.exec(
-            select(Outcome).where(
-                Outcome.process == version.name,
-                col(Outcome.received_at) >= begin,
-                col(Outcome.received_at) < after,
-            )
+        wanted = select(Outcome).where(
+            Outcome.process == version.name,
+            col(Outcome.received_at) >= begin,
+            col(Outcome.received_at) < after,
         )
+        outcomes = list(session.exec(wanted))
+        shared = process_set_ups.sharing(session, version.name, process, [o.content for o in outcomes])
         for outcome in outcomes:
             asked = select(Recommendation).where(
                 Recommendation.process == version.name, Recommendation.part == outcome.part
@@ -241,7 +241,7 @@ def _recovered(session: Session, models: Models, product: str, begin: datetime, 
             rows = list(session.exec(asked.order_by(col(Recommendation.id))))
             if not rows or not process_money.was_followed(process, rows, outcome.content):
                 continue
-            books = process_money.account(process, rows, outcome.content)
+            books = process_money.account(process, rows, outcome.content, shared)
             if books.fate == "in" and books.realised is not None:
                 number += 1
                 worth += books.realised - books.if_scrapped

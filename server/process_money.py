@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from process_opt.process import Process, Step
 from process_opt.records import Outcome, Recommendation
+from server.process_set_ups import Sharing, off_nominal, set_up, sharing, steps_run, was_run
 
 NEAR = 0.02
 """A setting counts as followed within this share of its range: a machine is set in steps."""
@@ -68,7 +69,8 @@ def summary(session: Session, name: str, process: Process, parts: Collection[str
     Over the parts that followed their last recommendation (other than `measure`):
     realised = value | escape | scrap, by what came of the part
              - cost of every step run from the first recommendation's step on, scrapped parts only up to their end
-             - setup_cost of each of these steps with a setting off nominal
+             - setup_cost of each of these steps with a setting off nominal; where the parts of a batch share it, an
+               equal part of it for each of them that went through the step
              - change_cost x |setting - nominal| of each
              - cost of the readings that a recommendation asked to take (again);
     if_scrapped and if_continued_expected = the first recommendation's value_if_scrapped and value_if_continued.
@@ -85,11 +87,13 @@ def summary(session: Session, name: str, process: Process, parts: Collection[str
     for row in session.exec(asked):
         if row.part in outcomes and speaks_of(process, row):
             advice.setdefault(row.part, []).append(row)
-    followed = [
-        account(process, rows, outcomes[part].content)
+    done = {
+        part: outcomes[part].content
         for part, rows in advice.items()
         if was_followed(process, rows, outcomes[part].content)
-    ]
+    }
+    shared = sharing(session, name, process, done.values())
+    followed = [account(process, advice[part], content, shared) for part, content in done.items()]
     return _sum(process, len(advice), followed)
 
 
@@ -123,15 +127,19 @@ def was_followed(process: Process, rows: list[Recommendation], outcome: dict[str
         setting = process.settings[name][1]
         if name in observed and abs(observed[name] - value) > NEAR * (setting.high - setting.low):
             return False
-    return all(_was_run(process.steps[process.place[step]], observed) for step in last["run"])
+    return all(was_run(process.steps[process.place[step]], observed) for step in last["run"])
 
 
-def account(process: Process, rows: list[Recommendation], outcome: dict[str, Any]) -> Account:
-    """One part's books, from its first recommendation on."""
+def account(process: Process, rows: list[Recommendation], outcome: dict[str, Any], shared: Sharing) -> Account:
+    """One part's books, from its first recommendation on.
+
+    Args:
+        shared: as from `sharing`, of this part's batch.
+    """
     first = rows[0].answer
     ended = fate(process, outcome)
     worth = {"in": process.value, "out": process.escape, "scrapped": process.scrap}.get(ended)
-    spent = _spent(process, process.place[first["at"]], outcome) + _spent_on_readings(process, rows)
+    spent = _spent(process, process.place[first["at"]], outcome, shared) + _spent_on_readings(process, rows)
     return Account(
         realised=None if worth is None else worth - spent,
         fate=ended,
@@ -173,18 +181,13 @@ def fate(process: Process, outcome: dict[str, Any]) -> str:
     return "unknown" if any(value is None for _, value in readings) else "in"
 
 
-def _spent(process: Process, first: int, outcome: dict[str, Any]) -> float:
-    end = process.place[outcome["scrapped_at"]] if outcome["scrapped_at"] else len(process.steps)
-    if outcome["disposition"] == "scrapped" and not outcome["scrapped_at"]:
-        end = first  # scrapped on the spot
-    observed, total = outcome["observed"], 0.0
-    for step in process.steps[first:end]:
-        if step.optional and not _was_run(step, observed):
-            continue
-        moved = [(s, observed[s.name]) for s in step.settings if s.name in observed and observed[s.name] != s.nominal]
-        total += step.cost + (step.setup_cost if moved else 0.0)
-        total += math.fsum(s.change_cost * abs(value - s.nominal) for s, value in moved)
-    return total
+def _spent(process: Process, first: int, outcome: dict[str, Any], shared: Sharing) -> float:
+    return math.fsum(
+        step.cost
+        + set_up(step, outcome, shared)
+        + math.fsum(s.change_cost * abs(value - s.nominal) for s, value in off_nominal(step, outcome))
+        for step in steps_run(process, outcome, first)
+    )
 
 
 def _spent_on_readings(process: Process, rows: list[Recommendation]) -> float:
@@ -199,7 +202,3 @@ def _spent_on_readings(process: Process, rows: list[Recommendation]) -> float:
 
 def _nominal(steps: Iterable[Step], run: set[str]) -> dict[str, float]:
     return {s.name: s.nominal for step in steps if not step.optional or step.name in run for s in step.settings}
-
-
-def _was_run(step: Step, observed: dict[str, float]) -> bool:
-    return any(s.name in observed for s in step.settings) or any(m.name in observed for m in step.measurements)

@@ -17,7 +17,7 @@ from process_opt.learn import WITHDRAWN
 from process_opt.model import ProcessModel
 from process_opt.records import Outcome, Recommendation
 from server.money import clopper_pearson
-from server.process_money import account, ended_in, speaks_of, was_followed
+from server.process_money import ended_in, fate, speaks_of, was_followed
 
 ENDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Of the classes of promised chances: finer where parts usually lie, and where an escape is decided."""
@@ -140,10 +140,10 @@ def _counted(session: Session, name: str, model: ProcessModel) -> tuple[list[OfD
         if last["decision"] == "measure" or not was_followed(process, rows, outcome):
             continue
         counts[2] += 1
-        fate = account(process, rows, outcome).fate
+        came = fate(process, outcome)
         chance = last.get("p_conform")
-        if last["decision"] in ("continue", "correct") and chance is not None and fate in ("in", "out"):
-            checked.setdefault(last["decision"], []).append((float(chance), fate == "in"))
+        if last["decision"] in ("continue", "correct") and chance is not None and came in ("in", "out"):
+            checked.setdefault(last["decision"], []).append((float(chance), came == "in"))
     order = ("correct", "continue", "scrap", "measure", "abstain")
     decisions = [
         OfDecision(

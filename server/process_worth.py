@@ -16,6 +16,7 @@ from process_opt.process import Process
 from process_opt.records import Outcome, Recommendation
 from process_opt.serving import Trial, serving_of
 from server.process_money import account, ended_in, speaks_of
+from server.process_set_ups import sharing
 
 PATIENCE = timedelta(days=14)
 """Parts count in the order of their lots, or those that finish sooner (scrapped ones) would be seen first; a part that
@@ -67,13 +68,14 @@ def trial_worth(session: Session, name: str, process: Process, *, now: datetime)
     drawn = _lots(session, process, name, trial)
     known = select(Outcome).where(Outcome.process == name)
     outcomes = {o.part: o for o in session.exec(known) if o.part in drawn and ended_in(process, o.content)}
+    shared = sharing(session, name, process, [o.content for o in outcomes.values()])
     lots, waiting, lost = list[worth.Lot](), 0, {worth.ADVICE: 0, worth.USUAL: 0}
     for part, lot in drawn.items():
         outcome = outcomes.get(part)
         if waiting or (outcome is None and lot.rows[0].asked_at > now - PATIENCE):
             waiting += 1
             continue
-        money = None if outcome is None else account(process, lot.rows, outcome.content).realised
+        money = None if outcome is None else account(process, lot.rows, outcome.content, shared).realised
         if money is None:
             lost[lot.arm] += 1
         else:

@@ -1,5 +1,6 @@
 """The money that recommendations saved, by hand on a line of three steps."""
 
+import copy
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +9,7 @@ from process_opt.process import parse_process
 from process_opt.records import Outcome, Recommendation
 from server import process_money
 
+CENT = 0.01
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 PROCESS = parse_process(
@@ -44,17 +46,27 @@ def advised(session, part, decision, *, at="heat", settings=None, run=(), measur
     session.flush()
 
 
-def came(session, part, observed=None, *, disposition="finished", scrapped_at=None, assignment=""):
+def came(session, part, observed=None, *, disposition="finished", scrapped_at=None, assignment="", batch=None):
     content = {
-        "part": part, "batch": None, "disposition": disposition, "scrapped_at": scrapped_at,
+        "part": part, "batch": batch, "disposition": disposition, "scrapped_at": scrapped_at,
         "assignment": assignment, "observed": observed or {},
     }  # fmt: skip
     session.add(Outcome(process="pin", part=part, content=content, received_at=NOON))
     session.flush()
 
 
-def told(session):
-    return process_money.summary(session, "pin", PROCESS)
+def told(session, process=PROCESS):
+    return process_money.summary(session, "pin", process)
+
+
+def furnace(*, own=False):
+    """The same process; the parts of a batch share the time in the furnace. `own`: and each is put on a place in it."""
+    content = copy.deepcopy(dict(PROCESS.source))
+    heat = content["steps"][1]
+    heat["settings"]["time"]["shared"] = "batch"
+    if own:
+        heat["settings"]["place"] = {"low": 0, "high": 9, "nominal": 0}
+    return parse_process(content)
 
 
 def test_a_corrected_part_that_conforms_is_worth_its_value_less_what_was_spent_from_the_advice_on(session):
@@ -118,3 +130,37 @@ def test_a_part_nobody_measured_at_the_end_is_counted_as_unknown_and_not_as_mone
 
     assert (summary.followed, summary.unknown, summary.money.realised) == (1, 1, 0.0)
     assert summary.money.saved_against_continuing == 0.0
+
+
+def test_a_set_up_that_a_batch_shares_is_paid_once_by_all_parts_that_went_through_it(session):
+    hot = {"heat.time": 60.0, "end.width": 1.5}
+    for part in "ABC":
+        advised(session, part, "correct", settings={"heat.time": 60.0})
+        came(session, part, hot, batch="B1")
+    came(session, "D", hot, batch="B1")  # nobody asked about it: it bears its share all the same
+    came(session, "E", {"draw.width": 9.0}, batch="B1", disposition="scrapped", scrapped_at="heat")  # never got there
+    advised(session, "F", "correct", settings={"heat.time": 60.0})
+    came(session, "F", hot, batch="B2")  # by itself in its batch
+    steps = 2.0 + 0.1 * 10 + 3.0  # heat and its change, end
+
+    assert told(session, furnace()).money.realised == pytest.approx(4 * (40.0 - steps) - 3 * 0.5 / 4 - 0.5, abs=CENT)
+    assert told(session).money.realised == pytest.approx(4 * (40.0 - steps) - 4 * 0.5)  # each part set up by itself
+
+
+def test_a_setting_of_the_part_s_own_is_set_up_for_it_beside_what_its_batch_shares(session):
+    for part, place in [("A", 3.0), ("B", 0.0)]:
+        advised(session, part, "correct", settings={"heat.time": 60.0})
+        observed = {"heat.time": 60.0, "heat.place": place, "end.width": 1.5}
+        came(session, part, observed, batch="B1", assignment="recommendation")
+    steps = 2.0 + 0.1 * 10 + 3.0
+
+    assert told(session, furnace(own=True)).money.realised == pytest.approx(2 * (40.0 - steps) - 0.5 - 0.5)
+
+
+def test_some_parts_of_a_batch_are_told_of_with_the_share_of_the_whole_batch(session):
+    for part in "AB":
+        advised(session, part, "correct", settings={"heat.time": 60.0})
+        came(session, part, {"heat.time": 60.0, "end.width": 1.5}, batch="B1")
+
+    mine = process_money.summary(session, "pin", furnace(), parts=["A"])
+    assert mine.money.realised == pytest.approx(40.0 - 2.0 - 0.5 / 2 - 1.0 - 3.0)
