@@ -43,6 +43,7 @@ def predict_over(
     scores: bool = False,
     runtime: str = SAME,
     workers: int | None = None,
+    gpus: float = 0.0,
     progress: Progress | None = None,
 ) -> tuple[int, tuple[str, ...]]:
     """As `segmentation.predict.predict`, on all machines of a cluster.
@@ -57,7 +58,8 @@ def predict_over(
     out.mkdir(parents=True, exist_ok=True)
     maker = Answers(rules(policy, mm_per_px), scores=scores)
     problems, done = [], 0
-    for address, problem, made in look_over(ray, model, addresses, maker, runtime=runtime, workers=workers):
+    answers = look_over(ray, model, addresses, maker, runtime=runtime, workers=workers, gpus=gpus)
+    for address, problem, made in answers:
         if problem:
             problems.append(f"{address}: {problem}")
         else:
@@ -76,6 +78,7 @@ def embed_over(
     *,
     runtime: str = SAME,
     workers: int | None = None,
+    gpus: float = 0.0,
     progress: Progress | None = None,
 ) -> tuple[int, tuple[str, ...]]:
     """The features of pictures and of the defects on them, into one Parquet file.
@@ -118,7 +121,8 @@ def embed_over(
 
     try:
         maker = Vectors(rules(None, None))
-        for address, problem, made in look_over(ray, model, addresses, maker, runtime=runtime, workers=workers):
+        answers = look_over(ray, model, addresses, maker, runtime=runtime, workers=workers, gpus=gpus)
+        for address, problem, made in answers:
             if problem:
                 problems.append(f"{address}: {problem}")
             else:

@@ -39,7 +39,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             default="torch",
             help="torch: what one computer says, to the bit; best: the fastest exact one of each machine",
         )
-        looked.add_argument("--workers", type=count, metavar="N", help="default: up to the cluster's cores")
+        looked.add_argument("--workers", type=count, metavar="N", help="default: up to the cluster's cores, or GPUs")
+        looked.add_argument("--gpus", type=float, default=0.0, help="of each worker; a share of one will do")
         looked.set_defaults(run=run)
         if name == "predict":
             looked.add_argument("--scores", action="store_true", help="also write NAME.score.png")
@@ -64,7 +65,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     serve.add_argument("--port", type=int, default=8000)
     serve.add_argument("--workers", type=count, nargs=2, default=(1, 8), metavar=("LEAST", "MOST"))
     serve.add_argument("--cores", type=float, default=1.0, help="of each worker")
-    serve.add_argument("--gpus", type=float, default=0.0, help="of each worker; a share of one will do")
+    serve.add_argument(
+        "--gpus",
+        type=float,
+        help="of each worker; a share of one will do; default: beside workers without one, a worker for each GPU that "
+        "the cluster has",
+    )
     serve.add_argument(
         "--kind",
         action="append",
@@ -93,6 +99,7 @@ def _predict(args: argparse.Namespace) -> int:
             scores=args.scores,
             runtime=args.runtime,
             workers=args.workers,
+            gpus=args.gpus,
             progress=progress,
         )
     return _told(done, problems, args.out)
@@ -105,7 +112,14 @@ def _embed(args: argparse.Namespace) -> int:
 
     with connected(args.address) as ray, bar("embed") as progress:
         done, problems = embed_over(
-            ray, args.model, args.places, args.out, runtime=args.runtime, workers=args.workers, progress=progress
+            ray,
+            args.model,
+            args.places,
+            args.out,
+            runtime=args.runtime,
+            workers=args.workers,
+            gpus=args.gpus,
+            progress=progress,
         )
     return _told(done, problems, args.out)
 
@@ -143,15 +157,17 @@ def _tune(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     from server.cluster.connect import connected
-    from server.cluster.kinds import Kind, parse_kind
+    from server.cluster.kinds import Kind, parse_kind, usual_kinds
     from server.cluster.serving import serve
 
-    alike = Kind(least=args.workers[0], most=args.workers[1], cores=args.cores, gpus=args.gpus)
-    kinds = [parse_kind(text) for text in args.kind] if args.kind else [alike]
+    alike = Kind(least=args.workers[0], most=args.workers[1], cores=args.cores, gpus=args.gpus or 0.0)
+    kinds = [parse_kind(text) for text in args.kind or ()]
     stopped = threading.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, lambda *_: stopped.set())
     with connected(args.address) as ray:
+        if not kinds:
+            kinds = usual_kinds(ray.nodes(), alike) if args.gpus is None else [alike]
         print(f"http://{args.host}:{args.port}/v2 serves once its first worker is ready; Ctrl-C ends it", flush=True)
         serve(
             ray,
@@ -160,5 +176,6 @@ def _serve(args: argparse.Namespace) -> int:
             port=args.port,
             kinds=kinds,
             until=stopped.is_set,
+            came=lambda seat: print(seat, flush=True),
         )
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from qc.errors import InvalidInput
 from server.cluster.parcels import Parcel, unpacked
+from server.cluster.seats import given_gpus
 
 if TYPE_CHECKING:
     from segmentation.segmenter import FrameSegmenter
@@ -20,7 +21,7 @@ those that are exact and change no verdict (`segmentation.ready`). The others: t
 
 
 def open_eyes(parcel: Parcel, *, runtime: str = SAME, threads: int = 1, keep_cells: bool = False) -> FrameSegmenter:
-    """The model of a parcel, on a GPU where this worker was given one, else with `runtime`.
+    """The model of a parcel, on the GPU that Ray gave this worker where PyTorch can use it, else with `runtime`.
 
     Args:
         parcel: a model folder.
@@ -41,7 +42,7 @@ def open_eyes(parcel: Parcel, *, runtime: str = SAME, threads: int = 1, keep_cel
         raise InvalidInput(f"the runtime on a cluster is one of {RUNTIMES}, not {runtime!r}")
     folder = unpacked(parcel)
     torch.set_num_threads(threads)
-    if os.environ.get("CUDA_VISIBLE_DEVICES") and torch.cuda.is_available():
+    if on_gpu():
         found = load_segmenter(folder, device="cuda")
     elif runtime == SAME:
         found = load_segmenter(folder, threads=threads)
@@ -51,6 +52,13 @@ def open_eyes(parcel: Parcel, *, runtime: str = SAME, threads: int = 1, keep_cel
             make_ready(folder, ready, runtimes=EXACT if runtime == BEST else (runtime,), threads=threads)
         found = open_ready(folder, ready, threads=threads, runtime="" if runtime == BEST else runtime)
     return replace(found, keep_cells=keep_cells)
+
+
+def on_gpu() -> bool:
+    """Whether a GPU computes in this worker: it was given one, and PyTorch can use it."""
+    import torch
+
+    return bool(given_gpus()) and torch.cuda.is_available()
 
 
 def _ready_folder(folder: Path) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from qc.errors import InvalidInput
 from server.cluster.eyes import BEST, RUNTIMES
@@ -14,6 +15,8 @@ from server.cluster.eyes import BEST, RUNTIMES
 WRITTEN = re.compile(r"([a-z]+):(\d+)-(\d+)((?:,(?:cores|gpus)=\d+(?:\.\d+)?|,on=[\w-]+)*)")
 NEW_SHARE = 0.1
 """How much the last window counts in a kind's pace: a minute's load shows after ten windows, one slow one hardly."""
+NODE_LABEL = "ray.io/node-id"
+"""The label by which Ray itself tells its nodes apart."""
 A_LITTLE = 0.001
 """Of a machine's resource, for each worker: it says where they may run, not how many fit."""
 
@@ -23,7 +26,7 @@ class Kind:
     """Workers that are alike."""
 
     runtime: str = BEST
-    """One of `server.cluster.eyes.RUNTIMES`; where workers are given a GPU it computes, whatever this says."""
+    """One of `server.cluster.eyes.RUNTIMES`; where workers are given a GPU that PyTorch can use, that computes."""
     least: int = 1
     most: int = 8
     """Workers at least and at most; between, Ray follows the number of windows that wait."""
@@ -31,7 +34,8 @@ class Kind:
     gpus: float = 0.0
     """What each worker is given."""
     on: str = ""
-    """Resource of the machines on which they may run (`ray start --resources='{"openvino": 1}'`); empty: any."""
+    """Resource of the machines on which they may run (`ray start --resources='{"openvino": 1}'`); empty: any, but see
+    `selector`."""
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
@@ -56,6 +60,36 @@ def parse_kind(text: str) -> Kind:
     told = dict(one.split("=") for one in more.split(",")[1:])
     cores, gpus = (float(told.get(name, usual)) for name, usual in (("cores", 1), ("gpus", 0)))
     return Kind(runtime, int(least), int(most), cores, gpus, told.get("on", ""))
+
+
+def usual_kinds(nodes: Sequence[Mapping[str, Any]], alike: Kind) -> list[Kind]:
+    """What a cluster is served by when nobody says: `alike`; beside it, where machines have GPUs, a worker for each of
+    them; that alone, where no other machine has a core.
+
+    Args:
+        nodes: as `ray.nodes()` tells of them.
+    """
+    gpus = sum(int(_has(node, "GPU")) for node in nodes)
+    if not gpus:
+        return [alike]
+    others = any(_has(node, "CPU") for node in nodes if not _has(node, "GPU"))
+    return [Kind(alike.runtime, 1, gpus, alike.cores, 1.0), *([alike] if others else [])]
+
+
+def selector(kind: Kind, kinds: Sequence[Kind], nodes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Ray's label selector of a kind's machines: beside workers that are given a GPU, those that need none stay away
+    from the machines that have one, as their cores feed it; unless told where, or where no other machine has a core.
+    """
+    if kind.gpus or kind.on or not any(each.gpus for each in kinds):
+        return {}
+    with_gpu = sorted(str(node["NodeID"]) for node in nodes if _has(node, "GPU"))
+    others = any(_has(node, "CPU") for node in nodes if not _has(node, "GPU"))
+    return {NODE_LABEL: f"!in({','.join(with_gpu)})"} if with_gpu and others else {}
+
+
+def _has(node: Mapping[str, Any], resource: str) -> float:
+    """How much of it a machine has; a lost one has nothing."""
+    return float(node["Resources"].get(resource, 0.0)) if node["Alive"] else 0.0
 
 
 class Shares:

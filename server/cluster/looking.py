@@ -121,6 +121,7 @@ def look_over(
     *,
     runtime: str = SAME,
     workers: int | None = None,
+    gpus: float = 0.0,
 ) -> Iterator[tuple[str, str, Made]]:
     """Every picture once, in the order in which they are done: its address, a problem or "", what was made of it.
 
@@ -129,7 +130,8 @@ def look_over(
         model: a model folder on this machine; it is sent to the workers.
         addresses: paths or URLs that every worker can read.
         runtime: one of `server.cluster.eyes.RUNTIMES`.
-        workers: so many, of one core each; None: from one up to as many as the cluster has cores, as Ray sees fit.
+        workers: so many, of one core each; None: from one up to as many as the cluster has room for, as Ray sees fit.
+        gpus: of each worker, on the machines that have them; a share of one will do.
     """
     from ray.data import ActorPoolStrategy, DataContext
 
@@ -137,13 +139,18 @@ def look_over(
         raise InvalidInput("no image was given")
     DataContext.get_current().enable_progress_bars = False
     parcel = ray.put(pack(model))
-    most = min(len(addresses), workers or max(1, int(ray.cluster_resources().get("CPU", 1))))
+    there = ray.cluster_resources()
+    if gpus > there.get("GPU", 0.0):
+        raise InvalidInput(f"no machine of this cluster has {gpus:g} GPUs; ray start --num-gpus says how many one has")
+    room = there["GPU"] / gpus if gpus else there.get("CPU", 1)
+    most = min(len(addresses), workers or max(1, int(room)))
     rows = [{"number": n, "address": address} for n, address in enumerate(addresses)]
     answers = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // PICTURES_A_BLOCK)).map(
         _Worker,
         fn_constructor_args=([parcel], runtime, maker),
         compute=ActorPoolStrategy(min_size=most if workers else 1, max_size=most),
         num_cpus=1,
+        num_gpus=gpus or None,
     )
     for row in answers.iter_rows():
         made = dict(zip(row["keys"], row["contents"], strict=True))

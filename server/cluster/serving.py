@@ -20,8 +20,9 @@ from starlette.responses import JSONResponse, Response
 
 from qc.errors import InvalidInput, NotFound, QcError, Unavailable
 from server.cluster.eyes import open_eyes
-from server.cluster.kinds import Kind, Shares
+from server.cluster.kinds import Kind, Shares, selector
 from server.cluster.parcels import pack
+from server.cluster.seats import Roll, Seat, own_seat
 
 KEY_VARIABLE = "QC_ENGINE_KEY"
 """Whoever asks must send this as `Authorization: Bearer …`, where it is set; as the asking server's own setting."""
@@ -42,12 +43,14 @@ MODEL_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer
 class Looks:
     """A worker: the network, made ready for the machine it is on."""
 
-    def __init__(self, parcel: Any, runtime: str) -> None:
+    def __init__(self, parcel: Any, runtime: str, kind: int, roll: Any) -> None:
         import ray
 
         from server.open_inference import models
 
-        self._served = models.network(models.NETWORK, open_eyes(ray.get(parcel[0]), runtime=runtime, keep_cells=True))
+        segmenter = open_eyes(ray.get(parcel[0]), runtime=runtime, keep_cells=True)
+        self._served = models.network(models.NETWORK, segmenter)
+        roll.say.remote(own_seat(kind, segmenter))  # nobody waits for that
 
     def about(self) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """Metadata in the protocol's words, and the outputs."""
@@ -154,6 +157,7 @@ def serve(
     port: int = 8000,
     kinds: Sequence[Kind] = (Kind(),),
     until: Callable[[], bool],
+    came: Callable[[Seat], None] | None = None,
 ) -> None:
     """Serve until `until` says so, or Ctrl-C.
 
@@ -163,17 +167,22 @@ def serve(
         host, port: where every machine of the cluster that has a worker listens.
         kinds: of workers, one or more; of each at least one must find a machine before anything is served.
         until: asked a few times a second.
+        came: told of each worker that is ready, also of those that come later.
 
     Raises:
         InvalidInput: no kind of worker, or the model cannot be served.
     """
     from ray import serve as ray_serve
+    from ray.exceptions import RayActorError
     from ray.serve.config import AutoscalingConfig, HTTPOptions, ProxyLocation
     from ray.serve.exceptions import RayServeException
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     if not kinds:
         raise InvalidInput("a model is served by workers of at least one kind")
-    parcel = ray.put(pack(model))
+    parcel, nodes = ray.put(pack(model)), ray.nodes()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    roll, told = ray.remote(num_cpus=0, max_restarts=-1)(Roll).options(scheduling_strategy=here).remote(), 0
     ray_serve.start(http_options=HTTPOptions(host=host, port=port, location=ProxyLocation.EveryNode))
     try:
         looks: list[Any] = []
@@ -189,9 +198,14 @@ def serve(
                 ),
                 max_ongoing_requests=AT_ONCE,
                 max_queued_requests=WAITING,
-                ray_actor_options={"num_cpus": kind.cores, "num_gpus": kind.gpus, "resources": kind.resources},
+                ray_actor_options={
+                    "num_cpus": kind.cores,
+                    "num_gpus": kind.gpus,
+                    "resources": kind.resources,
+                    "label_selector": selector(kind, kinds, nodes),
+                },
             )
-            looks.append(deployment.bind([parcel], kind.runtime))
+            looks.append(deployment.bind([parcel], kind.runtime, n, roll))
         front: Any = ray_serve.deployment(Front, num_replicas=1, ray_actor_options={"num_cpus": 0})
         app = front.bind(os.environ.get(KEY_VARIABLE, ""), *looks)
         try:
@@ -199,6 +213,14 @@ def serve(
         except (RayServeException, RuntimeError) as error:
             raise InvalidInput(f"{model} cannot be served on the cluster: {str(error).strip()[-300:]}") from error
         while not until():
+            try:
+                new = ray.get(roll.since.remote(told))
+            except RayActorError:  # its process died; it begins anew, with nobody on it
+                new, told = [], 0
+            for seat in new:
+                told += 1
+                if came:
+                    came(seat)
             time.sleep(0.2)
     finally:
         ray_serve.shutdown()  # type: ignore[no-untyped-call]

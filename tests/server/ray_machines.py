@@ -47,9 +47,10 @@ class Machines:
         """The machines but the head."""
         return set(self.cluster.worker_nodes)
 
-    def add(self, **resources: float) -> Any:
-        """One machine more; `resources` say what it has besides."""
-        return patiently(lambda: self.cluster.add_node(num_cpus=1, object_store_memory=STORE, resources=resources))
+    def add(self, *, gpus: int = 0, **resources: float) -> Any:
+        """One machine more; `resources` say what it has besides, `gpus` how many GPUs it says it has."""
+        has = {"num_cpus": 1, "num_gpus": gpus, "object_store_memory": STORE, "resources": resources}
+        return patiently(lambda: self.cluster.add_node(**has))
 
     def kill(self, machine: Any) -> None:
         """As by a power cut."""

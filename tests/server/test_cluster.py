@@ -23,7 +23,7 @@ from segmentation.render.write import new_dataset, write_png, write_table
 from segmentation.train import train
 from segmentation.tune import Budget, worth
 from server.cluster.archive import addresses_of, embed_over, predict_over
-from server.cluster.kinds import Kind
+from server.cluster.kinds import Kind, usual_kinds
 from server.cluster.looking import read
 from server.cluster.parcels import pack, unpacked
 from server.cluster.searching import tune_over
@@ -98,11 +98,14 @@ def test_features_of_an_archive_are_those_of_one_computer(ray, pictures, tmp_pat
     np.testing.assert_allclose(table["vector"][whole], cells.mean(axis=(1, 2), dtype=np.float32), atol=2e-3)
 
 
-def test_machines_of_two_kinds_say_together_what_this_one_says(machines, ray, pictures, monkeypatch, free_port):
+def test_machines_of_several_kinds_say_together_what_this_one_says(machines, ray, pictures, monkeypatch, free_port):
+    """One machine says that it has a GPU. That it has none shows that Ray's word decides who works where."""
     monkeypatch.setenv("QC_ENGINE_KEY", "qc_secret")
-    boxes = [machines.add(torch_box=1), machines.add(openvino_box=1)]
-    kinds = [Kind("torch", 1, 1, on="torch_box"), Kind("openvino", 1, 1, on="openvino_box")]
-    port, done = free_port(), threading.Event()
+    (plain,) = machines.workers
+    boxes = [machines.add(gpus=1), machines.add(torch_box=1)]
+    assert usual_kinds(ray.nodes(), Kind()) == [Kind(most=1, gpus=1.0), Kind()]
+    kinds = [Kind("torch", 1, 1, gpus=1.0), Kind("torch", 1, 1, on="torch_box"), Kind("openvino", 1, 1)]
+    port, done, seats = free_port(), threading.Event(), []
     frames = [cv2.cvtColor(cv2.imread(str(pictures / f"part{n}.png")), cv2.COLOR_BGR2RGB) for n in range(3)]
 
     def ask() -> None:
@@ -136,8 +139,15 @@ def test_machines_of_two_kinds_say_together_what_this_one_says(machines, ray, pi
 
     with ThreadPoolExecutor(1) as client:
         asked = client.submit(ask)
-        serve(ray, STARTER, port=port, kinds=kinds, until=done.is_set)
+        serve(ray, STARTER, port=port, kinds=kinds, until=lambda: done.is_set() and len(seats) == 3, came=seats.append)
         asked.result()
+    sat = {(seat.kind, seat.node, seat.gpus, seat.runtime, seat.on_gpu) for seat in seats}
+    where = [boxes[0].node_id, boxes[1].node_id, plain.node_id]
+    assert sat == {
+        (0, where[0], ("0",), "torch", False),
+        (1, where[1], (), "torch", False),
+        (2, where[2], (), "openvino", False),
+    }
     for box in boxes:
         machines.kill(box)
 

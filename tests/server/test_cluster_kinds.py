@@ -6,7 +6,8 @@ import pytest
 
 from qc.errors import InvalidInput
 from server.cluster import kinds
-from server.cluster.kinds import Kind, Shares, parse_kind
+from server.cluster.kinds import NODE_LABEL, Kind, Shares, parse_kind, selector, usual_kinds
+from server.cluster.seats import Seat
 
 
 def test_a_kind_as_a_person_writes_it():
@@ -29,6 +30,41 @@ def test_a_kind_as_a_person_writes_it():
 def test_what_is_no_kind_is_refused_in_a_sentence(text, told):
     with pytest.raises(InvalidInput, match=told):
         parse_kind(text)
+
+
+def node(name: str, *, alive: bool = True, **has: float) -> dict[str, object]:
+    return {"NodeID": name, "Alive": alive, "Resources": has}
+
+
+HEAD, BOX = node("head"), node("box", CPU=16.0)
+GPU_BOX, LOST = node("gpus", CPU=8.0, GPU=2.0), node("lost", alive=False, CPU=8.0, GPU=4.0)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ([HEAD, BOX, LOST], [Kind(most=6)]),
+        ([HEAD, BOX, GPU_BOX, LOST], [Kind(most=2, gpus=1.0), Kind(most=6)]),
+        ([HEAD, GPU_BOX], [Kind(most=2, gpus=1.0)]),
+    ],
+)
+def test_a_cluster_is_served_by_what_its_machines_have(nodes, expected):
+    assert usual_kinds(nodes, Kind(most=6)) == expected
+
+
+def test_who_needs_no_gpu_stays_away_from_the_machines_that_have_one():
+    given, none, told = Kind(gpus=1.0), Kind("openvino"), Kind("onnx", on="cpu_box")
+    kinds, nodes = [given, none, told], [HEAD, BOX, GPU_BOX, LOST]
+    assert [selector(kind, kinds, nodes) for kind in kinds] == [{}, {NODE_LABEL: "!in(gpus)"}, {}]
+    assert selector(none, [none, told], nodes) == {}, "nobody here wants the GPU"
+    assert selector(none, kinds, [HEAD, GPU_BOX]) == {}, "there is no other machine"
+
+
+def test_a_worker_says_where_it_is_and_what_computes():
+    seat = Seat(0, "10.0.0.5", "gpus", ("0", "1"), "torch", on_gpu=True)
+    assert str(seat) == "a worker of kind 1 on 10.0.0.5: torch on GPU 0 and 1"
+    assert str(Seat(1, "10.0.0.6", "box", (), "openvino", on_gpu=False)).endswith("10.0.0.6: openvino on its processor")
+    assert "PyTorch cannot use GPU 0 there" in str(Seat(0, "10.0.0.5", "gpus", ("0",), "torch", on_gpu=False))
 
 
 @pytest.fixture
