@@ -30,28 +30,22 @@ MARK = """
 """Marks what Tab has to reach; of a group of radio buttons the chosen one."""
 
 FOCUSED = """
-async () => {
+() => {
   const node = document.activeElement;
   if (!node || node === document.body) return null;
   const seen = [node, ...(node.labels ?? [])];  // a radio button is drawn by its label
-  const inSight = () => seen.some((one) => {
+  const lies = seen.some((one) => {
     const { left, top, width, height } = one.getBoundingClientRect();
     const [x, y] = [left + width / 2, top + height / 2];
     if (width < 2 || height < 2 || x < 0 || y < 0 || x > innerWidth || y > innerHeight) return false;
     const there = document.elementFromPoint(x, y);
     return there !== null && (one.contains(there) || there.contains(one));
   });
-  let lies = inSight();
-  for (let waited = 0; !lies && waited < 20; waited++) {
-    await new Promise((done) => setTimeout(done, 50));
-    lies = inSight();
-  }
   const lined = seen.some((one) => { const style = getComputedStyle(one);
     return style.outlineStyle !== 'none' || style.boxShadow !== 'none'; });
   return { place: node.walked ?? null, lies, lined, html: node.outerHTML.slice(0, 120) };
 }
 """
-"""What has the focus, and is it in sight within a second? A list that is drawn anew moves things."""
 
 
 STILL_THERE = """
@@ -150,3 +144,37 @@ def test_tab_reaches_all_of_every_page_and_shows_where_it_is_and_axe_finds_nothi
         ]
         wrong += [(path, "axe", problem) for problem in both_modes(page, no_barrier)]
     assert wrong == []
+
+
+def test_what_has_the_focus_stays_in_sight_when_an_alarm_comes_above_it_unless_one_scrolled_away(page, plant, keys):
+    def raised(kind: str) -> str:
+        return plant.raises_an_alarm([], [], kind=kind, figures={"product": "default"})
+
+    def closes(alarm: str) -> None:
+        plant.call("POST", f"/alarms/{alarm}/close", json={"reason": "known"})
+
+    def sees(text: str) -> None:
+        page.wait_for_function(f"() => {text}")
+
+    plant.inspects(defects=(), seed=44)
+    page.goto(f"{plant.address}/admin/products")
+    page.locator(".connection[data-state=live]").wait_for()
+    save = page.get_by_role("button", name="Save")
+    keys.reaches(save)
+    here = "document.activeElement.getBoundingClientRect()"
+    save.evaluate("node => node.scrollIntoView({ block: 'end' })")
+    sees(f"{here}.bottom < innerHeight + 1 && {here}.bottom > innerHeight - 20")
+
+    stays, told = raised("rate"), raised("score")
+    closes(told)  # the page hears of an alarm that another process raised when another one is closed
+    bar = page.get_by_role("region", name="Alarms")
+    bar.wait_for()
+    sees(f"{here}.bottom < innerHeight + 1")
+
+    page.locator("main").hover()
+    page.mouse.wheel(0, -10_000)
+    sees(f"{here}.top > innerHeight")
+    closes(stays)
+    bar.wait_for(state="detached")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate(f"() => {here}.top > innerHeight"), "the page went back to the button by itself"

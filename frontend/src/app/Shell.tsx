@@ -8,6 +8,7 @@ import { AlarmBar } from "../features/watch/AlarmBar";
 import { OutboxBar } from "../features/watch/OutboxBar";
 import { text } from "../text";
 import { Reminder } from "./Home";
+import { useFocusInSight } from "../ui/useFocusInSight";
 import { useKeys } from "../ui/useKeys";
 import { LanguageMenu } from "./LanguageMenu";
 import { CallBar } from "./later";
@@ -17,6 +18,7 @@ import { pagesFor } from "./pages";
 export function Shell({ who, children }: { who: Who; children: ReactNode }) {
   const [location, go] = useLocation();
   useKeys({ "/": () => go("/search") });
+  useFocusInSight();
   const logOut = useLogOut();
   const connection = useConnection();
   return (
