@@ -146,8 +146,9 @@ def _append(session: Session, entry: AuditEntry) -> None:
     """Put an entry at the end of the chain, which no other transaction lengthens before this one has ended."""
     if session.get_bind().dialect.name == "postgresql":  # on SQLite writers wait for each other anyway
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-    last = session.exec(select(AuditEntry).order_by(col(AuditEntry.n).desc()).limit(1)).first()
-    entry.n = last.n + 1 if last else 1
-    entry.seal = seal_of(last.seal if last else FIRST, entry)
+    last = select(AuditEntry.n, AuditEntry.seal).order_by(col(AuditEntry.n).desc()).limit(1)
+    n, seal = session.connection().execute(last).first() or (0, FIRST)
+    entry.n = n + 1
+    entry.seal = seal_of(seal, entry)
     session.add(entry)
     session.flush()

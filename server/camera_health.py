@@ -18,6 +18,8 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from qc import camera, camera_dirt
@@ -29,6 +31,8 @@ from qc.records import Exposure, Inspection
 from server import alarms, audit
 from server.context import Context
 from server.watch_records import CameraLook, CameraReference
+
+log = structlog.get_logger(__name__)
 
 REPLAYED = 2_000
 """Good pictures of a camera that are read again at start: the hundred it learnt from, and what its charts need."""
@@ -97,10 +101,6 @@ class Cameras:
             mine = [(key, one) for key, one in self._cameras.items() if one.station == inspection.station]
             current = {(key, name): told for key, one in mine for name, told in _alarms(one).items()}
             names = {key: f"{one.view or 'picture'}: {one.product}" for key, one in mine}
-            unstored = [(key, one) for key, one in mine if not one.stored and _has_reference(one)]
-            learnt = [(key, one) for key, one in mine if not one.ground_stored and one.ground.learnt]
-            for key, one in dict([*unstored, *((key, one) for key, one in learnt if one.stored)]).items():
-                session.merge(_reference_row(key, one))
         for (key, name), (words, ago) in current.items():
             view = name_of(key)
             before, after, since = _around(session, key, ago)
@@ -118,10 +118,29 @@ class Cameras:
                 after=after,
                 figures={"view": view, "measure": name, "parts": ago},
             )
-        for _, one in unstored:
-            one.stored = True
-        for _, one in learnt:
-            one.ground_stored = one.stored
+
+    def keep(self, station: str) -> None:
+        """Store what its cameras have learnt, twice in a camera's life. In a transaction of its own, as a line waits
+        for that of the verdict; what cannot be stored now is stored after the next part."""
+        if not self._unstored(station):
+            return
+        try:
+            with self._context.database.write() as session:
+                new = self._unstored(station)  # asked again: nobody says now that a camera is to learn anew
+                for _, row in new:
+                    session.merge(row)
+                session.commit()
+        except SQLAlchemyError as error:
+            log.warning("what cameras have learnt is not stored yet", station=station, problem=str(error))
+            return
+        with self._lock:
+            for one, row in new:
+                one.stored, one.ground_stored = True, row.cells is not None
+
+    def _unstored(self, station: str) -> list[tuple[_Camera, CameraReference]]:
+        with self._lock:
+            mine = [(key, one) for key, one in self._cameras.items() if one.station == station]
+            return [(one, _reference_row(key, one)) for key, one in mine if _is_unstored(one)]
 
     def accept(self, session: Session, station: str, *, by: str, at: datetime, view: str | None = None) -> int:
         """A person's word that a station's pictures are as they should be now: learn anew. Returns how many cameras.
@@ -282,6 +301,10 @@ def _alarms(one: _Camera) -> dict[str, tuple[str, int]]:
 
 def _has_reference(one: _Camera) -> bool:
     return len(one.watch.learnt) >= camera.LEARN_FIRST and one.edges is not None
+
+
+def _is_unstored(one: _Camera) -> bool:
+    return _has_reference(one) and (not one.stored or (one.ground.learnt and not one.ground_stored))
 
 
 def _reference_row(key: str, one: _Camera) -> CameraReference:

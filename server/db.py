@@ -116,22 +116,25 @@ def with_an_end(session: Session) -> None:
     waiting: list[tuple[set[SessionTransaction], Callable[[], None]]] = []
     session.info[_END] = waiting
 
-    def committing(_: Session) -> None:
-        if not waiting or session.in_nested_transaction():
-            return
-        _lock_late(session)
-        session.flush()
-        now = session.get_transaction()
-        while waiting:
-            around, function = waiting.pop(0)
-            if now in around:  # else it was closed without a commit
-                function()
-
     def rolled_back(_: Session, ended: SessionTransaction) -> None:
         waiting[:] = [one for one in waiting if ended not in one[0]]
 
-    event.listen(session, "before_commit", committing)
+    event.listen(session, "before_commit", at_the_end)
     event.listen(session, "after_soft_rollback", rolled_back)
+
+
+def at_the_end(session: Session) -> None:
+    """Do now what is to be done last in the session's transaction; its commit does so by itself."""
+    waiting = session.info.get(_END)
+    if not waiting or session.in_nested_transaction():
+        return
+    _lock_late(session)
+    session.flush()
+    now = session.get_transaction()
+    while waiting:
+        around, function = waiting.pop(0)
+        if now in around:  # else it was closed without a commit
+            function()
 
 
 def _transactions(session: Session) -> Iterator[SessionTransaction]:

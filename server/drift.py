@@ -90,6 +90,12 @@ class Drift:
             for view in [view for view in self._views if view[0] == alarm.station]:
                 self._views[view] = Appearance() if alarm.figures.get("relearn") else self._views[view].begun()
 
+    def forget(self, station: str) -> None:
+        """Of a station whose verdicts were not kept."""
+        with self._lock:
+            for key in [key for key in self._charts if key[0] == station]:
+                del self._charts[key]
+
     def charts(self, session: Session, key: Key) -> Charts:
         """The charts of a station, product and model as they are now; rebuilt where nothing came since the start."""
         with self._lock:

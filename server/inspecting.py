@@ -32,7 +32,7 @@ from server.context import Context
 from server.deadlines import Deadlines, Late
 from server.home_id import home_id
 from server.inspections import exposures_of
-from server.orders import Coming, Order, Taken, check_order, frames_of_order, nobody, rows_of_order
+from server.orders import Coming, Order, Rows, Taken, check_order, frames_of_order, nobody, rows_of_order
 from server.places import Places
 from server.policies import check_product
 from server.thumbnails import keep_thumbnail
@@ -93,7 +93,7 @@ class Inspector:
         codes = None if order.part else codes_at(self._context, order.station)
         check_order(order if codes is None else replace(order, part="?"), self._context.settings.max_images)
         with self._places.once(order.station, order.trigger_id):
-            if (known := self._known(order)) is not None:
+            if not order.fresh and (known := self._known(order)) is not None:
                 return Taken(known, new=False)
             self._champion.serving()
             with self._places.place(len(self._waiting), self._metrics.refused.inc):
@@ -115,14 +115,14 @@ class Inspector:
             known = self._store(order, inspection, exposures, coming)
             if known is not None:
                 return Taken(known, new=False)
-            coming.safe = True
+            coming.stored, coming.safe = Rows(inspection, exposures), True
             order.stored()
             self._look_at_cameras(coming)
         finally:
             coming.settled.set()
         if len(self._waiting) <= self._context.settings.max_waiting / 2:  # under load it is made when asked for
             self._keep_thumbnails(coming.frames)
-        return Taken(inspection.id, new=True)
+        return Taken(coming.inspection.id, new=True)
 
     def wait(self, inspection_id: str) -> None:
         """Wait until an inspection is judged, or late; raises Unavailable when that takes too long."""
@@ -243,7 +243,9 @@ class Inspector:
             return []
         policy = self._context.policies.rules(inspection.product).policy
         frames = [at_depth(frame, policy, station=inspection.station) for frame in frames]
-        return self._context.cameras.check(inspection, frames)
+        looks = self._context.cameras.check(inspection, frames)
+        self._context.cameras.keep(inspection.station)
+        return looks
 
     def _keep_thumbnails(self, frames: list[Frame]) -> None:
         try:
@@ -362,6 +364,7 @@ class Inspector:
                 looks=looks,
                 made_by=judging.made_by(looked.segmenter, looked.rules, self._context.blobs),
                 first=first,
+                stored=None if coming is None else coming.stored,
             )
         except judging.CameraFault as fault:
             log.warning("camera fault", inspection=inspection_id, station=inspection.station, problem=fault.message)

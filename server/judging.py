@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from qc.defects import Defect
 from qc.errors import NotFound, QcError, Unavailable
@@ -26,11 +26,12 @@ from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Policy, Verdict, worst
 from server import audit, features, modes
 from server.context import Context, Decode
-from server.db import after_commit
+from server.db import after_commit, at_the_end
 from server.features_records import Suggestion
-from server.inspections import exposures_of, in_short
+from server.gate_records import StationMode
+from server.inspections import exposures_of, get_inspection, in_short
 from server.modes import Mode
-from server.orders import nobody
+from server.orders import Rows, nobody
 from server.policies import Rules
 from server.sparse_png import sparse_png
 from server.tracing import traced
@@ -182,6 +183,7 @@ def record_judgement(
     looks: Sequence[CameraLook] = (),
     made_by: MadeBy | None = None,
     first: First = nobody,
+    stored: Rows | None = None,
 ) -> Inspection | None:
     """Verdict, defects, audit entry and whatever hooks want, in one transaction. None: it was already judged.
 
@@ -190,31 +192,85 @@ def record_judgement(
     Args:
         elapsed_ms: asked once the database is ours, since that may take its time; raises where it is too late by then.
         first: told once it is committed, before anybody else.
+        stored: its rows, so that they need not be read again; they belong to nobody else from now on.
     """
     with context.database.write() as session:
-        inspection = _to_judge(session, inspection_id)
-        if inspection is None:
-            return None
-        exposures = exposures_of(session, inspection_id)
-        for exposure, found, key in zip(exposures, judgement.findings, keys, strict=True):
-            exposure.instances_key, exposure.score, exposure.verdict = key, found.score, found.verdict
-            exposure.defects = [defect_json(defect) for defect in found.defects]
-            session.add(exposure)
-        after_commit(session, lambda: first(inspection, exposures))
-        inspection.progress = Progress.DONE
-        inspection.verdict, inspection.score = judgement.verdict, judgement.score
-        inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms(), 1)
-        if made_by is not None:
-            inspection.policy, inspection.runtime = made_by.policy, made_by.runtime
-        modes.hold_back(session, inspection)
-        session.add(inspection)
-        session.add_all(looks)
-        _keep_features(session, inspection, exposures, judgement)
-        _seal(session, inspection, exposures, at=context.now())
-        _run_hooks(context, session, inspection, exposures)
-        context.events.on_commit(session, "inspection", in_short(inspection, images=len(exposures)))
-        session.commit()
+        inspection = _write(
+            context,
+            session,
+            inspection_id,
+            judgement,
+            keys,
+            elapsed_ms=elapsed_ms,
+            looks=looks,
+            made_by=made_by,
+            first=first,
+            stored=stored,
+        )
+        if inspection is not None:
+            session.commit()
         return inspection
+
+
+def rehearse(
+    context: Context, rows: Rows, judgement: Judgement, *, looks: Sequence[CameraLook], made_by: MadeBy
+) -> None:
+    """Store a part and record its verdict as `record_judgement` does, in a transaction that is rolled back."""
+    with context.database.write() as session:
+        session.add(rows.inspection)
+        session.flush()
+        session.add_all(rows.exposures)
+        session.flush()
+        _write(
+            context,
+            session,
+            rows.inspection.id,
+            judgement,
+            [None] * len(rows.exposures),
+            elapsed_ms=lambda: 0.0,
+            looks=looks,
+            made_by=made_by,
+            first=nobody,
+            stored=rows,
+        )
+        at_the_end(session)
+        session.rollback()
+
+
+def _write(
+    context: Context,
+    session: Session,
+    inspection_id: str,
+    judgement: Judgement,
+    keys: list[str | None],
+    *,
+    elapsed_ms: Callable[[], float],
+    looks: Sequence[CameraLook],
+    made_by: MadeBy | None,
+    first: First,
+    stored: Rows | None,
+) -> Inspection | None:
+    """What `record_judgement` says, up to the commit."""
+    mode = _mode_to_judge(session, inspection_id)
+    if mode is None:
+        return None
+    inspection, exposures = _rows(session, inspection_id) if stored is None else _attached(session, stored)
+    after_commit(session, lambda: first(inspection, exposures))
+    for exposure, found, key in zip(exposures, judgement.findings, keys, strict=True):
+        exposure.instances_key, exposure.score, exposure.verdict = key, found.score, found.verdict
+        exposure.defects = [defect_json(defect) for defect in found.defects]
+    inspection.progress = Progress.DONE
+    inspection.verdict, inspection.score = judgement.verdict, judgement.score
+    inspection.model, inspection.elapsed_ms = judgement.model, round(elapsed_ms(), 1)
+    if made_by is not None:
+        inspection.policy, inspection.runtime = made_by.policy, made_by.runtime
+    modes.hold_back(inspection, mode)
+    session.add_all(looks)
+    _keep_features(session, inspection, exposures, judgement)
+    _seal(session, inspection, exposures, at=context.now())
+    _run_hooks(context, session, inspection, exposures)
+    context.events.on_commit(session, "inspection", in_short(inspection, images=len(exposures)))
+    return inspection
 
 
 def record_failure(
@@ -237,17 +293,16 @@ def record_failure(
     """
     problem = error.message if isinstance(error, QcError) else f"{type(error).__name__}: {error}"
     with context.database.write() as session:
-        inspection = _to_judge(session, inspection_id)
-        if inspection is None:
+        mode = _mode_to_judge(session, inspection_id)
+        if mode is None:
             return None
+        inspection, exposures = _rows(session, inspection_id)
         inspection.progress, inspection.problem = Progress.FAILED, problem[:1000]
         inspection.elapsed_ms = round(elapsed_ms, 1)
         in_time = context.settings.decide_by_of(inspection.station) is not None and not isinstance(error, CameraFault)
         inspection.verdict = Verdict.NG if in_time else Verdict.REVIEW
-        modes.hold_back(session, inspection)
-        session.add(inspection)
+        modes.hold_back(inspection, mode)
         session.add_all(looks)
-        exposures = exposures_of(session, inspection_id)
         after_commit(session, lambda: first(inspection, exposures))
         _seal(session, inspection, exposures, at=context.now())
         _run_hooks(context, session, inspection, exposures)
@@ -256,12 +311,29 @@ def record_failure(
         return inspection
 
 
-def _to_judge(session: Session, inspection_id: str) -> Inspection | None:
-    """The inspection, its row locked against other servers until the transaction ends; None: it was judged before."""
-    inspection = session.get(Inspection, inspection_id, with_for_update=True)
-    if inspection is None:
+def _mode_to_judge(session: Session, inspection_id: str) -> Mode | None:
+    """The mode in which an inspection's station works, its row locked against other servers until the transaction ends;
+    None: it was judged before. One statement, as a line waits for it. Raises NotFound."""
+    of_it = select(Inspection.progress, StationMode.mode).outerjoin(
+        StationMode, col(StationMode.station) == Inspection.station
+    )
+    wanted = of_it.where(Inspection.id == inspection_id).with_for_update(of=col(Inspection.id))
+    found = session.connection().execute(wanted).first()
+    if found is None:
         raise NotFound(f"there is no inspection {inspection_id}")
-    return inspection if inspection.progress == Progress.RECEIVED else None
+    progress, mode = found
+    if progress != Progress.RECEIVED:
+        return None
+    return Mode.DECIDE if mode is None else Mode(mode)
+
+
+def _rows(session: Session, inspection_id: str) -> tuple[Inspection, list[Exposure]]:
+    return get_inspection(session, inspection_id), exposures_of(session, inspection_id)
+
+
+def _attached(session: Session, stored: Rows) -> tuple[Inspection, list[Exposure]]:
+    session.add_all([stored.inspection, *stored.exposures])
+    return stored.inspection, stored.exposures
 
 
 def verdict_body(inspection: Inspection, exposures: list[Exposure]) -> dict[str, object]:

@@ -47,6 +47,7 @@ from server import (
 from server.asking import open_tasks
 from server.context import Context
 from server.home_id import home_id
+from server.inspections import exposures_of
 from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun, Kind, Runner
@@ -64,6 +65,8 @@ SAMPLED = 0.5
 """Urgency of a part drawn at random, until all is weighed anew: among the doubtful ones."""
 
 INSTALL = "install_starter"
+
+SAMPLE = "label_sample"
 
 RETENTION_CRON = "30 3 * * *"
 """When pictures whose time is over are removed: at night, after the retraining has begun."""
@@ -139,6 +142,7 @@ def kinds(context: Context) -> dict[str, Kind]:
     home = context.settings.home.resolve()
     return {
         INSTALL: Kind(partial(_install, context)),
+        SAMPLE: Kind(partial(_sample, context)),
         PUSH: Kind(partial(label_jobs.push, context), lane="labels"),
         drift_labels.KIND: Kind(partial(drift_labels.job, context), lane="labels"),
         label_jobs.RANK: Kind(partial(label_jobs.rank, context), lane="labels"),
@@ -167,11 +171,12 @@ def kinds(context: Context) -> dict[str, Kind]:
 
 
 def after_inspection(context: Context, session: Session, inspection: Inspection, exposures: list[Exposure]) -> None:
-    """A part in the review band, or drawn at random, becomes a label task in the transaction of its verdict."""
+    """A part in the review band becomes a label task in the transaction of its verdict; one drawn at random by a job
+    that is asked for there: nobody waits for its label, but a line may wait for the verdict."""
     share = context.settings.label_at_random
     said = inspection.said  # where the station only shadows or advises, all parts would be in review otherwise
     if said is not None and said != Verdict.REVIEW and drawn_by_chance(inspection.id, share):
-        open_tasks(context, session, inspection, exposures, reason=Reason.SAMPLE, urgency=SAMPLED, chance=share)
+        queue.enqueue(session, SAMPLE, {"inspection": inspection.id, "chance": share}, now=context.now())
     if said != Verdict.REVIEW or inspection.score is None:
         return
     open_tasks(context, session, inspection, exposures, reason=Reason.REVIEW, urgency=uncertainty([inspection.score]))
@@ -184,6 +189,20 @@ def after_decision(
     if inspection.said in (None, Verdict.REVIEW) or decision.verdict == inspection.said:
         return
     open_tasks(context, session, inspection, exposures, reason=Reason.OVERRULED, urgency=OVERRULED)
+
+
+def _sample(context: Context, run: JobRun) -> dict[str, Any]:
+    """A part that was drawn at random becomes a label task, unless it was erased meanwhile; twice gives the same."""
+    with context.database.write() as session:
+        inspection = session.get(Inspection, run.arguments["inspection"])
+        if inspection is None:
+            return {"erased": True}
+        exposures, chance = exposures_of(session, inspection.id), float(run.arguments["chance"])
+        tasks = open_tasks(
+            context, session, inspection, exposures, reason=Reason.SAMPLE, urgency=SAMPLED, chance=chance
+        )
+        session.commit()
+    return {"label_tasks": [task.id for task in tasks]}
 
 
 def job_json(job: Job) -> dict[str, Any]:

@@ -65,9 +65,8 @@ def mode_of(session: Session, station: str) -> Mode:
     return Mode(row.mode) if row else Mode.DECIDE
 
 
-def hold_back(session: Session, inspection: Inspection) -> None:
+def hold_back(inspection: Inspection, mode: Mode) -> None:
     """Before a verdict is recorded: what the line is told of it, by its station's mode. A failure is held back, too."""
-    mode = mode_of(session, inspection.station)
     inspection.mode = str(mode)
     if mode != Mode.DECIDE and inspection.verdict is not None:
         inspection.model_verdict = str(inspection.verdict)

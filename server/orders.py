@@ -61,6 +61,9 @@ class Order:
     Not where that was done by somebody else (a deadline, another server); who waits finds it in the database then."""
     stored: Callable[[], None] = done
     """Told once the part is safe, by the thread that takes it in: quick. Not where its trigger was known already."""
+    fresh: bool = False
+    """Whoever sends it counts its triggers and uses none twice: it is not asked first whether the trigger is known. If
+    it is all the same, the database says so when the part is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,14 @@ class Taken:
 
     inspection_id: str
     new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An inspection as it was stored, of no session."""
+
+    inspection: Inspection
+    exposures: list[Exposure]
 
 
 @dataclass(slots=True)
@@ -86,6 +97,8 @@ class Coming:
     """It is stored, or could not be."""
     looks: list[CameraLook] | None = None
     """How its cameras are, looked at beside the model; None: nobody has."""
+    stored: Rows | None = None
+    """As it is in the database; None: not yet, or nobody can say."""
     safe: bool = False
     """Its pictures are stored and its row is committed. Not, though settled: it was not, or nobody can say."""
 

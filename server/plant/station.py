@@ -33,6 +33,7 @@ from server.plant.memory import PLC, counted, keep, remembered
 from server.plant.sources import NoPicture, Source, Wanted
 from server.plant.trail import Trail
 from server.plant.views import Views
+from server.rehearsing import rehearse
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,8 @@ WHOSE_PICTURE = "nobody can say whose picture this is"
 """Begins the problem of an inspection whose part was overrun."""
 OVERRUN = 16
 """Overrun triggers that are remembered; the inspection of an earlier one has ended long ago."""
+READ_S = 0.01
+"""So long the PLC has for reading a result before the trail is told of it, which takes the interpreter and the disk."""
 QUIET_S = 0.2
 """After an error, at least so many seconds pass before what lies about is put aside; see also `picture_within_s`."""
 
@@ -99,6 +102,7 @@ class Station:
         self._kept = self._state.number
         """The number that is on disk."""
         self._problem: str | None = STARTING
+        self._rehearsed = False
         self._acquired = 0
         self._late_s = config.picture_within_s if any(source.unasked for source in sources) else 0.0
         """How long after its trigger a picture may still come by itself."""
@@ -231,7 +235,17 @@ class Station:
         trigger_id, doubt = f"{PLC}{job.number}", lambda: self._objection(job)
         first = partial(self._judged, job, found)
         stored = partial(self._stored, job, found)
-        order = Order(part, self.name, pictures, trigger_id, job.product, objection=doubt, judged=first, stored=stored)
+        order = Order(
+            part,
+            self.name,
+            pictures,
+            trigger_id,
+            job.product,
+            objection=doubt,
+            judged=first,
+            stored=stored,
+            fresh=True,
+        )
         inspector = self._context.need_inspector()
         taken = inspector.take(order, started=job.started)
         if not taken.new:
@@ -328,7 +342,9 @@ class Station:
             self.shown()
             if self._kept < self._state.number:
                 self._keep_number()
-            self._trail.tell(self._keep)
+            if self._trail.waiting:
+                self._stop.wait(READ_S)
+                self._trail.tell(self._keep)
 
     def _move(self, state: State) -> None:
         """The next state; under the lock. A result that it brings is written down later."""
@@ -349,7 +365,11 @@ class Station:
             self._tidy.clear()
 
     def _look_once(self) -> None:
-        self._set_problem(self._find_problem())
+        problem = self._find_problem()
+        if problem is None and not self._rehearsed:
+            rehearse(self._context, self.name)
+            self._rehearsed = True
+        self._set_problem(problem)
         if self._problem is not None:
             return
         if handshake.wants_cleaning(self._state):

@@ -98,6 +98,7 @@ def taught(line, number: int = LEARN) -> None:
                 session.add(found)
         cameras.after_inspection(session, row, [])
         session.commit()
+    cameras.keep("S-1")
 
 
 def test_a_camera_that_was_knocked_out_of_focus_or_light_is_a_fault_at_the_first_picture(line):

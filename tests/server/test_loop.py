@@ -80,6 +80,7 @@ def test_a_share_of_the_clear_parts_is_labelled_whatever_the_model_says(tmp_path
         line.send(line.picture(), part="P-fine")
         line.send(line.picture(dark=9), part="P-bad")
         line.send(line.picture(doubtful=9), part="P-doubt")
+        wait_for(lambda: len(tasks(line)) == 3)
         found = {task["part"]: task["reason"] for task in tasks(line)}
         with line.context.database.read() as session:
             chances = {task.chance for task in session.exec(select(LabelTask))}
