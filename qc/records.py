@@ -72,7 +72,8 @@ def first_id(seconds: float) -> str:
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC, with its zone on the way in and on the way out, on every database."""
+    """A moment in UTC, with its zone on the way in and on the way out, on every database, whatever zone that lives in:
+    moments are also written out, into seals for instance."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -85,9 +86,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Progress(StrEnum):

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+ZONE = "Asia/Kolkata"
+"""Of the server, as Debian takes the computer's: what forgets to say UTC is off by five and a half hours."""
+
 END = """
 read -r _
 "$1/pg_ctl" -D "$2/data" -m immediate -w stop
@@ -51,7 +54,9 @@ def postgres(*options: str) -> Iterator[str]:
     )
     try:
         data = folder / "data"
-        start = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} " + " ".join(f"-c {one}" for one in options)
+        start = f"-p {port} -k {folder} " + " ".join(
+            f"-c {one}" for one in ("listen_addresses=127.0.0.1", f"timezone={ZONE}", *options)
+        )
         subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "qc"], check=True, **quiet)
         pg_ctl = [programs / "pg_ctl", "-D", data, "-o", start, "-l", folder / "log", "-w", "start"]
         subprocess.run(pg_ctl, check=True, **quiet)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import per_home
 import pytest
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlmodel import Session, SQLModel, create_engine
@@ -14,8 +15,8 @@ NOON_IN_INDIA = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=5, m
 
 
 @pytest.fixture
-def session():
-    engine = create_engine("sqlite://")
+def session(tmp_path):
+    engine = create_engine(per_home.setting(tmp_path) or "sqlite://")
     SQLModel.metadata.create_all(engine, tables=TABLES)
     with Session(engine) as session:
         yield session
