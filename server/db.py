@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import SessionTransaction
-from sqlmodel import Session, create_engine
+from sqlmodel import Session, SQLModel, create_engine
 
 BUSY_TIMEOUT_MS = 15_000
 """How long a writer waits for another; the longest transaction of ours takes well under a second."""
@@ -135,6 +136,14 @@ def at_the_end(session: Session) -> None:
         around, function = waiting.pop(0)
         if now in around:  # else it was closed without a commit
             function()
+
+
+def inserting(session: Session, table: type[SQLModel], values: Mapping[str, Any]) -> postgresql.Insert | sqlite.Insert:
+    """INSERT of a row, in the words of the session's database, of which `on_conflict_do_nothing` can be asked: it waits
+    for whoever enters the same row in another transaction, where looking first would see nothing of it."""
+    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
+    row: postgresql.Insert | sqlite.Insert = insert(table).values(**values)
+    return row
 
 
 def _transactions(session: Session) -> Iterator[SessionTransaction]:

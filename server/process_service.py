@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select, update
 
 from process_opt.model import ProcessModel, load_model
@@ -27,6 +26,7 @@ from process_opt.scales import check_credible
 from qc.errors import InvalidInput, NotFound
 from qc.records import new_id
 from server import audit
+from server.db import inserting
 from server.process_money import Summary
 
 FOLDER = "processes"
@@ -38,8 +38,6 @@ KEPT_IN_MEMORY = 8
 """Models of so many processes, or versions of one, are kept ready; a model takes a few megabytes."""
 
 ASSIGNMENTS = ("operator", "dither", "recommendation", "")
-
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Models:
@@ -198,8 +196,11 @@ def check_outcome(model: ProcessModel, outcome: dict[str, Any], where: str = "ou
 def store_outcome(session: Session, name: str, outcome: dict[str, Any], *, now: datetime) -> Outcome | None:
     """Keep what came of a part; None when it was told before, and then the first word stands."""
     row = {"id": new_id(), "process": name, "part": outcome["part"], "content": outcome, "received_at": now}
-    insert = _INSERT[session.get_bind().dialect.name](Outcome).values(**row)
-    once = insert.on_conflict_do_nothing(index_elements=["process", "part"]).returning(col(Outcome.id))
+    once = (
+        inserting(session, Outcome, row)
+        .on_conflict_do_nothing(index_elements=["process", "part"])
+        .returning(col(Outcome.id))
+    )
     stored = session.connection().execute(once).first()
     return session.get(Outcome, stored[0]) if stored else None
 

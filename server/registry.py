@@ -17,7 +17,7 @@ from qc.errors import Conflict, NotFound, Unavailable
 from qc.records import new_id
 from segmentation.records import ModelState, ModelVersion
 from server import audit
-from server.db import Database
+from server.db import Database, inserting
 from server.events import EventBus
 
 CHAMPION = "champion"
@@ -58,7 +58,7 @@ def add(
     decision: dict[str, Any] | None = None,
     parent: str | None = None,
 ) -> ModelVersion:
-    """Enter a model as a candidate, or give back its row when it is known.
+    """Enter a model as a candidate, or give back its row when it is known, also to another server since a moment ago.
 
     Args:
         folder: where its files lie, relative to QC_HOME.
@@ -69,14 +69,17 @@ def add(
     row = session.get(ModelVersion, model_id)
     if row is None:
         dataset = dict(card.get("dataset") or card.get("data") or {})
-        row = ModelVersion(
-            id=model_id,
-            folder=folder,
-            created_at=now,
-            classes={str(k): str(v) for k, v in dict(card.get("classes") or {}).items()},
-            figures=dict(card.get("figures") or {}),
-            dataset={**{k: v for k, v in dataset.items() if k not in ("files", "manifest")}, "parent": parent},
-        )
+        new = {
+            "id": model_id,
+            "folder": folder,
+            "state": ModelState.CANDIDATE,
+            "created_at": now,
+            "classes": {str(k): str(v) for k, v in dict(card.get("classes") or {}).items()},
+            "figures": dict(card.get("figures") or {}),
+            "dataset": {**{k: v for k, v in dataset.items() if k not in ("files", "manifest")}, "parent": parent},
+        }
+        session.connection().execute(inserting(session, ModelVersion, new).on_conflict_do_nothing())
+        row = session.get_one(ModelVersion, model_id)
     if decision is not None:
         row.decision = decision
     session.add(row)

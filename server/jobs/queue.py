@@ -12,18 +12,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from qc.errors import Conflict, NotFound
 from qc.records import new_id
+from server.db import inserting
 from server.jobs.records import UNFINISHED, Job, JobState
 
 FIRST_PAUSE = timedelta(seconds=5)
 """Pause after the first failure; it doubles with each. Long enough for a restart of what was missing."""
 LONGEST_PAUSE = timedelta(minutes=10)
-
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class LeaseLost(Conflict):
@@ -75,7 +73,7 @@ def enqueue(
         "created_at": now,
     }
     while True:
-        insert = _INSERT[session.get_bind().dialect.name](Job).values(**values).on_conflict_do_nothing()
+        insert = inserting(session, Job, values).on_conflict_do_nothing()
         if session.connection().execute(insert.returning(col(Job.id))).first() is not None:
             return get(session, values["id"])
         same = select(Job).where(col(Job.key) == key, col(Job.state).in_(UNFINISHED))

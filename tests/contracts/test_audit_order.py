@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text, update
+from locks import wait_until_somebody_waits
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from server import audit, schema
@@ -39,17 +39,6 @@ def change(session: Session, name: str) -> None:
 
 def tell(session: Session, who: str) -> None:
     audit.record(session, "a change", who, {}, by=who, at=now())
-
-
-def wait_until_somebody_waits(database: Database, waiter: Future[None]) -> None:
-    until = time.monotonic() + 60
-    while True:
-        with database.read() as session:
-            if session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
-                return
-        assert not waiter.done(), "it had to wait"
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_a_row_and_the_trail_may_be_asked_for_in_either_order(database):
