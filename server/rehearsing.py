@@ -20,7 +20,6 @@ from qc.records import Inspection
 from qc.verdict import Verdict
 from server import judging
 from server.context import Context
-from server.home_id import home_id
 from server.judging import Judgement
 from server.orders import Order, Picture, Rows, rows_of_order
 from server.watch_records import CameraLook
@@ -50,8 +49,7 @@ def _rehearse(context: Context, station: str) -> None:
     pixels = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     frame = Frame(pixels, "", "0" * 64)
     order = Order("nobody's", NOWHERE, [Picture(bytes(cv2.imencode(".png", pixels)[1]))], "0")
-    keeper = home_id(context.settings.folder("."))
-    inspection, exposures = rows_of_order(order, product, [frame], received_at=context.now(), keeper=keeper)
+    inspection, exposures = rows_of_order(order, product, [frame], received_at=context.now(), keeper="")
     seen = Features(np.zeros(1, np.float16), ())
     found = Findings(Verdict.OK, 0.0, (), np.zeros((SIDE_PX, SIDE_PX), np.uint16), seen)
     try:
