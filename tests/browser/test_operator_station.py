@@ -152,6 +152,45 @@ def test_the_last_good_part_stands_beside_this_one_or_it_is_said_that_there_is_n
     assert lonely["verdict"]
 
 
+def test_of_many_doubtful_specks_ten_are_listed_and_the_others_open_by_class(page, plant, no_barrier):
+    part = plant.inspects(defects=(), seed=21)
+    plant.is_full_of_specks(part, specks=200)
+    opens(page, plant, part)
+    listed = page.get_by_role("region", name="Defects")
+    listed.get_by_role("heading", name=re.compile("^Defects 3 · 200 doubtful")).wait_for()
+    single = listed.locator(".defect-row[aria-current]")
+    expect(single).to_have_count(10)
+    pits = listed.get_by_role("button", name=re.compile(r"pit \d+ doubtful"))
+    dents = listed.get_by_role("button", name=re.compile(r"dent \d+ doubtful"))
+    counts = [int(re.search(r"(\d+) doubtful", one.inner_text())[1]) for one in (pits, dents)]
+    assert sum(counts) == 193
+    pits.click()
+    expect(single).to_have_count(10 + counts[0])
+    no_barrier(page)
+    pits.click()
+    expect(single).to_have_count(10)
+
+    for _ in range(11):
+        page.keyboard.press("n")
+    page.wait_for_url(re.compile(r"defect=11$"))
+    expect(listed.locator(".defect-row[aria-current=true]")).to_be_in_viewport()
+    expect(single).to_have_count(10 + (counts[0] if "pit" in single.nth(10).inner_text() else counts[1]))
+
+
+@pytest.mark.parametrize(("width", "height", "least"), [(820, 1180, 0.9), (1024, 768, 0.65), (1280, 800, 0.5)])
+def test_the_picture_comes_first_on_a_tablet_as_on_a_desk(page, plant, width, height, least):
+    part = plant.inspects(defects=("dent",), seed=width)  # a camera that repeats a picture is frozen
+    page.set_viewport_size({"width": width, "height": height})
+    opens(page, plant, part)
+    place = page.locator(".views").bounding_box()
+    assert place
+    assert place["width"] >= least * width
+    assert place["height"] >= 0.4 * height
+    expect(page.get_by_role("button", name=re.compile(r"^(Agree: |It is OK)"))).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="Log out")).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing lies beside the screen"
+
+
 def test_the_wall_screen_is_read_from_far_at_every_size_in_both_modes(page, plant, no_barrier):
     plant.inspects(defects=(), seed=97, station="wall-1")
     plant.inspects_in_the_dark()

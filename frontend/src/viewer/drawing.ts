@@ -34,8 +34,8 @@ export type Wish = { seen: Window; filled: boolean; /** A defect that is left ou
 export type Asked = { what: "show"; view: number; outlines: readonly Outline[] } | ({ what: "draw"; view: number } & Wish) | { what: "leave"; view: number };
 export type Drawn = { view: number; picture: ImageBitmap; seen: Window; /** How many outlines are on it. */ count: number };
 
-/** Numbers are drawn beside so many defects; beyond that they would hide the part. */
-const NUMBERED = 40;
+/** Numbers are drawn beside so many defects, those that matter most; more would hide the part. */
+export const NUMBERED = 10;
 
 /** So many CSS px around a defect are drawn on, too: its line and its number. */
 export const AROUND = 24;

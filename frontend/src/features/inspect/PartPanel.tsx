@@ -195,7 +195,7 @@ export function PartPanel({ inspection, busy, look, pointed, point }: Props) {
                   {text.inspect.loupe} <kbd>M</kbd>
                 </button>
               </div>
-              <DefectList defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />
+              <DefectList key={id} defects={defects} chosen={chosen} choose={zoomTo} manyViews={inspection.images.length > 1} />
               <PartViews inspection={inspection} />
               <LastGood inspection={inspection} n={shown?.n ?? large ?? worstImage(inspection.images)} defect={shown?.defect.bbox ?? null} />
               {shown && <Similar id={id} number={placeOf(inspection, shown.defect)} />}

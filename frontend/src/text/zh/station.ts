@@ -84,6 +84,8 @@ export const station: Part<typeof en> = {
     defects: "缺陷",
     noDefects: "此零件未发现缺陷。",
     doubtful: "存疑",
+    countDoubtful_other: "{{count}} 处存疑",
+    countMore_other: "另有 {{count}} 处",
     decide: "您的决定",
     agree: "同意：{{word}}",
     accept: "合格",
