@@ -159,15 +159,10 @@ def _between_people(tasks: list[Drawn], blobs: BlobStore, classes: Mapping[int, 
         if not odds:
             continue
         voices = tuple(Voice(task, row, counted(mask, classes)) for row, mask in masks)
-        said = ", ".join(f"{v.annotation.by} drew {_words(v.drawn)}" for v in voices)
-        question = f"Which drawing of {task.part} is right? {said}."
+        question = f"Which drawing of {task.part} is right?"
         key = _key(DisputeKind.PEOPLE, voices)
         found.append(Dispute(key, DisputeKind.PEOPLE, task.part, question, tuple(odds), 1.0, voices))
     return found
-
-
-def _words(drawn: Mapping[str, int]) -> str:
-    return " and ".join(f"{count} {name}" for name, count in drawn.items()) or "nothing"
 
 
 def _between_views(session: Session, tasks: list[Drawn], blobs: BlobStore, classes: Mapping[int, str]) -> list[Dispute]:

@@ -176,7 +176,11 @@ def test_two_people_at_odds_are_settled_and_the_right_drawing_alone_is_learnt_fr
     (dispute,) = disputes.open_disputes(line.session, line.blobs, CLASSES)
     assert dispute.kind == "people"
     assert dispute.classes == ("scratch", "dent")
-    assert "ann drew 1 scratch" in dispute.question
+    assert dispute.question == f"Which drawing of {task.part} is right?"
+    assert [(voice.annotation.by, dict(voice.drawn)) for voice in dispute.voices] == [
+        ("ann", {"scratch": 1}),
+        ("benjamin", {"scratch": 1, "dent": 1}),
+    ]
 
     ruling, _ = disputes.settle(
         line.session,

@@ -4,7 +4,9 @@ import { type Dispute, useBookAction, useDisputes, type Voice } from "../../api/
 import { useIsEngineer } from "../../api/session";
 import { text } from "../../text";
 import { ago } from "../../ui/format";
+import { Served } from "../../ui/Served";
 import { Empty, waiting } from "../../ui/States";
+import { counted } from "./counted";
 
 /** Where drawings contradict each other, side by side, and an engineer's word on it. */
 export function Disputes() {
@@ -48,14 +50,16 @@ function OneDispute({ dispute }: { dispute: Dispute }) {
   };
   return (
     <section className="model" aria-label={dispute.part}>
-      <h2 lang="en">{dispute.question}</h2>
+      <h2>
+        <Served text={dispute.question} />
+      </h2>
       <ul className="book-shelf" data-large="true">
         {dispute.voices.map((voice) => (
           <li key={voice.annotation}>
-            <img src={voice.picture} alt={words.drewAlt({ by: voice.by, what: drawn(voice) })} loading="lazy" />
+            <img src={voice.picture} alt={words.drewAlt({ by: voice.by, what: counted(voice.drawn) })} loading="lazy" />
             <strong>{voice.by}</strong>
             <span>
-              {drawn(voice)}
+              {counted(voice.drawn)}
               {voice.view && ` · ${voice.view}`}
             </span>
             {voice.url && (
@@ -96,6 +100,3 @@ function exampleOf({ classes }: Dispute, voice: Voice): { class_name: string; sh
   if (is) return { class_name: is, shows: "is" };
   return classes[0] ? { class_name: classes[0], shows: "is_not" } : null;
 }
-
-const drawn = (voice: Voice): string =>
-  Object.entries(voice.drawn).map(([name, count]) => `${count} ${name}`).join(", ") || text.disputes.nothing;

@@ -30,3 +30,9 @@ it("finds sentences within sentences and beside each other, and leaves what it d
   expect(read("warning: no part of train shows pit: it is not learnt; something new", known, de)).toEqual({ text: "Warnung: kein Teil von train zeigt pit: das wird nicht gelernt; something new", whole: false });
   expect(german("Lamp replaced: yes")).toBe("Lamp replaced: yes");
 });
+
+it("says a question about a label with the way that a drawing should go", () => {
+  expect(german("Does the pit drawn at (3, 4) belong 12 px to the right and 7 px down?")).toBe("Gehört der bei (3, 4) gezeichnete Fehler pit 12 px weiter nach rechts und 7 px tiefer?");
+  expect(german("Does the pit drawn at (3, 4) belong 7 px up?")).toBe("Gehört der bei (3, 4) gezeichnete Fehler pit 7 px höher?");
+  expect(german("Is the defect of P-1 a pit or dent? 1 of 3 pictures say otherwise than the rest.")).toBe("Ist der Fehler von P-1 von der Klasse pit oder dent? 1 von 3 Bildern sagen anderes als die übrigen.");
+});
