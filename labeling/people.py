@@ -1,8 +1,11 @@
-"""What each person drew on each finished task."""
+"""What each person drew on each finished task, and how much each did."""
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, TextClause
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, TextClause, case, func
 from sqlmodel import Session, col, select
 
 from labeling.records import Annotation, LabelTask, TaskState
@@ -32,3 +35,26 @@ def newest_of_each(
     standing = [(task, list(people.values())) for task, people in found.values()]
     standing = [(task, rows) for task, rows in standing if not all(row.superseded for row in rows)]
     return sorted(standing, key=lambda each: (each[1][-1].updated_at, each[1][-1].id))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one person drew in a stretch of time."""
+
+    person: str
+    drawings: int
+    seconds_each: float | None
+    """On average, as Label Studio measured it; None where it measured none."""
+    specks: int
+    """Stray marks of the editor that were left out of the drawings (see `labeling.convert`)."""
+    with_specks: int
+    """Drawings that had any."""
+
+
+def work_of_each(session: Session, *, since: datetime) -> list[Work]:
+    """Everybody whose drawings came home since then, by name; drawings that were removed again do not count."""
+    had_any = case((col(Annotation.specks) > 0, 1), else_=0)
+    sums = func.count(), func.avg(Annotation.lead_time_s), func.sum(Annotation.specks), func.sum(had_any)
+    recent = select(Annotation.by, *sums).where(col(Annotation.received_at) >= since, ~col(Annotation.deleted))
+    rows = session.exec(recent.group_by(Annotation.by).order_by(Annotation.by)).all()
+    return [Work(by, n, None if t is None else float(t), int(specks), int(had)) for by, n, t, specks, had in rows]

@@ -86,7 +86,8 @@ def calls_as_table(context: ContextDep) -> StreamingResponse:
 
 @router.get("/labels/quality.csv", response_class=StreamingResponse, responses=CSV)
 def label_quality_as_table(context: ContextDep) -> StreamingResponse:
-    """How far labels can be trusted: a row for each figure of a class, and for each person with golden tasks."""
+    """How far labels can be trusted: a row for each figure of a class, for each person with golden tasks, and for what
+    each person labelled in the last 30 days."""
     found = label_quality.figures(context)
     head = ["of", "figure", "value", "low", "high", "parts_or_tasks", "change_per_30_days", "change_is_certain"]
     rows: list[list[Any]] = [
@@ -98,6 +99,9 @@ def label_quality_as_table(context: ContextDep) -> StreamingResponse:
         [one.person, "golden", one.score, None, None, one.tasks, one.change_per_30_days, one.change_is_certain]
         for one in found.labellers
     ]
+    for each in found.work:
+        rows.append([each.person, "seconds_each", each.seconds_each, None, None, each.drawings, None, None])
+        rows.append([each.person, "specks", each.specks, None, None, each.with_specks, None, None])
     return as_table("label-quality", head, rows)
 
 
@@ -196,7 +200,7 @@ def _label_tasks(context: Context, head: list[str], state: TaskState | None) -> 
     cursor: str | None = None
     while True:
         with context.database.read() as session:
-            page = label_tasks.label_tasks(session, context, state=state, cursor=cursor, limit=AT_ONCE)
+            page = label_tasks.page(session, context, state=state, cursor=cursor, limit=AT_ONCE)
         for one in page.items:
             shown = shown_words(one.shown.model_dump() if one.shown else None)
             yield [shown if name == "shown" else getattr(one, name) for name in head]

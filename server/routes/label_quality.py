@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -10,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from labeling import quality
 from labeling.agreement import agreement
+from labeling.people import work_of_each
 from qc.errors import Unavailable
 from server import audit
 from server.auth import IdentityDep
@@ -19,6 +21,9 @@ from server.routes.label_tasks import LabelTaskJson, shown_as
 from server.studio_service import service
 
 router = APIRouter(tags=["label tasks"])
+
+RECENT = timedelta(days=30)
+"""Of so long it is told who labelled how much: long enough for a part-time labeller, short enough to act upon."""
 
 
 class FigureJson(BaseModel):
@@ -49,12 +54,26 @@ class LabellerJson(BaseModel):
     marks: list[MarkJson] = Field(description="The oldest first.")
 
 
+class WorkJson(BaseModel):
+    """What a person labelled lately."""
+
+    person: str
+    drawings: int
+    seconds_each: float | None = Field(description="On average, as Label Studio measured it.")
+    specks: int = Field(
+        description="Marks of up to 4 px at a crop's border, beside something larger, that the editor leaves behind: "
+        "left out of the drawings."
+    )
+    with_specks: int = Field(description="Drawings that had any.")
+
+
 class QualityJson(BaseModel):
     """How far labels can be trusted."""
 
     pairs: int = Field(description="Crops labelled by two people, counted for each two.")
     classes: dict[str, dict[str, FigureJson]]
     labellers: list[LabellerJson]
+    work: list[WorkJson] = Field(description="Of everybody whose drawings came in the last 30 days, by name.")
     golden: list[LabelTaskJson] = Field(description="The tasks whose truth is known, the newest first.")
 
 
@@ -79,6 +98,7 @@ def figures(context: Context) -> QualityJson:
         pairs = quality.pairs(session, context.blobs, classes)
         marks = quality.marks(session, context.blobs, classes)
         golden = shown_as(session, context, quality.golden_tasks(session))
+        work = work_of_each(session, since=context.now() - RECENT)
     found = agreement(pairs, classes)
     labellers = []
     for each in marks:
@@ -100,7 +120,8 @@ def figures(context: Context) -> QualityJson:
         name: {k: FigureJson(value=f.value, low=f.low, high=f.high, parts=f.parts) for k, f in by_figure.items()}
         for name, by_figure in found.items()
     }
-    return QualityJson(pairs=len(pairs), classes=by_class, labellers=labellers, golden=golden)
+    told = [WorkJson(**asdict(each)) for each in work]
+    return QualityJson(pairs=len(pairs), classes=by_class, labellers=labellers, work=told, golden=golden)
 
 
 @router.post("/label-tasks/{id}/golden")

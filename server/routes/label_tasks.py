@@ -10,9 +10,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlmodel import Session, col, select
 
-from labeling.records import LabelTask, TaskState
+from labeling.records import Annotation, LabelTask, TaskState
 from qc.errors import InvalidInput
 from qc.records import Exposure
+from server.access import ENGINEERS
+from server.auth import IdentityDep
 from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.studio_service import task_url
@@ -26,6 +28,13 @@ class ShownJson(BaseModel):
     defects: int = Field(description="Blemishes that lie on the tasks.")
     of: int = Field(description="Blemishes that should; 0 where what the model missed is searched for.")
     area: float = Field(description="Share of the images' area that the tasks show.")
+
+
+class DrawnJson(BaseModel):
+    """What one person drew on a crop."""
+
+    by: str
+    drawn: dict[str, int] | None = Field(description="Class to the number of defects; null: collected before counted.")
 
 
 class LabelTaskJson(BaseModel):
@@ -56,6 +65,10 @@ class LabelTaskJson(BaseModel):
         description="What asked for it, in one sentence: an alarm, a search, a doubt about a label."
     )
     golden: bool = Field(description="Its truth is known: everybody labels it, and is compared with it.")
+    drawn: list[DrawnJson] = Field(
+        description="What each person drew on it, the last first. Engineers alone are told: who labels it next is not "
+        "to know."
+    )
 
 
 class LabelTaskPage(BaseModel):
@@ -67,6 +80,7 @@ class LabelTaskPage(BaseModel):
 
 @router.get("/label-tasks")
 def label_tasks(
+    who: IdentityDep,
     session: SessionDep,
     context: ContextDep,
     state: TaskState | None = None,
@@ -74,6 +88,23 @@ def label_tasks(
     limit: int = Query(50, ge=1, le=500),
 ) -> LabelTaskPage:
     """The label tasks, the next one to do first."""
+    return page(session, context, state=state, cursor=cursor, limit=limit, drawn=who.role in ENGINEERS)
+
+
+def page(
+    session: Session,
+    context: Context,
+    *,
+    state: TaskState | None,
+    cursor: str | None,
+    limit: int,
+    drawn: bool = False,
+) -> LabelTaskPage:
+    """A page of the list; `drawn`: also with what each person drew.
+
+    Raises:
+        InvalidInput: no page of this list gave such a cursor.
+    """
     wanted = select(LabelTask).order_by(col(LabelTask.urgency).desc(), col(LabelTask.id)).limit(limit + 1)
     if state is not None:
         wanted = wanted.where(LabelTask.state == state)
@@ -86,12 +117,15 @@ def label_tasks(
         rows = list(session.exec(wanted))
     shown = rows[:limit]
     following = f"{shown[-1].urgency!r}~{shown[-1].id}" if len(rows) > limit else None
-    return LabelTaskPage(items=shown_as(session, context, shown), next_cursor=following)
+    return LabelTaskPage(items=shown_as(session, context, shown, drawn=drawn), next_cursor=following)
 
 
-def shown_as(session: Session, context: Context, rows: Sequence[LabelTask]) -> list[LabelTaskJson]:
-    """Label tasks in the words of the interface."""
+def shown_as(
+    session: Session, context: Context, rows: Sequence[LabelTask], *, drawn: bool = False
+) -> list[LabelTaskJson]:
+    """Label tasks in the words of the interface; `drawn`: also what each person drew."""
     sizes = _sizes(session, {row.inspection_id for row in rows})
+    people = _people(session, [row.id for row in rows]) if drawn else {}
     return [
         LabelTaskJson(
             id=row.id,
@@ -115,6 +149,7 @@ def shown_as(session: Session, context: Context, rows: Sequence[LabelTask]) -> l
             cost_s=row.grounds.get("cost_s"),
             why=row.grounds.get("sentence"),
             golden=row.golden_key is not None,
+            drawn=people.get(row.id, []),
         )
         for row in rows
     ]
@@ -126,6 +161,21 @@ def _sizes(session: Session, inspections: set[str]) -> dict[tuple[str, int], tup
         col(Exposure.inspection_id).in_(inspections)
     )
     return {(of, n): (width, height) for of, n, width, height in session.exec(wanted)}
+
+
+def _people(session: Session, tasks: Sequence[str]) -> dict[str, list[DrawnJson]]:
+    """Task to what each person drew on it last, the latest first."""
+    wanted = (
+        select(Annotation.label_task_id, Annotation.by, Annotation.drawn)
+        .where(col(Annotation.label_task_id).in_(tasks), ~col(Annotation.deleted))
+        .order_by(col(Annotation.updated_at).desc(), col(Annotation.id).desc())
+    )
+    found: dict[str, list[DrawnJson]] = {}
+    for task, by, drawn in session.exec(wanted):
+        told = found.setdefault(task, [])
+        if by not in {one.by for one in told}:
+            told.append(DrawnJson(by=by, drawn=drawn))
+    return found
 
 
 def _cursor(text: str) -> tuple[float, str]:

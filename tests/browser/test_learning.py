@@ -71,6 +71,11 @@ def test_a_label_task_shows_the_very_place_to_label_and_quality_what_two_people_
     row.get_by_role("img", name=f"{bad['part']}, what to label").scroll_into_view_if_needed()
     loaded = "nodes => nodes.length > 0 && [...nodes].every(n => n.complete && n.naturalWidth > 0)"
     page.wait_for_function(f"() => ({loaded})(document.querySelector('.crop').querySelectorAll('img'))")
+    place = row.locator(".crop").bounding_box()
+    assert place
+    assert max(place["width"], place["height"]) == pytest.approx(208, abs=2), (
+        "a tall crop is no taller than a wide one is wide"
+    )
     task = plant.call("GET", "/label-tasks")["items"][0]
     assert (task["width"], task["height"], task["golden"]) == (640, 480, False)
     no_barrier(page)
@@ -83,8 +88,15 @@ def test_a_label_task_shows_the_very_place_to_label_and_quality_what_two_people_
     for name, figure in (("Same defects (F1)", "defect_f1"), ("Same pixels (IoU)", "mask_iou")):
         dent.get_by_role("row", name=re.compile(re.escape(f"{name} {told[figure]['value']:.2f}"))).wait_for()
     page.get_by_text("No golden task was labelled by anybody else yet.").wait_for()
+    lately = page.get_by_role("region", name="Who labelled how much in the last 30 days")
+    expect(lately.get_by_role("row", name=re.compile("^ann .* 0$"))).to_be_visible()
+    lately.get_by_role("row", name=re.compile(r"^ben ")).get_by_text(re.compile(r"^\d+ on \d+ drawings?$")).click()
+    expect(lately.get_by_text("leave marks of a few pixels at the border of a crop")).to_be_visible()
 
     page.get_by_text("labelled", exact=True).click()
+    drawn = page.get_by_role("row").filter(has_text=bad["part"]).first
+    expect(drawn.get_by_text("1 dent")).to_have_count(0)  # these came before it was counted
+    expect(drawn).to_contain_text("ben")
     page.get_by_role("button", name="Make golden").first.click()
     page.get_by_text("Golden task", exact=True).first.wait_for()
     page.get_by_text("Quality", exact=True).click()

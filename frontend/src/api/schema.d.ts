@@ -589,7 +589,8 @@ export interface paths {
         };
         /**
          * Label Quality As Table
-         * @description How far labels can be trusted: a row for each figure of a class, and for each person with golden tasks.
+         * @description How far labels can be trusted: a row for each figure of a class, for each person with golden tasks, and for what
+         *     each person labelled in the last 30 days.
          */
         get: operations["label_quality_as_table_api_v1_labels_quality_csv_get"];
         put?: never;
@@ -4236,6 +4237,21 @@ export interface components {
             settled: components["schemas"]["RulingJson"][];
         };
         /**
+         * DrawnJson
+         * @description What one person drew on a crop.
+         */
+        DrawnJson: {
+            /** By */
+            by: string;
+            /**
+             * Drawn
+             * @description Class to the number of defects; null: collected before counted.
+             */
+            drawn: {
+                [key: string]: number;
+            } | null;
+        };
+        /**
          * EntryJson
          * @description One entry. `body` is its canonical JSON, as it was sealed.
          */
@@ -5207,6 +5223,11 @@ export interface components {
              * @description Its truth is known: everybody labels it, and is compared with it.
              */
             golden: boolean;
+            /**
+             * Drawn
+             * @description What each person drew on it, the last first. Engineers alone are told: who labels it next is not to know.
+             */
+            drawn: components["schemas"]["DrawnJson"][];
         };
         /**
          * LabelTaskPage
@@ -6231,6 +6252,11 @@ export interface components {
             };
             /** Labellers */
             labellers: components["schemas"]["LabellerJson"][];
+            /**
+             * Work
+             * @description Of everybody whose drawings came in the last 30 days, by name.
+             */
+            work: components["schemas"]["WorkJson"][];
             /**
              * Golden
              * @description The tasks whose truth is known, the newest first.
@@ -7437,6 +7463,31 @@ export interface components {
              * @example A second hardening may warp thin walls
              */
             risk: string;
+        };
+        /**
+         * WorkJson
+         * @description What a person labelled lately.
+         */
+        WorkJson: {
+            /** Person */
+            person: string;
+            /** Drawings */
+            drawings: number;
+            /**
+             * Seconds Each
+             * @description On average, as Label Studio measured it.
+             */
+            seconds_each: number | null;
+            /**
+             * Specks
+             * @description Marks of up to 4 px at a crop's border, beside something larger, that the editor leaves behind: left out of the drawings.
+             */
+            specks: number;
+            /**
+             * With Specks
+             * @description Drawings that had any.
+             */
+            with_specks: number;
         };
         /**
          * WorthJson

@@ -16,6 +16,7 @@ export type Job = Schemas["JobJson"];
 export type Summary = Schemas["Summary"];
 export type Agreement = Schemas["FigureJson"];
 export type Labeller = Schemas["LabellerJson"];
+export type Work = Schemas["WorkJson"];
 export type Standing = Schemas["StandingJson"];
 export type Disagreement = Schemas["Disagreement"];
 export type Month = Schemas["MoneyJson"];

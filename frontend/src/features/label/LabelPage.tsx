@@ -6,7 +6,7 @@ import type { LabelTask } from "../../api/words";
 import { text } from "../../text";
 import { words as desk } from "../../text/desk";
 import { ColumnHeads } from "../../ui/ColumnHeads";
-import { ago, fixed, seconds } from "../../ui/format";
+import { ago, duration, fixed, seconds } from "../../ui/format";
 import { Served } from "../../ui/Served";
 import { Empty, waiting } from "../../ui/States";
 import { TakeAway } from "../../ui/TakeAway";
@@ -17,11 +17,15 @@ import { Disputes } from "./Disputes";
 import { Golden } from "./Golden";
 import { Propose } from "./Propose";
 import { Quality } from "./Quality";
+import { counted } from "./counted";
 import { TaskPicture } from "./TaskPicture";
 import { partly, whys } from "./why";
 
 const TABS = ["todo", "done", "cancelled", "disputes", "book", "quality", "data"] as const;
 type Tab = (typeof TABS)[number];
+
+/** What takes longer is said in minutes: nobody plans a morning in seconds. */
+const MINUTES_FROM_S = 90;
 
 /** Waiting ones may not be in Label Studio yet; the most urgent first, then the oldest, as the server lists them. */
 const byUrgency = (a: LabelTask, b: LabelTask): number => b.urgency - a.urgency || a.id.localeCompare(b.id);
@@ -36,6 +40,7 @@ export function LabelPage({ at }: { at: string | undefined }) {
   const unsent = useLabelTasks("open");
   const items = [...(tasks.data?.items ?? []), ...(tab === "todo" ? (unsent.data?.items ?? []) : [])].sort(byUrgency);
   const words = text.label;
+  const done = tab === "done" && engineer; // who may label it next is not to know what others drew
   return (
     <div className="page">
       <header className="page-head">
@@ -44,7 +49,7 @@ export function LabelPage({ at }: { at: string | undefined }) {
         {tab !== "book" && tab !== "disputes" && tab !== "quality" && tab !== "data" && <TakeAway csv={labelTasksCsv(tab === "todo" ? ["pushed", "open"] : [tab])} />}
       </header>
       <Away />
-      <SegmentedControl value={tab} onChange={(value) => setTab(value as Tab)} aria-label={words.which}
+      <SegmentedControl className="label-tabs" value={tab} onChange={(value) => setTab(value as Tab)} aria-label={words.which}
         data={[{ value: "todo", label: words.todo }, ...(["done", "cancelled"] as const).map((value) => ({ value, label: words.state[value] })), { value: "disputes", label: words.disputes }, { value: "book", label: words.book }, ...(engineer ? [{ value: "quality", label: words.quality }] : []), { value: "data", label: desk.data.tab }]} />
       {tab === "data" ? <DataSets /> : tab === "quality" ? <Quality /> : tab === "book" ? <Book /> : tab === "disputes" ? <Disputes /> : waiting(tasks) ??
         waiting(unsent) ??
@@ -52,7 +57,7 @@ export function LabelPage({ at }: { at: string | undefined }) {
           <Empty title={tab === "todo" ? words.empty : words.none[tab as "done" | "cancelled"]}>{words.emptyHelp}</Empty>
         ) : (
           <table className="table">
-            <ColumnHeads names={[words.head.what, words.head.part, words.head.why, words.head.urgency, words.head.since, words.head.link]} />
+            <ColumnHeads names={[words.head.what, words.head.part, words.head.why, done ? words.head.drawn : words.head.urgency, words.head.since, words.head.link]} />
             <tbody>
               {items.map((task) => (
                 <tr key={task.id}>
@@ -86,12 +91,9 @@ export function LabelPage({ at }: { at: string | undefined }) {
                     {task.shown && partly(task.shown) && <div className="quiet">{partly(task.shown)}</div>}
                     {task.problem && <div className="problem">{task.problem}</div>}
                   </td>
-                  <td>
-                    {fixed(task.urgency, 2)}
-                    {task.cost_s !== null && <div className="quiet">{words.cost({ time: seconds(task.cost_s) })}</div>}
-                  </td>
+                  <td>{done ? <Drawn task={task} /> : <Urgency task={task} />}</td>
                   <td>{ago(task.closed_at ?? task.opened_at, Date.now())}</td>
-                  <td>
+                  <td className="task-ways">
                     {task.url ? (
                       <a href={task.url} target="_blank" rel="noreferrer">
                         {words.openStudio}
@@ -109,4 +111,23 @@ export function LabelPage({ at }: { at: string | undefined }) {
         ))}
     </div>
   );
+}
+
+function Urgency({ task }: { task: LabelTask }) {
+  return (
+    <>
+      {fixed(task.urgency, 2)}
+      {task.cost_s !== null && <div className="quiet">{text.label.cost({ time: task.cost_s < MINUTES_FROM_S ? seconds(task.cost_s) : duration(task.cost_s / 60) })}</div>}
+    </>
+  );
+}
+
+/** Who drew what on it, the last first. */
+function Drawn({ task }: { task: LabelTask }) {
+  return task.drawn.map(({ by, drawn }) => (
+    <div key={by}>
+      {drawn ? counted(drawn) : "–"}
+      <div className="quiet">{by}</div>
+    </div>
+  ));
 }

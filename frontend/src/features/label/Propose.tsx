@@ -12,7 +12,7 @@ export function Propose({ task }: { task: LabelTask }) {
   const words = text.book;
   if (!open) {
     return (
-      <Button size="compact-sm" variant="default" onClick={() => setOpen(true)}>
+      <Button size="compact-xs" variant="default" onClick={() => setOpen(true)}>
         {engineer ? words.addExample : words.propose}
       </Button>
     );

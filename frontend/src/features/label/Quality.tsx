@@ -8,16 +8,18 @@ import { waiting } from "../../ui/States";
 import { GoldenSet } from "./GoldenSet";
 import { OverTime } from "./OverTime";
 import { agreementText, FIGURES, trend } from "./quality";
+import { Work } from "./Work";
 
 /** How far labels can be trusted: people against each other, and against tasks whose truth is known. */
 export function Quality() {
   const quality = useLabelQuality();
   const state = waiting(quality);
   if (state || !quality.data) return state;
-  const { classes, golden, labellers, pairs } = quality.data;
+  const { classes, golden, labellers, pairs, work } = quality.data;
   const words = text.quality;
   return (
     <div className="quality">
+      <Work work={work} />
       <h2>{words.agreement}</h2>
       <p className="quiet">{pairs === 0 ? words.noPairs : words.pairs({ count: pairs })}</p>
       {pairs > 0 && Object.entries(classes).map(([name, figures]) => <ClassAgreement key={name} name={name} figures={figures} />)}
