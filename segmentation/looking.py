@@ -60,19 +60,22 @@ class DescribingLook:
     see: Callable[[NDArray[np.uint8]], Planes]
     inside: Inside | None = None
     """None: a window is computed whole."""
+    at_once: int = 1
+    """So many windows may be asked about at the same time, each answered as if it were alone."""
 
     def __call__(self, window: NDArray[np.uint8]) -> Answer:
         log_odds, place, *_ = self.see(window)
         return log_odds, place
 
 
-def open_look(name: str, folder: Path, *, threads: int | None = None) -> Look:
+def open_look(name: str, folder: Path, *, threads: int | None = None, at_once: int = 1) -> Look:
     """What `write` has written, at work. Several threads may look at once.
 
     Args:
         name: one of `RUNTIMES` except torch.
         folder: where the files are.
         threads: CPU threads for one window; None: as many as torch uses, or the machine has where torch is not at work.
+        at_once: windows computed at the same time; answers do not depend on it. Each needs its own memory.
 
     Raises:
         InvalidInput: no such runtime, or its files are not there or damaged.
@@ -83,15 +86,15 @@ def open_look(name: str, folder: Path, *, threads: int | None = None) -> Look:
     if not path.is_file():
         raise InvalidInput(f"{folder} holds no model for {name}; make it ready again")
     try:
-        return _look(*open_graph(path, name, threads))
+        return _look(*open_graph(path, name, threads, at_once), at_once)
     except RuntimeError as error:
         raise InvalidInput(f"{path} is damaged ({error}); make it ready again") from error
 
 
-def open_graph(path: Path, name: str, threads: int | None = None) -> tuple[Run, list[str]]:
+def open_graph(path: Path, name: str, threads: int | None = None, at_once: int = 1) -> tuple[Run, list[str]]:
     """A file that runtime `name` reads, at work, and the names of its inputs; raises RuntimeError for a damaged one."""
     count = threads or _usual_threads()
-    return _onnx(path, count) if name == "onnx" else _openvino(path, name, count)
+    return _onnx(path, count) if name == "onnx" else _openvino(path, name, count, at_once)
 
 
 def _usual_threads() -> int:
@@ -117,9 +120,14 @@ def _onnx(path: Path, threads: int) -> tuple[Run, list[str]]:
     return run, [one.name for one in session.get_inputs()]
 
 
-def _openvino(path: Path, name: str, threads: int) -> tuple[Run, list[str]]:
+def _openvino(path: Path, name: str, threads: int, at_once: int) -> tuple[Run, list[str]]:
     precision = "bf16" if name == "openvino-bf16" else "f32"
-    how = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    how = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads * at_once,
+        "NUM_STREAMS": at_once,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     compiled = core().compile_model(path, "CPU", how)
     own = threading.local()  # a request serves one thread at a time
 
@@ -134,11 +142,11 @@ def _openvino(path: Path, name: str, threads: int) -> tuple[Run, list[str]]:
     return run, [one.any_name for one in compiled.inputs]
 
 
-def _look(run: Run, inputs: list[str]) -> Look:
+def _look(run: Run, inputs: list[str], at_once: int) -> Look:
     """A graph that takes a picture, and perhaps which of its cells are asked about (`ROWS`, `COLUMNS`), as a look."""
     sides = [int(name.removeprefix(ROWS)) for name in inputs if name.startswith(ROWS)]
     if not sides:
-        return DescribingLook(lambda window: run({"picture": window[None]}))
+        return DescribingLook(lambda window: run({"picture": window[None]}), at_once=at_once)
     (stride,) = sides
 
     def inside(window: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Planes:
@@ -147,4 +155,4 @@ def _look(run: Run, inputs: list[str]) -> Look:
     def see(window: NDArray[np.uint8]) -> Planes:
         return inside(window, *(np.arange(side // stride) for side in window.shape[:2]))
 
-    return DescribingLook(see, inside)
+    return DescribingLook(see, inside, at_once)

@@ -215,8 +215,13 @@ def is_ready(folder: Path, ready: Path) -> bool:
     return True
 
 
-def open_ready(folder: Path, ready: Path, *, threads: int | None = None, runtime: str = "") -> FrameSegmenter:
+def open_ready(
+    folder: Path, ready: Path, *, threads: int | None = None, runtime: str = "", at_once: int = 1
+) -> FrameSegmenter:
     """The model in `folder` with the runtime that `make_ready` chose, or another one that it accepted.
+
+    Args:
+        threads, at_once: as in `segmentation.looking.open_look`; torch computes one window at a time.
 
     Raises:
         InvalidInput: `ready` is of another model, of another machine, or damaged; or that runtime was not accepted.
@@ -228,12 +233,13 @@ def open_ready(folder: Path, ready: Path, *, threads: int | None = None, runtime
         raise InvalidInput(f"{chosen} may not compute this model here: {found.get(chosen, {}).get('why', 'not tried')}")
     if chosen == "torch":
         return load_segmenter(folder, threads=threads)
-    look = open_look(chosen, ready, threads=threads)
+    look = open_look(chosen, ready, threads=threads, at_once=at_once)
     first_look = open_first_look(chosen, ready, threads=threads) if "first_look" in card else None
     eyes = from_card(card, look, runtime=chosen, novelty=read_novelty(folder, card), first_look=first_look)
     if chosen != SCREENED:
         return eyes
-    return screened(eyes, ready, margin=float(found[SCREENED]["parity"]["screen"]["margin"]), threads=threads)
+    margin = float(found[SCREENED]["parity"]["screen"]["margin"])
+    return screened(eyes, ready, margin=margin, threads=threads, at_once=at_once)
 
 
 def tried(folder: Path, ready: Path) -> tuple[str, list[dict[str, Any]]]:

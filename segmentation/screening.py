@@ -116,22 +116,25 @@ class Screen:
             stride=self.stride,
             core=tiled.balanced_core(height, width, CELL_PX),
             inside=describing.inside if describing else None,
+            at_once=describing.at_once if describing else 1,
         )
 
 
-def screened(eyes: FrameSegmenter, folder: Path, *, margin: float, threads: int | None = None) -> FrameSegmenter:
+def screened(
+    eyes: FrameSegmenter, folder: Path, *, margin: float, threads: int | None = None, at_once: int = 1
+) -> FrameSegmenter:
     """`eyes`, which look in float32, asked only where 8 bit may see something.
 
     Args:
         eyes: without a first look of their own.
         folder: where `segmentation.runtimes.write` has written the graphs.
         margin: as `errors_on` found it.
-        threads: as in `segmentation.looking.open_look`.
+        threads, at_once: as in `segmentation.looking.open_look`.
 
     Raises:
         InvalidInput: the file is not there or damaged.
     """
-    look = open_look("openvino-int8", folder, threads=threads)
+    look = open_look("openvino-int8", folder, threads=threads, at_once=at_once)
     return replace(
         eyes, first_look=Screen(look, eyes.stride, eyes.calibration, eyes.whole_from, margin), runtime=SCREENED
     )

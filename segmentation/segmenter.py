@@ -116,8 +116,12 @@ class FrameSegmenter:
         look: Callable[[NDArray[np.uint8]], tiled.Planes] = self.look
         if grid is not None and isinstance(self.look, DescribingLook):
             look = self.look.see
-        inside = self.look.inside if isinstance(self.look, DescribingLook) else None
-        said = tiled.answers(pixels, look, reach=self.reach, stride=self.stride, cores=cores, inside=inside)
+        inside, at_once = None, 1
+        if isinstance(self.look, DescribingLook):
+            inside, at_once = self.look.inside, self.look.at_once
+        said = tiled.answers(
+            pixels, look, reach=self.reach, stride=self.stride, cores=cores, inside=inside, at_once=at_once
+        )
         for box, (odds, kind, *cells) in said:
             if grid is not None and cells:
                 grid.keep(box, cells[0])

@@ -9,7 +9,10 @@ the network's reach around its core. Hence every answer is computed from the sam
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import cv2
@@ -98,6 +101,7 @@ def answers(
     core: int | None = None,
     cores: Sequence[Box] | None = None,
     inside: Inside | None = None,
+    at_once: int = 1,
 ) -> Iterator[tuple[Box, Planes]]:
     """What `look` says of a frame, core by core: `(box on the frame, planes of its size)`.
 
@@ -109,6 +113,7 @@ def answers(
         core: largest side of a core, in pixels, a multiple of `stride`; None: as the frame divides evenly.
         cores: the places asked about, inside the frame, each beginning on a multiple of `stride`; None: all of it.
         inside: asked instead of `look`, where it can spare itself what only the halo would need.
+        at_once: so many windows are asked about at the same time; what is answered, and in which order, stays the same.
     """
     height, width = pixels.shape[:2]
     halo = halo_of(reach, stride)
@@ -116,7 +121,8 @@ def answers(
     if cores is None:
         core = balanced_core(height, width, stride) if core is None else core
         cores = [tile.core for tile in tiles(height, width, core=core, halo=halo, stride=stride)]
-    for box in cores:
+
+    def answer(box: Box) -> tuple[Box, Planes]:
         x, y = max(box.x - halo, 0), max(box.y - halo, 0)
         window_right = box.x + -(-box.width // stride) * stride + halo
         window_bottom = box.y + -(-box.height // stride) * stride + halo
@@ -128,7 +134,32 @@ def answers(
             answered = _with_rim(box, window, stride)
             rows = np.arange((answered.y - y) // stride, (answered.bottom - y) // stride)
             said = inside(shown, rows, np.arange((answered.x - x) // stride, (answered.right - x) // stride))
-        yield box, [_core(plane, box, answered) for plane in said]
+        return box, [_core(plane, box, answered) for plane in said]
+
+    yield from map(answer, cores) if at_once == 1 or len(cores) == 1 else _side_by_side(answer, cores, at_once)
+
+
+def _side_by_side(
+    answer: Callable[[Box], tuple[Box, Planes]], cores: Sequence[Box], at_once: int
+) -> Iterator[tuple[Box, Planes]]:
+    """As `map` says, computed by `at_once` threads; no more answers wait to be taken than that."""
+    asked = deque[Future[tuple[Box, Planes]]]()
+    try:
+        for box in cores:
+            if len(asked) > at_once:
+                yield asked.popleft().result()
+            asked.append(_threads(at_once).submit(answer, box))
+        while asked:
+            yield asked.popleft().result()
+    finally:
+        for one in asked:
+            one.cancel()
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """They stay, as a runtime keeps memory for each thread that asks it."""
+    return ThreadPoolExecutor(count, thread_name_prefix="window")
 
 
 def _with_rim(box: Box, window: Box, stride: int) -> Box:

@@ -250,7 +250,7 @@ def loader(settings: Settings) -> Load:
 
         ready = ready_folder(settings, str(read_card(folder)["id"]))
         if settings.runtimes and on_device(settings.device) == "cpu" and is_ready(folder, ready):
-            found = open_ready(folder, ready, threads=settings.threads)
+            found = open_ready(folder, ready, threads=settings.threads, at_once=settings.windows_at_once)
         else:
             found = load_segmenter(folder, device=settings.device, threads=settings.threads)
         found = replace(found, keep_cells=settings.features)

@@ -48,6 +48,11 @@ class _Kept(PydanticBaseSettingsSource):
         return kept_settings(Path(self.current_state.get("home", "var")))
 
 
+MOST_WINDOWS = 4
+"""Looked at at the same time, however many cores there are: each takes up to half a gigabyte, and a frame of 12 Mpx has
+nine."""
+
+
 class Settings(BaseSettings):
     """The knobs. An environment variable is the name in capitals with QC_ in front: QC_HOME, QC_PORT, …"""
 
@@ -339,6 +344,12 @@ class Settings(BaseSettings):
     def threads(self) -> int:
         """Processor threads of one inspection."""
         return self.torch_threads or max(1, (os.cpu_count() or 2) // 2)
+
+    @property
+    def windows_at_once(self) -> int:
+        """Windows of one part that are looked at at the same time, each by `threads`: where only one part is under way
+        no core is idle, and where several are they share them. Answers do not depend on it; each needs its memory."""
+        return max(1, min(MOST_WINDOWS, (os.cpu_count() or 1) // (self.threads * max(1, self.model_workers))))
 
     @property
     def unpackers(self) -> int:

@@ -75,7 +75,8 @@ class Worker:
             Died: it does not become warm. QcError: the model cannot be loaded. It is ended then.
         """
         try:
-            wanted = self._settings.model_dump(include={"home", "device", "runtimes", "torch_threads", "features"})
+            told = {"home", "device", "runtimes", "torch_threads", "model_workers", "features"}
+            wanted = self._settings.model_dump(include=told)
             send(self._wire, (str(self._folder), wanted))
             said, fds = self._answer(START_S)
             close(fds)
