@@ -184,7 +184,9 @@ def test_an_engineer_defines_a_class_settles_a_dispute_and_it_becomes_an_example
 
     page.get_by_text("Disputes", exact=True).click()
     dispute = page.get_by_role("region", name=bad["part"]).first
-    dispute.get_by_role("heading", name=re.compile("ann drew 1 dent, ben drew nothing")).wait_for()
+    dispute.get_by_role("heading", name=re.compile("^Which drawing of .* is right\\?$")).wait_for()
+    expect(dispute.get_by_role("listitem").filter(has_text="ann")).to_contain_text("1 dent")
+    expect(dispute.get_by_role("listitem").filter(has_text="ben")).to_contain_text("nothing drawn")
     eventually(page, lambda: dispute.locator("img").first.evaluate("img => img.naturalWidth"))
     no_barrier(page)
     page.screenshot(path=tmp_path / "dispute.png", full_page=True)

@@ -194,6 +194,7 @@ def test_a_morning(plant, browser, picture, no_barrier):
 
     # the disagreement is shown to her, and settled by the engineer
     page.get_by_text("Disputas", exact=True).click()
+    page.get_by_role("heading", name=f"¿Qué dibujo de {part['part']} es el correcto?").wait_for()
     page.get_by_role("region", name=part["part"]).get_by_role("img").first.wait_for()
     expect(page.get_by_role("button", name=re.compile("tiene razón")), "that is not hers to say").to_have_count(0)
     office = browser.new_context(viewport={"width": 1280, "height": 800})
@@ -202,7 +203,9 @@ def test_a_morning(plant, browser, picture, no_barrier):
     plant.logs_in(engineer, "eva", SECRET)
     engineer.goto(f"{plant.address}/labels/disputes")
     dispute = engineer.get_by_role("region", name=part["part"])
-    dispute.get_by_role("heading", name=re.compile("lucia.* drew .*scratch.*ben.* drew nothing")).wait_for()
+    dispute.get_by_role("heading", name=f"Which drawing of {part['part']} is right?").wait_for()
+    expect(dispute.get_by_role("listitem").filter(has_text="lucia@example.com")).to_contain_text("scratch")
+    expect(dispute.get_by_role("listitem").filter(has_text="ben@example.com")).to_contain_text("nothing drawn")
     engineer.wait_for_load_state("networkidle")
     picture(engineer, "labels-dispute")
     no_barrier(engineer)
