@@ -30,12 +30,13 @@ class Tile:
     """Number of rows that the tile looks at: core and halo."""
 
 
-def tiles(height: int, width: int, *, core: int, halo: int, stride: int = 1) -> Iterator[Tile]:
+def tiles(height: int, width: int, *, core: tuple[int, int], halo: int, stride: int = 1) -> Iterator[Tile]:
     """Cover a frame with tiles, row by row; every pixel lies in the core of exactly one.
 
     Args:
         height, width: of the frame, in pixels, at least 1.
-        core: side of a core in pixels, a positive multiple of `stride`; the last column and row may be smaller.
+        core: height and width of a core in pixels, positive multiples of `stride`; the last row and column may be
+            smaller.
         halo: pixels looked at around the core, a multiple of `stride`, so that every tile starts
             on the same phase of the network's grid.
         stride: the coarsest step of the network, in pixels.
@@ -45,11 +46,12 @@ def tiles(height: int, width: int, *, core: int, halo: int, stride: int = 1) -> 
     """
     if height < 1 or width < 1:
         raise InvalidInput(f"a frame of {width} x {height} px cannot be tiled")
-    if core < 1 or core % stride or halo < 0 or halo % stride:
+    rows, columns = core
+    if min(core) < 1 or rows % stride or columns % stride or halo < 0 or halo % stride:
         raise InvalidInput(f"core {core} and halo {halo} must be multiples of the network's stride {stride}")
-    for top in range(0, height, core):
-        for left in range(0, width, core):
-            box = Box(left, top, min(core, width - left), min(core, height - top))
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            box = Box(left, top, min(columns, width - left), min(rows, height - top))
             looked_at_width = -(-box.width // stride) * stride + 2 * halo
             looked_at_height = -(-box.height // stride) * stride + 2 * halo
             yield Tile(box, left - halo, top - halo, looked_at_width, looked_at_height)

@@ -85,9 +85,9 @@ def cover(wanted: Cells, height: int, width: int, *, cell: int, reach: int, stri
 
 def _whole(frame: _Frame) -> int:
     """Pixels looked at without a first look."""
-    core = balanced_core(frame.height, frame.width, frame.stride)
+    cores = balanced_core(frame.height, frame.width, frame.stride, frame.halo)
     sides = []
-    for length in (frame.height, frame.width):
+    for length, core in zip((frame.height, frame.width), cores, strict=True):
         end = continued(length, frame.stride)
         starts = np.arange(0, length, core)
         stops = np.minimum(starts + core, end)

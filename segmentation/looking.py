@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +54,33 @@ without a gap, to the planes of these cells alone. Of its halo the first half of
 
 
 @dataclass(frozen=True, slots=True)
+class Abreast:
+    """The same graph for several windows of a frame at once, each with threads of its own."""
+
+    see: Callable[[NDArray[np.uint8]], Planes]
+    inside: Inside | None
+    count: int
+    """How many at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class DescribingLook:
     """A look that can say more than its answer: `look.see(window)` gives the cells as well."""
 
     see: Callable[[NDArray[np.uint8]], Planes]
     inside: Inside | None = None
     """None: a window is computed whole."""
-    at_once: int = 1
-    """So many windows may be asked about at the same time, each answered as if it were alone."""
+    abreast: Abreast | None = None
+    """None: one window after the other."""
 
     def __call__(self, window: NDArray[np.uint8]) -> Answer:
         log_odds, place, *_ = self.see(window)
         return log_odds, place
+
+
+def describing(look: Look) -> DescribingLook:
+    """A look as one that may say more than its answer; it need not."""
+    return look if isinstance(look, DescribingLook) else DescribingLook(look)
 
 
 def open_look(name: str, folder: Path, *, threads: int | None = None, at_once: int = 1) -> Look:
@@ -75,7 +90,8 @@ def open_look(name: str, folder: Path, *, threads: int | None = None, at_once: i
         name: one of `RUNTIMES` except torch.
         folder: where the files are.
         threads: CPU threads for one window; None: as many as torch uses, or the machine has where torch is not at work.
-        at_once: windows computed at the same time; answers do not depend on it. Each needs its own memory.
+        at_once: windows of a frame that are computed side by side, each with so many threads, and up to 1.4 GB of
+            memory in float32; all of these threads compute the window of a frame that has only one.
 
     Raises:
         InvalidInput: no such runtime, or its files are not there or damaged.
@@ -86,15 +102,21 @@ def open_look(name: str, folder: Path, *, threads: int | None = None, at_once: i
     if not path.is_file():
         raise InvalidInput(f"{folder} holds no model for {name}; make it ready again")
     try:
-        return _look(*open_graph(path, name, threads, at_once), at_once)
+        each = threads or _usual_threads()
+        alone = _look(*open_graph(path, name, each * at_once))
+        if at_once == 1:
+            return alone
+        several = _onnx(path, each) if name == "onnx" else _openvino(path, name, each * at_once, streams=at_once)
+        beside = _look(*several)
+        return replace(alone, abreast=Abreast(beside.see, beside.inside, at_once))
     except RuntimeError as error:
         raise InvalidInput(f"{path} is damaged ({error}); make it ready again") from error
 
 
-def open_graph(path: Path, name: str, threads: int | None = None, at_once: int = 1) -> tuple[Run, list[str]]:
+def open_graph(path: Path, name: str, threads: int | None = None) -> tuple[Run, list[str]]:
     """A file that runtime `name` reads, at work, and the names of its inputs; raises RuntimeError for a damaged one."""
     count = threads or _usual_threads()
-    return _onnx(path, count) if name == "onnx" else _openvino(path, name, count, at_once)
+    return _onnx(path, count) if name == "onnx" else _openvino(path, name, count)
 
 
 def _usual_threads() -> int:
@@ -120,14 +142,12 @@ def _onnx(path: Path, threads: int) -> tuple[Run, list[str]]:
     return run, [one.name for one in session.get_inputs()]
 
 
-def _openvino(path: Path, name: str, threads: int, at_once: int) -> tuple[Run, list[str]]:
+def _openvino(path: Path, name: str, threads: int, *, streams: int = 1) -> tuple[Run, list[str]]:
+    """Each of the `streams` computes a window of its own, with its share of the threads."""
     precision = "bf16" if name == "openvino-bf16" else "f32"
-    how = {
-        "INFERENCE_PRECISION_HINT": precision,
-        "INFERENCE_NUM_THREADS": threads * at_once,
-        "NUM_STREAMS": at_once,
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+    how = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    if streams > 1:
+        how |= {"NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}  # other work may want the very core
     compiled = core().compile_model(path, "CPU", how)
     own = threading.local()  # a request serves one thread at a time
 
@@ -142,11 +162,11 @@ def _openvino(path: Path, name: str, threads: int, at_once: int) -> tuple[Run, l
     return run, [one.any_name for one in compiled.inputs]
 
 
-def _look(run: Run, inputs: list[str], at_once: int) -> Look:
+def _look(run: Run, inputs: list[str]) -> DescribingLook:
     """A graph that takes a picture, and perhaps which of its cells are asked about (`ROWS`, `COLUMNS`), as a look."""
     sides = [int(name.removeprefix(ROWS)) for name in inputs if name.startswith(ROWS)]
     if not sides:
-        return DescribingLook(lambda window: run({"picture": window[None]}), at_once=at_once)
+        return DescribingLook(lambda window: run({"picture": window[None]}))
     (stride,) = sides
 
     def inside(window: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Planes:
@@ -155,4 +175,4 @@ def _look(run: Run, inputs: list[str], at_once: int) -> Look:
     def see(window: NDArray[np.uint8]) -> Planes:
         return inside(window, *(np.arange(side // stride) for side in window.shape[:2]))
 
-    return DescribingLook(see, inside, at_once)
+    return DescribingLook(see, inside)

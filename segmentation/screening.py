@@ -30,7 +30,7 @@ from qc.frame import to_8bit
 from qc.geometry import Box
 from segmentation import tiled
 from segmentation.first_look import CELL_PX, Floats, Seen, cells_in, cells_of, widened
-from segmentation.looking import SCREENED, DescribingLook, Look, open_look
+from segmentation.looking import SCREENED, Look, describing, open_look
 from segmentation.operating_point import calibrated
 from segmentation.segmenter import FrameSegmenter
 
@@ -53,6 +53,9 @@ FEWEST = 30
 HALO_PX = 64
 """What a tile looks at around its core in 8 bit. Less than the reach of any network, as most of what a network sees
 lies near; what is off for that is measured with the rest."""
+
+WINDOW_PX = 1152**2
+"""Largest area of a window in 8 bit. With so small a halo larger ones are no faster, and take more memory."""
 
 LEAST = -60.0
 """Log-odds below this are kept as this."""
@@ -108,15 +111,15 @@ class Screen:
 
     def _answers(self, pixels: NDArray[Any]) -> Iterable[tuple[Box, tiled.Planes]]:
         height, width = pixels.shape[:2]
-        describing = self.look if isinstance(self.look, DescribingLook) else None
+        look = describing(self.look)
         return tiled.answers(
             pixels,
-            describing.see if describing else self.look,
+            look.see,
             reach=HALO_PX,
             stride=self.stride,
-            core=tiled.balanced_core(height, width, CELL_PX),
-            inside=describing.inside if describing else None,
-            at_once=describing.at_once if describing else 1,
+            core=tiled.balanced_core(height, width, CELL_PX, HALO_PX, WINDOW_PX),
+            inside=look.inside,
+            abreast=look.abreast,
         )
 
 

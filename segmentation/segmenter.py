@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from segmentation.config import network_config
 from segmentation.cover import cover
 from segmentation.first_look import CELL_PX, SURELY, Seen, Sparing, beyond, mark, sample_of
 from segmentation.image_score import ImageScore
-from segmentation.looking import DescribingLook, Look
+from segmentation.looking import Look, describing
 from segmentation.operating_point import calibrated
 
 if TYPE_CHECKING:
@@ -113,14 +113,15 @@ class FrameSegmenter:
     ) -> None:
         """What the network says of `cores`, or of the whole frame, written into `log_odds` and `class_id`."""
         ids = np.array(sorted(self.classes), np.uint8)
-        look: Callable[[NDArray[np.uint8]], tiled.Planes] = self.look
-        if grid is not None and isinstance(self.look, DescribingLook):
-            look = self.look.see
-        inside, at_once = None, 1
-        if isinstance(self.look, DescribingLook):
-            inside, at_once = self.look.inside, self.look.at_once
+        look = describing(self.look)
         said = tiled.answers(
-            pixels, look, reach=self.reach, stride=self.stride, cores=cores, inside=inside, at_once=at_once
+            pixels,
+            look.see,
+            reach=self.reach,
+            stride=self.stride,
+            cores=cores,
+            inside=look.inside,
+            abreast=look.abreast,
         )
         for box, (odds, kind, *cells) in said:
             if grid is not None and cells:

@@ -9,10 +9,7 @@ the network's reach around its core. Hence every answer is computed from the sam
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import cv2
@@ -21,14 +18,21 @@ from numpy.typing import NDArray
 
 from qc.geometry import Box
 from qc.tiling import tiles
-from segmentation.looking import Inside
+from segmentation.abreast import in_order
+from segmentation.looking import Abreast, Inside
 
 SMALLEST_PX = 128
 """Frames are continued to at least this size, so that the coarsest features are more than a dot."""
 
 CORE_PX = 1536
-"""Largest side of a core. With a halo of 208 px a tile then spends 40 % of its work on the halo in the middle of a
-large frame and nothing at its edges, and the features of a tile stay below half a gigabyte."""
+"""Largest side of a core where only some places of a frame are looked at."""
+
+WINDOW_PX = 1984**2
+"""Largest area of a window, halo included, where all of a frame is looked at: 1.4 GB of features in float32, 0.8
+in 8 bit. With a halo of 208 px the windows of 12 Mpx are then 1.26 times the frame, those of 100 Mpx 1.5 times."""
+
+NARROWEST_PX = 256
+"""Of cores: in narrower ones hardly anything but halo would be looked at."""
 
 RIM_CELLS = 2
 """Coarsest cells around a core that the decoder needs: two convolutions of 3 x 3 at each of its steps, and one in the
@@ -43,11 +47,37 @@ def continued(length: int, stride: int) -> int:
     return -(-max(length, SMALLEST_PX) // stride) * stride
 
 
-def balanced_core(height: int, width: int, stride: int, largest: int = CORE_PX) -> int:
-    """A core of at most `largest` px (rounded up to the stride) that divides the longer side evenly."""
-    longer = max(height, width)
-    count = -(-longer // largest)
-    return -(-longer // count // stride) * stride
+def balanced_core(height: int, width: int, stride: int, halo: int, largest: int | None = None) -> tuple[int, int]:
+    """Height and width of the core with which all of a frame is looked at with least work; multiples of the stride.
+
+    Args:
+        height, width: of the frame, in pixels.
+        stride, halo: of the network, in pixels.
+        largest: area of a window, in pixels; None: `WINDOW_PX`. Exceeded where cores would be narrower than
+            `NARROWEST_PX`.
+    """
+    area = WINDOW_PX if largest is None else largest
+
+    def window(rows: int, columns: int) -> int:
+        sides = ((height, rows), (width, columns))
+        high, wide = (min(_share(px, n, stride) + min(n - 1, 2) * halo, continued(px, stride)) for px, n in sides)
+        return high * wide
+
+    def work(rows: int, columns: int) -> int:
+        return (height + 2 * halo * (rows - 1)) * (width + 2 * halo * (columns - 1))
+
+    most_rows, most_columns = (-(-px // NARROWEST_PX) for px in (height, width))
+    choices = [
+        (next((n for n in range(1, most_rows + 1) if window(n, columns) <= area), most_rows), columns)
+        for columns in range(1, most_columns + 1)
+    ]
+    rows, columns = min(choices, key=lambda choice: (max(area, window(*choice)), work(*choice)))
+    return _share(height, rows, stride), _share(width, columns, stride)
+
+
+def _share(length: int, count: int, stride: int) -> int:
+    """A side divided into `count` parts, the last of them perhaps smaller; a multiple of the stride."""
+    return -(-length // count // stride) * stride
 
 
 def halo_of(reach: int, stride: int) -> int:
@@ -98,10 +128,10 @@ def answers(
     *,
     reach: int,
     stride: int,
-    core: int | None = None,
+    core: int | tuple[int, int] | None = None,
     cores: Sequence[Box] | None = None,
     inside: Inside | None = None,
-    at_once: int = 1,
+    abreast: Abreast | None = None,
 ) -> Iterator[tuple[Box, Planes]]:
     """What `look` says of a frame, core by core: `(box on the frame, planes of its size)`.
 
@@ -110,19 +140,24 @@ def answers(
         look: asked about windows of the continued frame whose sides are multiples of `stride`.
         reach: how far `look` sees, in pixels.
         stride: of the network, in pixels.
-        core: largest side of a core, in pixels, a multiple of `stride`; None: as the frame divides evenly.
+        core: largest side of a core, or its height and width, in pixels, multiples of `stride`; None: as the frame is
+            looked at with least work (`balanced_core`).
         cores: the places asked about, inside the frame, each beginning on a multiple of `stride`; None: all of it.
         inside: asked instead of `look`, where it can spare itself what only the halo would need.
-        at_once: so many windows are asked about at the same time; what is answered, and in which order, stays the same.
+        abreast: asked instead of both where there are several windows, about some of them at once.
     """
     height, width = pixels.shape[:2]
     halo = halo_of(reach, stride)
     right, bottom = continued(width, stride), continued(height, stride)
     if cores is None:
-        core = balanced_core(height, width, stride) if core is None else core
-        cores = [tile.core for tile in tiles(height, width, core=core, halo=halo, stride=stride)]
+        core = balanced_core(height, width, stride, halo) if core is None else core
+        sides = (core, core) if isinstance(core, int) else core
+        cores = [tile.core for tile in tiles(height, width, core=sides, halo=halo, stride=stride)]
+    count = 1
+    if abreast is not None and len(cores) > 1:
+        look, inside, count = abreast.see, abreast.inside, abreast.count
 
-    def answer(box: Box) -> tuple[Box, Planes]:
+    def said_of(box: Box) -> list[NDArray[Any]]:
         x, y = max(box.x - halo, 0), max(box.y - halo, 0)
         window_right = box.x + -(-box.width // stride) * stride + halo
         window_bottom = box.y + -(-box.height // stride) * stride + halo
@@ -134,32 +169,9 @@ def answers(
             answered = _with_rim(box, window, stride)
             rows = np.arange((answered.y - y) // stride, (answered.bottom - y) // stride)
             said = inside(shown, rows, np.arange((answered.x - x) // stride, (answered.right - x) // stride))
-        return box, [_core(plane, box, answered) for plane in said]
+        return [_core(plane, box, answered) for plane in said]
 
-    yield from map(answer, cores) if at_once == 1 or len(cores) == 1 else _side_by_side(answer, cores, at_once)
-
-
-def _side_by_side(
-    answer: Callable[[Box], tuple[Box, Planes]], cores: Sequence[Box], at_once: int
-) -> Iterator[tuple[Box, Planes]]:
-    """As `map` says, computed by `at_once` threads; no more answers wait to be taken than that."""
-    asked = deque[Future[tuple[Box, Planes]]]()
-    try:
-        for box in cores:
-            if len(asked) > at_once:
-                yield asked.popleft().result()
-            asked.append(_threads(at_once).submit(answer, box))
-        while asked:
-            yield asked.popleft().result()
-    finally:
-        for one in asked:
-            one.cancel()
-
-
-@cache
-def _threads(count: int) -> ThreadPoolExecutor:
-    """They stay, as a runtime keeps memory for each thread that asks it."""
-    return ThreadPoolExecutor(count, thread_name_prefix="window")
+    yield from zip(cores, in_order(said_of, cores, count), strict=True)
 
 
 def _with_rim(box: Box, window: Box, stride: int) -> Box:

@@ -49,8 +49,7 @@ class _Kept(PydanticBaseSettingsSource):
 
 
 MOST_WINDOWS = 4
-"""Looked at at the same time, however many cores there are: each takes up to half a gigabyte, and a frame of 12 Mpx has
-nine."""
+"""Looked at at the same time, however many cores there are: each takes up to 1.4 GB (`segmentation.tiled`)."""
 
 
 class Settings(BaseSettings):
@@ -88,7 +87,7 @@ class Settings(BaseSettings):
         default=0, ge=0, le=64, description="Processes that unpack pictures; 0: one for each core, at most 4."
     )
     torch_threads: int = Field(
-        default=0, ge=0, le=256, description="Processor threads of one inspection; 0: half of the cores."
+        default=0, ge=0, le=256, description="Processor threads of a look; 0: half of the cores."
     )
     model_workers: int = Field(
         default=0,

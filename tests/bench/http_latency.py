@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--each", type=float, default=2.0, help="seconds from one part to the next")
     parser.add_argument("--size", default="4000x3000", help="pixels of a picture")
     parser.add_argument("--workers", type=int, default=1, help="parts looked at at the same time")
-    parser.add_argument("--threads", type=int, default=0, help="of one look; half of the cores")
+    parser.add_argument("--threads", type=int, default=0, help="of one look; 0: as the server does by itself (0)")
     parser.add_argument("--model", type=Path, help="a model folder that serves; the starter model")
     parser.add_argument("--samples", type=Path, help="a data set of whose surface the pictures are")
     wanted = parser.parse_args()

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qc.geometry import Box
 from segmentation.config import NetworkConfig
 from segmentation.networks import build, reach
-from segmentation.tiled import answers, continued, look_at
+from segmentation.tiled import NARROWEST_PX, WINDOW_PX, answers, balanced_core, continued, look_at
 
 NETWORKS = {
     3: NetworkConfig(depth=3, decoder_channels=(16, 8)),
@@ -54,6 +56,40 @@ def test_a_halo_shorter_than_the_reach_would_be_seen(net):
     for box, logits in answers(pixels, look, reach=stride, stride=stride, core=8 * stride):
         worst = max(worst, np.abs(np.stack(logits) - expected[:, box.y : box.bottom, box.x : box.right]).max())
     assert worst > 1e-4
+
+
+def windows(height, width, halo, core):
+    """Rows and columns of pixels of each window, which ends where the frame ends."""
+    rows, columns = (
+        [min(start + side + halo, px) - max(start - halo, 0) for start in range(0, px, side)]
+        for px, side in ((height, core[0]), (width, core[1]))
+    )
+    return [(high, wide) for high in rows for wide in columns]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9000), st.integers(1, 9000), st.sampled_from([8, 16, 32]), st.integers(0, 14))
+def test_all_of_a_frame_is_looked_at_in_windows_that_memory_holds_and_with_no_more_work_than_squares_take(
+    height, width, stride, halos
+):
+    halo = halos * stride
+    core = balanced_core(height, width, stride, halo)
+    assert core[0] % stride == core[1] % stride == 0
+    ours = windows(height, width, halo, core)
+    assert all(high * wide <= WINDOW_PX + 32 * (high + wide) for high, wide in ours)
+    square = (int(WINDOW_PX**0.5) - 2 * halo) // stride * stride
+    theirs = windows(height, width, halo, (square, square))
+    assert sum(high * wide for high, wide in ours) <= 1.04 * sum(high * wide for high, wide in theirs)
+
+
+def test_a_frame_that_fits_into_a_window_is_one_and_twelve_megapixels_are_four():
+    assert balanced_core(2000, 1950, 16, 208) == (2000, 1952)
+    assert balanced_core(3000, 4000, 16, 208) == (1504, 2000)
+
+
+def test_where_nothing_fits_cores_are_as_narrow_as_they_may_be():
+    assert balanced_core(1000, 600, 16, 208, 1) == (256, 304)  # thirds would see all 600 px, too
+    assert max(balanced_core(10_000, 10_000, 16, 208, 1)) <= NARROWEST_PX
 
 
 def test_nothing_beyond_the_reach_matters(net):

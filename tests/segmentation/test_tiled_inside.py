@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from qc.errors import InvalidInput
 from qc.geometry import Box
 from segmentation.config import NetworkConfig
+from segmentation.looking import Abreast
 from segmentation.networks import build, reach
 from segmentation.runtimes import open_look, write
 from segmentation.tiled import RIM_CELLS, answers
@@ -59,6 +59,37 @@ def test_less_than_the_rim_would_not_do(monkeypatch):
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_windows_side_by_side_answer_to_the_last_bit_as_one_after_the_other(runtime, tmp_path):
+    network, pixels = network_of(4), frame(400, 700)
+    write(runtime, network, 16, tmp_path, cells=True)
+    alone, two = (open_look(runtime, tmp_path, threads=1, at_once=count) for count in (1, 2))
+    assert alone.abreast is None
+    assert two.abreast.count == 2
+    how = {"core": 128, "reach": 64, "stride": 16}
+    before = list(answers(pixels, alone.see, inside=alone.inside, **how))
+    after = list(answers(pixels, two.see, inside=two.inside, abreast=two.abreast, **how))
+    assert [box for box, _ in after] == [box for box, _ in before]
+    for (_, said), (_, same) in zip(before, after, strict=True):
+        assert [plane.tobytes() for plane in said] == [plane.tobytes() for plane in same]
+    window = pixels[:256, :512]  # of a frame with one window all threads compute it
+    assert [plane.tobytes() for plane in alone.see(window)] == [plane.tobytes() for plane in two.see(window)]
+
+
+def test_a_frame_of_several_windows_is_asked_about_side_by_side():
+    together = threading.Barrier(2, timeout=30)
+
+    def look(window):
+        together.wait()  # one window alone would wait in vain
+        return [window[..., 0].astype(np.float32)]
+
+    pixels = frame(128, 512)
+    said = answers(pixels, look, reach=0, stride=16, core=128, abreast=Abreast(look, None, 2))
+    assert [(box.x, plane.tobytes()) for box, (plane,) in said] == [
+        (x, pixels[:, x : x + 128, 0].astype(np.float32).tobytes()) for x in range(0, 512, 128)
+    ]
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_other_runtimes_compute_the_inside_alike(runtime, tmp_path):
     network, pixels = network_of(4), frame(300, 700)
     write(runtime, network, 16, tmp_path, cells=True)
@@ -73,37 +104,3 @@ def test_other_runtimes_compute_the_inside_alike(runtime, tmp_path):
         px = window.shape[1] // whole.shape[-1]
         cut = whole[..., 48 // px : 144 // px, 80 // px : 480 // px]
         assert part.shape == cut.shape
-
-
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-def test_windows_computed_at_the_same_time_answer_to_the_last_bit_as_one_after_the_other(runtime, tmp_path):
-    network, pixels = network_of(4), frame(400, 700)
-    write(runtime, network, 16, tmp_path, cells=True)
-    alone, two = open_look(runtime, tmp_path, threads=1), open_look(runtime, tmp_path, threads=1, at_once=2)
-    assert (alone.at_once, two.at_once) == (1, 2)
-    how = {"core": 128, "reach": 64, "stride": 16}
-    before = list(answers(pixels, alone.see, inside=alone.inside, **how))
-    after = list(answers(pixels, two.see, inside=two.inside, at_once=2, **how))
-    assert [box for box, _ in after] == [box for box, _ in before]
-    for (_, said), (_, same) in zip(before, after, strict=True):
-        assert [plane.tobytes() for plane in said] == [plane.tobytes() for plane in same]
-
-
-def test_two_windows_are_asked_about_at_the_same_time_and_a_failure_is_told():
-    together = threading.Barrier(2, timeout=30)
-
-    def look(window):
-        together.wait()  # one window alone would wait in vain
-        return [window[..., 0].astype(np.float32)]
-
-    pixels = frame(128, 512)
-    said = answers(pixels, look, reach=0, stride=16, core=128, at_once=2)
-    assert [(box.x, plane.tobytes()) for box, (plane,) in said] == [
-        (x, pixels[:, x : x + 128, 0].astype(np.float32).tobytes()) for x in range(0, 512, 128)
-    ]
-
-    def broken(window):
-        raise InvalidInput("no")
-
-    with pytest.raises(InvalidInput):
-        list(answers(pixels, broken, reach=0, stride=16, core=128, at_once=2))
