@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, or_
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from labeling.records import LabelTask, Reason
@@ -39,6 +40,22 @@ from server.word_records import counts
 
 UNANSWERED = 0.1
 """Share of disagreements that may lack a person's word."""
+
+
+class Said(NamedTuple):
+    """What both said of a part. Tens of thousands of them are read at once: a row of the table each would be slow."""
+
+    inspection_id: str
+    champion_verdict: Verdict
+    verdict: Verdict
+
+
+class Word(NamedTuple):
+    """What a person said of a part."""
+
+    id: str
+    verdict: Verdict
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +139,8 @@ def standing(session: Session, where: Where = EVERYWHERE, *, margin: float = Gat
     Args:
         margin: of escapes, see `server.gate_rules.GateRules.escapes`.
     """
-    return _standing(session, need(session, where), margin=margin)
+    pair = need(session, where)
+    return _standing(session, pair, _words(session, pair), margin=margin)
 
 
 def need(session: Session, where: Where) -> Rivals:
@@ -133,9 +151,8 @@ def need(session: Session, where: Where) -> Rivals:
     raise Conflict(f"there is no challenger beside {beside}; train one, or name one by POST /models/{{id}}/challenge")
 
 
-def _standing(session: Session, pair: Rivals, *, margin: float) -> Standing:
+def _standing(session: Session, pair: Rivals, words: Mapping[str, Word], *, margin: float) -> Standing:
     rows = _telling(session, pair)
-    words = _words(session, pair)
     better, escapes = Wager(), Wager(margin=margin)
     missed = [0, 0]
     audited = _audited(session, pair, words)
@@ -239,11 +256,12 @@ def proof(context: Context, session: Session, where: Where = EVERYWHERE) -> Proo
     """
     pair = need(session, where)
     rules = gate_bounds.rules_in_force(context, where.product)
-    now = _standing(session, pair, margin=rules.escapes)
+    words = _words(session, pair)
+    now = _standing(session, pair, words, margin=rules.escapes)
     if pair.returns:
         found = [gate_bounds.golden_bound(context, session, now.challenger, where.product)]
     else:
-        truths = {inspection: word.verdict == Verdict.NG for inspection, word in _words(session, pair).items()}
+        truths = {inspection: word.verdict == Verdict.NG for inspection, word in words.items()}
         found = gate_bounds.bounds(context, session, pair, rules, truths)
     won = now.open if _by_production(context, pair) else bool((pair.challenger.decision or {}).get("promote"))
     return Proof(
@@ -364,15 +382,17 @@ def _approval(session: Session, now: Standing) -> GateApproval | None:
     return session.exec(of_pair.order_by(col(GateApproval.id).desc()).limit(1)).first()
 
 
-def _telling(session: Session, pair: Rivals) -> list[ShadowVerdict]:
+def _telling(session: Session, pair: Rivals) -> list[Said]:
     """What both said of the parts that can tell something: they disagree on them, or a person decided them."""
     apart = (col(ShadowVerdict.champion_verdict) == Verdict.OK) != (col(ShadowVerdict.verdict) == Verdict.OK)
     decided = col(ShadowVerdict.inspection_id).in_(select(Decision.inspection_id).where(counts()))
-    both = select(ShadowVerdict).where(*gate_bounds.seen_by_both(pair))
-    return list(session.exec(both.where(or_(apart, decided)).order_by(col(ShadowVerdict.inspection_id))))
+    columns = col(ShadowVerdict.inspection_id), col(ShadowVerdict.champion_verdict), col(ShadowVerdict.verdict)
+    both = sql_select(*columns).where(*gate_bounds.seen_by_both(pair))
+    rows = session.execute(both.where(or_(apart, decided)).order_by(col(ShadowVerdict.inspection_id)))
+    return [Said(*row) for row in rows]
 
 
-def _audited(session: Session, pair: Rivals, words: Mapping[str, Decision]) -> list[tuple[datetime, float]]:
+def _audited(session: Session, pair: Rivals, words: Mapping[str, Word]) -> list[tuple[datetime, float]]:
     """The parts that both let pass, nobody decided, and a label of the random share calls defective: when that was
     known, and with which chance it was drawn; oldest first."""
     seen = gate_bounds.seen_by_both(pair)
@@ -394,8 +414,9 @@ def _number(session: Session, pair: Rivals) -> int:
     return int(session.exec(select(func.count()).where(*gate_bounds.seen_by_both(pair))).one())
 
 
-def _words(session: Session, pair: Rivals) -> dict[str, Decision]:
+def _words(session: Session, pair: Rivals) -> dict[str, Word]:
     """Inspection id -> the word that stands, of the parts that both looked at."""
     both = select(ShadowVerdict.inspection_id).where(*gate_bounds.seen_by_both(pair))
-    wanted = select(Decision).where(col(Decision.inspection_id).in_(both), counts()).order_by(col(Decision.id))
-    return {word.inspection_id: word for word in session.exec(wanted)}
+    columns = col(Decision.inspection_id), col(Decision.id), col(Decision.verdict), col(Decision.at)
+    wanted = sql_select(*columns).where(col(Decision.inspection_id).in_(both), counts()).order_by(col(Decision.id))
+    return {inspection: Word(*word) for inspection, *word in session.execute(wanted)}

@@ -16,13 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from labeling.records import Annotation, LabelTask
 from qc.dataset import IGNORE
 from qc.errors import NotFound
 from qc.ports import BlobStore
-from qc.records import Inspection
+from qc.records import Decision, Inspection
 from qc.verdict import Verdict
 from segmentation.eprocess import ALPHA, Wager
 from server import gate_cost, golden_needs
@@ -197,23 +198,24 @@ def seen_by_both(rivals: Rivals) -> tuple[ColumnElement[bool], ...]:
 
 def pairs_of(session: Session, rivals: Rivals, truths: dict[str, bool]) -> list[Pair]:
     """The parts that both looked at and whose truth is known, oldest first."""
+    said = col(ShadowVerdict.champion_verdict), col(ShadowVerdict.verdict)
     wanted = (
-        select(ShadowVerdict, Inspection)
+        sql_select(col(ShadowVerdict.inspection_id), *said, col(Inspection.score), col(ShadowVerdict.score))
         .join(Inspection, col(Inspection.id) == col(ShadowVerdict.inspection_id))
-        .where(*seen_by_both(rivals))
+        .where(*seen_by_both(rivals), col(ShadowVerdict.inspection_id).in_(sql_select(col(Decision.inspection_id))))
         .order_by(col(ShadowVerdict.inspection_id))
     )
     return [
         Pair(
-            inspection_id=seen.inspection_id,
-            defective=truths[seen.inspection_id],
-            champion_passes=seen.champion_verdict == Verdict.OK,
-            challenger_passes=seen.verdict == Verdict.OK,
-            champion_score=float(inspection.score or 0.0),
-            challenger_score=seen.score,
+            inspection_id=id,
+            defective=truths[id],
+            champion_passes=champion == Verdict.OK,
+            challenger_passes=challenger == Verdict.OK,
+            champion_score=float(champion_score or 0.0),
+            challenger_score=challenger_score,
         )
-        for seen, inspection in session.exec(wanted)
-        if seen.inspection_id in truths
+        for id, champion, challenger, champion_score, challenger_score in session.execute(wanted)
+        if id in truths
     ]
 
 
@@ -228,13 +230,13 @@ def groups_of(session: Session, blobs: BlobStore, pairs: Sequence[Pair]) -> dict
         select(Annotation, LabelTask)
         .join(LabelTask, col(LabelTask.id) == col(Annotation.label_task_id))
         .where(
-            col(LabelTask.inspection_id).in_(list(defective)),
+            col(LabelTask.inspection_id).between(min(defective, default=""), max(defective, default="")),
             col(Annotation.superseded).is_(False),
             col(Annotation.deleted).is_(False),
         )
     )
     for annotation, task in session.exec(wanted):
-        if not blobs.exists(annotation.mask_key):
+        if task.inspection_id not in defective or not blobs.exists(annotation.mask_key):
             continue
         for class_name, size in _sizes(blobs, annotation).items():
             of_part = drawn.setdefault(class_name, {})
