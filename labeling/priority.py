@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
 
-WEIGHTS = {"uncertainty": 0.5, "disagreement": 1.0, "novelty": 0.5, "rarity": 1.0}
-"""How far each reason alone can carry a candidate: a quarrel, or a sure defect of a class that labels lack, to the very
-top; a doubt or a strange look half the way. A model that learnt from few labels doubts clean surfaces as well: chosen
-for doubt and looks alone, fewer pictures show a defect than of those drawn by chance."""
+WEIGHTS = {"uncertainty": 0.5, "disagreement": 1.0, "novelty": 1.0, "rarity": 1.0}
+"""How far each reason alone can carry a candidate: a quarrel, what a memory of clean surfaces does not know, or a sure
+defect of a class that labels lack, to the very top; a doubt half the way. A model that learnt from few labels doubts
+clean surfaces as well, while a memory of the clean ones among them knows what it has not seen (see the README)."""
+
+LOOKS = 0.5
+"""A look that differs from all that is labelled, where a defect is likely, is worth so much of what a memory of clean
+surfaces finds: odd clean surfaces look different, too."""
 
 CLEAN = 0
 """Where labels are counted by class: the pictures on which people found no defect."""
@@ -186,7 +190,8 @@ def _worthiest(
     spread = _spread(space[have])
 
     def number() -> Floats:
-        novelty = np.maximum(np.where(have, likely * (1.0 - np.exp(-near / spread)), 0.0), strange)
+        looks = LOOKS * likely * (1.0 - np.exp(-near / spread))
+        novelty = np.maximum(np.where(have, looks, 0.0), strange)
         lack = 1.0 - labels / max(float(labels.max()), 1e-9)
         rarity = (yields * lack)[:, 1:].max(axis=1, initial=0.0)  # a clean surface more is nothing to look for
         rest = calm * (1.0 - WEIGHTS["rarity"] * rarity) * (1.0 - WEIGHTS["novelty"] * novelty)

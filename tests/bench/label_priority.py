@@ -3,18 +3,23 @@
     OMP_NUM_THREADS=1 python tests/bench/label_priority.py ../shared/data/magnetic_tile --steps 200 --seeds 3 \\
         --out /tmp/priority.json
     python tests/bench/label_priority.py ../shared/data/magnetic_tile --network light --out /tmp/p.json
+    python tests/bench/label_priority.py ../shared/data/magnetic_tile --memory --seeds 2        # no training, minutes
 
 The product's own training, `--steps` each, from the images labelled so far. The first `--first` images are drawn by
 chance, the same for both; then chance goes on to `--upto`, and beside it `choose` picks `--batch` after `--batch` up to
 half of that, a tenth of each still by chance, from what the model of the round before says of the images that nobody
 labelled: likely defects of classes that labels lack, doubt, how unlike the labelled ones the surest place looks to its
-encoder. Printed with every round: how many of the labelled images show a defect.
+encoder, and what a memory of the clean ones among those labelled (`qc novelty`) has not seen. Printed with every round:
+how many of the labelled images show a defect.
 
 All models are judged on the val split, which also settles their thresholds. Reported for each number of labels: image
 AP, recall of defects at 0.1 and 1 false alarms an image, mean IoU; means over the seeds, and the difference of the
 chosen half to all of chance's with its standard error. With --network light a training takes a quarter of the time,
 100 processor seconds there; its encoder says nothing of looks, as in the product. What is done stays in --out, and
 models and trainings of a seed that is not in a folder beside it: the same command goes on after a kill.
+
+With --memory nothing learns: of `--upto` further images, those that the memory of the clean ones among the first finds
+strangest, and how many of them show a defect beside how many of all.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +48,7 @@ from qc.dataset import IGNORE, DataSet, Sample, open_dataset
 from segmentation.config import NETWORKS, NetworkConfig
 from segmentation.evaluate import evaluate
 from segmentation.model import load_segmenter
+from segmentation.novelty import Novelty, distances, remember
 from segmentation.segmenter import FrameSegmenter
 from segmentation.train import train
 
@@ -60,9 +66,25 @@ def say(segmenter: FrameSegmenter, sample: Sample) -> tuple[float, int, NDArray[
     return score, int(seen.class_id[y, x]), cell
 
 
+def clean(samples: Sequence[Sample], data: DataSet) -> dict[str, list[Callable[[], NDArray[Any]]]]:
+    """Frames on which people drew nothing, by part."""
+    found: dict[str, list[Callable[[], NDArray[Any]]]] = {}
+    for sample in samples:
+        if defects_on(sample, data) == 0:
+            found.setdefault(sample.part, []).append(sample.pixels)
+    return found
+
+
+def strange(memory: Novelty, sample: Sample, threshold: float) -> float:
+    """The score of what the memory has not seen, as a model that has it says it; 0 where it knows all."""
+    highest = max(float(odds.max()) for _, odds in memory.log_odds(sample.pixels(), threshold=threshold))
+    return float(1 / (1 + np.exp(-highest)))
+
+
 def pick(data: DataSet, known: Sequence[Sample], model: Path, n: int, seed: int) -> list[Sample]:
     """The next `n` by their worth."""
     segmenter = replace(load_segmenter(model), keep_cells=True)
+    memory = remember(clean(known, data), seed=seed)
     labelled_names = {sample.name for sample in known}
     pool = {s.name: s for s in data.split("train") if s.mask is not None and s.name not in labelled_names}
     candidates = []
@@ -74,6 +96,7 @@ def pick(data: DataSet, known: Sequence[Sample], model: Path, n: int, seed: int)
                 uncertainty=uncertainty([score]),
                 classes={class_id: score},
                 embedding=None if cell is None else cell.tolist(),
+                novelty=strange(memory, sample, segmenter.threshold),
                 cost_s=labelling_seconds(1, sample.pixels().size / 1e6),
             )
         )
@@ -130,6 +153,22 @@ def one_seed(data: DataSet, done: dict[str, Any], keep: Any, chosen: argparse.Na
     shutil.rmtree(folder)
 
 
+def by_memory(data: DataSet, chosen: argparse.Namespace, seed: int) -> str:
+    """Of the strangest `--batch` of `--upto` images, how many show a defect, in words."""
+    names = {s.name: s for s in data.split("train") if s.mask is not None}
+    order = [names[sorted(names)[k]] for k in np.random.default_rng(seed).permutation(len(names))]
+    frames = clean(order[: chosen.first], data)
+    memory, pool = remember(frames, seed=seed), order[chosen.first : chosen.first + chosen.upto]
+    far = [max(float(d.max()) for _, d in distances(s.pixels(), memory.bank, memory.spread)) for s in pool]
+    shows = np.array([defects_on(s, data) > 0 for s in pool])
+    first = shows[np.argsort(far)[::-1][: chosen.batch]]
+    return (
+        f"seed {seed}: {sum(map(len, frames.values()))} clean of {chosen.first} remembered; {int(first.sum())} of the "
+        f"{len(first)} strangest show a defect ({first.mean():.2f}), {int(shows.sum())} of all "
+        f"{len(shows)} ({shows.mean():.2f})"
+    )
+
+
 def named(chosen: argparse.Namespace, seed: int) -> str:
     """What a result is of."""
     return f"{'' if chosen.network == 'pretrained' else chosen.network + ', '}{chosen.steps} steps, seed {seed}"
@@ -144,11 +183,18 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=30)
     parser.add_argument("--upto", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, required=True, help="JSON; what stands there is not done again")
+    parser.add_argument("--memory", action="store_true", help="only what a memory of clean images finds, no training")
+    parser.add_argument("--out", type=Path, help="JSON; what stands there is not done again")
     chosen = parser.parse_args()
+    if chosen.out is None and not chosen.memory:
+        parser.error("--out is needed, but for --memory")
     if not 0 < chosen.first <= chosen.upto // 2:
         parser.error("--first must be at most half of --upto")
     data = open_dataset(chosen.dataset)
+    if chosen.memory:
+        for seed in range(chosen.seeds):
+            print(by_memory(data, chosen, seed), flush=True)
+        return
     done: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
 
     def keep(key: str, figures: dict[str, Any]) -> None:

@@ -82,6 +82,13 @@ def test_what_the_models_memory_finds_strange_comes_first_without_an_embedding()
     assert first([Candidate("usual", 0.3), Candidate("strange", 0.3, novelty=0.9)]) == ["strange"]
 
 
+def test_what_no_clean_surface_explains_goes_before_any_doubt_and_a_mere_odd_look_behind_it():
+    doubt = Candidate("doubt", 1.0, classes={1: 0.5}, embedding=(0.0, 0.0))
+    strange = Candidate("strange", 0.0, classes={1: 0.0}, embedding=(0.0, 0.0), novelty=0.8)
+    odd = Candidate("odd", 0.0, classes={1: 0.3}, embedding=(90.0, 90.0))
+    assert first([odd, doubt, strange], count=3, known=[(0.0, 0.0)]) == ["strange", "doubt", "odd"]
+
+
 def test_each_chance_is_what_it_says():
     random = np.random.default_rng(0)
     candidates = [Candidate(f"c{k}", float(u)) for k, u in enumerate(random.random(20))]
