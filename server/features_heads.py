@@ -94,7 +94,7 @@ def learn(
     if not encoder:
         raise InvalidInput("no model serves yet whose features a class could be learnt from; try again in a moment")
     keys = list(dict.fromkeys(examples)) or _labelled(session, encoder, name)
-    mine = features.vectors(session, keys, encoder=encoder)
+    mine = dict(sorted(features.vectors(session, keys, encoder=encoder).items()))  # learnt alike, however found
     if missing := [key for key in keys if key not in mine]:
         raise NotFound(
             f"nothing is kept of what the serving model's encoder saw of {len(missing)} examples, such as defect "
