@@ -54,7 +54,8 @@ class Work:
 def work_of_each(session: Session, *, since: datetime) -> list[Work]:
     """Everybody whose drawings came home since then, by name; drawings that were removed again do not count."""
     had_any = case((col(Annotation.specks) > 0, 1), else_=0)
-    sums = func.count(), func.avg(Annotation.lead_time_s), func.sum(Annotation.specks), func.sum(had_any)
-    recent = select(Annotation.by, *sums).where(col(Annotation.received_at) >= since, ~col(Annotation.deleted))
-    rows = session.exec(recent.group_by(Annotation.by).order_by(Annotation.by)).all()
-    return [Work(by, n, None if t is None else float(t), int(specks), int(had)) for by, n, t, specks, had in rows]
+    counted = select(func.count(), func.avg(Annotation.lead_time_s), func.sum(Annotation.specks), func.sum(had_any))
+    recent = counted.where(col(Annotation.received_at) >= since, ~col(Annotation.deleted))
+    of_each = recent.add_columns(col(Annotation.by)).group_by(col(Annotation.by)).order_by(col(Annotation.by))
+    rows = session.connection().execute(of_each).all()
+    return [Work(by, n, None if t is None else float(t), int(specks), int(had)) for n, t, specks, had, by in rows]

@@ -174,7 +174,7 @@ def _people(session: Session, tasks: Sequence[str]) -> dict[str, list[DrawnJson]
     for task, by, drawn in session.exec(wanted):
         told = found.setdefault(task, [])
         if by not in {one.by for one in told}:
-            told.append(DrawnJson(by=by, drawn=drawn))
+            told.append(DrawnJson(by=by, drawn=None if drawn is None else dict(drawn)))
     return found
 
 
