@@ -118,9 +118,11 @@ def lay_out(process: Process, history: History) -> Layout:
     for j, (_, s) in enumerate(process.settings.values()):
         off = history.settings[:, j] - s.nominal
         rows = np.isfinite(off)
-        if (rows & history.dithered).sum() > 20:
+        if (rows & history.dithered).sum() > 20:  # away from nominal: of one that acts one way, to one side alone
             rows &= history.dithered
-        spread = float(np.std(off[rows])) if rows.sum() > 2 else 0.0
+            spread = float(np.sqrt(np.mean(off[rows] ** 2)))
+        else:
+            spread = float(np.std(off[rows])) if rows.sum() > 2 else 0.0
         half = max((s.high - s.low) / 2, 1e-9)
         stretch[j] = spread if spread > 1e-6 * half else half
     if any(step.formula is not None for step in process.steps):
