@@ -288,9 +288,8 @@ def _scores(estimate: Estimate, data: Data, complete: _Complete | None) -> tuple
         phi, by_state = features(motion, v, x0)
         precision = np.linalg.inv(motion.noise)
         r = estimate.left_over(data, k, x0, x1) * use
-        a, _ = motion.map(v, at=x0)
-        a = a if motion.joint else a[:, :, :1]
-        tie = (path.cross[k] - _times(p0, a).transpose(1, 0, 2)) * use  # of the residual with the state before
+        a = carried(motion, v, x0)
+        tie = tie_before(path.cross[k], p0, a) * use
         s = np.einsum("in,fn->ifn", r, phi)
         for f, (_, c) in enumerate(motion.terms):
             if c >= 0:
@@ -329,6 +328,22 @@ def _squares(motion: Motion, phi: Floats, by_state: Floats, p: Floats, use: Floa
     else:
         out[np.ix_(state, state)] += (p @ use)[np.ix_(cs, cs)]
     return out
+
+
+def carried(motion: Motion, v: Floats, x: Floats) -> Floats:
+    """What a step carries on, `d x d x N`, or `d x d x 1` where that is the same for all parts."""
+    a, _ = motion.map(v, at=x)
+    return a if motion.joint else a[:, :, :1]
+
+
+def tie_before(cross: Floats, p: Floats, a: Floats) -> Floats:
+    """`d x d x N`: covariance of what a step left over with the state before it.
+
+    Args:
+        cross: of the state after the step with the one before it; `p`: of the latter.
+        a: as from `carried`.
+    """
+    return np.asarray(cross - _times(p, a).transpose(1, 0, 2))
 
 
 def _times(left: Floats, a: Floats) -> Floats:
