@@ -401,7 +401,7 @@ def _audited(session: Session, pair: Rivals, words: Mapping[str, Word]) -> list[
     first, last = session.exec(
         select(func.min(ShadowVerdict.inspection_id), func.max(ShadowVerdict.inspection_id)).where(*seen)
     ).one()
-    drawn = money_sums.drawn_of(session, [col(Inspection.id).in_(both)], first or "", last or "")
+    drawn = money_sums.drawn_of(session, [col(LabelTask.inspection_id).in_(both)], first or "", last or "")
     chances = {id: chance for id, (_, defective, chance) in drawn.items() if defective and id not in words}
     closed = select(LabelTask.inspection_id, func.max(LabelTask.closed_at)).where(
         col(LabelTask.inspection_id).in_(chances), LabelTask.reason == Reason.SAMPLE

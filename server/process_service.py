@@ -27,7 +27,7 @@ from qc.errors import InvalidInput, NotFound
 from qc.records import new_id
 from server import audit
 from server.db import inserting
-from server.process_money import Summary
+from server.process_sums import ProcessSums
 
 FOLDER = "processes"
 """Under QC_HOME: `processes/<name>/<hash of the model>`."""
@@ -45,8 +45,8 @@ class Models:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.sums: dict[str, tuple[tuple[int, int], Summary]] = {}
-        """By process: how many recommendations and outcomes there were, and the summary of them."""
+        self.sums = ProcessSums()
+        """What is counted from all rows of a process."""
         self._kept: OrderedDict[str, ProcessModel] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -169,9 +169,9 @@ def capability_as_table(name: str, request: Request, session: SessionDep, contex
 
 
 @router.get("/processes/{name}/levers.csv", response_class=StreamingResponse, responses=CSV)
-def levers_as_table(name: str, request: Request, session: SessionDep, context: ContextDep) -> StreamingResponse:
+def levers_as_table(name: str, context: ContextDep) -> StreamingResponse:
     """What each setting does, known or not."""
-    found = [one.model_dump() for one in levers(name, request, session, context).items]
+    found = [one.model_dump() for one in levers(name, context).items]
     head = [key for key, value in (found[0] if found else {}).items() if not isinstance(value, list | dict)]
     return as_table(f"levers-{name}", head, [[one[key] for key in head] for one in found])
 

@@ -18,7 +18,7 @@ from server.context import ContextDep
 from server.db import SessionDep
 from server.process_money import Summary
 from server.routes.permission import Word
-from server.routes.processes import Decision, models_in_memory
+from server.routes.processes import Decision, counted, models_in_memory
 from server.tables import CSV, as_table
 
 router = APIRouter(tags=["processes"])
@@ -133,12 +133,10 @@ class BatchApproved(BaseModel):
 
 
 @router.get("/processes/{name}/batches")
-def batch_list(name: str, session: SessionDep) -> BatchList:
+def batch_list(name: str, context: ContextDep) -> BatchList:
     """The newest batches of which something was asked."""
-    service.current(session, name)
-    return BatchList(
-        items=[BatchLineJson.model_validate(b, from_attributes=True) for b in batches.listed(session, name)]
-    )
+    found = counted(context, name, "batches", lambda session, _, __: batches.listed(session, name))
+    return BatchList(items=[BatchLineJson.model_validate(b, from_attributes=True) for b in found])
 
 
 @router.get("/processes/{name}/batch")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import Session
 
+from process_opt.model import ProcessModel
+from process_opt.records import ProcessVersion
 from server import permission, process_intake, process_money, process_worth
 from server import process_service as service
 from server.auth import IdentityDep
@@ -284,14 +288,33 @@ def outcomes(name: str, sent: CameOf | list[CameOf], who: IdentityDep, context: 
 
 
 @router.get("/processes/{name}/summary")
-def summary(name: str, request: Request, session: SessionDep, context: ContextDep) -> process_money.Summary:
+def summary(name: str, context: ContextDep) -> process_money.Summary:
     """What the recommendations brought, counted from the outcomes that were told."""
-    version = service.current(session, name)
-    counted = service.counts(session, name)
-    models = models_in_memory(request, context)
-    if models.sums.get(name, (None,))[0] != counted:  # thousands of rows, and asked for by every open page
-        process = models.of(version).process
-        tried = process_worth.trial_worth(session, name, process, now=context.now())
-        found = process_money.summary(session, name, process)
-        models.sums[name] = (counted, found.model_copy(update={"worth": tried.words if tried else None}))
-    return models.sums[name][1]
+
+    def count(session: Session, version: ProcessVersion, model: ProcessModel) -> process_money.Summary:
+        tried = process_worth.trial_worth(session, name, model.process, now=context.now())
+        found = process_money.summary(session, name, model.process)
+        return found.model_copy(update={"worth": tried.words if tried else None})
+
+    return counted(context, name, "summary", count)
+
+
+Counted = TypeVar("Counted")
+
+
+def counted(
+    context: Context, name: str, what: str, count: Callable[[Session, ProcessVersion, ProcessModel], Counted]
+) -> Counted:
+    """What `count` says of a process, its version and its model: counted again when the model, a recommendation or an
+    outcome is new, and each hour, as parts may have waited too long; see `server.process_sums`."""
+    models = process_intake.models_of(context)
+    with context.database.read() as session:
+        version = service.current(session, name)
+        numbers = service.counts(session, name)
+    return models.sums.told(
+        (what, name),
+        (version.model, *numbers, f"{context.now():%Y-%m-%d %H}"),
+        sum(numbers),
+        context.database,
+        lambda session: count(session, version, models.of(version)),
+    )

@@ -4,12 +4,13 @@
 
 Fills an empty PostgreSQL of its own (Debian's programs, thrown away afterwards; 10 million take about 20 GB): a year
 of 20 stations, 4 % of the parts not ok, pictures, defects, looks of cameras, decisions, label tasks, alarms, the audit
-trail and its like. Then a real server on it (in this process, the segmenter of the tests) is asked what its pages ask
-and what other programs ask, each some times with other stations, parts and cursors; one part is inspected meanwhile
-every second. Printed, one line a query: median, 95th percentile and the longest, in ms, and the mean processor time of
-server and database, which other work on the machine does not change; aim: 100 ms for the 95th. With --plans what each
-query makes PostgreSQL read is printed, too: every scan of `MANY` rows or more. What reads as many rows however many
-there are takes as long beside ten times as many.
+trail and its like; a challenger's verdicts, vectors, calls and recommendations (`beside_inspections.py`). Then a real
+server on it (in this process, the segmenter of the tests) is asked what its pages ask and what other programs ask, each
+some times with other stations, parts and cursors; every second meanwhile one part is inspected, and one is advised and
+its outcome told. Printed, one line a query: median, 95th percentile and the longest, in ms, and the mean processor time
+of server and database, which other work on the machine does not change; aim: 100 ms for the 95th. With --plans what
+each query makes PostgreSQL read is printed, too: every scan of `MANY` rows or more. What reads as many rows however
+many there are takes as long beside ten times as many.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from typing import Any
 
 import numpy as np
 import structlog
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests/server"), str(ROOT / "tests/contracts")]
+sys.path[:0] = [str(ROOT / "tests/bench"), str(ROOT / "tests/server"), str(ROOT / "tests/contracts")]
+import beside_inspections as beside  # noqa: E402
 
 STATIONS = 20
 YEAR_S = 365 * 86400
@@ -54,13 +56,22 @@ def identifier(number: str = "n", *, age: str = "age") -> str:
     return ID.format(h=stamp, n=f"({number})::bigint")
 
 
+STATION = f"'station-'||lpad((n % {STATIONS})::text, 2, '0')"
+"""SQL of a part's station."""
+
+
+def every(parts: int) -> str:
+    """SQL of all parts: `n`, and how many seconds ago each was inspected."""
+    return f"(SELECT n, {YEAR_S} * (1 - n / {parts + 1}.0) AS age FROM generate_series(1, {parts}) n) p"
+
+
 def filling(parts: int) -> list[tuple[str, str]]:
     """(what, SQL) in the order in which it is run. Of part n everything follows from n."""
-    series = f"(SELECT n, {YEAR_S} * (1 - n / {parts + 1}.0) AS age FROM generate_series(1, {parts}) n) p"
+    series = every(parts)
     newest = min(parts, 200_000)
     lately = f"(SELECT * FROM {series} WHERE n > {parts - newest}) q"
     verdict = "(CASE WHEN n % 50 = 0 THEN 'NG' WHEN n % 50 = 25 THEN 'REVIEW' ELSE 'OK' END)::verdict"
-    station = f"'station-'||lpad((n % {STATIONS})::text, 2, '0')"
+    station = STATION
     at = f"to_timestamp({NOW}) - make_interval(secs => age)"
     defects = (
         """CASE WHEN n % 25 = 0 THEN '[{"class":"scratch","class_id":1,"score":0.9,"bbox":[10,20,50,10],"""
@@ -139,6 +150,13 @@ def filling(parts: int) -> list[tuple[str, str]]:
     ]
 
 
+def is_filled(url: str) -> bool:
+    """Whether an earlier run has filled it."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT to_regclass('inspection')")).scalar() is not None
+
+
 def fill(url: str, parts: int) -> None:
     """Every table, with the time it took. References are not looked at row by row: they are right by construction."""
     from server import schema
@@ -185,8 +203,34 @@ def without_indexes(connection: Connection, table: str) -> list[str]:
     return again
 
 
-def queries(parts: int, rng: random.Random, ids: list[str]) -> dict[str, Callable[[], str]]:
-    """What is asked, by its name: an address, other each time."""
+def fill_beside(line: Any, parts: int) -> None:
+    """What there is beside the inspections, in a database that this run has filled, while its server runs."""
+    began, made = time.perf_counter(), {}
+    with line.context.database.engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        champion = connection.execute(text("SELECT id FROM modelversion WHERE alias = 'champion'")).scalar_one()
+        told = (parts, identifier, every(parts))
+        made["verdicts of a challenger"] = beside.challenge(connection, champion, *told)
+        made["vectors"], made["suggestions"] = beside.see(connection, "sha256:dark-spots", *told, STATION)
+        made["calls"] = beside.call(connection, *told, STATION)
+        made["recommendations"], made["outcomes"] = beside.advise(connection, *told)
+    with line.context.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE)"))
+    words = ", ".join(f"{count:,} {what}" for what, count in made.items())
+    print(f"{words} in {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def queries(
+    parts: int, rng: random.Random, ids: list[str], defective: list[str], batches: list[str]
+) -> dict[str, Callable[[], str]]:
+    """What is asked, by its name: an address, other each time.
+
+    Args:
+        ids: of inspections.
+        defective: ids of inspections with a defect of which a vector is kept.
+        batches: names of batches of `beside.PROCESS`.
+    """
+    process = f"/processes/{beside.PROCESS}"
 
     def station() -> str:
         return f"station-{rng.randrange(STATIONS):02}"
@@ -242,6 +286,23 @@ def queries(parts: int, rng: random.Random, ids: list[str]) -> dict[str, Callabl
         "quick heads": lambda: "/heads",
         "people": lambda: "/people",
         "good picture to compare": lambda: f"/inspections/{seen()}/images/0/good",
+        "disagreements": lambda: "/models/shadow/disagreements",
+        "disagreements to be decided": lambda: "/models/shadow/disagreements?unanswered=true",
+        "seen before": lambda: f"/inspections/{rng.choice(defective)}/defects/0/similar",
+        "processes": lambda: "/processes",
+        "one process": lambda: process,
+        "newest advice": lambda: f"{process}/recommendations",
+        "older advice": lambda: f"{process}/recommendations?cursor={seen()}",
+        "advice of a kind": lambda: f"{process}/recommendations?decision={rng.choice(('correct', 'scrap', 'measure'))}",
+        "plan of a part": lambda: f"{process}/parts/P-{beside.DEFECTIVE * rng.randrange(1, parts)}/plan",
+        "what advice brought": lambda: f"{process}/summary",
+        "trial of advice": lambda: f"{process}/worth",
+        "promises": lambda: f"{process}/promises",
+        "levers": lambda: f"{process}/levers",
+        "exploring": lambda: f"{process}/exploring",
+        "capability": lambda: f"{process}/capability",
+        "batches": lambda: f"{process}/batches",
+        "one batch": lambda: f"{process}/batch?batch={rng.choice(batches)}",
         "health": lambda: "/health",
         "metrics": lambda: "/metrics",
     }
@@ -252,10 +313,14 @@ def main() -> None:
     parser.add_argument("parts", type=int)
     parser.add_argument("--times", type=int, default=40, help="that each query is asked")
     parser.add_argument("--only", default="", help="queries with one of these words in their name or address")
-    parser.add_argument("--url", default="", help="a database that an earlier run has filled, instead of a new one")
+    parser.add_argument(
+        "--url", default="", help="a database that stays, filled where it is empty, instead of a new one"
+    )
     parser.add_argument("--plans", action="store_true", help="say which scans read many rows")
     given = parser.parse_args()
     if given.url:
+        if not is_filled(given.url):
+            fill(given.url, given.parts)
         measure(given.url, given.parts, given.times, given.only, plans=given.plans)
         return
     from postgres_server import postgres
@@ -327,10 +392,17 @@ def measure(url: str, parts: int, times: int, only: str, *, plans: bool) -> None
         served = start(Path(folder) / "home", log_level="ERROR", database_url=url)
         line = next(served)
         print(f"the server was up in {time.perf_counter() - began:.1f} s", flush=True)
+        with line.context.database.read() as session:
+            filled = session.execute(text("SELECT 1 FROM shadowverdict LIMIT 1")).first() is not None
+        beside.process(line, ask=not filled)
         with line.context.database.read() as session:  # a fresh data folder gets its first model, once
             while session.execute(text("SELECT 1 FROM job WHERE state IN ('waiting', 'running') LIMIT 1")).first():
                 session.rollback()
                 time.sleep(0.2)
+        if not filled:
+            fill_beside(line, parts)
+        with line.context.database.engine.connect() as connection:
+            some = beside.some(connection)
         with line.context.database.read() as session:
             few = "SELECT id FROM inspection TABLESAMPLE SYSTEM (:share) LIMIT 2000"
             ids = [row[0] for row in session.execute(text(few), {"share": min(100.0, 4e6 / parts)})]
@@ -339,7 +411,7 @@ def measure(url: str, parts: int, times: int, only: str, *, plans: bool) -> None
         print(f"{days} days of money were summed up in {time.perf_counter() - began:.1f} s", flush=True)
         print(f"{'':30} {'p50':>8} {'p95':>8} {'longest':>8} {'processor':>9} ms", flush=True)
         slow, sent = [], time.monotonic()
-        for name, address in queries(parts, rng, ids).items():
+        for name, address in queries(parts, rng, ids, **some).items():
             if not any(word in name or word in address() for word in only.split(",")):
                 continue
             if plans:
@@ -353,6 +425,7 @@ def measure(url: str, parts: int, times: int, only: str, *, plans: bool) -> None
                     line.send(
                         line.picture(dark=4, mark=rng.randrange(70)), part=f"N-{rng.random()}", station="station-00"
                     )
+                    beside.tell(line)
                     sent = time.monotonic()
                 asked = address()
                 before, began = processor_s(), time.perf_counter()

@@ -23,7 +23,10 @@ from server.routes import audit as audit_pages
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import many_inspections
 
-ROW_A_PART = ("inspection", "exposure", "cameralook", "decision", "labeltask", "annotation", "alarm", "auditentry")
+ROW_A_PART = (
+    *("inspection", "exposure", "cameralook", "decision", "labeltask", "annotation", "alarm", "auditentry"),
+    *("shadowverdict", "feature", "recommendation", "outcome"),
+)
 """Tables that grow with the parts."""
 OF_FEW_ROWS = ("ix_inspection_received", "ix_labeltask_golden", "ix_labeltask_several", "ix_alarm_open")
 """Indexes that hold but what is looked for."""
@@ -124,7 +127,7 @@ def test_no_page_reads_every_part(line, monkeypatch):
     monkeypatch.setattr(audit_pages, "LOOKS", 2)  # as of a trail that is longer than a page
     ids = [line.send(line.picture(dark=4, mark=n), part=f"P-{n}", station="station-00").json()["id"] for n in range(2)]
     engine = line.context.database.engine
-    for name, address in many_inspections.queries(2, random.Random(0), ids).items():
+    for name, address in many_inspections.queries(2, random.Random(0), ids, ids, ["B-1"]).items():
         with many_inspections.statements(engine) as asked:
             assert line.get(address(), Role.ADMIN).status_code in (200, 404, 409), name  # some have nothing to show
         for sql, given in asked:

@@ -1,0 +1,86 @@
+"""What is counted from all rows of a process is told at once, however long counting takes."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from server.process_sums import ProcessSums
+
+
+class Rows:
+    """Rows of which there are ever more; counting them takes two seconds of a clock of its own."""
+
+    def __init__(self) -> None:
+        self.number, self.now = 1, 0.0
+        self.counts, self.fails = 0, False
+        self.may_end = threading.Event()
+        self.may_end.set()
+
+    def count(self, _session: object) -> int:
+        found, self.counts = self.number, self.counts + 1
+        assert self.may_end.wait(30)
+        self.now += 2.0
+        if self.fails:
+            raise OSError("the database is away")
+        return found
+
+
+@pytest.fixture
+def asking(database):
+    """Asks a `ProcessSums` of a twentieth of the time for the count of such rows, of which so many are few."""
+
+    def make(rows: Rows, *, few: int):
+        sums = ProcessSums(few=few, share=0.05, clock=lambda: rows.now)
+        return lambda: sums.told("all", rows.number, rows.number, database, rows.count)
+
+    return make
+
+
+def counted_beside() -> None:
+    """Wait for the threads that count."""
+    for thread in threading.enumerate():
+        if thread.name == "process-sums":
+            thread.join(30)
+
+
+def test_few_rows_are_counted_whenever_there_are_new_ones(asking):
+    rows = Rows()
+    ask = asking(rows, few=2)
+    assert (ask(), ask(), rows.counts) == (1, 1, 1)
+    rows.number = 2
+    assert (ask(), ask(), rows.counts) == (2, 2, 2)
+
+
+def test_many_rows_are_counted_beside_and_the_last_count_is_told(asking):
+    rows = Rows()
+    ask = asking(rows, few=1)
+    assert ask() == 1
+    rows.number, rows.now = 2, rows.now + 37.9
+    assert ask() == 1
+    counted_beside()
+    assert rows.counts == 1, "it rests nineteen times as long as it took"
+    rows.now += 0.2
+    rows.may_end.clear()
+    assert (ask(), ask()) == (1, 1), "nobody waits for it"
+    rows.may_end.set()
+    counted_beside()
+    assert (ask(), rows.counts) == (2, 2), "and it was counted once"
+
+
+def test_a_count_that_fails_beside_is_tried_again_after_a_rest(asking):
+    rows = Rows()
+    ask = asking(rows, few=1)
+    assert ask() == 1
+    rows.number, rows.fails, rows.now = 2, True, rows.now + 100
+    assert ask() == 1
+    counted_beside()
+    rows.fails = False
+    assert ask() == 1
+    counted_beside()
+    assert (ask(), rows.counts) == (1, 2)
+    rows.now += 100
+    assert ask() == 1
+    counted_beside()
+    assert ask() == 2
