@@ -275,7 +275,7 @@ def bench(name: str, seed: int, *, parts: int, rows: int) -> None:
         ours = [send(line, model, 10_000 + i, asks) for i in range(parts)]
         if name.startswith(BENT):  # no oracle is exact there: a bound that nobody reaches, every part good for nothing
             ideal = process.value - sum(s.cost for s in process.steps[first:] if not s.optional)
-            best = [{"money": ideal, "good": 1.0}] * parts
+            best = [{"money": ideal, "expected": ideal, "good": 1.0}] * parts
         else:
             best = [send(line, oracle, 10_000 + i, asks) for i in range(parts)]
         mine, top = np.mean([o["money"] for o in ours]), np.mean([o["money"] for o in best])
