@@ -24,8 +24,9 @@ from segmentation.looking import Abreast, Inside
 SMALLEST_PX = 128
 """Frames are continued to at least this size, so that the coarsest features are more than a dot."""
 
-CORE_PX = 1536
-"""Largest side of a core where only some places of a frame are looked at."""
+CORE_PX = 1024
+"""Largest side of a core where only some places of a frame are looked at: two such windows side by side take no more
+memory than one of `WINDOW_PX`."""
 
 WINDOW_PX = 1984**2
 """Largest area of a window, halo included, where all of a frame is looked at: 1.4 GB of features in float32, 0.8

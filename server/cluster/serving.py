@@ -108,7 +108,7 @@ class Front:
         from server.open_inference import models, tensors
 
         body = bytearray()
-        most = MOST_JSON + 3 * models.LARGEST_WINDOW_PX**2
+        most = MOST_JSON + 3 * models.LARGEST_WINDOW_PX
         async for chunk in request.stream():
             body += chunk
             if len(body) > most:

@@ -22,7 +22,7 @@ from qc.inspection import inspect
 from qc.ports import Segmenter
 from segmentation.looking import DescribingLook
 from segmentation.predict import Remembering
-from segmentation.tiled import CORE_PX, SMALLEST_PX
+from segmentation.tiled import SMALLEST_PX
 from server.context import Context
 from server.open_inference.spare import Pause
 from server.open_inference.tensors import Spec
@@ -32,8 +32,8 @@ CHAMPION, NETWORK = "champion", "champion-network"
 VERSION_LETTERS = 12
 """Of a model's id: 48 bits tell the models of a plant apart."""
 
-LARGEST_WINDOW_PX = 2 * CORE_PX
-"""Side of a window of the bare network, at most: a core with the widest halo, whose features fit into memory."""
+LARGEST_WINDOW_PX = 3072**2
+"""Area of a window of the bare network, at most: more than `segmentation.tiled` asks about, and features of 3.3 GB."""
 
 PICTURE = Spec("picture", "UINT8", (1, -1, -1, 3))
 
@@ -145,10 +145,10 @@ def _judge(context: Context, segmenter: Segmenter, product: str, picture: NDArra
 def _window(bare: Any, picture: NDArray[np.uint8]) -> Found:
     height, width = picture.shape[-3:-1]
     stride = bare.stride
-    if any(n % stride or not SMALLEST_PX <= n <= LARGEST_WINDOW_PX for n in (height, width)):
+    if any(n % stride or n < SMALLEST_PX for n in (height, width)) or height * width > LARGEST_WINDOW_PX:
         raise InvalidInput(
-            f"a window's sides are multiples of {stride} px from {SMALLEST_PX} to {LARGEST_WINDOW_PX}, not {width} x "
-            f"{height}; {CHAMPION} takes frames of any size"
+            f"a window's sides are multiples of {stride} px from {SMALLEST_PX} px on, its area is at most "
+            f"{LARGEST_WINDOW_PX:,} px, not {width} x {height}; {CHAMPION} takes frames of any size"
         )
     window = picture.reshape(height, width, 3)
     planes = bare.look.see(window) if isinstance(bare.look, DescribingLook) else bare.look(window)

@@ -312,7 +312,7 @@ def test_the_bare_network_answers_as_its_export_does_and_frames_as_the_model_doe
         planes = np.frombuffer(answer.content[int(answer.headers[LENGTH]) :], "<f4").reshape(100, 130)
         assert np.array_equal(planes, model.segment(frame).log_odds.astype(np.float32))
 
-        window = np.ascontiguousarray(np.resize(frame, (1, 128, 160, 3)))
+        window = np.ascontiguousarray(np.resize(frame, (1, 128, 3200, 3)))  # a line camera's frames are strips
         body = put(window, parameters={"binary_data_output": True})
         answer = ask(line, *body, model="champion-network")
         assert answer.status_code == 200, answer.text
