@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,34 +42,32 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        served = start(home, log_level="ERROR")
-        line = next(served)
-        told = line.send(line.picture(doubtful=9), line.picture(dark=9, mark=1), part=PART).json()
-        word = {"verdict": "ng", "reason": f"{PART} is bent"}
-        assert line.post(f"/inspections/{told['id']}/decision", Role.OPERATOR, json=word).status_code == 201
-        for first in range(0, options.parts, AT_ONCE):
-            with line.context.database.write() as session:
-                copied(session.connection(), told, range(first, min(first + AT_ONCE, options.parts)))
-                session.commit()
-        size = (home / "qc.sqlite3").stat().st_size / 1e6
-        print(f"{options.parts} parts beside it, a database of {size:.0f} MB", flush=True)
-        before = sent(line, threading.Event(), 20)
-        done, waited = threading.Event(), list[float]()
-        sending = threading.Thread(target=lambda: waited.extend(sent(line, done, None)))
-        sending.start()
-        began, spent = time.perf_counter(), time.process_time()
-        asked = line.post("/erasures", Role.ADMIN, json={"part": PART, "reason": "the customer asked"}).json()
-        while line.get(f"/jobs/{asked['id']}").json()["state"] in ("waiting", "running"):
-            time.sleep(0.02)
-        took, spent = time.perf_counter() - began, time.process_time() - spent
-        done.set()
-        sending.join()
-        result = line.get(f"/jobs/{asked['id']}").json()
-        print(f"erased in {took:.2f} s ({spent:.2f} s of this process's processors): {result['state']}")
-        for when, times in (("meanwhile", waited), ("before", before)):
-            longest, median = 1000 * max(times), 1000 * np.median(times)
-            print(f"a part {when}: {longest:.0f} ms at the longest, {median:.0f} in the median of {len(times)}")
-        served.close()
+        with contextmanager(start)(home, log_level="ERROR") as line:
+            told = line.send(line.picture(doubtful=9), line.picture(dark=9, mark=1), part=PART).json()
+            word = {"verdict": "ng", "reason": f"{PART} is bent"}
+            assert line.post(f"/inspections/{told['id']}/decision", Role.OPERATOR, json=word).status_code == 201
+            for first in range(0, options.parts, AT_ONCE):
+                with line.context.database.write() as session:
+                    copied(session.connection(), told, range(first, min(first + AT_ONCE, options.parts)))
+                    session.commit()
+            size = (home / "qc.sqlite3").stat().st_size / 1e6
+            print(f"{options.parts} parts beside it, a database of {size:.0f} MB", flush=True)
+            before = sent(line, threading.Event(), 20)
+            done, waited = threading.Event(), list[float]()
+            sending = threading.Thread(target=lambda: waited.extend(sent(line, done, None)))
+            sending.start()
+            began, spent = time.perf_counter(), time.process_time()
+            asked = line.post("/erasures", Role.ADMIN, json={"part": PART, "reason": "the customer asked"}).json()
+            while line.get(f"/jobs/{asked['id']}").json()["state"] in ("waiting", "running"):
+                time.sleep(0.02)
+            took, spent = time.perf_counter() - began, time.process_time() - spent
+            done.set()
+            sending.join()
+            result = line.get(f"/jobs/{asked['id']}").json()
+            print(f"erased in {took:.2f} s ({spent:.2f} s of this process's processors): {result['state']}")
+            for when, times in (("meanwhile", waited), ("before", before)):
+                longest, median = 1000 * max(times), 1000 * np.median(times)
+                print(f"a part {when}: {longest:.0f} ms at the longest, {median:.0f} in the median of {len(times)}")
         needles = [PART, *(image["sha256"] for image in told["images"])]
         print(f"found afterwards: {left(home, needles) or 'nothing'}")
 

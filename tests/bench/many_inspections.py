@@ -387,10 +387,11 @@ def measure(url: str, parts: int, times: int, only: str, *, plans: bool) -> None
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
     rng = random.Random(0)
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        served = start(Path(folder) / "home", log_level="ERROR", database_url=url)
-        line = next(served)
+    began = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextmanager(start)(Path(folder) / "home", log_level="ERROR", database_url=url) as line,
+    ):
         print(f"the server was up in {time.perf_counter() - began:.1f} s", flush=True)
         with line.context.database.read() as session:
             filled = session.execute(text("SELECT 1 FROM shadowverdict LIMIT 1")).first() is not None
@@ -442,7 +443,6 @@ def measure(url: str, parts: int, times: int, only: str, *, plans: bool) -> None
             if p95 > 100:
                 slow.append(name)
         print(f"above 100 ms: {', '.join(slow) or 'none'}", flush=True)
-        served.close()
 
 
 if __name__ == "__main__":

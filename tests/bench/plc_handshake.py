@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -98,36 +99,34 @@ def main() -> None:
         camera.mkdir()
         station = {"decide_by_s": 5, "cameras": [{"folder": str(camera)}], "modbus": {"port": 0}}
         (home / "plant.yaml").write_text(yaml.safe_dump({"stations": {"bench": station}}))
-        served = start(home, Slow(), log_level="ERROR")
-        line = next(served)
-        settle(line.context)
-        looked.clear()
-        port = str(line.context.parts["plant"].wires["bench"].port)
-        plc = subprocess.Popen(
-            [sys.executable, "-c", PLC, port, str(wanted.pause_ms / 1000)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert plc.stdin is not None
-        assert plc.stdout is not None
-        rows, flushes = [], []
-        for n in track(range(wanted.parts), "parts"):
-            grey = np.full((480, 640), 180, np.uint8)
-            grey[n // 256, n % 256] = 200
-            beside = camera / ".part.png"
-            cv2.imwrite(str(beside), grey)
-            go(plc)
-            assert plc.stdout.readline() == "ready\n"
-            beside.rename(camera / f"{n}.png")
-            go(plc)
-            rows.append([float(value) for value in plc.stdout.readline().split()])
-            flushes.append(flush_ms(Path(folder) / "flushed"))
-        plc.stdin.close()
-        plc.wait(10)
-        with line.context.database.read() as session:
-            judged = [row.elapsed_ms or 0.0 for row in session.exec(select(Inspection).order_by(Inspection.id))]
-        served.close()
+        with contextmanager(start)(home, Slow(), log_level="ERROR") as line:
+            settle(line.context)
+            looked.clear()
+            port = str(line.context.parts["plant"].wires["bench"].port)
+            plc = subprocess.Popen(
+                [sys.executable, "-c", PLC, port, str(wanted.pause_ms / 1000)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert plc.stdin is not None
+            assert plc.stdout is not None
+            rows, flushes = [], []
+            for n in track(range(wanted.parts), "parts"):
+                grey = np.full((480, 640), 180, np.uint8)
+                grey[n // 256, n % 256] = 200
+                beside = camera / ".part.png"
+                cv2.imwrite(str(beside), grey)
+                go(plc)
+                assert plc.stdout.readline() == "ready\n"
+                beside.rename(camera / f"{n}.png")
+                go(plc)
+                rows.append([float(value) for value in plc.stdout.readline().split()])
+                flushes.append(flush_ms(Path(folder) / "flushed"))
+            plc.stdin.close()
+            plc.wait(10)
+            with line.context.database.read() as session:
+                judged = [row.elapsed_ms or 0.0 for row in session.exec(select(Inspection).order_by(Inspection.id))]
     print(f"{sum(row[3] == 1 for row in rows)} of {len(rows)} parts were ok")
     waited = [row[0] for row in rows]
     besides = [row[0] - look for row, look in zip(rows, looked, strict=True)]
