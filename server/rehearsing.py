@@ -11,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from qc.errors import QcError
 from qc.features import Features
@@ -34,11 +35,12 @@ SIDE_PX = 16
 def rehearse(context: Context, station: str) -> None:
     """For a station whose model serves; short, and it holds the database's write lock meanwhile.
 
-    What goes wrong is logged: a first verdict is slower then, and no reason to take no parts.
+    A database that is away or a disk that is full is logged: parts are told so when they come, and the first verdict is
+    slower. Any other error goes to whoever asks: a verdict would meet it, too.
     """
     try:
         _rehearse(context, station)
-    except Exception as error:  # a database that is away, a disk that is full: parts are told so when they come
+    except (QcError, SQLAlchemyError, OSError) as error:
         why = error.message if isinstance(error, QcError) else str(error)
         log.warning("a verdict could not be rehearsed", station=station, problem=why)
 

@@ -360,7 +360,8 @@ class Station:
             try:
                 self._look_once()
             except Exception as error:  # such as a disk that refuses to move a file: not ready, and tried again
-                self._set_problem(f"what lies about could not be put aside: {error}")
+                log.exception("a station cannot be looked after", station=self.name)
+                self._set_problem(f"the station cannot be looked after: {error}")
             self._tidy.wait(LOOK_S if self._lying is None else min(LOOK_S, self.config.picture_early_s))
             self._tidy.clear()
 

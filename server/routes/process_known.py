@@ -7,7 +7,7 @@ from server.context import ContextDep
 from server.process_exploring import ExploringJson
 from server.process_levers import LeversJson
 from server.process_promises import PromisesJson
-from server.routes.processes import counted
+from server.routes.processes import counted, said_by_model
 
 router = APIRouter(tags=["processes"])
 
@@ -15,7 +15,7 @@ router = APIRouter(tags=["processes"])
 @router.get("/processes/{name}/levers")
 def levers(name: str, context: ContextDep) -> LeversJson:
     """What each setting does to what is decided in the end, which are not known, and the trial that would tell."""
-    return counted(context, name, "levers", lambda _, version, model: process_levers.levers(model, version.report))
+    return said_by_model(context, name, "levers", lambda version, model: process_levers.levers(model, version.report))
 
 
 @router.get("/processes/{name}/promises")

@@ -305,8 +305,9 @@ Counted = TypeVar("Counted")
 def counted(
     context: Context, name: str, what: str, count: Callable[[Session, ProcessVersion, ProcessModel], Counted]
 ) -> Counted:
-    """What `count` says of a process, its version and its model: counted again when the model, a recommendation or an
-    outcome is new, and each hour, as parts may have waited too long; see `server.process_sums`."""
+    """What `count` says of the rows of a process, its version and its model: counted again when the model, a
+    recommendation or an outcome is new, and each hour, as parts may have waited too long; see `server.process_sums`.
+    """
     models = process_intake.models_of(context)
     with context.database.read() as session:
         version = service.current(session, name)
@@ -317,4 +318,16 @@ def counted(
         sum(numbers),
         context.database,
         lambda session: count(session, version, models.of(version)),
+    )
+
+
+def said_by_model(
+    context: Context, name: str, what: str, say: Callable[[ProcessVersion, ProcessModel], Counted]
+) -> Counted:
+    """What `say` says of a process's model whatever its rows are: of the one that serves, never of the one before."""
+    models = process_intake.models_of(context)
+    with context.database.read() as session:
+        version = service.current(session, name)
+    return models.sums.told(
+        (what, name), version.model, 0, context.database, lambda _: say(version, models.of(version))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from numpy.typing import NDArray
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from qc.frame import to_8bit
@@ -239,3 +242,21 @@ def ray(machines: Machines) -> Iterator[object]:
 
     with connected(machines.address) as module:
         yield module
+
+
+@pytest.fixture
+def away(line):
+    """Call it to take the line's database away, and again to bring it back."""
+    gone = False
+
+    def refuse(*_: object) -> None:
+        if gone:
+            raise OperationalError("statement", {}, sqlite3.OperationalError("it is away"))
+
+    event.listen(line.context.database.engine, "before_cursor_execute", refuse)
+
+    def turn() -> None:
+        nonlocal gone
+        gone = not gone
+
+    return turn

@@ -13,8 +13,9 @@ from process_opt.model import load_model
 from process_opt.records import Outcome, Recommendation
 from process_opt.serving import allowing
 from process_opt.simulate import linear_line
-from server import process_promises, process_service
+from server import process_intake, process_promises, process_service
 from server.access import Role
+from server.process_sums import ProcessSums
 
 NAME = "seat-bar"
 
@@ -85,6 +86,20 @@ def test_every_lever_is_told_with_its_interval_and_unknown_ones_with_the_trial_t
         assert one["effect_high"] - one["effect"] == pytest.approx(1.6449 * lever.error, abs=1e-4)
         assert one["to_high_90"][0] <= one["to_high"] <= one["to_high_90"][1]
         assert (one["dither_parts"] is None) == one["identified"]
+
+
+def test_of_many_rows_too_the_levers_are_those_of_the_model_that_serves(served, plant, tmp_path):
+    process_intake.models_of(served.context).sums = ProcessSums(few=0)
+    ask(served, plant, 1)
+    before = served.get(f"/processes/{NAME}/levers").json()
+    fit(plant.process, parse_history(plant.history(500, seed=9), plant.process)).save(tmp_path / "newer")
+    serve(served, tmp_path / "newer")
+    now = served.get(f"/processes/{NAME}/levers").json()
+    known = {lever.setting: lever for lever in diagnose(load_model(tmp_path / "newer"))}
+    assert {one["setting"]: one["effect"] for one in now["items"]} == pytest.approx(
+        {name: lever.effect for name, lever in known.items()}, abs=1e-4
+    )
+    assert now != before
 
 
 def test_promises_are_counted_by_decision_from_parts_that_followed_and_were_measured(served, plant):

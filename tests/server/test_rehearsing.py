@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import CacheStats
 from sqlmodel import SQLModel, func, select
+from structlog.testing import capture_logs
 
 from server.audit_check import verify
 from server.rehearsing import NOWHERE, rehearse
@@ -56,6 +58,18 @@ def test_the_first_verdict_asks_nothing_that_was_not_rehearsed(run_line, tmp_pat
         assert met, "or this test says nothing"
 
 
-def test_a_database_that_is_away_keeps_no_station_from_being_ready(line, monkeypatch):
-    monkeypatch.setattr(line.context.database, "write", lambda: 1 / 0)
-    rehearse(line.context, "S-1")
+def test_a_database_that_is_away_is_logged_and_the_first_part_after_it_is_judged(line, away):
+    away()
+    with capture_logs() as logged:
+        rehearse(line.context, "S-1")
+    assert [(entry["event"], entry["station"]) for entry in logged] == [("a verdict could not be rehearsed", "S-1")]
+    away()
+    assert line.send(line.picture()).json()["verdict"] == "ok"
+
+
+def test_an_error_that_a_verdict_would_meet_is_not_hidden(line, monkeypatch):
+    monkeypatch.setattr("server.judging.in_short", lambda *_, **__: 1 / 0)
+    before = rows(line)
+    with pytest.raises(ZeroDivisionError):
+        rehearse(line.context, "S-1")
+    assert rows(line) == before
