@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from qc.errors import InvalidInput
 
-MPX_A_CORE_SECOND = {"torch": 0.58, "onnx": 1.09, "openvino": 1.47}
+MPX_A_CORE_SECOND = {"torch": 0.85, "onnx": 2.72, "openvino": 3.85}
 """Megapixels that one core looks at in a second, with the pretrained network at the same verdicts: measured by
-`tests/bench/inference_speed.py --mpx 24 --samples ksdd` (one thread of a server's core, other small work beside)."""
+`tests/bench/inference_speed.py MODEL --mpx 24 --samples ksdd` (one thread of a server's core, nothing beside it)."""
 
 BUSY = 0.6
 """Share of the time that the cores may be busy in the busiest hour. Parts do not come evenly: with random

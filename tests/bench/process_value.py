@@ -307,9 +307,10 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=100)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     args = parser.parse_args()
     for name in args.lines:
-        for seed in range(args.seeds):
+        for seed in range(args.first, args.first + args.seeds):
             (bench_batches if name.startswith("furnace") else bench)(name, seed, parts=args.parts, rows=args.rows)
 
 

@@ -120,8 +120,8 @@ def test_settings_and_calls_that_pages_name_exist():
 def test_a_plants_needs_follow_their_formulas():
     plant = planning.Plant(parts_a_day=14_400, views=3, mpx=10, hours=4, peak=1, mb_a_mpx=0.2, keep_days=10)
     told = planning.needs(plant, runtime="torch")
-    assert told.part_s == pytest.approx(30 / 0.58)
-    assert told.cores == pytest.approx(1.0 * 30 / 0.58 / 0.6)
+    assert told.part_s == pytest.approx(30 / planning.MPX_A_CORE_SECOND["torch"])
+    assert told.cores == pytest.approx(1.0 * 30 / planning.MPX_A_CORE_SECOND["torch"] / 0.6)
     assert told.disk_gb == pytest.approx(14_400 * 30 * 0.2 * 10 / 1000)
     assert told.network_mbit == pytest.approx(30 * 0.2 * 8)
 
