@@ -121,6 +121,7 @@ class ModbusConfig(_Strict):
     port: Annotated[int, Field(ge=0, le=65535)] = 502
     """0: any free one; the log says which."""
     unit: Annotated[int, Field(ge=1, le=247)] = 1
+    """The number by which the PLC asks for it; 0 and 255 mean it, too."""
 
 
 class OpcUaConfig(_Strict):

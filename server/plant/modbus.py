@@ -12,7 +12,7 @@
 | | 5 | review (ng is set, too) |
 | | 6 | error (ng is set, too) |
 | | 7 | old: the result was acknowledged, or is from before a restart |
-| holding register (3, 6, 16), written by the PLC | 0 | recipe |
+| holding register (3, 6, 16, 22, 23), written by the PLC | 0 | recipe |
 | | 1 | life: any number that changes |
 | | 2 to 33 | name of the part: ASCII, two characters a register, the first in the high byte; a zero ends it |
 | input register (4), read by the PLC | 0 | heartbeat: one more at each reading |
@@ -28,38 +28,41 @@
 | | 34 to 65 | name of the part as inspected |
 
 Recipe and name are read when trigger rises: write them before it. Coils read as set until the PLC has written them.
+Requests of one client are carried out in the order in which they were sent, also where it does not wait for answers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import cast
 
 import structlog
-from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
 
 from qc.errors import Unavailable
+from server.plant import modbus_protocol
 from server.plant.config import ModbusConfig
 from server.plant.handshake import Inputs
+from server.plant.modbus_protocol import HEADER, NOT_SIGNIFICANT, Header, Problem, framed, header_of, refusal
 from server.plant.station import Shown, Station
 
 log = structlog.get_logger(__name__)
 
 COILS, HOLDING, DISCRETE, INPUT = 16, 34, 16, 66
-"""How many of each there are; bits are padded to whole words."""
+"""How many of each there are."""
 PART, PART_WORDS = 2, 32
 INSPECTION, INSPECTION_WORDS = 16, 18
 PART_BACK = 34
 
-READ_DISCRETE, READ_INPUT = 2, 4
-WRITE_COILS, WRITE_HOLDING = (5, 15), (6, 16, 22, 23)
-
 START_S = 10.0
 """For so long whoever starts it waits for it to listen, in seconds."""
+MOST_CLIENTS = 16
+"""Connected at the same time; for one more, whoever was silent for the longest time has to go."""
+SILENT_S, PROBE_S, PROBES = 5, 2, 3
+"""After so many silent seconds it is asked, every so many seconds and so many times, whether a client is still there:
+one that lost its power says no good-bye, and would count as connected for ever."""
 
 
 class ModbusWire:
@@ -68,14 +71,15 @@ class ModbusWire:
     def __init__(self, station: Station, config: ModbusConfig) -> None:
         """Raises Unavailable where nobody can listen at the address."""
         self._station, self._config = station, config
-        self._coils = [True] * COILS
-        self._holding = [0] * HOLDING
-        self._clients = 0
-        self._beat = 0
-        self._server: ModbusTcpServer | None = None
+        self._tables = StationTables(station)
+        self._clients: OrderedDict[asyncio.StreamWriter, None] = OrderedDict()
+        """Whoever said something last stands last."""
         self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
         self._up = threading.Event()
         self._problem: Exception | None = None
+        self.port = 0
+        """The port that is listened on."""
         self._thread = threading.Thread(target=self._run, name=f"modbus-{station.name}", daemon=True)
         self._thread.start()
         if not self._up.wait(START_S):
@@ -88,16 +92,9 @@ class ModbusWire:
             ) from self._problem
 
     @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        assert self._server is not None
-        listening = cast(asyncio.Server, self._server.transport)
-        return int(listening.sockets[0].getsockname()[1])
-
-    @property
     def clients(self) -> int:
         """How many are connected."""
-        return self._clients
+        return len(self._clients)
 
     @property
     def problem(self) -> str | None:
@@ -106,8 +103,8 @@ class ModbusWire:
 
     def stop(self) -> None:
         """Hang up."""
-        if self._server is not None and self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._hang_up(self._server), self._loop).result(5)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
@@ -122,59 +119,92 @@ class ModbusWire:
             self._up.set()
 
     async def _serve(self) -> None:
-        device = SimDevice(
-            self._config.unit,
-            (
-                [SimData(0, values=[True] * COILS, datatype=DataType.BITS)],
-                [SimData(0, values=[False] * DISCRETE, datatype=DataType.BITS)],
-                [SimData(0, count=HOLDING, datatype=DataType.REGISTERS)],
-                [SimData(0, count=INPUT, datatype=DataType.REGISTERS)],
-            ),
-            action=self._accessed,
-        )
-        self._server = ModbusTcpServer(
-            device, address=(self._config.host, self._config.port), trace_connect=self._connected
-        )
+        server = await asyncio.start_server(self._talk, self._config.host, self._config.port)
+        async with server:
+            self.port = server.sockets[0].getsockname()[1]
+            log.info("listening for a PLC", station=self._station.name, host=self._config.host, port=self.port)
+            self._up.set()
+            await self._over.wait()
+            while self._clients:  # each leaves the list when its talk is over
+                for client in self._clients:
+                    client.transport.abort()
+                await asyncio.sleep(0)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client, until it is gone: its requests one after the other, in the order in which they came."""
+        self._let_in(writer)
         try:
-            await self._server.serve_forever(background=True)
-        except (RuntimeError, OSError) as error:
-            self._problem, self._server = error, None
-            return
-        log.info("listening for a PLC", station=self._station.name, host=self._config.host, port=self.port)
-        self._up.set()
-        await self._server.serving
+            _probe(writer)
+            while True:
+                header = header_of(await reader.readexactly(HEADER))
+                if not header.is_sound:
+                    log.warning("a client does not speak Modbus", station=self._station.name)
+                    return
+                request = await reader.readexactly(header.size)
+                if writer in self._clients:
+                    self._clients.move_to_end(writer)
+                writer.write(framed(header, self._answer(header, request)))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # it is gone
+        finally:
+            writer.transport.abort()
+            self._clients.pop(writer, None)
+            if not self._clients:
+                self._station.lost()
 
-    @staticmethod
-    async def _hang_up(server: ModbusTcpServer) -> None:
-        await server.shutdown()  # type: ignore[no-untyped-call]
+    def _let_in(self, client: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= MOST_CLIENTS:
+            quiet, _ = self._clients.popitem(last=False)
+            quiet.transport.abort()
+            log.warning("too many are connected; the most silent one had to go", station=self._station.name)
+        self._clients[client] = None
 
-    def _connected(self, yes: bool) -> None:
-        self._clients += 1 if yes else -1
-        if not self._clients:
-            self._station.lost()
+    def _answer(self, header: Header, request: bytes) -> bytes:
+        if header.unit not in (self._config.unit, *NOT_SIGNIFICANT):
+            return refusal(request[0], Problem.NO_SUCH_UNIT)
+        try:
+            return modbus_protocol.answer(request, self._tables)
+        except Exception:  # a mistake of ours: this request fails, and the PLC is told so
+            log.exception("a request over Modbus failed", station=self._station.name)
+            return refusal(request[0], Problem.FAILURE)
 
-    async def _accessed(
-        self,
-        function: int,
-        start: int,
-        address: int,
-        count: int,
-        registers: list[int],
-        values: list[int] | list[bool] | None,
-    ) -> ExcCodes | None:
-        """Called for each request before it is carried out: what is read is filled in, what is written is heard."""
-        if values is not None and function in WRITE_COILS:
-            self._coils[address : address + len(values)] = [bool(value) for value in values]
-            self._hear()
-        elif values is not None and function in WRITE_HOLDING:
-            self._holding[address : address + len(values)] = [int(value) for value in values]
-            self._hear()
-        elif function == READ_DISCRETE:
-            registers[0] = discrete(self._station.shown())
-        elif function == READ_INPUT:
-            self._beat = (self._beat + 1) & 0xFFFF
-            registers[:INPUT] = input_registers(self._station.shown(), self._beat)
-        return None
+
+class StationTables:
+    """One station's tables: what is read is made at that moment, what is written is heard. `modbus_protocol.Tables`."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._coils = [True] * COILS
+        self._holding = [0] * HOLDING
+        self._beat = 0
+
+    def coils(self) -> Sequence[bool]:
+        """As the PLC wrote them, set until then."""
+        return self._coils
+
+    def discrete_inputs(self) -> Sequence[bool]:
+        """The station's signals."""
+        return discrete_inputs(self._station.shown())
+
+    def holding_registers(self) -> Sequence[int]:
+        """As the PLC wrote them."""
+        return self._holding
+
+    def input_registers(self) -> Sequence[int]:
+        """The station's result, with a beat that is another one at each reading."""
+        self._beat = (self._beat + 1) & 0xFFFF
+        return input_registers(self._station.shown(), self._beat)
+
+    def write_coils(self, address: int, values: Sequence[bool]) -> None:
+        """The PLC's signals."""
+        self._coils[address : address + len(values)] = values
+        self._hear()
+
+    def write_registers(self, address: int, values: Sequence[int]) -> None:
+        """The PLC's recipe, name of the part, and sign of life."""
+        self._holding[address : address + len(values)] = values
+        self._hear()
 
     def _hear(self) -> None:
         self._station.heard(
@@ -188,11 +218,20 @@ class ModbusWire:
         )
 
 
-def discrete(shown: Shown) -> int:
-    """The discrete inputs as one word, address 0 in the lowest bit."""
+def _probe(client: asyncio.StreamWriter) -> None:
+    """Notice when a client vanishes without a good-bye."""
+    wire: socket.socket = client.get_extra_info("socket")
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_S)
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_S)
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+
+
+def discrete_inputs(shown: Shown) -> list[bool]:
+    """All discrete inputs."""
     s = shown.signals
-    levels = (s.ready, s.busy, s.results_ready, s.ok, s.ng, s.review, s.error, s.old)
-    return sum(level << n for n, level in enumerate(levels))
+    levels = [s.ready, s.busy, s.results_ready, s.ok, s.ng, s.review, s.error, s.old]
+    return levels + [False] * (DISCRETE - len(levels))
 
 
 def input_registers(shown: Shown, beat: int) -> list[int]:

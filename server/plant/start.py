@@ -9,11 +9,11 @@ import structlog
 
 from server.context import Context
 from server.plant.config import FILE, PlantConfig, read_config
+from server.plant.modbus import ModbusWire
 from server.plant.sources import source_of
 from server.plant.station import Station
 
 if TYPE_CHECKING:
-    from server.plant.modbus import ModbusWire
     from server.plant.opcua import OpcUaWire
 
 log = structlog.get_logger(__name__)
@@ -33,8 +33,6 @@ class Plant:
                 memory = folder / f"{name.replace('/', '_')}.json"
                 self.stations[name] = Station(name, one, context, sources, memory=memory)
                 if one.modbus is not None:
-                    from server.plant.modbus import ModbusWire
-
                     self.wires[name] = ModbusWire(self.stations[name], one.modbus)
             if served := {name: self.stations[name] for name, one in config.stations.items() if one.opcua}:
                 from server.plant.opcua import OpcUaWire

@@ -40,21 +40,21 @@ def test_one_part_that_cannot_be_ended_keeps_no_other_one_running(tmp_path):
 def test_a_wire_that_does_not_come_up_is_told(monkeypatch):
     over = threading.Event()
 
-    async def hang(_server, **_how):
+    async def hang(*_):
         await asyncio.to_thread(over.wait, 60)
         raise OSError("at last")
 
     monkeypatch.setattr(modbus, "START_S", 0.05)
-    monkeypatch.setattr(modbus.ModbusTcpServer, "serve_forever", hang)
+    monkeypatch.setattr(modbus.asyncio, "start_server", hang)
     with pytest.raises(Unavailable, match="has not come up"):
         modbus.ModbusWire(SimpleNamespace(name="press"), ModbusConfig(port=0))
     over.set()
 
 
 def test_a_wire_that_ends_before_it_listens_is_told_whatever_the_reason(monkeypatch):
-    async def fail(_server, **_how):
+    async def fail(*_):
         raise ValueError("no such table")
 
-    monkeypatch.setattr(modbus.ModbusTcpServer, "serve_forever", fail)
+    monkeypatch.setattr(modbus.asyncio, "start_server", fail)
     with pytest.raises(Unavailable, match="no such table"):
         modbus.ModbusWire(SimpleNamespace(name="press"), ModbusConfig(port=0))
