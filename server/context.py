@@ -16,6 +16,7 @@ from qc.records import Decision, Exposure, Inspection
 from server.cache import Cache
 from server.db import Database
 from server.events import EventBus
+from server.kept_counts import KeptCounts
 from server.metrics import Metrics
 from server.policies import Policies
 from server.settings import Settings
@@ -99,6 +100,8 @@ class Context:
     drift: Drift | None = None
     features: FeatureService | None = None
     """Searches what the encoder saw; None where the settings switch that off."""
+    counts: KeptCounts = field(default_factory=KeptCounts)
+    """What pages tell of very many rows."""
     process_models: Models | None = None
     """Process models in memory; `server.process_intake.models_of` makes it."""
 

@@ -33,6 +33,7 @@ from server.context import Context
 from server.gate_bounds import Bound
 from server.gate_records import GateApproval
 from server.gate_rules import GateRules
+from server.jobs import queue
 from server.rivals import Rivals
 from server.watch_records import ShadowVerdict
 from server.where import EVERYWHERE, Where
@@ -40,6 +41,9 @@ from server.word_records import counts
 
 UNANSWERED = 0.1
 """Share of disagreements that may lack a person's word."""
+
+WEIGH = "weigh_challenger"
+"""The job that lets a challenger serve once its proof is complete."""
 
 
 class Said(NamedTuple):
@@ -308,24 +312,27 @@ def approve(
     return now
 
 
-def act(context: Context, session: Session, where: Where = EVERYWHERE) -> None:
-    """Let the challenger serve there where everything is proved and the settings, or a named person, let it.
+def act(context: Context, session: Session, where: Where = EVERYWHERE) -> bool:
+    """Let the challenger serve there where everything is proved and the settings, or a named person, let it: does it?
 
     The champion so far looks on from then on: should it prove to be the better one after all, it comes back by the same
-    gate. Runs in the transaction of what completed the proof; the promotion is one with it.
+    gate. The caller commits; the proof is read in the transaction that promotes.
     """
     pair = rivals.at(session, where)
     if pair is None:
-        return
+        return False
     now = proof(context, session, where)
-    if not now.open:
-        return
-    by = "server"
-    if now.needs_approval and now.approval is not None:
-        by = now.approval.by
-    elif not _decides_alone(context, pair):
-        return
+    by = _who_lets(context, pair, now)
+    if by is None:
+        return False
     rivals.promote(session, context.events, pair, by=by, at=context.now(), reason=now.words())
+    return True
+
+
+def would_act(context: Context, session: Session, where: Where) -> bool:
+    """Would `act` let the challenger serve there now?"""
+    pair = rivals.at(session, where)
+    return pair is not None and _who_lets(context, pair, proof(context, session, where)) is not None
 
 
 def act_for(context: Context, session: Session, challenger: str) -> None:
@@ -355,6 +362,15 @@ def _by_production(context: Context, pair: Rivals) -> bool:
     )
 
 
+def _who_lets(context: Context, pair: Rivals, now: Proof) -> str | None:
+    """Who lets the challenger serve: the person who approved it, or the server; None: nobody does yet."""
+    if not now.open:
+        return None
+    if now.needs_approval and now.approval is not None:
+        return now.approval.by
+    return "server" if _decides_alone(context, pair) else None
+
+
 def _decides_alone(context: Context, pair: Rivals) -> bool:
     """May the challenger serve without a person's word, once it is proved? With the held-back gate only by what is seen
     in production, and at the end of its retraining (`server.retrain_job`)."""
@@ -362,14 +378,16 @@ def _decides_alone(context: Context, pair: Rivals) -> bool:
 
 
 def after_decision(context: Context, session: Session, shadowed: str) -> None:
-    """A person's word came in: where a challenger looked at the part too, see whether that completes its proof."""
+    """A person's word came in: where a challenger looked at the part too, ask whether that completes its proof. The
+    person does not wait for the answer: it takes all that people said, and what they drew."""
     for seen in session.exec(select(ShadowVerdict).where(ShadowVerdict.inspection_id == shadowed)).all():
         where = Where(seen.for_product, seen.for_station)
         pair = rivals.at(session, where)
         if pair is None or pair.challenger.id != seen.model:
             continue
         if context.settings.gate == "production" or _decides_alone(context, pair):
-            act(context, session, where)
+            key = ":".join((WEIGH, *where))
+            queue.enqueue(session, WEIGH, where._asdict(), now=context.now(), key=key, again=True)
 
 
 def _approval(session: Session, now: Standing) -> GateApproval | None:

@@ -1,4 +1,5 @@
-"""What is asked of a challenger as soon as one is named: to be measured here, and to look at the golden parts."""
+"""What is asked of a challenger as soon as one is named: to be measured here, and to look at the golden parts; and, of
+every word that people say of its parts, whether that completes its proof."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from server.gate_records import Measured
 from server.jobs import queue
 from server.jobs.child import run_in_child
 from server.jobs.runner import JobRun
+from server.where import Where
 
 KIND = "measure_challenger"
 
@@ -59,6 +61,19 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
         gate.act_for(context, session, challenger.id)
         session.commit()
     return figures
+
+
+def weigh(context: Context, run: JobRun) -> dict[str, Any]:
+    """Does what people said complete the proof of the challenger there? Read beside the line; only where it does, once
+    more in the transaction that lets it serve."""
+    where = Where(**run.arguments)
+    with context.database.read() as session:
+        if not gate.would_act(context, session, where):
+            return {"promoted": False}
+    with context.database.write() as session:
+        promoted = gate.act(context, session, where)
+        session.commit()
+    return {"promoted": promoted}
 
 
 def measure_both(

@@ -27,7 +27,6 @@ from qc.errors import InvalidInput, NotFound
 from qc.records import new_id
 from server import audit
 from server.db import inserting
-from server.process_sums import ProcessSums
 
 FOLDER = "processes"
 """Under QC_HOME: `processes/<name>/<hash of the model>`."""
@@ -45,8 +44,6 @@ class Models:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.sums = ProcessSums()
-        """What is counted from all rows of a process."""
         self._kept: OrderedDict[str, ProcessModel] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -180,6 +177,10 @@ def check_outcome(model: ProcessModel, outcome: dict[str, Any], where: str = "ou
     if not isinstance(observed, dict):
         raise InvalidInput(f"{where}: observed must map step.name to numbers")
     checked = check_observed(observed, process, part)
+    if at is not None:
+        places = {name: k for name, (k, _) in (*process.settings.items(), *process.measurements.items())}
+        if later := [name for name in checked if places[name] > process.place[at]]:
+            raise InvalidInput(f"{where}: the part was scrapped at {at} but has {later[0]} of a later step")
     check_credible(checked, model.layout, process, part)
     machines = check_machines(outcome.get("machines"), process, part)
     return {

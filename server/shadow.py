@@ -72,19 +72,15 @@ class Shadow:
     def state(self) -> dict[str, Any]:
         """For /health. The line does not need it, so that it is never worse than degraded."""
         away = [f"the challenger {model} is not on this server (yet)" for model in sorted(self._away)]
-        if problems := [*filter(None, [self._problem]), *self._unfit.values(), *away]:
-            return {"state": "degraded", "message": "; ".join(problems)}
+        problems = [*filter(None, [self._problem]), *self._unfit.values(), *away]
         looking = list(dict.fromkeys(model for model in self._wanted.values() if model in self._at_work))
-        if not looking:
+        if not looking and not problems:
             return {"state": "off", "message": "there is no challenger"}
-        return {
-            "state": "ok",
-            "challenger": looking[0],
-            "challengers": looking,
-            "waiting": len(self._queue),
-            "seen": self.seen,
-            "shed": self.shed,
-        }
+        counts = {"waiting": len(self._queue), "seen": self.seen, "shed": self.shed}
+        told = {"challenger": looking[0], "challengers": looking, **counts} if looking else {}
+        if problems:
+            return {"state": "degraded", "message": "; ".join(problems), **told}
+        return {"state": "ok", **told}
 
     def stop(self) -> None:
         """End; parts that wait are not looked at."""

@@ -306,13 +306,13 @@ def counted(
     context: Context, name: str, what: str, count: Callable[[Session, ProcessVersion, ProcessModel], Counted]
 ) -> Counted:
     """What `count` says of the rows of a process, its version and its model: counted again when the model, a
-    recommendation or an outcome is new, and each hour, as parts may have waited too long; see `server.process_sums`.
+    recommendation or an outcome is new, and each hour, as parts may have waited too long; see `server.kept_counts`.
     """
     models = process_intake.models_of(context)
     with context.database.read() as session:
         version = service.current(session, name)
         numbers = service.counts(session, name)
-    return models.sums.told(
+    return context.counts.told(
         (what, name),
         (version.model, *numbers, f"{context.now():%Y-%m-%d %H}"),
         sum(numbers),
@@ -328,6 +328,6 @@ def said_by_model(
     models = process_intake.models_of(context)
     with context.database.read() as session:
         version = service.current(session, name)
-    return models.sums.told(
+    return context.counts.told(
         (what, name), version.model, 0, context.database, lambda _: say(version, models.of(version))
     )

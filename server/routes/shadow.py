@@ -13,6 +13,7 @@ from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
 from server.errors import NotAllowed
+from server.gate_told import proof_told
 from server.routes.models import ModelJson, Place, ProductQuery, StationQuery
 from server.where import EVERYWHERE, Where
 
@@ -87,7 +88,7 @@ def shadow(
     session: SessionDep, context: ContextDep, product: ProductQuery = "", station: StationQuery = ""
 ) -> StandingJson:
     """Where the challenger stands, by default that of everywhere; 409 where there is none."""
-    return _told(gate.proof(context, session, Where(product, station)))
+    return _told(proof_told(context, session, Where(product, station)))
 
 
 @router.post("/models/shadow/approval")

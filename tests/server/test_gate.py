@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 import numpy as np
 import pytest
 from sqlmodel import delete
-from two_models import BETTER, NEW, OLD, WORSE, enter, log_in, looked_at, measured
+from two_models import BETTER, NEW, OLD, WORSE, enter, log_in, looked_at, measured, weigh
 
 from labeling.records import Annotation, LabelTask, Reason, TaskState
 from qc.errors import InvalidInput
@@ -15,6 +17,7 @@ from server import gate, gate_bounds, gate_cost, registry
 from server.access import Role
 from server.gate_bounds import Pair, calibration_bound, calibration_error, cost_bounds, enough_parts, escape_bounds
 from server.gate_rules import GateRules, parse_costs, parse_gate
+from server.kept_counts import KeptCounts
 from server.rivals import at as rivals_of
 from server.where import EVERYWHERE
 
@@ -133,6 +136,8 @@ def does_worse(line) -> None:
 
 
 def serving(line) -> tuple[str, str | None]:
+    """Champion and challenger, once all that people said is weighed."""
+    weigh(line)
     with line.context.database.read() as session:
         challenger = registry.challenger(session)
         return registry.champion(session).id, challenger.id if challenger else None
@@ -232,6 +237,23 @@ def test_a_challenger_that_a_person_declines_looks_on_no_more(rivals):
     answer = rivals.client.post("/api/v1/models/shadow/approval", headers=head, json=word)
     assert answer.json()["approval"] == "declined"
     assert serving(rivals) == (OLD, None)
+
+
+def test_of_very_many_parts_the_page_tells_what_was_last_weighed_while_they_are_weighed_anew(rivals):
+    rivals.context.counts = KeptCounts(few=0, clock=lambda: 0.0)
+
+    def answered(more: int = 0) -> int:
+        with rivals.context.database.write() as session:
+            looked_at(rivals, session, [("ok", "ng")] * more, ["ng"] * more)
+            session.commit()
+        return rivals.get("/models/shadow").json()["answered"]
+
+    assert answered(more=2) == 2
+    assert answered(more=3) == 2, "nobody waits for it"
+    for thread in threading.enumerate():
+        if thread.name == "kept-counts":
+            thread.join(30)
+    assert answered() == 5
 
 
 def test_defective_parts_are_grouped_by_class_and_size_of_what_people_drew(rivals):

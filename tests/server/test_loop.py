@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -20,6 +22,7 @@ from server.audit_check import verify
 from server.events import EventBus
 from server.jobs import queue
 from server.jobs.records import Job, JobState
+from server.loop import kinds
 from server.settings import Settings
 from server.studio_service import SECRET_HEADER, webhook_secret
 from server.watch_records import Alarm
@@ -61,6 +64,13 @@ def pushed_task(line, number=41):
         session.add(task)
         session.commit()
         return task.id
+
+
+def test_each_kind_of_job_has_a_name_on_the_page_of_jobs(line):
+    """In English; the other languages' lists are checked by their types."""
+    text = (Path(__file__).parents[2] / "frontend/src/text/en/office.ts").read_text(encoding="utf-8")
+    (names,) = re.findall(r"^    jobKind: \{\n(.*?)^    \},", text, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"^      (\w+):", names, re.MULTILINE)) == set(kinds(line.context))
 
 
 def test_a_doubtful_part_becomes_a_label_task_and_a_clear_one_does_not(line):

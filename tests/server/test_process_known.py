@@ -13,9 +13,9 @@ from process_opt.model import load_model
 from process_opt.records import Outcome, Recommendation
 from process_opt.serving import allowing
 from process_opt.simulate import linear_line
-from server import process_intake, process_promises, process_service
+from server import process_promises, process_service
 from server.access import Role
-from server.process_sums import ProcessSums
+from server.kept_counts import KeptCounts
 
 NAME = "seat-bar"
 
@@ -89,7 +89,7 @@ def test_every_lever_is_told_with_its_interval_and_unknown_ones_with_the_trial_t
 
 
 def test_of_many_rows_too_the_levers_are_those_of_the_model_that_serves(served, plant, tmp_path):
-    process_intake.models_of(served.context).sums = ProcessSums(few=0)
+    served.context.counts = KeptCounts(few=0)
     ask(served, plant, 1)
     before = served.get(f"/processes/{NAME}/levers").json()
     fit(plant.process, parse_history(plant.history(500, seed=9), plant.process)).save(tmp_path / "newer")

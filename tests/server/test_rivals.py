@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlmodel import select
-from two_models import BETTER, NEW, OLD, WORSE, enter, log_in, looked_at, measured
+from two_models import BETTER, NEW, OLD, WORSE, enter, log_in, looked_at, measured, weigh
 
 from qc.errors import Unavailable
 from qc.ports import Segmentation
@@ -69,10 +69,12 @@ def proves_itself(line, where=BAR) -> None:
             measured(line, session)
         looked_at(line, session, BETTER, ["ng"] * len(BETTER), where=where)
         session.commit()
+    weigh(line)
 
 
 def serving(line, where=BAR) -> tuple[str, str | None, str | None]:
-    """Champion, the own one before, and challenger there."""
+    """Champion, the own one before, and challenger there, once all that people said is weighed."""
+    weigh(line)
     found = {(own["product"], own["station"]): own for own in line.get("/models/assignments").json()["items"]}
     own = found[where]
     return own["champion"], own["before"], own["challenger"]
@@ -408,6 +410,7 @@ def test_one_challenger_that_cannot_be_loaded_keeps_the_other_from_nothing(plant
         return Says(NEW, Verdict.OK)
 
     shadow = context.parts["shadow"] = Shadow(context, find=find_challengers(home), load=load)
+    wait_for(lambda: shadow.state().get("challengers") == [NEW])
     wait_for(lambda: "the disk is gone" in shadow.state().get("message", ""))
     part = plant.send(plant.picture(), product="bar").json()["id"]
 

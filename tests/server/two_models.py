@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from sqlmodel import Session
 
 from qc.records import Inspection, Progress
 from qc.verdict import Verdict
-from server import auth, registry
+from server import auth, gate, gate_jobs, registry
 from server.access import Role
 from server.deciding import decide
 from server.gate_records import Measured
+from server.jobs.runner import Kind, Runner
 from server.watch_records import ShadowVerdict
 from server.where import EVERYWHERE, Where
 
@@ -92,3 +94,11 @@ def log_in(line, name: str = "eva") -> dict[str, str]:
     answer = line.client.post("/api/v1/session", json={"name": name, "password": "a long enough password"})
     assert answer.status_code == 200, answer.text
     return {"X-QC": "1"}
+
+
+def weigh(line) -> None:
+    """Do the jobs that people's words asked for: do these complete a challenger's proof?"""
+    kinds = {gate.WEIGH: Kind(partial(gate_jobs.weigh, line.context))}
+    runner = Runner(line.context.database.write, kinds, clock=line.context.now)
+    while runner.run_one():
+        pass

@@ -1,9 +1,9 @@
-"""What is counted from all rows of a process, and asked for by every open page.
+"""What is counted from very many rows, and asked for by every open page: of a process, of a challenger's proof.
 
 It is counted anew when rows are new: at once while they are few; where they are many, beside the requests and for at
-most `SHARE` of the time, while the last count is told. So a page of a process with hundreds of thousands of
-recommendations is there as soon as one of hundreds, and behind by at most the time between two counts. Only the first
-count after a start is waited for.
+most `SHARE` of the time, while the last count is told. So a page about hundreds of thousands of rows is there as soon
+as one about hundreds, and behind by at most the time between two counts. Only the first count after a start is waited
+for.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class _Kept:
     counting: bool = False
 
 
-class ProcessSums:
+class KeptCounts:
     """Counts by what they are of. Safe to share between threads."""
 
     def __init__(self, *, few: int = FEW, share: float = SHARE, clock: Callable[[], float] = time.monotonic) -> None:
-        self._few, self._share, self._clock = few, share, clock
+        self.few, self._share, self._clock = few, share, clock
         self._kept: dict[Hashable, _Kept] = {}
         self._lock, self._at_once = threading.Lock(), threading.Lock()
 
@@ -59,12 +59,12 @@ class ProcessSums:
         """
         with self._lock:
             kept = self._kept.get(of)
-            if kept is not None and kept.rows != rows and number > self._few:
+            if kept is not None and kept.rows != rows and number > self.few:
                 rested = self._clock() - kept.ended >= kept.took_s * (1 / self._share - 1)
                 if rested and not kept.counting:
                     kept.counting = True
                     work = (of, rows, database, count)
-                    threading.Thread(target=self._count_beside, args=work, name="process-sums", daemon=True).start()
+                    threading.Thread(target=self._count_beside, args=work, name="kept-counts", daemon=True).start()
                 rows = kept.rows
         if kept is None or kept.rows != rows:
             with self._at_once:  # whoever asks for the same meanwhile waits, instead of counting it too
@@ -78,7 +78,7 @@ class ProcessSums:
         try:
             self._count(of, rows, database, count)
         except Exception as error:  # the next request after a rest tries again
-            log.error("a process could not be counted", of=of, exc_info=error)
+            log.error("what many rows say could not be counted", of=of, exc_info=error)
             with self._lock:
                 self._kept[of].counting, self._kept[of].ended = False, self._clock()
 

@@ -1,4 +1,4 @@
-"""What is counted from all rows of a process is told at once, however long counting takes."""
+"""What is counted from very many rows is told at once, however long counting takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from server.process_sums import ProcessSums
+from server.kept_counts import KeptCounts
 
 
 class Rows:
@@ -29,10 +29,10 @@ class Rows:
 
 @pytest.fixture
 def asking(database):
-    """Asks a `ProcessSums` of a twentieth of the time for the count of such rows, of which so many are few."""
+    """Asks a `KeptCounts` of a twentieth of the time for the count of such rows, of which so many are few."""
 
     def make(rows: Rows, *, few: int):
-        sums = ProcessSums(few=few, share=0.05, clock=lambda: rows.now)
+        sums = KeptCounts(few=few, share=0.05, clock=lambda: rows.now)
         return lambda: sums.told("all", rows.number, rows.number, database, rows.count)
 
     return make
@@ -41,7 +41,7 @@ def asking(database):
 def counted_beside() -> None:
     """Wait for the threads that count."""
     for thread in threading.enumerate():
-        if thread.name == "process-sums":
+        if thread.name == "kept-counts":
             thread.join(30)
 
 
