@@ -94,14 +94,19 @@ class S3Server:
             self._gateway = None
 
     def close(self) -> None:
-        """Kill everything."""
+        """Kill everything, and take away the sockets that it leaves outside its folder."""
         self.kill()
         self._store.kill()
         self._store.wait()
+        for port in self._ports:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen([str(WEED), *arguments], stdout=log, stderr=log, cwd=self._folder)
+            return subprocess.Popen(
+                [str(WEED), f"-logdir={self._folder}", *arguments], stdout=log, stderr=log, cwd=self._folder
+            )
 
 
 def _identity(name: str, key: str, actions: list[str]) -> dict[str, object]:

@@ -163,7 +163,13 @@ def test_unfit_data_end_a_ray_job_with_the_reason(machines, dataset, champion, t
 def test_a_flyte_workflow_makes_what_the_server_makes(dataset, champion, expected, tmp_path):
     if not FLYTE.is_file():
         pytest.skip("Flyte's SDK is not installed (.venv-flyte is missing); `make test` sets it up")
-    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    quiet = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
     ran = subprocess.run(
         [FLYTE, "-c", LOCALLY, dataset, champion, str(STEPS)],
         env=quiet, cwd=tmp_path, capture_output=True, text=True, timeout=300,
