@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class Look:
     """Why this picture says nothing (its camera failed); None for a good one."""
     moment: int = 0
     """Looks of one moment were taken together; a higher one was taken later."""
+    known: NDArray[np.bool_] | None = field(default=None, compare=False)
+    """`height x width`: where it says what is there and what is not; None: everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Spot:
 
     sightings: tuple[Sighting, ...]
     silent: tuple[int, ...]
-    """Looks on whose frame the place lies, and that answered nothing there."""
+    """Looks on whose frame the place lies, where they know, and that answered nothing there."""
     group: frozenset[int]
     """All looks of which it is known where the place lies on them, also beyond their frame."""
 
@@ -207,8 +209,12 @@ def _holds(ring: Floats, point: Floats) -> bool:
 
 
 def _inside(look: Look, outline: Floats, way: Lies | None) -> bool:
-    """Does the larger part of an outline lie on a look's frame? Never where nobody knows where it lies."""
+    """Does the larger part of an outline lie where a look knows? Never where nobody knows where it lies."""
     if way is None:
         return False
     places = carried(outline, way.matrix)
-    return float(((places >= 0) & (places < [look.width, look.height])).all(axis=1).mean()) >= 0.5
+    there = np.asarray(((places >= 0) & (places < [look.width, look.height])).all(axis=1), np.bool_)
+    if look.known is not None:
+        columns, rows = places[there].astype(np.intp).T
+        there[there] = look.known[rows, columns]
+    return float(there.mean()) >= 0.5

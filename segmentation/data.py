@@ -44,7 +44,7 @@ class Index:
 
     blemishes: tuple[Blemish, ...]
     clean: tuple[int, ...]
-    """Indices of the labelled images without a defect."""
+    """Indices of the images of which something is known, and no defect."""
     pixels: Mapping[int, int]
     """Class id to its number of pixels; 0 for a class that nobody drew."""
     false_alarms: tuple[tuple[int, Box], ...] = ()
@@ -60,7 +60,7 @@ def index(samples: Sequence[Sample], classes: Mapping[int, str]) -> Index:
     for number, sample in enumerate(samples):
         mask = sample.labels(classes)
         present = [c for c in classes if (mask == c).any()]
-        if not present:
+        if not present and (mask == 0).any():
             clean.append(number)
         for class_id in present:
             own = (mask == class_id).astype(np.uint8)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qc.dataset import DataSet, Sample
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.dataset import IGNORE, DataSet, Sample
 from qc.errors import InvalidInput
 from qc.given import read_given
 from qc.part_places import Look
@@ -19,6 +22,7 @@ from segmentation.metrics import Figures, collect, report
 from segmentation.part_looks import answered, as_given
 from segmentation.part_report import part_report
 from segmentation.risk import Costs
+from segmentation.segmenter import FrameSegmenter
 
 
 def image_facts(
@@ -27,12 +31,12 @@ def image_facts(
     *,
     split: str,
     progress: Progress | None = None,
-    each: Callable[[Sample, Segmentation], None] | None = None,
+    each: Callable[[Sample, Segmentation, NDArray[np.uint8]], None] | None = None,
 ) -> list[ImageFacts]:
-    """Look at every labelled image of a split.
+    """Look at every labelled image of a split of which somebody knows something: not all of its mask is IGNORE.
 
     Args:
-        each: called with every image and the answer to it.
+        each: called with every image, the answer to it, and its truth.
 
     Raises:
         InvalidInput: nothing is labelled there, an image or mask is damaged, or the model and the data set
@@ -48,9 +52,11 @@ def image_facts(
         truth = sample.labels(dataset.classes)
         if truth.shape != pixels.shape[:2]:
             raise InvalidInput(f"mask {sample.name}.png does not have the size of its image")
+        if (truth == IGNORE).all():
+            continue
         seen = segmenter.segment(pixels)
         if each:
-            each(sample, seen)
+            each(sample, seen, truth)
         found.append(
             facts(
                 seen,
@@ -60,10 +66,15 @@ def image_facts(
                 edge=segmenter.edge,
                 image=sample.image.name,
                 part=sample.part,
+                image_score=segmenter.image_score if isinstance(segmenter, FrameSegmenter) else None,
             )
         )
         if progress:
             progress((number + 1) / len(samples), sample.image.name)
+    if not found:
+        raise InvalidInput(
+            f"every mask of the split {split} of {dataset.name} says {IGNORE}, that nobody knows; draw what is there"
+        )
     return found
 
 
@@ -130,12 +141,13 @@ def evaluation(
     first = 0.5 if elsewhere else 1.0
     looks: dict[str, list[Look]] = {}
 
-    def look(sample: Sample, seen: Segmentation) -> None:
-        looks.setdefault(sample.part, []).append(answered(seen, segmenter, sample))
+    def look(sample: Sample, seen: Segmentation, truth: NDArray[np.uint8]) -> None:
+        looks.setdefault(sample.part, []).append(answered(seen, segmenter, sample, truth))
 
     found = image_facts(segmenter, dataset, split=split, progress=within(progress, 0.0, first), each=look)
     figures = collect(found)
     draws = sections.Resamples(figures)
+    judged = {f.image for f in found}
     about = {
         "model": segmenter.model_id,
         "dataset": dataset.name,
@@ -151,7 +163,12 @@ def evaluation(
             costs=risk.costs if risk else None,
             prevalence=risk.prevalence if risk else None,
         ),
-        "inspectors": sections.people(dataset.split(split), figures, draws, segmenter.threshold),
+        "inspectors": sections.people(
+            [sample for sample in dataset.split(split) if sample.image.name in judged],
+            figures,
+            draws,
+            segmenter.threshold,
+        ),
         "parts_from_all_views": part_report(
             looks,
             {part: any(f.defective for f in found if f.part == part) for part in looks},

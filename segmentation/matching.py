@@ -3,14 +3,14 @@
 A prediction is right if at least a tenth of its pixels lie on drawn defects; otherwise it is a false alarm. A
 defect is found, at a score, if right predictions of at least that score cover a tenth of its pixels together. So a
 blob over half the frame finds nothing, and a scratch found in three pieces is found. Pixels that nobody knows
-(IGNORE) are on neither side; a prediction that lies mostly on them is neither right nor wrong. The class plays no
-part here: `confusion` shows it.
+(IGNORE) are on neither side; a prediction that lies mostly on them and not on a drawn defect is neither right nor
+wrong, and no reason to call the image good or bad. The class plays no part here: `confusion` shows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from qc.dataset import IGNORE
 from qc.defects import Blob, find_blobs, frame_score, outline, probability
 from qc.geometry import Box
+from qc.halves import highest
 from qc.measuring import course
 from qc.ports import Segmentation
 from segmentation.curves import OverlapCounts, overlap_counts
+from segmentation.first_look import SURELY
+from segmentation.image_score import ImageScore
 
 SHARE = 0.1
 """Thin defects are drawn a pixel or two beside where they are; a tenth in common is the same defect, not chance."""
@@ -60,10 +63,11 @@ class ImageFacts:
     image: str
     part: str
     score: float
-    """The image's own score: how likely it shows a defect; orders images."""
+    """The image's own score: how likely it shows a defect where somebody knows; orders images."""
     surest: float
     """The score of its surest pixel, which is that of its surest defect: what thresholds are compared with."""
     defective: bool
+    """Somebody drew a defect."""
     defects: tuple[TrueDefect, ...]
     alarms: tuple[float, ...]
     """Scores of the false alarms."""
@@ -87,33 +91,40 @@ def facts(
     edge: float | None = None,
     image: str = "",
     part: str = "",
+    image_score: ImageScore | None = None,
 ) -> ImageFacts:
-    """Compare an answer with the truth, `H x W` class ids; `threshold` and `edge` as in `qc.defects.find_blobs`."""
+    """Compare an answer with the truth.
+
+    Args:
+        seen: the answer, `H x W`.
+        truth: `H x W` class ids.
+        classes: class id to name.
+        threshold, edge: as in `qc.defects.find_blobs`.
+        image, part: their names.
+        image_score: how the score of an answer comes about, so that what nobody knows can be left out of it; None:
+            from its surest pixel, unless the answer has one and all of the image is known.
+    """
     blobs = find_blobs(seen, threshold=threshold, edge=edge)
     known = truth != IGNORE
     drawn = known & (truth > 0)
     answer = np.zeros(truth.shape, np.uint8)
-    right, wrong, class_scores = [], [], dict[int, float]()
     for blob in blobs:
-        class_scores[blob.class_id] = max(blob.score, class_scores.get(blob.class_id, 0.0))
         if blob.counts:
             answer[blob.place][blob.pixels] = blob.class_id
-        area = int((blob.pixels & known[blob.place]).sum())
-        if 2 * area < blob.pixels.sum():
-            continue
-        if (blob.pixels & drawn[blob.place]).sum() >= SHARE * area:
-            right.append(blob)
-        else:
-            wrong.append(blob)
-    right.sort(key=lambda b: -b.score)
-    wrong.sort(key=lambda b: -b.score)
+    right, wrong, neither = sorted_out(blobs, truth)
+    class_scores = dict[int, float]()
+    for blob in (*right, *wrong):
+        class_scores[blob.class_id] = max(blob.score, class_scores.get(blob.class_id, 0.0))
+    judged = _without(seen, known, neither)
+    if image_score is not None and judged is not seen:
+        judged = replace(judged, score=image_score(judged, threshold=threshold, edge=edge or threshold))
 
     defects, shares = _drawn_defects(seen, truth, drawn, right, classes)
     return ImageFacts(
         image=image,
         part=part,
-        score=frame_score(seen),
-        surest=probability(float(seen.log_odds.max())),
+        score=frame_score(judged),
+        surest=probability(highest(judged.log_odds)),
         defective=bool(drawn.any()),
         defects=tuple(defects),
         alarms=tuple(b.score for b in wrong),
@@ -123,6 +134,40 @@ def facts(
         overlap=overlap_counts(seen.log_odds[known & ~drawn], shares, [d.class_id for d in defects]),
         class_scores=class_scores,
     )
+
+
+def sorted_out(blobs: Sequence[Blob], truth: NDArray[np.uint8]) -> tuple[list[Blob], list[Blob], list[Blob]]:
+    """Predictions that are right, wrong, and neither because nobody knows most of where they lie; each surest first."""
+    right, wrong, neither = list[Blob](), list[Blob](), list[Blob]()
+    for blob in sorted(blobs, key=lambda b: -b.score):
+        below = truth[blob.place][blob.pixels]
+        known = below[below != IGNORE]
+        drawn = int(np.count_nonzero(known))
+        if drawn and drawn >= SHARE * len(known):
+            right.append(blob)
+        else:
+            (wrong if 2 * len(known) >= len(below) else neither).append(blob)
+    return right, wrong, neither
+
+
+def as_far_as_known(
+    seen: Segmentation, truth: NDArray[np.uint8], *, threshold: float, edge: float | None = None
+) -> Segmentation:
+    """The answer with background, surely, where nobody knows, and where predictions lie that are neither right nor
+    wrong, as their last pixels reach into what is known; it has no score of its own then. Arguments as for `facts`."""
+    known = truth != IGNORE
+    if known.all():
+        return seen
+    return _without(seen, known, sorted_out(find_blobs(seen, threshold=threshold, edge=edge), truth)[2])
+
+
+def _without(seen: Segmentation, known: NDArray[np.bool_], neither: Sequence[Blob]) -> Segmentation:
+    if known.all():
+        return seen
+    log_odds = np.where(known, seen.log_odds, np.float16(SURELY))
+    for blob in neither:
+        log_odds[blob.place][blob.pixels] = SURELY
+    return replace(seen, log_odds=log_odds, score=None)
 
 
 def _drawn_defects(

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qc.dataset import IGNORE, DataSet
+from qc.dataset import DataSet
 from qc.errors import InvalidInput
 from qc.geometry import Box
 from qc.progress import Progress
@@ -234,14 +234,17 @@ def remember(
 
 
 def clean_frames(data: DataSet) -> dict[str, list[Callable[[], NDArray[Any]]]]:
-    """The labelled images of `train` without a defect, by part; raises InvalidInput where there are none."""
+    """The images of `train` that somebody knows to be clean all over, by part.
+
+    Raises:
+        InvalidInput: there are none. What nobody knows (IGNORE) may hide a defect, which would be remembered.
+    """
     found: dict[str, list[Callable[[], NDArray[Any]]]] = {}
     for sample in data.split("train"):
-        labels = sample.labels(data.classes)
-        if not ((labels > 0) & (labels != IGNORE)).any():
+        if not sample.labels(data.classes).any():
             found.setdefault(sample.part, []).append(sample.pixels)
     if not found:
-        raise InvalidInput(f"{data.name} has no labelled train image without a defect; a mask of zeros says clean")
+        raise InvalidInput(f"{data.name} has no train image that is known to be clean; a mask of zeros says so")
     return found
 
 

@@ -14,21 +14,25 @@ from qc.geometry import Box
 from qc.given import Given
 from qc.part_places import Between, Lies, Look
 from qc.ports import Segmentation, Segmenter
-from segmentation.matching import SPECK_PX
+from segmentation.matching import SPECK_PX, sorted_out
 
 
-def answered(seen: Segmentation, segmenter: Segmenter, sample: Sample) -> Look:
-    """What a model answers on a picture; not measured, for nothing here asks for sizes."""
+def answered(seen: Segmentation, segmenter: Segmenter, sample: Sample, truth: NDArray[np.uint8]) -> Look:
+    """What a model answers on a picture; not measured, for nothing here asks for sizes.
+
+    What is neither right nor wrong by `truth`, `H x W` class ids, is left out (`segmentation.matching`).
+    """
     height, width = seen.log_odds.shape
+    right, wrong, _ = sorted_out(find_blobs(seen, threshold=segmenter.threshold, edge=segmenter.edge), truth)
     found = [
         _defect(b.class_id, segmenter.classes, b.score, b.box, b.pixels, counts=b.counts, close=b.close)
-        for b in find_blobs(seen, threshold=segmenter.threshold, edge=segmenter.edge)
+        for b in sorted([*right, *wrong], key=lambda b: (not b.counts, -b.score, b.box.y, b.box.x))
     ]
     return Look(sample.name, sample.view, width, height, tuple(found))
 
 
 def drawn(mask: NDArray[np.uint8], classes: Mapping[int, str], sample: Sample) -> Look:
-    """What people drew on a picture."""
+    """What people drew on a picture; where nobody knows, it is not silent."""
     height, width = mask.shape
     found = []
     for class_id in (int(c) for c in np.unique(mask) if c not in (0, IGNORE)):
@@ -38,7 +42,8 @@ def drawn(mask: NDArray[np.uint8], classes: Mapping[int, str], sample: Sample) -
             if area >= SPECK_PX:
                 pixels = labels[y : y + high, x : x + wide] == k
                 found.append(_defect(class_id, classes, 1.0, Box(x, y, wide, high), pixels, counts=True, close=True))
-    return Look(sample.name, sample.view, width, height, tuple(found))
+    known = mask != IGNORE
+    return Look(sample.name, sample.view, width, height, tuple(found), known=None if known.all() else known)
 
 
 def _defect(

@@ -110,7 +110,7 @@ def learn(
             count_labels(tally, [drawn(s.labels(dataset.classes), dataset.classes, s) for s in samples], between)
     for done, samples in enumerate(labelled["val"].values(), start=1):
         truth = [drawn(s.labels(dataset.classes), dataset.classes, s) for s in samples]
-        said = [answered(segmenter.segment(s.pixels()), segmenter, s) for s in samples]
+        said = [answered(segmenter.segment(s.pixels()), segmenter, s, s.labels(dataset.classes)) for s in samples]
         count_answers(tally, truth, said, between)
         if progress:
             progress(done / len(labelled["val"]), samples[0].part)
@@ -136,7 +136,7 @@ def count_labels(tally: Tally, looks: Sequence[Look], between: Between) -> None:
     else:
         for name in {d.class_name for look in looks for d in look.defects}:
             here = {n for n, look in enumerate(looks) if any(d.class_name == name for d in look.defects)}
-            units.append((name, here, set(range(len(looks))) - here))
+            units.append((name, here, {n for n, look in enumerate(looks) if look.known is None} - here))
     for name, here, silent in units:
         tally.units[name] = tally.units.get(name, 0) + 1
         if len(here) + len(silent) > 1:
@@ -146,7 +146,9 @@ def count_labels(tally: Tally, looks: Sequence[Look], between: Between) -> None:
 
 def count_answers(tally: Tally, truth: Sequence[Look], said: Sequence[Look], between: Between) -> None:
     """What the answers on one part are worth; a wrong one that lies on a defect of another view is right."""
-    looks = [replace(one, defects=one.defects + two.defects) for one, two in zip(said, truth, strict=True)]
+    looks = [
+        replace(one, defects=one.defects + two.defects, known=two.known) for one, two in zip(said, truth, strict=True)
+    ]
 
     def is_drawn(s: Sighting) -> bool:
         return s.defect >= len(said[s.look].defects)

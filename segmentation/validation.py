@@ -15,7 +15,7 @@ from qc.errors import InvalidInput
 from qc.ports import Segmentation
 from segmentation.finding import finding
 from segmentation.image_score import ImageScore, choose, counts, summary
-from segmentation.matching import ImageFacts, facts
+from segmentation.matching import ImageFacts, as_far_as_known, facts
 from segmentation.metrics import report
 from segmentation.networks import Network
 from segmentation.operating_point import Calibration, Tally, calibrated, settle
@@ -115,16 +115,17 @@ class Validator:
         calibration = fit.fit()
         answers = [(s, Segmentation(calibrated(a.log_odds, *calibration), a.class_id), t) for s, a, t in answers]
         threshold, edge = settle([(seen, truth) for _, seen, truth in answers], self._plan.classes)
+        judged = [as_far_as_known(seen, truth, threshold=threshold, edge=edge) for _, seen, truth in answers]
         trial = choose(
-            np.array([summary(seen, edge=edge) for _, seen, _ in answers]),
-            np.array([counts(seen, threshold=threshold) for _, seen, _ in answers]),
+            np.array([summary(seen, edge=edge) for seen in judged]),
+            np.array([counts(seen, threshold=threshold) for seen in judged]),
             np.array([bool(((truth > 0) & (truth != IGNORE)).any()) for _, _, truth in answers]),
             [sample.part for sample, _, _ in answers],
             threshold=threshold,
         )
         if score := trial.score:
             answers = [(s, replace(a, score=score(a, threshold=threshold, edge=edge)), t) for s, a, t in answers]
-        found = self._compared(answers, threshold, edge)
+        found = self._compared(answers, threshold, edge, trial.score)
         figures = {**report(found, self._plan.classes), "image_score": trial.about}
         figures |= finding(found, self._plan.classes, threshold=threshold, mm_per_px=self._mm_per_px)
         remembered = crops((self._open(s)[0], truth) for s, _, truth in answers)
@@ -132,11 +133,24 @@ class Validator:
         return Judgement(calibration, threshold, edge, named, remembered, trial.score)
 
     def _compared(
-        self, answers: list[tuple[Sample, Segmentation, NDArray[np.uint8]]], threshold: float, edge: float
+        self,
+        answers: list[tuple[Sample, Segmentation, NDArray[np.uint8]]],
+        threshold: float,
+        edge: float,
+        image_score: ImageScore | None,
     ) -> list[ImageFacts]:
         classes = self._plan.classes
         return [
-            facts(seen, truth, classes, threshold=threshold, edge=edge, image=s.image.name, part=s.part)
+            facts(
+                seen,
+                truth,
+                classes,
+                threshold=threshold,
+                edge=edge,
+                image=s.image.name,
+                part=s.part,
+                image_score=image_score,
+            )
             for s, seen, truth in answers
         ]
 
@@ -157,11 +171,19 @@ class Validator:
 
 
 def _interleaved(plan: Plan) -> list[Sample]:
-    """Defective and clean images by turns, so that a shortened look sees both; an order that never changes."""
+    """Defective and clean images by turns, so that a shortened look sees both; an order that never changes.
+
+    Raises:
+        InvalidInput: every mask is IGNORE all over; images of which nobody knows anything are left out.
+    """
     defective: list[Sample] = []
     clean: list[Sample] = []
     for sample in plan.val:
-        (defective if sample.labels(plan.classes).any() else clean).append(sample)
+        labels = sample.labels(plan.classes)
+        if (labels != IGNORE).any():
+            (defective if ((labels > 0) & (labels != IGNORE)).any() else clean).append(sample)
+    if not defective and not clean:
+        raise InvalidInput(f"every val mask says {IGNORE}, that nobody knows; a model cannot be judged by them")
     longer, shorter = (defective, clean) if len(defective) >= len(clean) else (clean, defective)
     order = []
     for place, sample in enumerate(longer):

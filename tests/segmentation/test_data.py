@@ -25,6 +25,14 @@ def test_the_index_knows_what_is_drawn(scratches):
     assert found.pixels[1] == sum(b.area_px for b in found.blemishes)
 
 
+def test_an_image_of_which_nobody_knows_anything_is_not_clean(drawn_dataset, tmp_path):
+    root = drawn_dataset(tmp_path / "data", parts=6, val=1)
+    before = index(open_dataset(root).split("train"), {1: "scratch"}).clean
+    samples = open_dataset(root).split("train")
+    cv2.imwrite(str(samples[before[0]].mask), np.full(samples[before[0]].pixels().shape[:2], IGNORE, np.uint8))
+    assert index(samples, {1: "scratch"}).clean == before[1:]
+
+
 def test_a_batch_is_the_same_whenever_it_is_drawn(scratches):
     dataset = open_dataset(scratches)
     first, again = crops(dataset), crops(dataset)

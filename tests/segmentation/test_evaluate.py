@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from qc.dataset import open_dataset
+from qc.dataset import IGNORE, open_dataset
 from qc.defects import logit
+from qc.errors import InvalidInput
 from qc.ports import Segmentation
 from qc.svg import Axis, stairs
 from segmentation.evaluate import RiskChoice, evaluate, evaluation
@@ -74,6 +75,29 @@ def test_every_figure_stands_with_its_interval(seen):
     for name in ("image_ap", "part_ap", "mean_iou", "pixel_f1", "aupro", "defect_recall_at_0.1", "defect_recall_at_1"):
         figure = report[name]
         assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+def unknown(plant, tmp_path, chosen):
+    """The plant, of whose `chosen` images nobody knows anything."""
+    copy = shutil.copytree(plant, tmp_path / "unknown")
+    for path in sorted((copy / "masks").iterdir()):
+        if chosen(path.stem):
+            cv2.imwrite(str(path), np.full((90, 100), IGNORE, np.uint8))
+    return open_dataset(copy)
+
+
+def test_an_image_of_which_nobody_knows_anything_is_no_clean_one_and_its_inspectors_are_left_out(plant, tmp_path):
+    dark = ("p00", "p01", "p02")
+    report = evaluate(Eyes(), unknown(plant, tmp_path, lambda name: name in dark), split="test")
+    assert (report["images"], report["parts"], report["decisions"]["clean_parts"]) == (27, 27, 14)
+    assert not {f"{name}.png" for name in dark} & {image["image"] for image in report["per_image"]}
+    assert report["inspectors"]["inspectors"]["anna"]["images"] == 27
+    assert report["inspectors"]["inspectors"]["anna"]["kappa_with_truth"]["value"] == 1.0
+
+
+def test_a_split_of_which_nobody_knows_anything_is_refused(plant, tmp_path):
+    with pytest.raises(InvalidInput, match="nobody knows"):
+        evaluate(Eyes(), unknown(plant, tmp_path, lambda name: True), split="test")
 
 
 def test_classes_sizes_and_curves_have_their_intervals_too(seen):

@@ -1,10 +1,13 @@
 """Figures against hand-made cases and against scikit-learn's definitions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from qc.dataset import IGNORE
 from qc.ports import Segmentation
+from segmentation.image_score import ImageScore
 from segmentation.matching import facts
 from segmentation.metrics import auroc, average_precision, collect, intersection_over_union, recall_at, report
 from segmentation.operating_point import Calibration, Tally, calibrated
@@ -60,6 +63,33 @@ def test_what_nobody_knows_is_neither_missed_nor_invented():
     assert f.alarms == ()
     assert not f.defective
     assert f.confusion.sum() == 40 * 60 - 100
+
+
+def test_what_nobody_knows_calls_no_image_bad_and_no_part_rejected():
+    """The answer reaches a pixel beyond what is unknown, as a brush never follows a model's edge."""
+    grown = np.s_[24:35, 40:50]
+    f = facts_of(seen(blobs=[(grown, 0.9, 4), (CORNER, 0.3, 1)]), drawn((DENT, IGNORE)))
+    assert f.score == f.surest == pytest.approx(0.3, abs=0.01)
+    assert f.class_scores == {1: pytest.approx(0.3, abs=0.01)}
+    nothing = facts_of(seen(blobs=[(SCRATCH, 0.9, 1)]), drawn((np.s_[:, :], IGNORE)))
+    assert nothing.score < 1e-6
+
+
+def test_a_score_that_a_model_has_of_its_own_leaves_out_what_nobody_knows_too():
+    score = ImageScore((1.0, 0.0, 0.0, 0.0), 0.5)
+    answer = seen(blobs=[(DENT, 0.9, 4), (CORNER, 0.3, 1)])
+    answer = replace(answer, score=score(answer, threshold=0.5, edge=0.5))
+    whole = facts(answer, drawn(), CLASSES, threshold=0.5, image_score=score)
+    assert whole.score == answer.score > 0.5
+    partly = facts(answer, drawn((DENT, IGNORE)), CLASSES, threshold=0.5, image_score=score)
+    assert partly.score == score(seen(blobs=[(CORNER, 0.3, 1)]), threshold=0.5, edge=0.5) < 0.5
+
+
+def test_a_defect_that_goes_on_where_nobody_looked_is_found_by_what_lies_on_its_drawn_end():
+    f = facts_of(seen(blobs=[(np.s_[5:8, 5:60], 0.9, 1)]), drawn((np.s_[:, 15:], IGNORE), (np.s_[5:8, 5:15], 1)))
+    assert [d.found_at for d in f.defects] == [pytest.approx(0.9, abs=0.01)]
+    assert f.alarms == ()
+    assert f.score == pytest.approx(0.9, abs=0.01)
 
 
 def test_iou_by_class_of_a_half_right_answer():

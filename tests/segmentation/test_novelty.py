@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
-from qc.dataset import open_dataset
+from qc.dataset import IGNORE, open_dataset
 from qc.errors import InvalidInput
 from qc.frame import Frame
 from qc.inspection import inspect
@@ -161,3 +162,13 @@ def test_too_few_clean_images_are_refused(scratches, memory):
         remember({"P-1": [opening(clean(1)[0])]})
     data = open_dataset(scratches)
     assert all(callable(opened) for frames in clean_frames(data).values() for opened in frames)
+
+
+def test_what_nobody_knows_is_not_remembered_as_clean(drawn_dataset, tmp_path):
+    root = drawn_dataset(tmp_path / "data", parts=8, val=1)
+    before = sum(map(len, clean_frames(open_dataset(root)).values()))
+    clean_one = next(s for s in open_dataset(root).split("train") if not s.labels({1: "scratch"}).any())
+    mask = cv2.imread(str(clean_one.mask), cv2.IMREAD_UNCHANGED)
+    mask[:20] = IGNORE
+    cv2.imwrite(str(clean_one.mask), mask)
+    assert sum(map(len, clean_frames(open_dataset(root)).values())) == before - 1

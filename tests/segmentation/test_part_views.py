@@ -1,23 +1,33 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qc.dataset import open_dataset
+from qc.dataset import IGNORE, Sample, open_dataset
 from qc.defects import Defect, probability
 from qc.errors import InvalidInput
 from qc.geometry import Box
 from qc.part_places import Lies, Look
 from qc.part_settings import PartSettings
+from qc.ports import Segmentation
 from segmentation.model import load_segmenter, model_id, read_card, read_part_views
-from segmentation.part_looks import as_given, by_part, drawn
+from segmentation.part_looks import answered, as_given, by_part, drawn
 from segmentation.part_report import part_report
 from segmentation.part_views import Tally, calibration, count_answers, count_labels, in_words, learn, settle
 from server.cli import main
 
 VIEWS = ("left", "right", "top")
+SAMPLE = Sample(Path("P-1__top.png"), None, "val", "P-1", "top", "P-1")
+
+
+class Sees:
+    """A model of which only what it would call a defect is asked."""
+
+    model_id, classes, threshold, edge = "sha256:sees", {1: "scratch"}, 0.5, 0.5
 
 
 def same_place(one: Look, two: Look) -> Lies:
@@ -63,6 +73,30 @@ def test_an_answer_that_lies_on_another_view_s_defect_is_right_and_a_grain_in_tw
     assert sorted(tally.answers) == [(0.3, False), (0.4, False), (0.6, True), (0.9, True)]
     assert (tally.found["scratch"].hits, tally.found["scratch"].of) == (1, 1)
     assert (tally.again.hits, tally.again.of) == (2, 4)  # left and right confirm each other, top neither
+
+
+def test_a_view_of_which_nobody_knows_the_place_is_not_silent_there():
+    known = np.zeros((480, 4000), np.bool_)
+    known[:, :200] = True  # of the one at 300 nobody knows whether it shows from above
+    looks = [look("left", defect(100), defect(300)), replace(look("top", defect(100)), known=known), look("right")]
+    by_place, by_presence = Tally(), Tally()
+    count_labels(by_place, looks, same_place)
+    assert (by_place.shown["scratch", "top"].hits, by_place.shown["scratch", "top"].of) == (1, 1)
+    assert by_place.shown["scratch", "right"].of == 2
+    count_labels(by_presence, [look("left", defect(100)), replace(look("top"), known=known)], nobody_knows)
+    assert ("scratch", "top") not in by_presence.shown
+
+
+def test_an_answer_where_nobody_knows_is_no_wrong_one():
+    mask = np.zeros((120, 200), np.uint8)
+    mask[:, 100:] = IGNORE
+    truth = drawn(mask, {1: "scratch"}, SAMPLE)
+    assert truth.known is not None
+    assert truth.known.sum() == 120 * 100
+    odds = np.full((120, 200), -9.0, np.float16)
+    odds[20:30, 20:30] = odds[20:30, 150:160] = 2.0
+    said = answered(Segmentation(odds, np.ones_like(mask)), Sees(), SAMPLE, mask)
+    assert [d.box.x for d in said.defects] == [20]
 
 
 def parts_of_known_truth(parts: int, *, seed: int = 1, shows=(0.9, 0.6, 0.2), found: float = 0.8, again: float = 0.3):

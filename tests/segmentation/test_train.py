@@ -243,8 +243,14 @@ def test_a_group_held_back_stays_held_back_when_others_are_added(scratches):
             lambda root: cv2.imwrite(str(root / "masks" / "p00_left.png"), np.full((160, 200), 9, np.uint8)),
             "class ids",
         ),
+        (
+            lambda root: [
+                cv2.imwrite(str(s.mask), np.full((160, 200), 255, np.uint8)) for s in open_dataset(root).split("val")
+            ],
+            "nobody knows",
+        ),
     ],
-    ids=["unlabelled", "all clean", "unknown class"],
+    ids=["unlabelled", "all clean", "unknown class", "nothing known of val"],
 )
 def test_a_data_set_that_cannot_teach_is_refused(scratches, tmp_path, change, words):
     root = shutil.copytree(scratches, tmp_path / "bad")
