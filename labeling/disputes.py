@@ -71,7 +71,8 @@ def open_disputes(session: Session, blobs: BlobStore, classes: Mapping[int, str]
 
     People: crops on which two drew different defects (F1 below 1, class by class); golden tasks are not disputed.
     Views: `labeling.views.contradictions`. That something is drawn in one view and not in another is asked about only
-    where people saw the whole frame: a crop says nothing of what lies beside it.
+    where people saw the whole frame: a crop says nothing of what lies beside it. A view takes part once the people who
+    drew on it are at one, or their dispute is settled: until then nobody knows what it says.
 
     Args:
         classes: class id to name; a drawing with a class that is not among them is left out.
@@ -79,8 +80,11 @@ def open_disputes(session: Session, blobs: BlobStore, classes: Mapping[int, str]
     """
     tasks = newest_of_each(session, IS_SEVERAL)
     settled = set(session.exec(select(Ruling.dispute)).all())
-    found = [*_between_people(tasks, blobs, classes), *_between_views(session, tasks, blobs, classes)]
-    return sorted((d for d in found if d.key not in settled), key=lambda d: (-d.certainty, d.key))[:limit]
+    people = [d for d in _between_people(tasks, blobs, classes) if d.key not in settled]
+    at_odds = {voice.task.id for d in people for voice in d.voices}
+    agreed = [drawn for drawn in tasks if drawn[0].id not in at_odds]
+    views = [d for d in _between_views(session, agreed, blobs, classes) if d.key not in settled]
+    return sorted([*people, *views], key=lambda d: (-d.certainty, d.key))[:limit]
 
 
 def settle(
@@ -175,9 +179,10 @@ def _between_views(session: Session, tasks: list[Drawn], blobs: BlobStore, class
         part, odds, certainty = voices[0].task.part, question.classes, question.priority
         words = question.sentence(classes).replace(question.part, part)
         if question.kind is not Contradiction.CLASS and not _whole(session, question, images):
-            if Contradiction.CLASS not in question.also:
+            names_differ = next((q for q in question.also if q.kind is Contradiction.CLASS), None)
+            if names_differ is None:
                 continue  # what is missing may lie beside the crop that people saw
-            odds = tuple(sorted({c for image in question.images for c in views[_place(image)][1]}))
+            odds = names_differ.classes
             certainty = min(certainty, UNSURE)
             words = f"Is it one defect of {part}? Its views call it {' or '.join(classes[c] for c in odds)}."
         if certainty < ERROR:

@@ -62,7 +62,8 @@ class PieceQuestion:
     """The pictures on which the fewer labels, or none, or the stray size stand."""
     harm: float = 1.0
     """Share in [0, 1] of the defect that is taught wrongly; 1 where its class or presence is in doubt."""
-    also: tuple[Contradiction, ...] = ()
+    also: tuple[PieceQuestion, ...] = ()
+    """What else may be asked about the piece: of each other kind the likeliest."""
 
     @property
     def priority(self) -> float:
@@ -122,7 +123,7 @@ def contradictions(labels: Sequence[ViewLabels]) -> list[PieceQuestion]:
             best.setdefault(doubt.kind, doubt)
         if best:
             first, *rest = best.values()
-            questions.append(replace(first, also=tuple(q.kind for q in rest if q.certainty >= ERROR)))
+            questions.append(replace(first, also=tuple(q for q in rest if q.certainty >= ERROR)))
     return sorted(questions, key=lambda q: (-q.priority, q.kind is not Contradiction.CLASS, q.part))
 
 

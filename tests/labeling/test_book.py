@@ -252,6 +252,37 @@ def test_views_of_a_piece_that_name_one_defect_differently_are_a_dispute(line):
         )
 
 
+def test_a_view_that_people_are_at_odds_about_contradicts_no_other_until_that_is_settled(line):
+    for k in range(7):
+        tasks = line.asks(line.inspects(part=f"P-{k}", boxes=[SCRATCH], views=("left", "right")))
+        for task in tasks:
+            draws(line, task, "ann", (100, 100, 60, 6, 1))
+            if k == 0 and task.view == "right":
+                wrong = draws(line, task, "benjamin", (100, 100, 60, 6, 2))
+    (dispute,) = disputes.open_disputes(line.session, line.blobs, CLASSES)
+    assert dispute.kind == "people"
+    word = {"note": "", "by": "eva", "now": line.later(), "classes": CLASSES}
+    disputes.settle(line.session, line.blobs, dispute.key, annotation_id=wrong.id, **word)
+    (views,) = disputes.open_disputes(line.session, line.blobs, CLASSES)
+    assert (views.kind, views.part) == ("views", "P-0")
+
+
+def test_only_the_names_that_may_be_one_defect_s_are_asked_about(line):
+    """Each view shows a scratch that nobody doubts; beside it one view has a dent where the others have a pit."""
+    classes = {**CLASSES, 3: "pit"}
+    for k in range(7):
+        tasks = line.asks(line.inspects(part=f"P-{k}", boxes=[SCRATCH], views=("left", "right", "top")))
+        for task in tasks:
+            odd = k == 0 and task.view == "right"
+            row = draws(line, task, "ann", (100, 100, 60, 6, 1), (300, 300, 9, 9, 2 if odd else 3))
+            row.classes = {str(number): name for number, name in classes.items()}
+            line.session.add(row)
+    line.session.commit()
+    (dispute,) = disputes.open_disputes(line.session, line.blobs, classes)
+    assert (dispute.part, dispute.classes) == ("P-0", ("dent", "pit"))
+    assert "scratch" not in dispute.question
+
+
 def test_what_lies_beside_a_labelled_crop_is_not_called_forgotten(line):
     """Drawn in one view and not in the other: asked about only where the whole frame was looked at."""
     for frame, asked in (((700, 900), False), ((300, 400), True)):
