@@ -58,6 +58,8 @@ LINES = {
 BENT = ("bar", "bent")
 BATCH = 12
 """Parts of a batch, where settings are shared."""
+NOTHING = 0.005
+"""Money a part; what an oracle earns above the better of scrapping and doing nothing, where that is chance alone."""
 
 
 def oracle_model(line: Line, model: ProcessModel) -> ProcessModel:
@@ -222,6 +224,11 @@ def _in_the_middle(line: Line, members: list[Member]) -> list[dict[str, Any]]:
     ]
 
 
+def captured(ours: float, floor: float, oracle: float) -> str:
+    """Share of what the oracle earns above `floor`; a word where that is nothing."""
+    return f"{(ours - floor) / (oracle - floor):6.3f}" if oracle - floor > NOTHING else "nothing to gain"
+
+
 def bench_batches(name: str, seed: int, *, parts: int, rows: int) -> None:
     """One line of the table, of a line where batches share settings."""
     line = LINES[name](seed)
@@ -238,10 +245,10 @@ def bench_batches(name: str, seed: int, *, parts: int, rows: int) -> None:
             who: float(np.mean([send_batch(line, m, c, asks, middle=apart) for c in charges]))
             for who, (m, apart) in ways.items()
         }
-        gain = max(money["oracle"] - floor, 1e-9)
+        share, aside = (captured(money[who], floor, money["oracle"]) for who in ("ours", "middle"))
         print(
-            f"{name:16s} {seed:2d} {way:6s} captured {(money['ours'] - floor) / gain:6.3f}, middle "
-            f"{(money['middle'] - floor) / gain:6.3f}  ours {money['ours']:7.2f} middle {money['middle']:7.2f} "
+            f"{name:16s} {seed:2d} {way:6s} captured {share}, middle {aside}  "
+            f"ours {money['ours']:7.2f} middle {money['middle']:7.2f} "
             f"oracle {money['oracle']:7.2f} nothing {np.mean(still):7.2f} scrap {line.process.scrap:5.2f}, "
             f"{len(charges)} batches of {BATCH}",
             flush=True,
@@ -269,7 +276,7 @@ def bench(name: str, seed: int, *, parts: int, rows: int) -> None:
     every = [k for k in range(first, steps) if (k - first) % max(1, steps // 10) == 0]
     ways = {"open": [first], "closed": every}
     still = [send(line, None, 10_000 + i, [first]) for i in range(parts)]
-    nothing = np.mean([s["money"] for s in still])
+    nothing = float(np.mean([s["money"] for s in still]))
     floor = max(nothing, process.scrap)
     for way, asks in ways.items():
         ours = [send(line, model, 10_000 + i, asks) for i in range(parts)]
@@ -278,19 +285,19 @@ def bench(name: str, seed: int, *, parts: int, rows: int) -> None:
             best = [{"money": ideal, "expected": ideal, "good": 1.0}] * parts
         else:
             best = [send(line, oracle, 10_000 + i, asks) for i in range(parts)]
-        mine, top = np.mean([o["money"] for o in ours]), np.mean([o["money"] for o in best])
+        mine, top = (float(np.mean([o["money"] for o in them])) for them in (ours, best))
         sure = ""
         if way == "open" and is_exact(line):
             least = max(float(np.mean([s["expected"] for s in still])), process.scrap)
             own, most = (float(np.mean([o["expected"] for o in them])) for them in (ours, best))
-            sure = f"expected {(own - least) / max(most - least, 1e-9):.3f} (ours {own:.2f} oracle {most:.2f})  "
+            sure = f"expected {captured(own, least, most)} (ours {own:.2f} oracle {most:.2f})  "
         kept = [o for o in ours if "good" in o]
         promised, good = np.array([o["promised"] for o in kept]), np.array([o["good"] for o in kept])
         ece = expected_calibration_error(promised, good) if kept else float("nan")
         wasted = np.mean(["scrapped" in o and b.get("good", 0) == 1 for o, b in zip(ours, best, strict=True)])
         ms = np.quantile([o["ms"] for o in ours], 0.95)
         print(
-            f"{name:16s} {seed:2d} {way:6s} captured {(mine - floor) / max(top - floor, 1e-9):6.3f}  {sure}ours "
+            f"{name:16s} {seed:2d} {way:6s} captured {captured(mine, floor, top)}  {sure}ours "
             f"{mine:7.2f} oracle {top:7.2f} "
             f"nothing {nothing:7.2f} scrap {process.scrap:5.2f}  promised {promised.mean() if kept else 0:.2f} "
             f"kept {good.mean() if kept else 0:.2f} ece {ece:.3f}  scrapped {1 - len(kept) / parts:.2f} "
