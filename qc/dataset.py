@@ -21,7 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
-from qc.frame import FORMATS, check_depth, decode, depth_of, is_deep, to_8bit, used_bits
+from qc.frame import FORMATS, check_depth, decode, depth_of, is_deep, stored_size, to_8bit, used_bits
 from qc.mixing import BLOCK
 
 IGNORE = 255
@@ -123,10 +123,19 @@ class Sample:
         return self.guess() if self.guess is not None and self.camera_bits is None else None
 
     def labels(self, classes: Mapping[int, str]) -> NDArray[np.uint8]:
-        """`H x W` class ids, 0 background, IGNORE unknown; raises InvalidInput naming the file."""
+        """`H x W` class ids, 0 background, IGNORE unknown.
+
+        Raises:
+            InvalidInput: it is not labelled, the file is damaged, has not the size of its image (by that one's header)
+                or an unknown class id; it is named.
+        """
         if self.mask is None:
             raise InvalidInput(f"{self.image.name} is not labelled")
-        return read_mask(self.mask, classes)
+        try:
+            width, height = stored_size(self.image)
+        except (InvalidInput, OSError) as error:
+            raise InvalidInput(f"{self.image.name}: {error}") from error
+        return read_mask(self.mask, classes, shape=(height, width))
 
     def trust(self) -> NDArray[np.uint8] | None:
         """`H x W`, how far each pixel's label is trusted, 255 in full; None: all of them in full.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import cv2
 import numpy as np
@@ -37,6 +37,8 @@ _MAGIC = (
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
 )
+
+_LONGEST_MAGIC = max(len(magic) for magic, _ in _MAGIC)
 
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras give, in files of 8 or 16."""
@@ -87,17 +89,28 @@ def picture_size(data: bytes, *, name: str = "") -> tuple[int, int]:
     Raises:
         InvalidInput: not a picture, not what its ending says, too many bytes or pixels, several frames.
     """
-    if not data:
+    return _size(io.BytesIO(data), len(data), name)
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """As `picture_size` of a file, of which only the header is read; raises that, and OSError."""
+    with path.open("rb") as file:
+        return _size(file, path.stat().st_size, path.name)
+
+
+def _size(file: BinaryIO, count: int, name: str) -> tuple[int, int]:
+    """Of a file of `count` bytes."""
+    if not count:
         raise InvalidInput("the picture is empty (0 bytes)")
-    if len(data) > MAX_BYTES:
-        raise InvalidInput(f"the picture has {len(data)} bytes; at most {MAX_BYTES} are read")
-    kind = picture_format(data)
+    if count > MAX_BYTES:
+        raise InvalidInput(f"the picture has {count} bytes; at most {MAX_BYTES} are read")
+    kind = picture_format(file.read(_LONGEST_MAGIC))
     ending = "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
     known = {e for endings in FORMATS.values() for e in endings}
     if ending in known and ending not in FORMATS[kind]:
         raise InvalidInput(f"the file is called {ending} but holds a {kind}; correct the ending or the camera's format")
     try:
-        with _opened(data, kind) as picture:
+        with _opened(file, kind) as picture:
             width, height = picture.size
             frames = getattr(picture, "n_frames", 1)
     except Image.DecompressionBombError as error:
@@ -160,7 +173,7 @@ def _decode_other(data: bytes, kind: str) -> Pixels:
 
 def _refuse_truncated(data: bytes, kind: str) -> None:
     try:
-        with _opened(data, kind) as picture:
+        with _opened(io.BytesIO(data), kind) as picture:
             if kind == "PNG":
                 picture.verify()  # walks all chunks and their checksums without decoding
             else:
@@ -170,12 +183,12 @@ def _refuse_truncated(data: bytes, kind: str) -> None:
 
 
 @contextmanager
-def _opened(data: bytes, kind: str) -> Iterator[Image.Image]:
+def _opened(file: BinaryIO, kind: str) -> Iterator[Image.Image]:
     """The picture in Pillow, which only this decoder may touch; what it warns about, we check ourselves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # it refuses what has more than twice of this
-        with Image.open(io.BytesIO(data), formats=[kind]) as picture:
+        with Image.open(file, formats=[kind]) as picture:
             yield picture
 
 

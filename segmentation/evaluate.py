@@ -50,8 +50,6 @@ def image_facts(
     for number, sample in enumerate(samples):
         pixels = sample.pixels()
         truth = sample.labels(dataset.classes)
-        if truth.shape != pixels.shape[:2]:
-            raise InvalidInput(f"mask {sample.name}.png does not have the size of its image")
         if (truth == IGNORE).all():
             continue
         seen = segmenter.segment(pixels)

@@ -88,11 +88,6 @@ class Pictures:
             picture = open_tiff(sample.image, sample.camera_bits, usual=sample.usual_bits)
         if picture is None:
             picture = sample.pixels()
-        if mask.shape != picture.shape[:2]:
-            raise InvalidInput(
-                f"mask {sample.name}.png is {mask.shape[1]} x {mask.shape[0]} px but its image "
-                f"is {picture.shape[1]} x {picture.shape[0]}"
-            )
         size = mask.nbytes + (picture.nbytes if isinstance(picture, np.ndarray) else 0)
         if size <= self._memory_left or not self._kept:
             self._memory_left -= size

@@ -139,10 +139,6 @@ def _rows(data: DataSet, remarks: list[Remark]) -> Iterator[_Row]:
         except InvalidInput as error:
             remarks.append(Remark("error", "schema", error.message))
             continue
-        if mask.shape != picture.shape[:2]:
-            told = f"the mask of {frame.image.name} has another size than its picture"
-            remarks.append(Remark("error", "schema", told))
-            continue
         bits, flat = fingerprint(picture)
         yield _Row(
             file=frame.image.name,

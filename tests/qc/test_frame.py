@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qc.errors import InvalidInput
-from qc.frame import decode, is_deep, picture_size, to_8bit
+from qc.frame import decode, is_deep, picture_size, stored_size, to_8bit
 
 
 def encoded(pixels: np.ndarray, ending: str) -> bytes:
@@ -27,6 +27,16 @@ def encoded(pixels: np.ndarray, ending: str) -> bytes:
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(7).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+
+
+def test_a_file_s_size_is_told_by_its_header_alone(tmp_path):
+    for name in ("a.png", "a.jpg", "a.bmp", "a.tif"):
+        data = encoded(noise(37, 53, 3), name[1:])
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+        assert stored_size(tmp_path / name) == picture_size(data) == (53, 37)
+    (tmp_path / "b.png").write_bytes(b"")
+    with pytest.raises(InvalidInput, match="empty"):
+        stored_size(tmp_path / "b.png")
 
 
 @pytest.mark.parametrize("ending", [".png", ".bmp", ".tif"])

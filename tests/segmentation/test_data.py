@@ -1,5 +1,7 @@
 """Crops: every defect gets its turn, nothing is learnt about the middle, unknown stays unknown."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -84,16 +86,12 @@ def test_grey_and_colour_16_bit_become_rgb_of_8():
     assert rgb(colour).tolist() == [[[0, 0, 0], [255, 127, 63]]]
 
 
-def test_a_mask_of_another_size_is_named(scratches, tmp_path):
-    from shutil import copytree
-
-    from qc.errors import InvalidInput
-
-    root = copytree(scratches, tmp_path / "bad")
+def test_a_mask_of_another_size_is_named_before_anything_is_learnt(scratches, tmp_path):
+    root = shutil.copytree(scratches, tmp_path / "bad")
     cv2.imwrite(str(root / "masks" / "p00_left.png"), np.ones((10, 10), np.uint8))
-    drawn = crops(open_dataset(root))
-    with pytest.raises(InvalidInput, match=r"p00_left\.png"):
-        [drawn.draw(n) for n in range(20)]
+    dataset = open_dataset(root)
+    with pytest.raises(InvalidInput, match=r"p00_left\.png is 10 x 10 px but its image is 200 x 160"):
+        index(dataset.split("train"), dataset.classes)
 
 
 @pytest.fixture
