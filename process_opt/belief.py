@@ -96,5 +96,14 @@ def believe(
     return Belief(at, m, p, y, often, np.where(past, v, 0.0), held)
 
 
+def unheard(model: ProcessModel, observed: Mapping[str, float]) -> list[str]:
+    """A sentence that names readings of a part which say nothing, as the history never held one; none, no sentence."""
+    names = [n for i, n in enumerate(model.process.measurements) if n in observed and np.isnan(model.layout.mean[i])]
+    if not names:
+        return []
+    what = "a reading" if len(names) == 1 else "readings"
+    return [f"Not used, as the history never held such {what}: {', '.join(names)}."]
+
+
 def _was_run(settings: Floats, y: Floats, reads: tuple[tuple[int, int], ...]) -> bool:
     return bool(np.isfinite(settings).any() or any(np.isfinite(y[place]) for place, _ in reads))

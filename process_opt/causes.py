@@ -18,8 +18,9 @@ WORTH_NAMING = 0.05
 """Shares below this are noise; they are left out, so shares sum to at most 1."""
 
 
-def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dict[str, Any]]:
-    """The steps before `at` by how much of the deviation to be expected at the end they made, largest first.
+def causes(model: ProcessModel, observed: dict[str, float], at: int) -> tuple[list[dict[str, Any]], float]:
+    """The steps before `at` by how much of the deviation to be expected at the end they made, largest first, and the
+    share that the part came in with.
 
     Counterfactual: had the step moved the part as it does on average, at its nominal settings, how much of the expected
     deviation of the deciding readings from the middle of their limits would be gone, all else as it was?
@@ -66,15 +67,16 @@ def causes(model: ProcessModel, observed: dict[str, float], at: int) -> list[dic
             extra = path.mean[k] - motion.move(still, before)
             shares[k] += response @ extra[:, 0] / half
         response = response @ a[:, :, 0]
-    total = shares.sum(axis=0) + response @ (path.start[:, 0] - model.start[0]) / half
+    inborn = response @ (path.start[:, 0] - model.start[0]) / half
+    total = shares.sum(axis=0) + inborn
     length = float(total @ total)
     if length < 1e-12 or at == 0:
-        return []
-    part = np.maximum(shares @ total, 0.0)
-    whole = max(float(part.sum()), length)
+        return [], 0.0
+    part, came_in = np.maximum(shares @ total, 0.0), max(float(inborn @ total), 0.0)
+    whole = max(float(part.sum()) + came_in, length)
     named = [
         {"step": process.steps[k].name, "share": round(float(part[k] / whole), 4)}
         for k in np.argsort(-part)
         if part[k] / whole >= WORTH_NAMING
     ]
-    return named[:5]
+    return named[:5], came_in / whole

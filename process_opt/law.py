@@ -215,16 +215,19 @@ def levels(process: Process, mean: Floats) -> Floats:
     """`T + 1 x d`: each characteristic before each step and at the end of a part that is as usual, in its unit.
 
     A characteristic is, on average, what it was read to be last, or what formulas have made of it since, at nominal
-    settings and the constants' prior means. Optional steps count as not run.
+    settings and the constants' prior means; before its first reading what that is, and the middle of its limits (or 0)
+    where it was never read. Optional steps count as not run.
 
     Args:
-        mean: of each reading, in its unit.
+        mean: of each reading, in its unit; NaN of one that was never taken.
     """
     names = list(_characteristics(process))
     out = np.zeros((len(process.steps) + 1, len(names)))
     places = {name: i for i, name in enumerate(process.measurements)}
     for c, seen in enumerate(_characteristics(process).values()):
-        out[0, c] = mean[places[seen[0][1].name]]
+        read = [float(mean[places[m.name]]) for _, m in seen]
+        aimed = [(m.lower + m.upper) / 2 for _, m in seen]
+        out[0, c] = next((level for level in (*read, *aimed) if math.isfinite(level)), 0.0)
     for k, step in enumerate(process.steps):
         out[k + 1] = out[k]
         if step.optional:
@@ -235,7 +238,8 @@ def levels(process: Process, mean: Floats) -> Floats:
             for r, o in enumerate(law.outputs):
                 out[k + 1, o.row] = usual.value[r, 0]
         for m in step.measurements:
-            out[k + 1, names.index(m.name.split(".", 1)[1])] = mean[places[m.name]]
+            if math.isfinite(level := float(mean[places[m.name]])):
+                out[k + 1, names.index(m.name.split(".", 1)[1])] = level
     return out
 
 

@@ -26,11 +26,11 @@ class Layout:
 
     coordinates: tuple[str, ...]
     reads: tuple[tuple[tuple[int, int], ...], ...]
-    """For each step: (place of the reading, coordinate) of what it measures."""
+    """For each step: (place of the reading, coordinate) of what it measures, as far as the history ever held it."""
     levers: tuple[tuple[int, ...], ...]
     """For each step: places of its settings."""
     mean: Floats
-    """`M`: of each reading, in its unit."""
+    """`M`: of each reading, in its unit; NaN of one that the history never held, as nobody knows where it lies."""
     scale: Floats
     """`d`: of each coordinate, in its unit."""
     nominal: Floats
@@ -53,7 +53,7 @@ class Layout:
         return laws(process, self.mean, self.scale, stretch)
 
     def readings(self, y: Floats) -> Floats:
-        """`N x M` readings (or `M`), standardised."""
+        """`N x M` readings (or `M`), standardised; NaN where the history never held any."""
         for i, kind in enumerate(self.kinds):
             if kind != NUMBER:
                 y = y.copy() if i == self.counted[0] else y
@@ -100,14 +100,12 @@ def lay_out(process: Process, history: History) -> Layout:
     known = np.isfinite(y)
     kinds = kinds_of(process)
     count = known.sum(axis=0)
-    middle = np.array([(m.lower + m.upper) / 2 for _, m in process.measurements.values()])
-    middle[~np.isfinite(middle)] = 0.0
     filled = np.where(known, y, 0.0)
-    mean = np.where(count > 0, filled.sum(axis=0) / np.maximum(count, 1), middle)
+    mean = np.where(count > 0, filled.sum(axis=0) / np.maximum(count, 1), np.nan)
     variance = (np.where(known, y - mean, 0.0) ** 2).sum(axis=0) / np.maximum(count - 1, 1)
     for i, kind in enumerate(kinds):
         if kind != NUMBER:
-            mean[i], variance[i] = hidden(kind, y[known[:, i], i]) if count[i] else (0.0, 0.25)
+            mean[i], variance[i] = hidden(kind, y[known[:, i], i]) if count[i] else (np.nan, 0.25)
     scale = np.ones(len(names))
     for c in range(len(names)):
         mine = (place == c) & (count > 1) & (variance > 0)
@@ -128,15 +126,12 @@ def lay_out(process: Process, history: History) -> Layout:
     if any(step.formula is not None for step in process.steps):
         usual = levels(process, mean)
         for i, (k, _) in enumerate(process.measurements.values()):
-            if process.steps[k].optional:  # where the step is not run a part's state must mean the same after it
+            if process.steps[k].optional and count[i]:  # where it is not run a part's state must mean the same after it
                 mean[i] = usual[k, place[i]]
-    readings = {name: i for i, name in enumerate(process.measurements)}
     levers = {name: i for i, name in enumerate(process.settings)}
     return Layout(
         coordinates=tuple(names),
-        reads=tuple(
-            tuple((readings[m.name], coordinate[readings[m.name]]) for m in s.measurements) for s in process.steps
-        ),
+        reads=reads_of(process, place, mean),
         levers=tuple(tuple(levers[s.name] for s in step.settings) for step in process.steps),
         mean=mean,
         scale=scale,
@@ -144,6 +139,16 @@ def lay_out(process: Process, history: History) -> Layout:
         stretch=stretch,
         coordinate=place,
         kinds=kinds,
+    )
+
+
+def reads_of(process: Process, coordinate: NDArray[np.int64], mean: Floats) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """As in `Layout`, from the coordinate and the mean of each reading."""
+    places = {name: i for i, name in enumerate(process.measurements)}
+    known = np.isfinite(mean)
+    return tuple(
+        tuple((i, int(coordinate[i])) for m in step.measurements if known[i := places[m.name]])
+        for step in process.steps
     )
 
 

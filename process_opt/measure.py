@@ -100,7 +100,7 @@ def every_reading(
 
 
 def _candidates(model: ProcessModel, belief: Belief) -> list[tuple[str, int, bool]]:
-    """Name, coordinate and whether it was taken before: the latest reading of each coordinate."""
+    """Name, coordinate and whether it was taken before: the latest of each coordinate that the history ever held."""
     out, coordinates = [], set()
     places = {name: i for i, name in enumerate(model.process.measurements)}
     for k in range(belief.at - 1, -1, -1):
@@ -110,7 +110,7 @@ def _candidates(model: ProcessModel, belief: Belief) -> list[tuple[str, int, boo
         for m in step.measurements:
             place = places[m.name]
             c = int(model.layout.coordinate[place])
-            if c in coordinates:
+            if c in coordinates or not np.isfinite(model.layout.mean[place]):
                 continue
             coordinates.add(c)
             again = bool(np.isfinite(belief.readings[place]))

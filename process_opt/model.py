@@ -21,7 +21,7 @@ from scipy.special import ndtri
 from process_opt.batches import Batches
 from process_opt.capability import capability
 from process_opt.choices import choices_of
-from process_opt.layout import Layout, kinds_of, lay_out
+from process_opt.layout import Layout, kinds_of, lay_out, reads_of
 from process_opt.machines import without
 from process_opt.process import Process, parse_process
 from process_opt.request import Machines
@@ -445,17 +445,16 @@ def _batches(words: Mapping[str, Any], a: Mapping[str, Floats]) -> Batches:
 
 
 def _layout(process: Process, coordinates: list[str], a: Mapping[str, Floats]) -> Layout:
-    readings = {name: i for i, name in enumerate(process.measurements)}
     levers = {name: i for i, name in enumerate(process.settings)}
-    place = [coordinates.index(name.split(".", 1)[1]) for name in readings]
+    place = np.array([coordinates.index(name.split(".", 1)[1]) for name in process.measurements], dtype=np.int64)
     return Layout(
         coordinates=tuple(coordinates),
-        reads=tuple(tuple((readings[m.name], place[readings[m.name]]) for m in s.measurements) for s in process.steps),
+        reads=reads_of(process, place, a["mean"]),
         levers=tuple(tuple(levers[x.name] for x in step.settings) for step in process.steps),
         mean=a["mean"],
         scale=a["scale"],
         nominal=a["nominal"],
         stretch=a["stretch"],
-        coordinate=np.array(place, dtype=np.int64),
+        coordinate=place,
         kinds=kinds_of(process),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from process_opt.advised import Advised, keep
 from process_opt.alternatives import alternatives, minutes_of, rework_of, settings_of
-from process_opt.belief import Belief, believe
+from process_opt.belief import Belief, believe, unheard
 from process_opt.causes import causes
 from process_opt.explore import Explored, explore
 from process_opt.farther import told
@@ -34,6 +34,8 @@ GAIN_WORTH_ABSTAINING = 0.02
 """Likewise for a setting that is not identified: below it, saying that it would help leads nowhere."""
 GAIN_WORTH_A_READING = 0.01
 """Likewise for a further reading: its worth is a rougher sum, and it holds the part up."""
+MOSTLY = 0.5
+"""Share of a part's deviation that it came in with, from which on the reason says so."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
     together = of_the_batch(model.process, question, settings)
     run = rework_of(model, chosen) if decision == "correct" else []
     asks = [step.name for step in model.process.steps if step.needs_approval and step.name in run]
+    made, came_in = causes(model, question.observed, question.at)
     answer = {
         "part": question.part,
         "at": model.process.steps[question.at].name,
@@ -98,10 +101,16 @@ def recommend(model: ProcessModel, request: dict[str, Any]) -> dict[str, Any]:
         "minutes": 0.0 if decision == "scrap" else minutes_of(model, chosen, question.at),
         "value_if_continued": round(options.nothing.value, 4),
         "value_if_scrapped": round(options.scrap, 4),
-        "causes": causes(model, question.observed, question.at),
+        "causes": made,
         "alternatives": _ways(model, question.at, options, decision),
         "readings": [_as_told(reading) for reading in options.readings],
-        "reason": (_reason(model, options, decision) if found is None else found.reason(model)) + together.reason,
+        "reason": " ".join(
+            [
+                (_reason(model, options, decision) if found is None else found.reason(model)) + together.reason,
+                *_inborn(came_in, decision),
+                *unheard(model, question.observed),
+            ]
+        ),
         **together.as_json(),
         **({"explored": found.as_json()} if found is not None else {}),
         "model": name,
@@ -295,7 +304,8 @@ def _of_itself(model: ProcessModel, options: Options, decision: str) -> str:
         names = left_alone(model, options.beyond)
         return (
             f"A correction would be needed, but the history does not identify the effect of {', '.join(names)}: "
-            f"people chose these settings seeing the part; dither them on at least 40 parts and fit again."
+            f"these settings were not varied at random, each by itself, on enough parts; dither them on at least 40 "
+            f"parts and fit again."
         )
     if decision == "measure":
         reading = options.reading
@@ -336,6 +346,13 @@ def _of_itself(model: ProcessModel, options: Options, decision: str) -> str:
         f"Left alone the chance is {_percent(nothing.chance)}, worth {money(nothing.value)}, and no change gains "
         f"enough; {pays}."
     )
+
+
+def _inborn(share: float, decision: str) -> list[str]:
+    """A sentence where most of what is amiss is no step's doing, so that nobody looks for one; else none."""
+    if decision == "continue" or share < MOSTLY:
+        return []
+    return [f"The part came in off: {_percent(share)} of how far it will be off was there before the first step."]
 
 
 def _percent(chance: float) -> str:

@@ -126,10 +126,11 @@ def _formula(model: ProcessModel, k: int) -> dict[str, Any] | None:
 
 def _in_units(model: ProcessModel, coordinate: int, effects: Floats) -> list[float]:
     """Effects on a coordinate in its unit: of a count or an amount, on how many or how much there is on average."""
-    mine = [i for i in model.layout.counted if model.layout.coordinate[i] == coordinate]
+    layout = model.layout
+    mine = [i for i in layout.counted if layout.coordinate[i] == coordinate and np.isfinite(layout.mean[i])]
     if not mine:
         return [float(e) for e in effects]
-    kind, usual = model.layout.kinds[mine[0]], float(model.layout.mean[mine].mean())
+    kind, usual = layout.kinds[mine[0]], float(layout.mean[mine].mean())
     spread = float(model.layout.scale[coordinate])
     return [expected(kind, usual + float(e), spread) - expected(kind, usual, spread) for e in effects]
 

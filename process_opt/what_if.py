@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from process_opt.advised import Advised, find, keep
 from process_opt.alternatives import minutes_of, settings_of
-from process_opt.belief import Belief, believe
+from process_opt.belief import Belief, believe, unheard
 from process_opt.counted import expected, from_scale
 from process_opt.model import ProcessModel
 from process_opt.outlook import go_forward
@@ -41,10 +41,10 @@ def what_if(
 
     Returns:
         JSON: `path`, for every step still to come that is run, what it will read (`mean`, and `low` to `high`, which
-        hold 90 %, with their limits); `p_conform` and its 90 % interval; `expected_value` in the process's currency
-        from `at` on; `minutes`, how long the steps still to come take (None where one of them does not say);
-        `compared`, the same figures of every plan; `notes`, what is doubtful about the choice. The same question to the
-        same model has the same answer, but for `elapsed_ms`.
+        hold 90 %, with their limits), as far as the history held such readings; `p_conform` and its 90 % interval;
+        `expected_value` in the process's currency from `at` on; `minutes`, how long the steps still to come take (None
+        where one of them does not say); `compared`, the same figures of every plan; `notes`, what is doubtful about the
+        choice. The same question to the same model has the same answer, but for `elapsed_ms`.
 
     Raises:
         InvalidInput: an unknown name, a value that the machine does not allow, or a step that the part is through.
@@ -69,7 +69,7 @@ def what_if(
             {"plan": "recommended", "decision": advised.decision, **_figures(model, plans[2], question.at)},
             {"plan": "scrap", "expected_value": model.process.scrap, "minutes": 0.0},
         ],
-        "notes": _notes(model, chosen),
+        "notes": [*_notes(model, chosen), *unheard(model, question.observed)],
         "model": name,
     }
     if advised.decision == "scrap":
@@ -146,6 +146,8 @@ def _path(model: ProcessModel, belief: Belief, v: Floats, run: frozenset[int]) -
         readings = {}
         for m in step.measurements:
             place = places[m.name]
+            if not np.isfinite(layout.mean[place]):
+                continue
             c = layout.coordinate[place]
             x, scale = states[i + 1, c, 0], layout.scale[c]
             sd = np.sqrt(cov[c, c].mean() * widen.get(place, usual) + x.var() + model.gauge[place]) * scale
@@ -171,8 +173,8 @@ def _notes(model: ProcessModel, v: Floats) -> list[str]:
             continue
         if not model.identified.get(name, False):
             out.append(
-                f"The history does not identify the effect of {name}: people chose it seeing the part, so these "
-                f"figures may be wrong; dither it and fit again."
+                f"The history does not identify the effect of {name}: it was not varied at random, by itself, on "
+                f"enough parts, so these figures may be wrong; dither it and fit again."
             )
         elif not t.low[j] - ROUNDED <= v[j] <= t.high[j] + ROUNDED:
             out.append(f"{name} lies beyond what the history has seen, where its effect is taken to be unsure by half.")

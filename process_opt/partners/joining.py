@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from process_opt.fit import draw_weights
 from process_opt.knowledge import banded
-from process_opt.layout import Layout, kinds_of
+from process_opt.layout import Layout, kinds_of, reads_of
 from process_opt.model import ProcessModel
 from process_opt.partners.interface import Interface, VisitInterface
 from process_opt.partners.matching import matched
@@ -121,21 +121,21 @@ def _layout(process: Process, way: Sequence[Visit], stops: Sequence[VisitInterfa
         own = {s.name for s in stop.steps}
         told = {n: m for n, m in stop.means.items() if n.split(".", 1)[0] in own or n.split(".", 1)[1] in stop.told}
         mean |= told  # of a border's reading, the one that takes the part in says where zero is
-    readings = {name: i for i, name in enumerate(process.measurements)}
     levers = {name: i for i, name in enumerate(process.settings)}
-    place = [names.index(n.split(".", 1)[1]) for n in process.measurements]
+    place = np.array([names.index(n.split(".", 1)[1]) for n in process.measurements], dtype=np.int64)
     stretch = {n: s for stop in stops for n, s in stop.stretch.items()}
-    if lacking := [n for n in process.measurements if n not in mean] + [n for n in levers if n not in stretch]:
+    if lacking := [n for n in process.conformance if n not in mean] + [n for n in levers if n not in stretch]:
         raise InvalidInput(f"no interface says anything of {lacking[0]}; let its partner fit again")
+    means = np.array([mean.get(n, np.nan) for n in process.measurements])  # what its partner never read is not told
     return Layout(
         coordinates=tuple(names),
-        reads=tuple(tuple((readings[m.name], place[readings[m.name]]) for m in s.measurements) for s in process.steps),
+        reads=reads_of(process, place, means),
         levers=tuple(tuple(levers[x.name] for x in s.settings) for s in process.steps),
-        mean=np.array([mean[n] for n in process.measurements]),
+        mean=means,
         scale=np.array([scale[n] for n in names]),
         nominal=np.array([s.nominal for _, s in process.settings.values()]),
         stretch=np.array([stretch[n] for n in process.settings]),
-        coordinate=np.array(place, dtype=np.int64),
+        coordinate=place,
         kinds=kinds_of(process),
     )
 
@@ -143,7 +143,10 @@ def _layout(process: Process, way: Sequence[Visit], stops: Sequence[VisitInterfa
 def _gauge(process: Process, layout: Layout, way: Sequence[Visit], stops: Sequence[VisitInterface]) -> Floats:
     sd = {n: g for stop in stops for n, g in stop.gauge.items()}
     return np.array(
-        [max((sd[n] / layout.scale[layout.coordinate[i]]) ** 2, 1e-6) for i, n in enumerate(process.measurements)]
+        [
+            max((sd.get(n, 0.0) / layout.scale[layout.coordinate[i]]) ** 2, 1e-6)
+            for i, n in enumerate(process.measurements)
+        ]
     )
 
 
@@ -300,6 +303,11 @@ class _Joined:
             i = layout.coordinates.index(c)
             if i not in written:
                 name = f"{border}.{c}"
+                if name not in left.means:
+                    raise InvalidInput(
+                        f"{name} is read where the part comes in at {visit.partner}, but never on record at the "
+                        f"partner that takes it; let that partner fit again with it"
+                    )
                 place = list(process.measurements).index(name)
                 shift[i] = (left.means[name] - layout.mean[place]) / layout.scale[i]
         if hidden:

@@ -78,7 +78,7 @@ def first_guess(model: ProcessModel) -> Callable[[Part, int], str]:
     """The step that the model names first."""
 
     def guess(part: Part, at: int) -> str:
-        named = causes(model, part.observed, at)
+        named, _ = causes(model, part.observed, at)
         return named[0]["step"] if named else ""
 
     return guess

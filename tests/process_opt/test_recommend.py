@@ -88,6 +88,21 @@ def test_the_same_request_has_the_same_answer_also_after_saving(line: Line, mode
     assert first == second
 
 
+def test_a_part_that_came_in_off_is_laid_to_no_step(line: Line, model: ProcessModel) -> None:
+    lever = next(iter(line.process.steps[1].settings))
+    for seed in range(3):
+        came, made = line.start(seed), line.start(seed)
+        came.x, made.x = np.full_like(came.x, 2.5), np.zeros_like(made.x)
+        for part in (came, made):
+            for k in range(4):
+                part.run_step(part.at or "", {lever.name: lever.high} if part is made and k == 1 else {})
+        told, other = (recommend(model, {"part": "P", "at": p.at, "observed": p.observed}) for p in (came, made))
+        assert "The part came in off: " in told["reason"]
+        assert sum(c["share"] for c in told["causes"]) < 0.5
+        assert "came in off" not in other["reason"]
+        assert other["causes"][0]["step"] == "s02-op"
+
+
 def test_settings_name_only_what_leaves_nominal_and_stay_within_the_machine(line: Line, model: ProcessModel) -> None:
     for seed in range(10):
         answer = recommend(model, request(line, seed))

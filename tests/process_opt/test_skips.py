@@ -72,7 +72,7 @@ def test_the_step_that_set_it_is_named_as_its_cause_not_the_one_where_it_shows(
         part = line.start(9)
         while part.next <= origin + 2:
             part.run_step(str(part.at), {lever: value} if part.next == origin else {})
-        return {c["step"]: c["share"] for c in causes(model, part.observed, part.next)}
+        return {c["step"]: c["share"] for c in causes(model, part.observed, part.next)[0]}
 
     named = shares(setting.high)
     shown = line.process.steps[origin + 2].name
