@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from process_opt.choices import is_numbered
 from process_opt.counted import COUNT, NUMBER
+from process_opt.identify import moved_together
 from process_opt.pieces import FIXED, read_pieces
 from process_opt.process import Process
 from process_opt.scales import check_units
@@ -109,7 +110,8 @@ def _piece(table: pd.DataFrame, process: Process, where: str, first: int) -> _Pi
     assignment = _text(table, "assignment")
     for wrong in np.flatnonzero(~np.isin(assignment, ASSIGNMENTS))[:1]:
         raise InvalidInput(
-            f"{where} row {wrong + first}: assignment {assignment[wrong]!r} must be operator, dither or empty"
+            f"{where} row {wrong + first}: assignment {assignment[wrong]!r} must be operator, dither, recommendation "
+            f"or empty"
         )
     scrapped = disposition == "scrapped"
     settings = _numbers(table, list(process.settings), where, first)
@@ -302,6 +304,11 @@ def _notes(settings: Floats, readings: Floats, process: Process, dithered: NDArr
                 f"{name} has no unit and only stood at {stood}: nothing between is advised; give it a unit if it can "
                 "be set between"
             )
+    for name, other in moved_together(settings, dithered, process).items():
+        notes.append(
+            f"{name} was only moved together with other settings on dithered parts, most with {other}, so what it does "
+            "alone cannot be told; dither it by itself"
+        )
     if not dithered.any():
         notes.append("no row is dithered, so no setting's effect can be told apart from the operators' habits")
     return tuple(notes)

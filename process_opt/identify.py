@@ -5,18 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from process_opt.history import History
 from process_opt.process import Process
 
 if TYPE_CHECKING:
     from process_opt.estimate import Data, Estimate
+    from process_opt.history import History
+
+Floats = NDArray[np.float64]
 
 ENOUGH = 40
 """Dithered parts with the setting recorded and finished beyond it; fewer leave an effect's sign open at usual noise."""
 ENOUGH_BATCHES = 10
 """Batches that those parts must come from where a setting is one for all parts of a batch: then batches are drawn, not
 parts, and what else the batches differ by is told from the setting by their number alone."""
+TOGETHER = 10.0
+"""Variance inflation (Marquardt 1970, Technometrics 12, p. 606) from which a setting counts as moved with others: nine
+tenths of how it was varied goes with them, and its own effect is told from the tenth that is left."""
+SEEN = 10_000
+"""Parts looked at for that, or up to twice as many."""
+MANY = 3
+"""Parts for each setting from which on all settings are asked about together; with fewer, chance alone would do it."""
 NOT_RANDOM = 6.0
 """Standard deviations of a correlation with an earlier reading, beyond which a setting was not drawn at random: among
 ten thousand pairs none comes so far by chance."""
@@ -27,10 +37,11 @@ def identified_levers(process: Process, history: History) -> dict[str, bool]:
 
     Only dither counts. Where people choose seeing the part, they may have seen more than was logged, and no amount of
     logged data can exclude it. What is called dither but follows earlier readings is none (`not_random`). Of a setting
-    that the parts of a batch share it takes several batches.
+    that the parts of a batch share it takes several batches. Settings that were only moved together are known together
+    at best (`moved_together`).
     """
     out = {}
-    followed = not_random(process, history)
+    followed = {*not_random(process, history), *moved_together(history.settings, history.dithered, process)}
     for j, (name, (k, setting)) in enumerate(process.settings.items()):
         rows = history.dithered & np.isfinite(history.settings[:, j]) & (history.last >= k)
         values = history.settings[rows, j]
@@ -38,6 +49,35 @@ def identified_levers(process: Process, history: History) -> dict[str, bool]:
         drawn = not setting.shared or np.unique(history.batch[rows]).size >= ENOUGH_BATCHES
         out[name] = bool(varied) and bool(drawn) and name not in followed
     return out
+
+
+def moved_together(settings: Floats, dithered: NDArray[np.bool_], process: Process) -> dict[str, str]:
+    """Settings that dithered parts had only together with other ones, and the one that each goes with most: what one of
+    them does alone cannot be told.
+
+    Args:
+        settings: `N x S`, NaN where not recorded; dithered: `N`.
+    """
+    rows = np.flatnonzero(dithered)
+    v = settings[rows[:: max(1, rows.size // SEEN)]]
+    known = np.isfinite(v)
+    count = known.sum(axis=0)
+    x = np.where(known, v, 0.0)
+    x = np.where(known, x - x.sum(axis=0) / np.maximum(count, 1), 0.0)
+    both = known.T.astype(float) @ known
+    size = (x**2).T @ known  # of the row's setting, where the column's is on record, too
+    spread = np.sqrt(size * size.T)
+    asked = (both >= ENOUGH) & (spread > 0)
+    r = np.where(asked, x.T @ x / np.where(asked, spread, 1.0), 0.0)
+    varied = np.flatnonzero(np.diag(asked))
+    r = r[np.ix_(varied, varied)]
+    pairs = np.abs(r - np.eye(varied.size))
+    inflated = 1.0 / np.maximum(1.0 - pairs.max(axis=1, initial=0.0) ** 2, 1e-9)
+    if varied.size and both[np.ix_(varied, varied)].min() >= MANY * varied.size:
+        share, ways = np.linalg.eigh(r)
+        inflated = (ways**2 / np.maximum(share, 1e-9)).sum(axis=1)
+    names = [list(process.settings)[j] for j in varied]
+    return {names[i]: names[int(np.argmax(pairs[i]))] for i in np.flatnonzero(inflated > TOGETHER)}
 
 
 def not_random(process: Process, history: History) -> dict[str, str]:

@@ -10,7 +10,7 @@ from process_opt.em import em
 from process_opt.estimate import Data, Estimate, prepare, start_estimate
 from process_opt.fit import fit
 from process_opt.history import parse_history
-from process_opt.identify import not_random
+from process_opt.identify import identified_levers, not_random
 from process_opt.layout import lay_out
 from process_opt.model import ProcessModel
 from process_opt.process import parse_process
@@ -118,6 +118,35 @@ def test_true_dither_is_never_called_none() -> None:
     for seed in range(6):
         line = linear_line(6, seed, hidden_look=0.5, scrap_beyond=1.5, missing=0.3)
         assert not_random(line.process, parse_history(line.history(1200, seed), line.process)) == {}
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_settings_that_were_only_moved_together_are_not_known_one_by_one(mixed: bool) -> None:
+    line = linear_line(3, 1, states=2, missing=0.3)
+    table = line.history(600, 2)
+    first, other, third = (
+        line.process.settings[name][1] for name in ("s01-op.lever1", "s01-op.lever2", "s02-op.lever1")
+    )
+    way = (table[first.name] - first.nominal) / (first.high - first.low)
+    if mixed:
+        way = way / 2 + (table[third.name] - third.nominal) / (third.high - third.low) / 2
+    table[other.name] = other.nominal + way * (other.high - other.low)
+    history = parse_history(table, line.process)
+    known = identified_levers(line.process, history)
+    moved = {first.name, other.name} | ({third.name} if mixed else set())
+    assert {name for name, sure in known.items() if not sure} == moved
+    for name in moved:
+        assert [n for n in history.notes if n.startswith(f"{name} was only moved together") and "by itself" in n]
+
+
+def test_settings_that_were_each_drawn_are_never_called_moved_together() -> None:
+    for seed in range(6):
+        line = linear_line(8, seed, missing=0.6, dither=0.25)
+        table = line.history(300, seed)
+        rng = np.random.default_rng(seed)
+        for name in line.process.settings:
+            table[name] = table[name].where(rng.random(len(table)) > 0.3)
+        assert not [n for n in parse_history(table, line.process).notes if "moved together" in n]
 
 
 def test_settings_held_for_several_parts_while_something_unlogged_lasts_are_found_out() -> None:
