@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -155,9 +156,14 @@ def read_process(path: Path) -> Process:
 MACHINE = "machine"
 """What stands behind the step's name in the column that says which machine ran it."""
 
-_TOP = {"name", "currency", "part", "conformance", "steps"}
+_TOP = {"name", "currency", "part", "conformance", "steps", "serving"}
+_PART = {"value", "scrap", "escape", "escape_limit"}
 _STEP = {"name", "partner", "factory", "cost", "setup_cost", "minutes", "optional", "needs_approval", "after",
          "machines", "shared", "settings", "measurements", "formula", "constants"}  # fmt: skip
+_SETTING = {"unit", "low", "high", "nominal", "change_cost", "shared", "values"}
+_MEASUREMENT = {"unit", "lower", "upper", "gauge_sd", "kind", "from"}
+ALIKE = 0.8
+"""Share of two words' letters that agree (difflib's ratio) from which one is taken for a slip of the other."""
 BATCH = "batch"
 """Behind `shared`: the one thing that settings can be shared by."""
 
@@ -168,7 +174,11 @@ def parse_process(content: Any, *, where: str = "process") -> Process:
     for key in ("name", "part", "conformance", "steps"):
         if not top.get(key):
             raise InvalidInput(f"{where} must have {key}")
+    for key in set(map(str, top)) - _TOP:  # a file may say more than we need, but not something else than it means
+        if meant := get_close_matches(key, sorted(_TOP), 1, ALIKE):
+            raise InvalidInput(f"{where} does not know {key!r}; is it {meant[0]!r}?")
     money = _mapping(top["part"], f"{where}: part")
+    _check_known(money, _PART, f"{where}: part")
     if missing := [k for k in ("value", "scrap", "escape") if k not in money]:
         raise InvalidInput(f"{where}: part must have {', '.join(missing)}")
     if not isinstance(top["steps"], list):
@@ -205,6 +215,8 @@ def _check(process: Process, where: str) -> None:
     for name in process.machines:
         if name in process.settings or name in process.measurements:
             raise InvalidInput(f"{where}: {name} says which machine ran the step; rename the value of that name")
+    if len(set(process.conformance)) < len(process.conformance):
+        raise InvalidInput(f"{where}: conformance names a reading twice; each counts once")
     for name in process.conformance:
         if name not in process.measurements:
             raise InvalidInput(f"{where}: conformance names {name}, which no step measures")
@@ -237,8 +249,7 @@ def _check(process: Process, where: str) -> None:
 
 def _step(raw: Any, where: str, earlier: set[str]) -> Step:
     content = _mapping(raw, where)
-    if unknown := sorted(set(map(str, content)) - _STEP):
-        raise InvalidInput(f"{where} does not know {unknown}; it knows {sorted(_STEP)}")
+    _check_known(content, _STEP, where)
     name = str(content.get("name") or "")
     if not name or "." in name:
         raise InvalidInput(f"{where} must have a name without a dot, not {name!r}")
@@ -301,8 +312,9 @@ def _shared(raw: Any, where: str) -> bool:
 
 
 def _setting(step: str, name: object, raw: Any, where: str, shared: bool) -> Setting:
-    where = f"{where}: settings.{name}"
+    where = f"{where}: settings.{_word(name, where)}"
     content = _mapping(raw, where)
+    _check_known(content, _SETTING, where)
     if missing := [k for k in ("low", "high", "nominal") if k not in content]:
         raise InvalidInput(f"{where} must have {', '.join(missing)}")
     low, high, nominal = (_number(content[k], f"{where}.{k}") for k in ("low", "high", "nominal"))
@@ -328,8 +340,9 @@ def _values(raw: Any, low: float, nominal: float, high: float, where: str) -> tu
 
 
 def _measurement(step: str, name: object, raw: Any, where: str) -> Measurement:
-    where = f"{where}: measurements.{name}"
+    where = f"{where}: measurements.{_word(name, where)}"
     content = _mapping(raw or {}, where)
+    _check_known(content, _MEASUREMENT, where)
     lower = content.get("lower")
     upper = content.get("upper")
     gauge = content.get("gauge_sd")
@@ -351,6 +364,18 @@ def _measurement(step: str, name: object, raw: Any, where: str) -> Measurement:
     if kind == COUNT and math.ceil(max(low, 0.0)) > high:
         raise InvalidInput(f"{where}: no whole number lies between lower {low} and upper {high}")
     return Measurement(f"{step}.{name}", low, high, sd, str(content.get("unit") or ""), kind, source)
+
+
+def _check_known(content: Mapping[Any, Any], known: set[str], where: str) -> None:
+    if unknown := sorted(set(map(str, content)) - known):
+        raise InvalidInput(f"{where} does not know {unknown}; it knows {sorted(known)}")
+
+
+def _word(name: object, where: str) -> object:
+    """A name that YAML has not read as something else: `on`, `no` and nothing are none."""
+    if isinstance(name, bool) or name is None or not str(name).strip():
+        raise InvalidInput(f"{where}: {name!r} is no name; put words like on and no in quotes")
+    return name
 
 
 def _mapping(value: Any, where: str) -> dict[Any, Any]:

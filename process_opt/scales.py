@@ -88,7 +88,7 @@ def check_credible(observed: Mapping[str, float], layout: Layout, process: Proce
     for i, name in enumerate(process.measurements):
         if i not in layout.counted and abs(y[i]) > FAR_SD:
             raise InvalidInput(
-                f"part {part}: {name} = {observed[name]:g} lies {abs(y[i]):.0f} standard deviations from what the "
+                f"part {part}: {name} = {observed[name]:g} lies {abs(y[i]):.4g} standard deviations from what the "
                 f"history holds (mean {layout.mean[i]:g}); another unit, or a slip of the point?"
             )
 
@@ -168,7 +168,7 @@ def _check_far(name: str, values: Floats, known: Rows, where: str) -> None:
     worst = int(np.argmax(off))
     if off[worst] > FAR_SD:
         raise InvalidInput(
-            f"{where} row {known[worst] + 2}: {name} = {values[worst]:g} lies {off[worst]:.0f} standard deviations "
+            f"{where} row {known[worst] + 2}: {name} = {values[worst]:g} lies {off[worst]:.4g} standard deviations "
             f"from the other parts (median {middle:g}); another unit, or a slip of the point?"
         )
 

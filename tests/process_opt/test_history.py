@@ -44,6 +44,13 @@ def test_a_process_survives_its_own_yaml(tmp_path) -> None:
         (lambda c: c.update(conformance=["s04-op.colour"]), "s04-op.colour"),
         (lambda c: c["steps"][0].update(cost="much"), "cost"),
         (lambda c: c.update(steps={}), "steps"),
+        (lambda c: c.update(curency="USD"), "is it 'currency'"),
+        (lambda c: c["part"].update(escape_limits=0.1), "part does not know .*escape_limits"),
+        (lambda c: c["steps"][0]["settings"]["lever1"].update(chang_cost=1), r"settings\.lever1 does not know"),
+        (lambda c: c["steps"][0]["measurements"]["length"].update(guage_sd=1), r"measurements\.length does not know"),
+        (lambda c: c["steps"][0]["settings"].update({True: {"low": 0, "high": 1, "nominal": 0}}), "in quotes"),
+        (lambda c: c["steps"][0]["measurements"].update({" ": {}}), "no name"),
+        (lambda c: c["conformance"].append(c["conformance"][0]), "twice"),
     ],
 )
 def test_a_wrong_process_is_refused_with_the_place(change, named) -> None:
