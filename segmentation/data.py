@@ -177,6 +177,8 @@ class Crops:
             blemish = pool.by_class[class_id][int(random.choice(len(weight), p=weight))]
             sample = blemish.sample
             x, y = self._around(random, blemish.box)
+            if not self._shows(blemish, x, y):  # a long slanting scratch leaves most of its box empty
+                x, y = self._around(random, self._one_pixel(random, blemish))
         elif pool.false_alarms and self._hard_share and random.random() < self._hard_share:
             sample, box = pool.false_alarms[int(random.integers(len(pool.false_alarms)))]
             x, y = self._around(random, box)
@@ -195,6 +197,19 @@ class Crops:
             height, width = mask.shape
             trust = self._trust.cut(sample, _inside(x, width, self._crop), _inside(y, height, self._crop), self._crop)
         return *cut(pixels, mask, x, y, self._crop), trust, sample
+
+    def _shows(self, blemish: Blemish, x: int, y: int) -> bool:
+        """Does a crop that begins there, or is moved inside from there, hold a pixel of the blemish, or one like it?"""
+        mask = self._pictures.open(blemish.sample)[1]
+        left, top = (max(_inside(start, n, self._crop), 0) for start, n in ((x, mask.shape[1]), (y, mask.shape[0])))
+        return bool((mask[top : top + self._crop, left : left + self._crop] == blemish.class_id).any())
+
+    def _one_pixel(self, random: np.random.Generator, blemish: Blemish) -> Box:
+        """A random pixel of its class in a blemish's box."""
+        box, mask = blemish.box, self._pictures.open(blemish.sample)[1]
+        places = np.flatnonzero(mask[box.y : box.bottom, box.x : box.right] == blemish.class_id)
+        row, column = divmod(int(random.choice(places)), box.width)
+        return Box(box.x + column, box.y + row, 1, 1)
 
     def _around(self, random: np.random.Generator, box: Box) -> tuple[int, int]:
         """Where a crop begins that holds a random pixel of the box at a random place: the middle teaches nothing."""

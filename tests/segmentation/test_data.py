@@ -53,6 +53,25 @@ def test_crops_on_defects_show_defects_anywhere_in_the_crop(scratches):
     assert share_in_middle < 0.5  # a quarter of the area; a crop centred on its defect would give nearly all
 
 
+def test_a_crop_on_a_long_slanting_scratch_shows_it_at_any_place_of_it_and_of_the_crop(scratches, tmp_path):
+    """Most crops around random places of its box would show none of it."""
+    root = shutil.copytree(scratches, tmp_path / "long")
+    sample = open_dataset(root).split("train")[0]
+    picture, mask = np.full((640, 640), 100, np.uint8), np.zeros((640, 640), np.uint8)
+    for canvas, value in ((picture, 40), (mask, 1)):
+        cv2.line(canvas, (10, 10), (630, 630), value, 1)
+    cv2.imwrite(str(sample.image), picture)
+    cv2.imwrite(str(sample.mask), mask)
+    drawn = Crops(
+        [sample], {1: "scratch"}, index([sample], {1: "scratch"}), crop_px=64, batch=8, defect_share=1, seed=0
+    )
+    masks = np.concatenate([drawn.draw(n)[1] for n in range(25)])
+    assert (masks == 1).any(axis=(1, 2)).all()
+    heat = (masks == 1).mean(axis=0)
+    quarters = [heat[rows, columns].mean() for rows in (np.s_[:32], np.s_[32:]) for columns in (np.s_[:32], np.s_[32:])]
+    assert max(quarters) < 2 * min(quarters)
+
+
 def test_half_of_the_other_crops_come_from_clean_frames_and_the_rest_from_anywhere(scratches):
     drawn = crops(open_dataset(scratches), defect_share=0.0)
     masks = np.concatenate([drawn.draw(n)[1] for n in range(12)])
