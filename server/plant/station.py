@@ -29,7 +29,7 @@ from server.orders import Order, Picture
 from server.plant import handshake
 from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs, Job, Phase, Reply, Rules, Signals, State
-from server.plant.memory import PLC, counted, keep, remembered
+from server.plant.memory import PLC, counted, keep, noted, remembered
 from server.plant.sources import NoPicture, Source, Wanted
 from server.plant.trail import Trail
 from server.plant.views import Views
@@ -439,9 +439,11 @@ class Station:
 
 
 def _begun(memory: Path, in_database: int) -> State:
-    """As the last run left it; `in_database` is the newest trigger there, which a kill may have kept from the disk."""
+    """As the last run left it; `in_database` is the newest trigger there, which a kill may have kept from the disk. So
+    may a result that was written down for the trail, where the number could not be written just before."""
     state = remembered(memory) or State()
-    return replace(state, number=max(state.number, in_database))
+    for_the_trail = (entry.body["triggers"][1] for entry in noted(memory))
+    return replace(state, number=max(state.number, in_database, *for_the_trail))
 
 
 def _fault(error: Exception) -> Fault:

@@ -15,7 +15,8 @@ from sqlmodel import Session, select
 
 from server.audit import AuditEntry
 from server.plant.config import StationConfig
-from server.plant.handshake import Fault, Inputs
+from server.plant.handshake import Fault, Inputs, Reply
+from server.plant.memory import Entry, note, told
 from server.plant.sources import source_of
 from server.plant.station import Station
 
@@ -99,3 +100,15 @@ def test_what_was_told_while_the_database_was_away_survives_a_kill(station, tmp_
     wait_until(lambda: not station._trail.waiting)
     wait_until(lambda: not memory.with_suffix(".untold").exists())
     assert results(station) == [([1, 1], "not_ready")], "and neither does what is told again"
+
+
+def test_a_number_that_could_not_be_written_down_is_used_up_where_its_result_was(station, tmp_path):
+    """The disk was full for the one and had room for the other, and then the process was killed."""
+    memory = tmp_path / "killed" / "press.json"
+    memory.parent.mkdir()
+    note(memory, [Entry("press", told("press", Reply(4, 4, "P-15", Fault.REFUSED)))])
+    again = Station("press", station.config, station._context, [], memory=memory)
+    assert again.shown().number == 4
+    trigger_too_early(again)
+    wait_until(lambda: results(again) == [([4, 4], "refused"), ([5, 5], "not_ready")])
+    again.stop()
