@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,27 @@ def test_a_missing_partner_another_version_and_another_unit_are_told_apart(
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(InvalidInput, match="is not a process interface"):
         read_interface(path)
+
+
+def without(interface: Interface, reading: str) -> Interface:
+    """As it is made where the partner's table holds no such reading."""
+    (visit,) = interface.visits
+    means = {name: mean for name, mean in visit.means.items() if name != reading}
+    gauge = {name: sd for name, sd in visit.gauge.items() if name != reading}
+    return replace(interface, visits=(replace(visit, means=means, gauge=gauge),))
+
+
+def test_a_reading_that_no_partner_has_is_not_used_and_one_that_decides_or_ties_is_asked_for(
+    line: Line, interfaces: list[Interface]
+) -> None:
+    first, last = interfaces
+    model = join(line.process, [without(first, "s01-op.length"), last])
+    (request,) = asked(line, 1, 1)
+    assert "Not used, as the history never held such a reading: s01-op.length." in recommend(model, request)["reason"]
+    with pytest.raises(InvalidInput, match=r"no interface says anything of s03-op\.length"):
+        join(line.process, [first, without(last, "s03-op.length")])
+    with pytest.raises(InvalidInput, match=r"s02-op\.length is read where the part comes in at P2, but never"):
+        join(line.process, [without(first, "s02-op.length"), last])
 
 
 def test_new_prices_need_no_new_interfaces(line: Line, interfaces: list[Interface]) -> None:
