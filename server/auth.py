@@ -9,16 +9,17 @@ import hashlib
 import secrets
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from fastapi import Depends, Request
 from sqlmodel import Session, col, delete, select
 
 from qc.errors import Conflict, InvalidInput
+from server import audit, passwords
 from server.access import Role
 from server.errors import NotLoggedIn, TooMany
 from server.records import ApiKey, BrowserSession, User
@@ -29,10 +30,6 @@ CSRF_HEADER = "x-qc"
 
 MIN_PASSWORD = 8
 """Characters; NIST SP 800-63B asks for at least 8."""
-
-_hasher = PasswordHasher()  # argon2-cffi's defaults are Argon2id with RFC 9106's low-memory profile
-_NOBODY = _hasher.hash(secrets.token_hex(16))
-"""Checked when the name is unknown, so that the time of the answer does not tell which names exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +64,18 @@ def add_user(session: Session, name: str, role: Role, password: str, *, now: dat
     """A new account; raises Conflict when the name is taken, InvalidInput for a bad name or password."""
     if not name or len(name) > 64 or not name.isprintable() or name != name.strip():
         raise InvalidInput(f"{name!r} cannot be an account's name: 1 to 64 printable characters, no blanks at the ends")
-    check_password(password)
+    password_hash = hash_of(password)  # takes a while: before the transaction begins with its first question
     if session.get(User, name) is not None:
         raise Conflict(f"there is already an account {name}; choose another name, or change its password")
-    user = User(name=name, role=role.value, password_hash=_hasher.hash(password), created_at=now)
+    user = User(name=name, role=role.value, password_hash=password_hash, created_at=now)
     session.add(user)
     return user
 
 
-def set_password(session: Session, user: User, password: str) -> None:
-    """Change a password and end every log-in of the account."""
-    set_hash(session, user, hash_of(password))
-
-
 def hash_of(password: str) -> str:
-    """Hash of a new password, made before a transaction begins: it takes a while. Raises InvalidInput."""
+    """Hash of a new password, made before a transaction begins: it takes a while. Raises InvalidInput, Unavailable."""
     check_password(password)
-    return _hasher.hash(password)
+    return passwords.hash_of(password)
 
 
 def set_hash(session: Session, user: User, password_hash: str) -> None:
@@ -94,12 +86,9 @@ def set_hash(session: Session, user: User, password_hash: str) -> None:
 
 
 def verify_password(user: User | None, password: str) -> bool:
-    """Is this the account's password? Takes as long for an account that does not exist."""
-    try:
-        # an account whose provider vouches for it has no password, and takes as long
-        return _hasher.verify((user and user.password_hash) or _NOBODY, password) and user is not None
-    except (VerificationError, InvalidHashError):
-        return False
+    """Is this the account's password? Takes as long for an account that does not exist. Raises Unavailable."""
+    # an account whose provider vouches for it has no password, and takes as long
+    return passwords.fits(password, (user and user.password_hash) or passwords.NOBODY) and user is not None
 
 
 def create_key(session: Session, name: str, role: Role, *, now: datetime, days: float | None = None) -> str:
@@ -126,10 +115,22 @@ def revoke_keys(session: Session, name: str, *, now: datetime) -> int:
     return len(keys)
 
 
-def open_session(session: Session, user: User, *, now: datetime, hours: float) -> str:
-    """Log a browser in; returns the cookie's value. Ended sessions are swept out on the way."""
+def open_session(session: Session, user: User, *, now: datetime, hours: float, most: int) -> str:
+    """Log a browser in; returns the cookie's value. Sessions that are over are swept out on the way.
+
+    Args:
+        most: log-ins that the account may have at the same time; for one more the oldest ends. 0: any number.
+    """
     token = secrets.token_urlsafe(32)
     session.exec(delete(BrowserSession).where(col(BrowserSession.expires_at) < now))
+    if most:
+        own = select(BrowserSession).where(BrowserSession.user == user.name)
+        newest_first = own.order_by(col(BrowserSession.created_at).desc(), col(BrowserSession.token_hash))
+        too_many = session.exec(newest_first.offset(most - 1)).all()
+        for one in too_many:
+            session.delete(one)
+        if too_many:
+            audit.record(session, "login.displaced", user.name, {"log_ins": len(too_many)}, by=user.name, at=now)
     session.add(
         BrowserSession(token_hash=_hash(token), user=user.name, created_at=now, expires_at=now + timedelta(hours=hours))
     )
@@ -163,37 +164,68 @@ def who_has_cookie(session: Session, token: str, *, now: datetime) -> Identity:
 class FailureLimit:
     """Slows down guessing: so many failures in a window, then a wait. In memory, bounded."""
 
+    MOST = 10_000
+    """Of so many it is known how often they failed; then whoever tried longest ago is forgotten."""
+
     def __init__(self, failures: int, *, window_s: float = 300.0) -> None:
         self.failures = failures
         self.window = timedelta(seconds=window_s)
         self._times: dict[str, deque[datetime]] = {}
+        """Whoever tried last stands last."""
         self._lock = threading.Lock()
+
+    @contextmanager
+    def attempt(self, who: str, *, now: datetime) -> Iterator[None]:
+        """Around an attempt, which counts as failed from its beginning: many at once are no way around the limit.
+
+        What ends well makes forget it and those before; what ends otherwise than in NotLoggedIn was none.
+
+        Raises:
+            TooMany: `who` failed too often, with the seconds to wait.
+        """
+        with self._lock:
+            self._check(who, now)
+            self._failed(who, now)
+        try:
+            yield
+        except NotLoggedIn:
+            raise
+        except BaseException:
+            with self._lock:
+                if now in (times := self._times.get(who, deque())):
+                    times.remove(now)
+            raise
+        with self._lock:
+            self._times.pop(who, None)
 
     def check(self, who: str, *, now: datetime) -> None:
         """Raises TooMany, with the seconds to wait, when `who` failed too often."""
         with self._lock:
-            times = self._recent(who, now)
-            if len(times) >= self.failures:
-                wait = max(1, round((times[0] + self.window - now).total_seconds()))
-                raise TooMany(f"too many wrong passwords; try again in {wait} s", retry_after_s=wait)
+            self._check(who, now)
 
     def failed(self, who: str, *, now: datetime) -> None:
         """Count a failure."""
         with self._lock:
-            if len(self._times) > 10_000:
-                self._times.clear()
-            self._recent(who, now).append(now)
+            self._failed(who, now)
 
-    def succeeded(self, who: str) -> None:
-        """Forget the failures."""
-        with self._lock:
-            self._times.pop(who, None)
+    def _check(self, who: str, now: datetime) -> None:
+        times = self._recent(who, now)
+        if len(times) >= self.failures:
+            wait = max(1, round((times[0] + self.window - now).total_seconds()))
+            raise TooMany(f"too many wrong passwords; try again in {wait} s", retry_after_s=wait)
+
+    def _failed(self, who: str, now: datetime) -> None:
+        times = self._recent(who, now)
+        self._times.pop(who, None)
+        self._times[who] = times
+        times.append(now)
+        if len(self._times) > self.MOST:
+            self._times.pop(next(iter(self._times)))
 
     def _recent(self, who: str, now: datetime) -> deque[datetime]:
-        times = self._times.setdefault(who, deque())
-        while times and times[0] + self.window <= now:
-            times.popleft()
-        return times
+        """What counts of the failures; none that lies ahead, as the clock was set back since."""
+        times = self._times.get(who, deque())
+        return deque(at for at in times if at <= now < at + self.window)
 
 
 def _identity(request: Request) -> Identity:

@@ -18,11 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlmodel import Session, col, select
 
-from server import audit
+from server import audit, passwords
 from server.audit import AuditEntry
 from server.home_id import home_id
 from server.settings import Settings
@@ -33,8 +31,6 @@ FILES = ("*.yaml", "products/*.yaml")
 SET, NOT_SET, ANOTHER = "set", "not set", "set to another"
 _PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 """In an address: who, and what is not told."""
-
-_hasher = PasswordHasher()
 
 Told = dict[str, dict[str, Any]]
 """`settings` that are not the defaults, `secrets` as hashes, `files` by their SHA-256, and `version` of the product."""
@@ -76,11 +72,7 @@ def _holds(settings: Settings, home: Path, hashes: Mapping[str, str]) -> Told:
 
 def _hash(secret: str, known: str) -> str:
     """The hash that is known where it is still this secret's, else another one."""
-    try:
-        _hasher.verify(known, secret)
-    except (VerificationError, InvalidHashError):
-        return _hasher.hash(secret)
-    return known
+    return known if passwords.fits(secret, known) else passwords.hash_of(secret)
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Log-ins that rest on no password: accounts of people whom a provider knows, and station badges with their PIN.
 
-Functions take a session; the caller commits.
+Functions take a session, and the caller commits, but where they say otherwise.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlmodel import Session, col, delete, select
 
 from qc.errors import Conflict, InvalidInput
-from server import audit
+from server import audit, passwords
 from server.access import Role
+from server.db import Database
 from server.errors import NotAllowed
 from server.oidc import Person, need_role
 from server.oidc_records import Badge, OutsideAccount
@@ -28,8 +27,6 @@ MAX_WRONG_PINS = 10
 """Wrong PINs one after the other by which a badge is blocked: a thief guesses one of a thousand PINs of four digits."""
 BADGE_ROLES = (Role.OPERATOR, Role.LEADER, Role.LABELLER)
 """Who may have a badge: four digits shall open neither models nor accounts."""
-
-_hasher = PasswordHasher()
 
 
 def account_of(session: Session, person: Person, *, claim: str, now: datetime) -> User:
@@ -90,7 +87,7 @@ def give_badge(session: Session, user: User, code: str, pin: str, *, now: dateti
     if session.get(User, code) is not None:
         raise Conflict("what the badge's reader types is the name of an account; take another badge")
     session.exec(delete(Badge).where((col(Badge.user) == user.name) | (col(Badge.code_hash) == _hash(code))))
-    session.add(Badge(code_hash=_hash(code), user=user.name, pin_hash=_hasher.hash(pin), created_at=now))
+    session.add(Badge(code_hash=_hash(code), user=user.name, pin_hash=passwords.hash_of(pin), created_at=now))
     audit.record(session, "badge.given", user.name, {}, by="server", at=now)
 
 
@@ -105,38 +102,43 @@ def take_badges(session: Session, user: str, *, now: datetime) -> int:
     return len(badges)
 
 
-def is_badge(session: Session, code: str) -> bool:
-    """Is this what a badge's reader types?"""
-    return session.get(Badge, _hash(code)) is not None
+def who_has_badge(database: Database, code: str, pin: str, *, now: datetime) -> User | None:
+    """Whose badge is this? None: nobody's, or the PIN is wrong. Wrong PINs are counted, and that is committed here.
 
-
-def who_has_badge(session: Session, code: str, pin: str, *, now: datetime) -> User | None:
-    """Whose badge is this? None: nobody's, or the PIN is wrong. The caller commits in any case: wrong PINs count.
+    A PIN is compared while nobody waits to write, which takes a while; only then it counts. So of many that are tried
+    at the same time none opens a badge that the others have blocked.
 
     Raises:
         NotAllowed: the badge is blocked, after too many wrong PINs or since its account may do too much now.
+        Unavailable: too many log in at this moment.
     """
-    badge = session.get(Badge, _hash(code))
-    user = session.get(User, badge.user) if badge is not None else None
-    if badge is None or user is None:
-        return None
+    with database.read() as session:
+        badge = session.get(Badge, _hash(code))
+        if badge is None:
+            return None
+        _need_open(session, badge)
+    right = passwords.fits(pin, badge.pin_hash)
+    with database.write() as session:
+        known, badge = badge.pin_hash, session.get(Badge, _hash(code))
+        if badge is None or badge.pin_hash != known:  # taken away, or given anew meanwhile
+            return None
+        user = _need_open(session, badge)
+        badge.failures = 0 if right else badge.failures + 1
+        session.add(badge)
+        if badge.failures == MAX_WRONG_PINS:
+            audit.record(session, "badge.blocked", user.name, {"wrong_pins": badge.failures}, by="server", at=now)
+        if right:
+            audit.record(session, "login.badge", user.name, {}, by=user.name, at=now)
+        session.commit()
+        return user if right else None
+
+
+def _need_open(session: Session, badge: Badge) -> User:
+    """The badge's account; raises NotAllowed where the badge opens it no more."""
+    user = session.get_one(User, badge.user)
     if badge.failures >= MAX_WRONG_PINS or user.role not in BADGE_ROLES:
         raise NotAllowed(f"this badge is blocked; an administrator gives a new one (qc user badge {user.name})")
-    right = _is_pin(badge, pin)
-    badge.failures = 0 if right else badge.failures + 1
-    session.add(badge)
-    if badge.failures == MAX_WRONG_PINS:
-        audit.record(session, "badge.blocked", user.name, {"wrong_pins": badge.failures}, by="server", at=now)
-    if right:
-        audit.record(session, "login.badge", user.name, {}, by=user.name, at=now)
-    return user if right else None
-
-
-def _is_pin(badge: Badge, pin: str) -> bool:
-    try:
-        return _hasher.verify(badge.pin_hash, pin)
-    except (VerificationError, InvalidHashError):
-        return False
+    return user
 
 
 def _hash(code: str) -> str:

@@ -68,7 +68,8 @@ def change_role(session: Session, name: str, role: Role, *, by: str, now: dateti
 
 def new_password(session: Session, name: str, password: str, *, by: str, now: datetime) -> None:
     """Another password for an account; its log-ins end. Raises NotFound, InvalidInput."""
-    auth.set_password(session, account(session, name), password)
+    password_hash = auth.hash_of(password)  # takes a while: before the transaction begins with its first question
+    auth.set_hash(session, account(session, name), password_hash)
     audit.record(session, "account.password", name, {}, by=by, at=now)
 
 

@@ -227,6 +227,16 @@ class Settings(BaseSettings):
     login_failures: int = Field(
         default=5, ge=1, description="Wrong passwords from one address for one name in five minutes, at most."
     )
+    log_ins_at_once: int = Field(
+        default=20,
+        ge=0,
+        description="Log-ins that one account may have at the same time; with one more the oldest ends. 0: any number.",
+    )
+    login_notice: str = Field(
+        default="",
+        max_length=2000,
+        description="What everybody reads before they log in, such as who may use this system; empty: nothing.",
+    )
 
     oidc_issuer: str = Field(
         default="",

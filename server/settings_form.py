@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "schedules": ("retrain_cron", "golden_cron", "checkpoint_cron"),
     "learning": ("retrain_after_labels", "retrain_on_drift", "retrain_minutes", "gate", "shadow", "auto_promote"),
     "labelling": ("label_twice", "label_at_random", "sweep_s"),
-    "people": ("session_hours", "login_failures"),
+    "people": ("session_hours", "login_failures", "log_ins_at_once", "login_notice"),
 }
 """What a page may change, by what it is about. All others are the deployment's: addresses, folders, secrets."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from qc.errors import NotFound, QcError, Unavailable
 from server import auth, oidc_accounts
@@ -32,12 +32,13 @@ class Ways(BaseModel):
 
     password: bool = True
     oidc: bool
+    notice: str = Field(description="What everybody is to read before; empty: nothing.")
 
 
 @router.get("/session/ways")
 def ways(context: ContextDep) -> Ways:
-    """How one may log in: with a password, and by an identity provider where there is one."""
-    return Ways(oidc=isinstance(context.parts.get("oidc"), Provider))
+    """How one may log in: with a password, and by an identity provider where there is one; and what to read before."""
+    return Ways(oidc=isinstance(context.parts.get("oidc"), Provider), notice=context.settings.login_notice)
 
 
 @router.get("/session/oidc", status_code=302, response_class=RedirectResponse)
@@ -58,7 +59,7 @@ def come_back(
     """End a log-in: the browser comes back from the provider; whoever is not let in lands on the log-in page."""
     address = f"{request.client.host if request.client else ''} oidc"
     limit: auth.FailureLimit = request.app.state.failure_limit
-    at = context.now()
+    at, settings = context.now(), context.settings
     try:
         limit.check(address, now=at)
         if error or not code:
@@ -67,13 +68,13 @@ def come_back(
         person = _provider(context).finish(start, code=code, state=state)
         with context.database.write() as session:
             try:
-                claim = context.settings.oidc_role_claim
-                user = oidc_accounts.account_of(session, person, claim=claim, now=at)
-                token = auth.open_session(session, user, now=at, hours=context.settings.session_hours)
+                user = oidc_accounts.account_of(session, person, claim=settings.oidc_role_claim, now=at)
+                hours, most = settings.session_hours, settings.log_ins_at_once
+                token = auth.open_session(session, user, now=at, hours=hours, most=most)
             finally:
                 session.commit()  # a refusal is on record, too
         inside = RedirectResponse("/", status_code=302)
-        keep_log_in(inside, request, token, hours=context.settings.session_hours)
+        keep_log_in(inside, request, token, hours=settings.session_hours)
     except QcError as problem:
         log.warning("log-in by the identity provider", problem=problem.message)
         if isinstance(problem, NotLoggedIn):  # what anybody can make up; people behind one proxy share an address

@@ -104,10 +104,10 @@ def change_person(
     name: str, wish: PersonChange, session: SessionDep, who: IdentityDep, context: ContextDep
 ) -> PersonJson:
     """Another role, or another password; either ends the account's log-ins."""
-    if wish.role is not None:
-        people.change_role(session, name, Role(wish.role), by=who.name, now=context.now())
     if wish.password is not None:
         people.new_password(session, name, wish.password, by=who.name, now=context.now())
+    if wish.role is not None:
+        people.change_role(session, name, Role(wish.role), by=who.name, now=context.now())
     answer = _person(people.account(session, name), people.with_badge(session))
     session.commit()
     if wish.password is not None:

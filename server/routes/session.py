@@ -43,28 +43,39 @@ def log_in(who: Credentials, request: Request, response: Response, context: Cont
     """Log in: sets the cookie `qc_session`. Instead of a name what a badge's reader types, with the PIN as password."""
     limit: auth.FailureLimit = request.app.state.failure_limit
     address = request.client.host if request.client else ""
-    at = context.now()
-    limit.check(f"{address} {who.name}", now=at)
-    with context.database.read() as session:
-        user = session.get(User, who.name)
-    by_password, known = auth.verify_password(user, who.password), user
-    if not by_password:
-        user = _by_badge(who, context, at) if user is None else None
-    if user is None:
-        limit.failed(f"{address} {who.name}", now=at)
-        if known is not None:  # what else was typed as a name may be somebody's password
-            with context.database.write() as session:
-                audit.record(session, "login.failed", known.name, {"address": address}, by=known.name, at=at)
-                session.commit()
-        raise NotLoggedIn("the name or the password is wrong")
-    limit.succeeded(f"{address} {who.name}")
+    at, settings = context.now(), context.settings
+    try:
+        with limit.attempt(f"{address} {who.name}", now=at):
+            user, by_password = _known(who, context, at)
+    except NotLoggedIn:
+        _keep_failure(who.name, address, context, at)
+        raise
     with context.database.write() as session:
-        token = auth.open_session(session, user, now=at, hours=context.settings.session_hours)
+        token = auth.open_session(session, user, now=at, hours=settings.session_hours, most=settings.log_ins_at_once)
         if by_password:  # by badge it is on record already
             audit.record(session, "login", user.name, {"address": address}, by=user.name, at=at)
         session.commit()
-    keep_log_in(response, request, token, hours=context.settings.session_hours)
+    keep_log_in(response, request, token, hours=settings.session_hours)
     return Who(name=user.name, role=user.role)
+
+
+def _known(who: Credentials, context: Context, now: datetime) -> tuple[User, bool]:
+    """Whose name or badge it is, and whether it is a name with its password. Raises NotLoggedIn, NotAllowed."""
+    with context.database.read() as session:
+        named = session.get(User, who.name)
+    if auth.verify_password(named, who.password) and named is not None:
+        return named, True
+    user = oidc_accounts.who_has_badge(context.database, who.name, who.password, now=now) if named is None else None
+    if user is None:
+        raise NotLoggedIn("the name or the password is wrong")
+    return user, False
+
+
+def _keep_failure(name: str, address: str, context: Context, now: datetime) -> None:
+    with context.database.write() as session:
+        if session.get(User, name) is not None:  # what else was typed as a name may be somebody's password
+            audit.record(session, "login.failed", name, {"address": address}, by=name, at=now)
+            session.commit()
 
 
 def keep_log_in(response: Response, request: Request, token: str, *, hours: float) -> None:
@@ -78,17 +89,6 @@ def keep_log_in(response: Response, request: Request, token: str, *, hours: floa
         secure=request.url.scheme == "https",
         path="/",
     )
-
-
-def _by_badge(who: Credentials, context: Context, now: datetime) -> User | None:
-    """Whose badge the name is, with its PIN as the password; None: nobody's, or it is wrong."""
-    with context.database.read() as session:
-        if not oidc_accounts.is_badge(session, who.name):
-            return None
-    with context.database.write() as session:
-        user = oidc_accounts.who_has_badge(session, who.name, who.password, now=now)
-        session.commit()
-        return session.get(User, user.name) if user is not None else None
 
 
 @router.get("/session")
@@ -116,16 +116,17 @@ def change_password(wish: NewPassword, request: Request, who: IdentityDep, conte
         user = session.get(User, who.name) if who.by_cookie else None
     if user is None:
         raise NotAllowed("only an account that logged in with a password can change it")
-    limit.check(f"{address} {user.name}", now=at)
-    right, new = auth.verify_password(user, wish.old), auth.hash_of(wish.new)  # slow, so not while others wait to write
-    if not right:
-        limit.failed(f"{address} {user.name}", now=at)
+    try:
+        with limit.attempt(f"{address} {user.name}", now=at):
+            if not auth.verify_password(user, wish.old):
+                raise NotLoggedIn("the old password is wrong")
+    except NotLoggedIn:
+        _keep_failure(user.name, address, context, at)
+        raise
+    new = auth.hash_of(wish.new)
     with context.database.write() as session:
-        kind = "account.password" if right else "login.failed"
-        audit.record(session, kind, user.name, {"address": address}, by=user.name, at=at)
-        if right and (account := session.get(User, user.name)) is not None:
+        audit.record(session, "account.password", user.name, {"address": address}, by=user.name, at=at)
+        if (account := session.get(User, user.name)) is not None:
             auth.set_hash(session, account, new)
         session.commit()
-    if not right:
-        raise NotLoggedIn("the old password is wrong")
     first_login.forget(context.settings, user.name)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import stat
-from datetime import timedelta
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
-from server import access, auth, first_login, schema
+from qc.errors import Unavailable
+from server import access, auth, cli, first_login, passwords, schema
 from server.access import PREFIX, Role, same_path
 from server.app import create_app
 from server.db import Database
+from server.errors import NotLoggedIn, TooMany
 from server.schema import all_tables
 from server.settings import Settings
 
@@ -171,6 +179,122 @@ def test_guessing_passwords_is_slowed_down_and_an_unknown_name_looks_like_a_know
     began = line.context.now()
     line.context.now = lambda: began + timedelta(minutes=6)
     log_in(line)
+
+
+def test_guessing_many_at_once_is_no_way_around_the_limit(line):
+    def guess(number: int) -> int:
+        return line.client.post("/api/v1/session", json={"name": "admin", "password": f"guess {number}"}).status_code
+
+    with ThreadPoolExecutor(30) as people:
+        told = list(people.map(guess, range(30)))
+    assert set(told) <= {401, 429, 503}
+    assert told.count(401) <= line.context.settings.login_failures
+
+
+def test_few_passwords_are_compared_at_once_and_who_comes_too_many_comes_again():
+    def compare(_: int) -> bool | None:
+        with suppress(Unavailable):
+            return passwords.fits("a guess", passwords.NOBODY)
+        return None
+
+    with ThreadPoolExecutor(3 * passwords.AT_MOST) as people:
+        told = list(people.map(compare, range(3 * passwords.AT_MOST)))
+    assert False in told
+    assert None in told, "as many as that take 64 MiB each, and the threads that answer the line"
+    assert compare(0) is False
+
+
+def test_what_was_no_failure_does_not_count_and_a_clock_that_is_set_back_locks_nobody_out():
+    limit, now = auth.FailureLimit(2), datetime(2026, 1, 1, tzinfo=UTC)
+    for _ in range(3):
+        with pytest.raises(Unavailable), limit.attempt("anna", now=now):
+            raise Unavailable("too many at this moment")
+    for _ in range(2):
+        with pytest.raises(NotLoggedIn), limit.attempt("anna", now=now):
+            raise NotLoggedIn("wrong")
+    with pytest.raises(TooMany), limit.attempt("anna", now=now):
+        raise AssertionError("nobody gets here")
+    with limit.attempt("anna", now=now - timedelta(hours=1)):
+        pass
+    limit.check("anna", now=now)
+
+
+def test_a_crowd_of_names_does_not_make_forget_who_is_guessed_right_now(monkeypatch):
+    monkeypatch.setattr(auth.FailureLimit, "MOST", 50)
+    limit, now = auth.FailureLimit(3), datetime(2026, 1, 1, tzinfo=UTC)
+    for n in range(100):
+        limit.failed(f"nobody {n}", now=now)
+        if n % 40 == 0:
+            limit.failed("admin", now=now)
+    with pytest.raises(TooMany):
+        limit.check("admin", now=now)
+
+
+def test_an_account_has_so_many_log_ins_at_once_and_the_oldest_ends(run_line, tmp_path):
+    with run_line(tmp_path / "home", log_ins_at_once=2) as line:
+        name, password = first_login.read(line.context.settings)
+        began, cookies = line.context.now(), []
+        for n in range(3):
+            line.context.now = lambda n=n: began + timedelta(seconds=n)
+            line.client.cookies.clear()
+            assert line.client.post("/api/v1/session", json={"name": name, "password": password}).status_code == 200
+            cookies.append(line.client.cookies["qc_session"])
+        line.client.cookies.clear()
+        heads = [{"Cookie": f"qc_session={cookie}"} for cookie in cookies]
+        assert [line.client.get("/api/v1/session", headers=head).status_code for head in heads] == [401, 200, 200]
+        (told,) = [one for one in line.get("/audit", Role.ADMIN).json()["items"] if one["kind"] == "login.displaced"]
+        assert (told["subject"], told["by"]) == (name, name)
+
+
+def test_a_notice_is_read_by_everybody_before_they_log_in(run_line, tmp_path):
+    with run_line(tmp_path / "home", login_notice="For staff of the plant only.") as line:
+        assert line.client.get("/api/v1/session/ways").json()["notice"] == "For staff of the plant only."
+
+
+def test_what_a_command_does_with_accounts_and_keys_is_in_the_trail(line, monkeypatch):
+    for name, value in line.environment.items():
+        monkeypatch.setenv(name, value)
+    for words in (
+        ["user", "add", "anna", "--role", "operator"],
+        ["user", "password", "anna"],
+        ["key", "create", "--role", "machine", "--name", "press", "--days", "2"],
+        ["key", "revoke", "press"],
+    ):
+        assert cli.main(words) == 0
+    told = line.get("/audit", Role.ADMIN).json()["items"][:4]
+    assert [(one["kind"], one["subject"]) for one in reversed(told)] == [
+        ("account.added", "anna"),
+        ("account.password", "anna"),
+        ("key.added", "press"),
+        ("key.revoked", "press"),
+    ]
+    assert {one["by"] for one in told} == {f"command line, user {os.getuid()}"}
+
+
+def heard(terminal: int, words: bytes) -> None:
+    """Wait until a command has said so."""
+    said = b""
+    while words not in said:
+        said += os.read(terminal, 1000)
+
+
+def test_a_running_server_does_not_wait_for_what_somebody_types_at_a_terminal(line):
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "server", "user", "password", "admin"]
+    env = {**os.environ, **line.environment}
+    with subprocess.Popen(command, env=env, stdin=there, stdout=there, stderr=there, start_new_session=True) as asking:
+        os.close(there)
+        heard(here, b"Password: ")
+        with line.context.database.write() as session:  # raises after some seconds where the command holds the lock
+            auth.create_key(session, "press", Role.MACHINE, now=line.context.now())
+            session.commit()
+        os.write(here, b"a better password\n")
+        heard(here, b"Again: ")
+        os.write(here, b"a better password\n")
+    os.close(here)
+    assert asking.returncode == 0
+    better = {"name": "admin", "password": "a better password"}
+    assert line.client.post("/api/v1/session", json=better).status_code == 200
 
 
 def test_who_has_a_log_in_cannot_guess_its_password_either_and_the_trail_tells_of_it(run_line, tmp_path):

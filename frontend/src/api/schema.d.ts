@@ -1579,7 +1579,7 @@ export interface paths {
         };
         /**
          * Ways
-         * @description How one may log in: with a password, and by an identity provider where there is one.
+         * @description How one may log in: with a password, and by an identity provider where there is one; and what to read before.
          */
         get: operations["ways_api_v1_session_ways_get"];
         put?: never;
@@ -2183,6 +2183,26 @@ export interface paths {
          * @description What was done and what came of it. A part's outcome counts once; the model learns from it soon after.
          */
         post: operations["outcomes_api_v1_processes__name__outcomes_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{name}/outcomes.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Outcomes Table
+         * @description Outcomes as a table (CSV). One row that makes no sense refuses all of them; told again, a part counts once.
+         */
+        post: operations["outcomes_table_api_v1_processes__name__outcomes_csv_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -7383,6 +7403,11 @@ export interface components {
             password: boolean;
             /** Oidc */
             oidc: boolean;
+            /**
+             * Notice
+             * @description What everybody is to read before; empty: nothing.
+             */
+            notice: string;
         };
         /**
          * Who
@@ -11175,6 +11200,41 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["CameOf"] | components["schemas"]["CameOf"][];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["server__routes__processes__Accepted"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    outcomes_table_api_v1_processes__name__outcomes_csv_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
             };
         };
         responses: {

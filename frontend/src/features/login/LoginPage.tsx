@@ -8,7 +8,7 @@ export function LoginPage({ menu }: { menu: ReactNode }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const logIn = useLogIn();
-  const byCompany = useWaysIn().data?.oidc ?? false;
+  const ways = useWaysIn().data;
   const [refused] = useState(() => new URLSearchParams(window.location.search).get("login"));
   const words = text.login;
   return (
@@ -20,6 +20,11 @@ export function LoginPage({ menu }: { menu: ReactNode }) {
         }}
       >
         <h1>{text.product}</h1>
+        {ways?.notice && (
+          <p role="note" className="note" style={{ whiteSpace: "pre-line" }}>
+            {ways.notice}
+          </p>
+        )}
         <TextInput label={words.name} autoComplete="username" autoFocus required value={name}
           onChange={(event) => setName(event.currentTarget.value)} />
         <Password mt="sm" label={words.password} autoComplete="current-password" required value={password}
@@ -32,7 +37,7 @@ export function LoginPage({ menu }: { menu: ReactNode }) {
         <Button mt="md" type="submit" fullWidth color="dark" loading={logIn.isPending}>
           {words.submit}
         </Button>
-        {byCompany && (
+        {ways?.oidc && (
           <Button mt="sm" component="a" href="/api/v1/session/oidc" fullWidth variant="default">
             {words.company}
           </Button>

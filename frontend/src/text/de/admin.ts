@@ -223,5 +223,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     sweep_s: "Wie oft nach Labels gesehen wird, die nicht gemeldet wurden, in Sekunden.",
     session_hours: "Wie lange eine Anmeldung gilt, in Stunden.",
     login_failures: "Falsche Passwörter von einer Adresse für einen Namen in fünf Minuten, höchstens.",
+    log_ins_at_once: "Anmeldungen, die ein Konto gleichzeitig haben darf; mit einer weiteren endet die älteste. 0: beliebig viele.",
+    login_notice: "Was alle lesen, bevor sie sich anmelden, etwa wer dieses System benutzen darf; leer: nichts.",
   },
 };

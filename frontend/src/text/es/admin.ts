@@ -229,5 +229,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     sweep_s: "Cada cuánto se buscan etiquetas que nadie anunció, en segundos.",
     session_hours: "Cuánto dura una entrada, en horas.",
     login_failures: "Contraseñas erróneas desde una dirección para un nombre en cinco minutos, como mucho.",
+    log_ins_at_once: "Entradas que una cuenta puede tener a la vez; con una más termina la más antigua. 0: cualquier número.",
+    login_notice: "Lo que todos leen antes de entrar, como quién puede usar este sistema; vacío: nada.",
   },
 };

@@ -217,5 +217,7 @@ export const admin: Part<typeof english> & { setting: SettingWords } = {
     sweep_s: "多久查找一次未通知的标注，秒。",
     session_hours: "登录有效时长，小时。",
     login_failures: "同一地址对同一名称五分钟内最多错误密码次数。",
+    log_ins_at_once: "一个账户可同时登录的次数；再多一次时最早的登录结束。0：不限。",
+    login_notice: "每个人登录前看到的说明，例如谁可以使用本系统；空：无。",
   },
 };
