@@ -185,6 +185,7 @@ def here(context: Context, run: JobRun) -> dict[str, Any]:
     keys = [key for key in told.keys if key not in stays]
     traces = replace(told, keys=keys, hashes=[value for value in told.hashes if value not in stays])
     _erase_files(context, traces)
+    _forget_counts(context)
     erasure_files.blot_out_in_logs(context.settings.home.resolve() / "logs", traces.part)
     with context.database.write() as session:
         run.finish(session, {"images": len(traces.hashes)})
@@ -331,10 +332,16 @@ def _erase_rows(
     }
     body = told | {"reason": run.arguments["reason"], "redacted": redacted}
     audit.record(session, audit.ERASURE, new_id(), body, by=str(run.arguments["by"]), at=now)
-    sql_event.listen(session, "after_commit", lambda _: station_counts.forget(context.database.engine), once=True)
+    sql_event.listen(session, "after_commit", lambda _: _forget_counts(context), once=True)
     for inspection_id in found.inspections:
         context.events.on_commit(session, "erasure", {"id": inspection_id})
     return told
+
+
+def _forget_counts(context: Context) -> None:
+    """What pages tell of many rows, of which there are less now."""
+    station_counts.forget(context.database.engine)
+    context.counts.forget()
 
 
 def _blobs(found: Found, shared: set[str]) -> list[str]:

@@ -44,6 +44,8 @@ class KeptCounts:
     def __init__(self, *, few: int = FEW, share: float = SHARE, clock: Callable[[], float] = time.monotonic) -> None:
         self.few, self._share, self._clock = few, share, clock
         self._kept: dict[Hashable, _Kept] = {}
+        self._forgotten = 0
+        """How often everything was forgotten."""
         self._lock, self._at_once = threading.Lock(), threading.Lock()
 
     def told(
@@ -74,19 +76,27 @@ class KeptCounts:
         found: Counted = kept.answer
         return found
 
+    def forget(self) -> None:
+        """Rows were erased: nothing that was counted with them is told again; who asks next waits for a new count."""
+        with self._lock:
+            self._kept.clear()
+            self._forgotten += 1
+
     def _count_beside(self, of: Hashable, rows: Hashable, database: Database, count: Callable[[Session], Any]) -> None:
         try:
             self._count(of, rows, database, count)
         except Exception as error:  # the next request after a rest tries again
             log.error("what many rows say could not be counted", of=of, exc_info=error)
             with self._lock:
-                self._kept[of].counting, self._kept[of].ended = False, self._clock()
+                if (kept := self._kept.get(of)) is not None:
+                    kept.counting, kept.ended = False, self._clock()
 
     def _count(self, of: Hashable, rows: Hashable, database: Database, count: Callable[[Session], Counted]) -> Counted:
-        began = self._clock()
+        began, forgotten = self._clock(), self._forgotten
         with database.read() as session:
             answer = count(session)
         ended = self._clock()
         with self._lock:
-            self._kept[of] = _Kept(rows, answer, ended - began, ended)
+            if forgotten == self._forgotten:
+                self._kept[of] = _Kept(rows, answer, ended - began, ended)
         return answer

@@ -84,3 +84,23 @@ def test_a_count_that_fails_beside_is_tried_again_after_a_rest(asking):
     assert ask() == 1
     counted_beside()
     assert ask() == 2
+
+
+def test_what_was_counted_with_rows_that_are_erased_is_told_no_more(database):
+    rows = Rows()
+    counts = KeptCounts(few=0, share=0.05, clock=lambda: rows.now)
+
+    def ask() -> int:
+        return counts.told("all", rows.number, rows.number, database, rows.count)
+
+    rows.number = 5
+    assert ask() == 5
+    rows.number, rows.now = 6, rows.now + 100
+    rows.may_end.clear()
+    assert ask() == 5, "the sixth is being counted"
+    rows.number = 2
+    counts.forget()
+    rows.may_end.set()
+    assert ask() == 2, "counted while somebody waits"
+    counted_beside()
+    assert ask() == 2, "what was begun before the erasure is not kept"
