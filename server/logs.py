@@ -67,5 +67,5 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [file, screen]
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "urllib3", "watchfiles", "apscheduler", "uvicorn.access"):
+    for chatty in ("httpx", "httpcore", "urllib3", "watchfiles", "apscheduler", "uvicorn.access", "asyncua"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,8 +1,10 @@
-"""Who may come in over OPC UA: whoever has a key of the role machine, or admin.
+"""Who may come in over OPC UA, and stay: whoever has a key of the role machine, or admin.
 
 The library asks in the event loop that serves all clients, so a question to the database there would hold up all
 results while the database is away. So the keys that hold are read by a thread of its own, every second: that long a key
-that was just made is not known yet, and one that was just revoked still is.
+that was just made is not known yet, and one that was just revoked still is. Each request of a session asks whether its
+key still holds: what is revoked, or over, ends the sessions that it opened. (Notifications that a client had asked for
+before are still sent, as many as it has publish requests open.)
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
 from asyncua.server.user_managers import UserManager
 from sqlmodel import col, select
 
@@ -38,6 +40,14 @@ class _Known:
     expires_at: datetime | None
 
 
+@dataclass
+class Visitor(User):
+    """Somebody who has come in."""
+
+    key: str = ""
+    """Hash of the key."""
+
+
 class Doors(UserManager):
     """Lets in who has a key; `stop` it."""
 
@@ -60,12 +70,17 @@ class Doors(UserManager):
         self, iserver: Any, username: str | None = None, password: str | None = None, certificate: Any = None
     ) -> User | None:
         """The user, or None: then the session is refused. Answers from memory."""
-        who = self._keys.get(auth.key_hash(password)) if password else None
+        key = auth.key_hash(password) if password else ""
+        who = self._keys.get(key)
         problem = self._problem(who)
         if who is None or problem is not None:
             log.warning("refused over OPC UA", name=username, key=who and who.name, problem=problem)
             return None
-        return User(role=UserRole.User, name=who.name)
+        return Visitor(role=UserRole.User, name=who.name, key=key)
+
+    def is_still_known(self, visitor: Visitor) -> bool:
+        """Would they be let in again? Answers from memory."""
+        return self._problem(self._keys.get(visitor.key)) is None
 
     def _problem(self, who: _Known | None) -> str | None:
         if who is None:
@@ -90,3 +105,20 @@ class Doors(UserManager):
             if not self._is_away:
                 log.error("the keys for OPC UA cannot be read", problem=str(error))
             self._is_away = True
+
+
+class Rights(SimpleRoleRuleset):
+    """What visitors may do: what the library lets its users do, for as long as their keys hold."""
+
+    def __init__(self, doors: Doors) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._doors = doors
+
+    def check_validity(self, user: User, action_type_id: Any, body: Any) -> bool:
+        """Asked at each request of a session."""
+        if not super().check_validity(user, action_type_id, body):  # type: ignore[no-untyped-call]
+            return False
+        if isinstance(user, Visitor) and self._doors.is_still_known(user):
+            return True
+        log.warning("refused over OPC UA", key=user.name, problem="its key was revoked, or is over")
+        return False

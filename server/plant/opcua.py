@@ -31,7 +31,8 @@ judged by another product's rules. Where a method does not fit the state it fail
 is counted: unlike a level on a wire, a call has an answer.
 
 Clients log in with any name and a key of the role machine (`qc key create --role machine`) as password; nobody is
-anonymous. The wire is encrypted with a certificate that is made at the first start.
+anonymous, and what a revoked key opened does nothing any more. The wire is encrypted with a certificate that is made at
+the first start.
 
 A server that ends by itself is told in `/health` and started again, at the same port; meanwhile no station is ready,
 and a result that nobody heard is told afterwards.
@@ -55,7 +56,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from qc.errors import Unavailable
 from server.context import Context
 from server.plant.config import OpcUaConfig
-from server.plant.doors import Doors
+from server.plant.doors import Doors, Rights
 from server.plant.opcua_andon import Andon
 from server.plant.opcua_events import ORDINARY
 from server.plant.opcua_process import ProcessDoor
@@ -153,7 +154,7 @@ class OpcUaWire:
         if self._config.encrypted:
             policy = ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt
             await self._certify(server, self._context.settings.folder("plant"))
-        server.set_security_policy([policy])
+        server.set_security_policy([policy], Rights(self._doors))
         systems = await self._systems(server)
         async with server:
             assert server.bserver is not None

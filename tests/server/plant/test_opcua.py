@@ -122,6 +122,10 @@ class Client:
             self._process.stdin.close()
         assert self._process.returncode == 0
 
+    def dies(self) -> None:
+        with self._process:
+            self._process.kill()
+
     def _read(self):
         line = self._process.stdout.readline()
         assert line, "the client has ended; what it said is above"
@@ -357,3 +361,15 @@ def test_a_server_that_ends_by_itself_is_told_and_started_again_and_loses_no_res
 def test_nobody_comes_in_without_a_machines_key_or_in_the_clear(cell):
     for key, options in (("", []), ("qc_wrong", []), (cell.keys[Role.LABELLER], []), (None, ["--plain"])):
         assert "refused" in talk(cell, key=key, options=options)[0]
+
+
+def test_a_key_that_is_revoked_ends_what_it_opened(cell):
+    client = Client(cell)
+    assert client.says(["until", "Ready"]) == {"value": None}
+    (key,) = [one for one in cell.get("/keys", Role.ADMIN).json()["items"] if one["name"] == "machine key"]
+    assert cell.client.delete(f"/api/v1/keys/{key['id']}", headers=cell.head(Role.ADMIN)).status_code == 200
+    doors = cell.context.parts["plant"].opcua._doors
+    wait_until(lambda: doors.get_user(None, "plc", cell.keys[Role.MACHINE]) is None)
+    assert client.says(["command", "Halt"]) == {"refused": "BadUserAccessDenied"}
+    client.dies()
+    assert cell.context.parts["plant"].stations["brush-1"].phase == Phase.READY
