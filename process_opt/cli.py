@@ -135,8 +135,8 @@ def run_allow(args: argparse.Namespace) -> int:
 
     try:
         content = yaml.safe_load(args.serving.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{args.serving.name} cannot be read as YAML: {error}") from error
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # as in `read_process`
+        raise InvalidInput(f"{args.serving.name} cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise InvalidInput(f"{args.serving.name} must be a mapping with explore and trial, not {content!r:.80}")
     model = allowing(load_model(args.model), content.get("serving", content))
@@ -201,7 +201,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 def _answer(recommend: Any, model: ProcessModel, line: str, where: str) -> dict[str, Any]:
     try:
         request = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
         raise InvalidInput(f"{where} is not JSON: {error}") from error
     try:
         answer: dict[str, Any] = recommend(model, request)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from process_opt.units import PLAIN, Unit, parse_unit
 from qc.errors import InvalidInput
+from qc.finite import is_finite
 
 Floats = NDArray[np.float64]
 
@@ -123,7 +124,7 @@ def _constants(content: Any, where: str) -> dict[str, Constant]:
 
 
 def _finite(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_finite(value):
         raise InvalidInput(f"{where} must be a number, not {value!r}")
     return float(value)
 

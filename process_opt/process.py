@@ -16,6 +16,7 @@ from process_opt.camera import Source, parse_source
 from process_opt.counted import COUNT, KINDS, NUMBER
 from process_opt.formula import Formula, parse_formula
 from qc.errors import InvalidInput
+from qc.finite import is_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +148,24 @@ def read_process(path: Path) -> Process:
     """The process in a YAML file; raises InvalidInput with the place of the mistake."""
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path.name} cannot be read as YAML: {error}") from error
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_EachOnce)
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no text, no date, no number
+        raise InvalidInput(f"{path.name} cannot be read as YAML: {' '.join(str(error).split())}") from error
     return parse_process(content, where=path.name)
+
+
+class _EachOnce(yaml.SafeLoader):
+    """Plain values, as YAML has them; of two values of one name the first would go unseen, so these are refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        said = set[str]()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.value in said:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
+            said.add(key.value)
+        return dict(super().construct_mapping(node, deep))
 
 
 MACHINE = "machine"
@@ -391,8 +406,8 @@ def _names(value: Any, where: str, *, empty: bool = False) -> tuple[str, ...]:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidInput(f"{where} must be a number, not {value!r}")
+    if not is_finite(value):
+        raise InvalidInput(f"{where} must be a number, not {value!r:.80}")
     return float(value)
 
 

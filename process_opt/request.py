@@ -11,6 +11,7 @@ from process_opt.counted import NUMBER
 from process_opt.process import Process
 from process_opt.scales import check_credible
 from qc.errors import InvalidInput
+from qc.finite import is_finite
 
 if TYPE_CHECKING:
     from process_opt.layout import Layout
@@ -124,8 +125,8 @@ def check_observed(observed: Mapping[str, Any], process: Process, part: str) -> 
                 raise InvalidInput(f"part {part}: {name} must be a number or a list of numbers, not {value!r:.80}")
             out[name] = math.fsum(v for v in each if v is not None) / len(each)
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidInput(f"part {part}: {name} must be a finite number, not {value!r}")
+        if not is_finite(value):
+            raise InvalidInput(f"part {part}: {name} must be a finite number, not {value!r:.80}")
         if abs(value) > 1e12:
             raise InvalidInput(f"part {part}: {name} = {value:g} is beyond any physical range")
         if name in process.measurements and value < 0 and (kind := process.measurements[name][1].kind) != NUMBER:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qc.errors import InvalidInput
+from qc.finite import is_finite
 
 if TYPE_CHECKING:
     from process_opt.model import ProcessModel
@@ -112,7 +113,7 @@ def _keys(content: Any, known: set[str], where: str) -> dict[str, Any]:
 
 def _within(content: Mapping[str, Any], name: str, low: float, high: float, where: str) -> float:
     value = content.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or math.isinf(value):
+    if not is_finite(value) or not low <= value <= high:
         limit = f"of at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-        raise InvalidInput(f"{where}.{name} must be a number {limit}, not {value!r}")
+        raise InvalidInput(f"{where}.{name} must be a number {limit}, not {value!r:.80}")
     return float(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from datetime import datetime
 from typing import Annotated
@@ -12,6 +11,7 @@ from fastapi import APIRouter, File, Form, Query, Response, UploadFile
 from starlette.concurrency import run_in_threadpool
 
 from qc.errors import InvalidInput
+from qc.finite import is_finite
 from qc.verdict import Verdict
 from server import inspections
 from server.access import Role
@@ -82,8 +82,8 @@ def process_values(text: str) -> dict[str, float]:
     if not isinstance(values, dict) or len(values) > 10_000:
         raise InvalidInput('process must be a JSON object such as {"s01-draw.force": 14.2}, of at most 10000 values')
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidInput(f"process value {name[:80]} must be a finite number, not {value!r}")
+        if not is_finite(value):
+            raise InvalidInput(f"process value {name[:80]} must be a finite number, not {value!r:.80}")
     return {name: float(value) for name, value in values.items()}
 
 

@@ -40,10 +40,12 @@ def test_fit_then_recommend_leaves_a_model_a_report_and_one_answer_a_line(tmp_pa
     assert run("process", "recommend", str(model), str(requests), "--out", str(out)) == 0
     assert [json.loads(a)["part"] for a in out.read_text().splitlines()] == ["P", "Q"]
     before = out.read_text()
-    requests.write_text(json.dumps(ask) + "\n{oops\n")
-    with pytest.raises(InvalidInput, match="line 2"):
-        run("process", "recommend", str(model), str(requests), "--out", str(out))
-    assert out.read_text() == before
+    huge = json.dumps({**ask, "observed": {"s01-op.length": 10**400}})
+    for wrong in ("{oops", "[" * 100_000, '{"part": ' + 5000 * "1" + "}", huge):
+        requests.write_text(json.dumps(ask) + f"\n{wrong}\n")
+        with pytest.raises(InvalidInput, match="line 2"):
+            run("process", "recommend", str(model), str(requests), "--out", str(out))
+        assert out.read_text() == before
 
 
 def test_a_fit_that_fails_leaves_nothing(tmp_path) -> None:

@@ -43,6 +43,7 @@ def test_a_process_survives_its_own_yaml(tmp_path) -> None:
         (lambda c: c["steps"][0]["settings"]["lever1"].pop("low"), "low"),
         (lambda c: c.update(conformance=["s04-op.colour"]), "s04-op.colour"),
         (lambda c: c["steps"][0].update(cost="much"), "cost"),
+        (lambda c: c["part"].update(value=10**400), "part.value must be a number"),
         (lambda c: c.update(steps={}), "steps"),
         (lambda c: c.update(curency="USD"), "is it 'currency'"),
         (lambda c: c["part"].update(escape_limits=0.1), "part does not know .*escape_limits"),
@@ -60,10 +61,23 @@ def test_a_wrong_process_is_refused_with_the_place(change, named) -> None:
         parse_process(content)
 
 
-def test_a_file_that_is_not_yaml_is_refused(tmp_path) -> None:
-    (tmp_path / "p.yaml").write_text("steps: [", encoding="utf-8")
-    with pytest.raises(InvalidInput, match=r"p\.yaml"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps: [", "cannot be read as YAML"),
+        ("name: 2026-13-45", "month must be in 1..12"),
+        ("name: " + 5000 * "1", "cannot be read as YAML"),
+        ("[" * 5000, "cannot be read as YAML"),
+        ("name: a\nsteps: []\nname: b\n", "name stands there twice"),
+        ("? [1]\n: 2\n", "cannot be read as YAML"),
+    ],
+)
+def test_a_file_that_is_not_yaml_is_refused_in_one_line(tmp_path, text: str, said: str) -> None:
+    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"p\.yaml") as refused:
         read_process(tmp_path / "p.yaml")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_csv_and_parquet_say_the_same(table: pd.DataFrame, tmp_path) -> None:
