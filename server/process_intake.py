@@ -1,6 +1,6 @@
 """What comes in about parts in the making, from wherever: requests for recommendations, and what came of parts.
 
-REST and MQTT end here, so that both are checked, recorded and told alike.
+REST, MQTT, OPC UA, Modbus and tables end here, so that both are checked, recorded and told alike.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from server.context import Context
 
 MOST_AT_ONCE = 1000
 """Requests of one list; a longer one would keep the caller waiting for minutes."""
+
+
+LONGEST = 128
+"""Characters of the name of a part or a batch: as many as an inspection's part may have, and an erasure can name."""
 
 
 class Asked(BaseModel):
@@ -78,7 +82,7 @@ def advise(context: Context, name: str, asked: Sequence[Asked]) -> list[dict[str
         InvalidInput: a request makes no sense, or there are too many.
         NotFound: there is no such process.
     """
-    model = _model(context, name)
+    model = model_of(context, name)
     _check_number(asked)
     requests = as_known(context, name, model, [a.model_dump(exclude_unset=True) for a in asked])
     answers = _each(requests, lambda r: service.answer(model, r))
@@ -98,9 +102,9 @@ def take_outcomes(context: Context, name: str, sent: Sequence[CameOf], *, by: st
         InvalidInput: an outcome makes no sense, or there are too many; nothing is kept.
         NotFound: there is no such process.
     """
-    line = _model(context, name)
+    line = model_of(context, name)
     _check_number(sent)
-    contents = seen(context, line, [c.model_dump() for c in sent])
+    contents = seen(context, line, _each([c.model_dump() for c in sent], _named))
     checked = _each(contents, lambda c: service.check_outcome(line, c))
     now, accepted, unasked = context.now(), 0, list[str]()
     with context.database.write() as session:
@@ -120,7 +124,7 @@ def take_outcomes(context: Context, name: str, sent: Sequence[CameOf], *, by: st
 
 def as_known(context: Context, name: str, model: ProcessModel, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Requests with what cameras read of the parts, and the settings that stand already for their batches."""
-    asked = seen(context, model, asked)
+    asked = seen(context, model, _each(asked, _named))
     if not model.process.shared:
         return asked
     with context.database.read() as session:
@@ -135,7 +139,8 @@ def seen(context: Context, model: ProcessModel, asked: list[dict[str, Any]]) -> 
         return process_camera.complete(session, model.process, asked)
 
 
-def _model(context: Context, name: str) -> ProcessModel:
+def model_of(context: Context, name: str) -> ProcessModel:
+    """The model that serves a process; raises NotFound."""
     with context.database.read() as session:
         version = service.current(session, name)
     return models_of(context).of(version)
@@ -144,6 +149,15 @@ def _model(context: Context, name: str) -> ProcessModel:
 def _check_number(sent: Sequence[object]) -> None:
     if len(sent) > MOST_AT_ONCE:
         raise InvalidInput(f"at most {MOST_AT_ONCE} in one list, not {len(sent)}; send them in several")
+
+
+def _named(one: dict[str, Any]) -> dict[str, Any]:
+    """The same, if the names of its part and batch can be kept; an empty one is refused where it is read."""
+    for what in ("part", "batch"):
+        name = one.get(what)
+        if isinstance(name, str) and name and (len(name) > LONGEST or not name.isprintable() or name.isspace()):
+            raise InvalidInput(f"{what} must be 1 to {LONGEST} printable characters, not {name[:80]!r}")
+    return one
 
 
 def _each(requests: list[dict[str, Any]], do: Callable[[dict[str, Any]], dict[str, Any]]) -> list[dict[str, Any]]:

@@ -148,6 +148,9 @@ def test_a_list_of_requests_gets_the_list_of_answers_and_equal_requests_equal_an
         ({"observed": {"SETTING": "warm"}}, "SETTING"),
         ({"observed": {"READING": 1e6}}, "READING"),
         ({"part": None}, "part"),
+        ({"part": "x" * 129}, "part must be 1 to 128 printable characters"),
+        ({"part": "P\0"}, "part must be 1 to 128 printable characters"),
+        ({"batch": "B\n"}, "batch must be 1 to 128 printable characters"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -248,7 +251,9 @@ def wait_for(true, *, patience=120):
     ("change", "named"),
     [
         ({"disposition": "lost"}, "lost"),
+        ({"part": "P\0"}, "part must be 1 to 128 printable characters"),
         ({"scrapped_at": "s99-nowhere", "disposition": "scrapped"}, "s99-nowhere"),
+        ({"scrapped_at": "s02-op", "disposition": "scrapped"}, "scrapped at s02-op but has s03-op."),
         ({"assignment": "chance"}, "chance"),
         ({"observed": {"s01.nothing": 1.0}}, "s01.nothing"),
         ({"observed": {"READING": -1e6}}, "standard deviations from what the history holds"),
