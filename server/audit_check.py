@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from process_opt.records import Recommendation
@@ -28,6 +29,8 @@ BATCH = 500
 """Entries compared with their rows at a time."""
 COMPARED = ("verdict", "decision", RECOMMENDATION)
 """Kinds whose rows must still say what their entries say."""
+UNREADABLE = (ValueError, TypeError, LookupError, OperationalError)
+"""What reading a row raises in which somebody left no date, no text, or no word that is known."""
 
 
 def verify(session: Session) -> tuple[int, str]:
@@ -39,12 +42,12 @@ def verify(session: Session) -> tuple[int, str]:
     seal, number = FIRST, 0
     erased = _erased(session)
     for batch in _batches(session):
-        told = _rows_now(session, batch)
+        told = _rows_as_they_are(session, batch)
         for entry in batch:
             number += 1
             if entry.n != number:
                 raise Conflict(f"entry {number} is missing: the trail goes on with entry {entry.n}", n=number)
-            if entry.seal not in (seal_of(seal, entry), old_seal_of(seal, entry)):
+            if not _is_text(entry) or entry.seal not in (seal_of(seal, entry), old_seal_of(seal, entry)):
                 raise Conflict(
                     f"entry {entry.n} ({entry.kind} of {entry.subject}, {entry.at:%Y-%m-%d %H:%M:%S}) was altered",
                     n=entry.n,
@@ -65,12 +68,12 @@ def verify(session: Session) -> tuple[int, str]:
 
 def _erased(session: Session) -> set[int]:
     """Entries that lost their words by an erasure; the erasures are entries of the trail, and checked as such."""
-    bodies = session.exec(select(AuditEntry.body).where(AuditEntry.kind == ERASURE))
     found: set[int] = set()
-    for body in bodies:
+    for n in session.exec(select(AuditEntry.n).where(AuditEntry.kind == ERASURE)).all():
         try:
+            body = session.exec(select(AuditEntry.body).where(AuditEntry.n == n)).one()
             found.update(json.loads(body)["redacted"])
-        except (ValueError, KeyError, TypeError):  # it was altered: the chain says so when it comes to this entry
+        except UNREADABLE:  # it was altered: the chain says so when it comes to this entry
             continue
     return found
 
@@ -79,12 +82,46 @@ def _batches(session: Session) -> Iterator[list[AuditEntry]]:
     last = 0
     while True:
         wanted = select(AuditEntry).where(col(AuditEntry.n) > last).order_by(col(AuditEntry.n)).limit(BATCH)
-        batch = list(session.exec(wanted))
+        try:
+            batch = list(session.exec(wanted))
+        except UNREADABLE:
+            yield from _one_by_one(session, last)
+            return
         if not batch:
             return
         yield batch
         last = batch[-1].n
         session.expunge_all()
+
+
+def _one_by_one(session: Session, last: int) -> Iterator[list[AuditEntry]]:
+    """The entries after one, up to that which cannot be read; raises Conflict there."""
+    for n in session.exec(select(AuditEntry.n).where(col(AuditEntry.n) > last).order_by(col(AuditEntry.n))).all():
+        try:
+            entry = session.get_one(AuditEntry, n)
+        except UNREADABLE as error:
+            session.exec(select(AuditEntry.n).limit(1))  # a database that is away says so itself
+            raise Conflict(f"entry {n} was altered: it cannot be read any more", n=n) from error
+        yield [entry]
+
+
+def _is_text(entry: AuditEntry) -> bool:
+    """SQLite takes bytes where a text belongs."""
+    return all(isinstance(said, str) for said in (entry.kind, entry.subject, entry.by, entry.body, entry.seal))
+
+
+def _rows_as_they_are(session: Session, batch: Sequence[AuditEntry]) -> dict[tuple[str, str], str]:
+    """As `_rows_now`; what cannot be read any more says nothing."""
+    try:
+        return _rows_now(session, batch)
+    except UNREADABLE:
+        told: dict[tuple[str, str], str] = {}
+        for entry in batch:
+            try:
+                told |= _rows_now(session, [entry])
+            except UNREADABLE:
+                session.exec(select(AuditEntry.n).limit(1))  # a database that is away says so itself
+        return told
 
 
 def _rows_now(session: Session, batch: Sequence[AuditEntry]) -> dict[tuple[str, str], str]:

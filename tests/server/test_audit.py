@@ -87,6 +87,41 @@ def test_an_altered_entry_is_found_whatever_was_altered(busy, column):
     assert found.value.details["n"] == n
 
 
+def test_every_byte_of_an_entry_counts_also_where_it_cannot_be_read_any_more(busy):
+    if busy.context.database.dialect != "sqlite":
+        pytest.skip("PostgreSQL takes no bytes that are no text, and no date that is none")
+    n = first_entry(busy)
+    for column in ("at", "kind", "subject", "by", "body", "seal"):
+        with busy.context.database.read() as session:
+            was = session.execute(text(f'SELECT CAST("{column}" AS BLOB) FROM auditentry WHERE n = {n}')).scalar()
+        change = f'UPDATE auditentry SET "{column}" = CAST(:bytes AS TEXT) WHERE n = :n'
+        places = range(0, len(was), 29 if column == "body" else 1)
+        for place in places if column != "at" else [at for at in places if chr(was[at]).isdigit()]:
+            for mask in (1, 0x80):  # another letter, and no letter at all
+                altered = was[:place] + bytes([was[place] ^ mask]) + was[place + 1 :]
+                alter(busy, change, bytes=altered, n=n)
+                with pytest.raises(Conflict, match=f"entry {n} ") as found:
+                    check(busy)
+                assert found.value.details["n"] == n
+        alter(busy, f'UPDATE auditentry SET "{column}" = :bytes WHERE n = :n', bytes=was, n=n)
+        with pytest.raises(Conflict, match=f"entry {n} "):  # the same bytes, but no text
+            check(busy)
+        alter(busy, change, bytes=was, n=n)
+    check(busy)
+
+
+def test_a_row_that_cannot_be_read_any_more_is_found_by_its_entry(busy):
+    if busy.context.database.dialect != "sqlite":
+        pytest.skip("PostgreSQL takes no word that is none of the verdicts, and no date that is none")
+    for column, junk in (("verdict", "xx"), ("received_at", "xx"), ("score", "xx")):
+        was = count(busy, f"SELECT {column} FROM inspection WHERE id = '{busy.ids[2]}'")
+        alter(busy, f"UPDATE inspection SET {column} = :junk WHERE id = :id", junk=junk, id=busy.ids[2])
+        with pytest.raises(Conflict, match=busy.ids[2]):
+            check(busy)
+        alter(busy, f"UPDATE inspection SET {column} = :was WHERE id = :id", was=was, id=busy.ids[2])
+    check(busy)
+
+
 def test_a_missing_entry_is_found_in_the_middle_and_at_the_end(busy):
     n = first_entry(busy)
     alter(busy, "DELETE FROM auditentry WHERE n = :n", n=n + 3)
