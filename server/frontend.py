@@ -31,8 +31,7 @@ def install(app: FastAPI, dist: Path = DIST) -> None:
     def page(path: str) -> Response:
         if path.startswith("api/") or access.is_protocol(f"/{path}"):
             raise NotFound(f"there is nothing at /{path}")
-        file = (dist / path).resolve()
-        if path and file.is_relative_to(dist.resolve()) and file.is_file():
+        if file := _file_at(dist, path):
             forever = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
             return FileResponse(file, headers={"Cache-Control": forever})
         if "." in path.rsplit("/", 1)[-1]:
@@ -41,6 +40,15 @@ def install(app: FastAPI, dist: Path = DIST) -> None:
         if index.is_file():
             return FileResponse(index, headers={"Cache-Control": "no-cache"})
         return HTMLResponse(_UNBUILT)
+
+
+def _file_at(dist: Path, path: str) -> Path | None:
+    """The file of that address, which never leaves the folder; None: there is none."""
+    try:
+        file = (dist / path).resolve()
+        return file if file.is_relative_to(dist.resolve()) and file.is_file() else None
+    except (OSError, ValueError):  # longer than a file's name may be, or with a byte that none may have
+        return None
 
 
 def describe(openapi: dict) -> str:  # type: ignore[type-arg]

@@ -167,6 +167,11 @@ def test_pages_are_public_and_carry_the_headers_that_keep_a_browser_safe(line, p
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("path", ["/%00", "/a%00.js", "/" + 300 * "a", "/" + 3000 * "a/"])
+def test_a_path_that_no_file_can_have_is_no_mistake_of_ours(line, path):
+    assert line.client.get(path).status_code in (200, 404)
+
+
 def test_a_path_that_climbs_out_of_the_pages_is_not_served(line):
     assert line.client.get("/..%2f..%2fpyproject.toml").status_code == 404
     assert line.client.get("/assets/missing.js").status_code == 404
