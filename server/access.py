@@ -169,6 +169,7 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/processes/{name}/parts/{part}/plan"): ANYBODY,
     ("POST", "/processes/{name}/what-if"): ENGINEERS,
     ("POST", "/processes/{name}/outcomes"): SENDS,
+    ("POST", "/processes/{name}/outcomes.csv"): SENDS,
     ("GET", "/processes/{name}/summary"): ANYBODY,
     ("GET", "/processes/{name}/capability"): ANYBODY,
     ("GET", "/processes/{name}/worth"): ANYBODY,

@@ -18,6 +18,8 @@
         picture_within_s: 1.0             # a picture comes so soon after its trigger, or never
         picture_early_s: 0.25             # it may come so long before its trigger is heard
     opcua: {host: 0.0.0.0, port: 4840, encrypted: true}     # for the stations that say so
+    processes:                            # process values in and recommendations out over Modbus; over OPC UA all can
+      seat-bar: {modbus: {port: 5021}, values: [s01-draw.force, s15-inspect.angle, s20-heat.temperature]}
 
 Without the file nothing of this runs.
 """
@@ -161,17 +163,33 @@ class StationConfig(_Strict):
         return self
 
 
+class ProcessConfig(_Strict):
+    """A process whose values a PLC tells over Modbus, see `server.plant.modbus_process`."""
+
+    modbus: ModbusConfig
+    values: Annotated[list[str], Field(min_length=1, max_length=500)]
+    """`step.setting` and `step.measurement`, in the order of their registers."""
+
+    @model_validator(mode="after")
+    def _names(self) -> ProcessConfig:
+        if len(set(self.values)) < len(self.values):
+            raise ValueError("a value is there twice")
+        return self
+
+
 class PlantConfig(_Strict):
     """The whole file."""
 
     stations: dict[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], StationConfig] = {}
     opcua: OpcUaConfig = OpcUaConfig()
+    processes: dict[str, ProcessConfig] = {}
 
     @model_validator(mode="after")
     def _ports(self) -> PlantConfig:
-        places = [(s.modbus.host, s.modbus.port) for s in self.stations.values() if s.modbus and s.modbus.port]
+        wires = [one.modbus for one in self.stations.values()] + [one.modbus for one in self.processes.values()]
+        places = [(wire.host, wire.port) for wire in wires if wire is not None and wire.port]
         if len(set(places)) < len(places):
-            raise ValueError("two stations listen on the same host and port; give each its own")
+            raise ValueError("two stations or processes listen on the same host and port; give each its own")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Starts the stations that `plant.yaml` names."""
+"""Starts the stations and processes that `plant.yaml` names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import structlog
 
 from server.context import Context
 from server.plant.config import FILE, PlantConfig, read_config
-from server.plant.modbus import ModbusWire
+from server.plant.modbus import StationTables
+from server.plant.modbus_process import ProcessTables
+from server.plant.modbus_wire import ModbusWire
 from server.plant.sources import source_of
 from server.plant.station import Station
 
@@ -20,11 +22,12 @@ log = structlog.get_logger(__name__)
 
 
 class Plant:
-    """Every station with its wire. A `server.context.Part`."""
+    """Every station and process with its wire. A `server.context.Part`."""
 
     def __init__(self, context: Context, config: PlantConfig) -> None:
         self.stations: dict[str, Station] = {}
         self.wires: dict[str, ModbusWire] = {}
+        self.processes: dict[str, ProcessTables] = {}
         self.opcua: OpcUaWire | None = None
         folder = context.settings.folder("plant")
         try:
@@ -33,7 +36,11 @@ class Plant:
                 memory = folder / f"{name.replace('/', '_')}.json"
                 self.stations[name] = Station(name, one, context, sources, memory=memory)
                 if one.modbus is not None:
-                    self.wires[name] = ModbusWire(self.stations[name], one.modbus)
+                    station = self.stations[name]
+                    self.wires[name] = ModbusWire(name, StationTables(station), one.modbus, lost=station.lost)
+            for name, process in config.processes.items():
+                self.processes[name] = ProcessTables(context, name, process.values)
+                self.wires[process_wire(name)] = ModbusWire(name, self.processes[name], process.modbus)
             if served := {name: self.stations[name] for name, one in config.stations.items() if one.opcua}:
                 from server.plant.opcua import OpcUaWire
 
@@ -58,8 +65,12 @@ class Plant:
         return {"state": "degraded" if bad else "ok", **message, "stations": told}
 
     def stop(self) -> None:
-        """End every station, then its wire, whatever happens to one: the PLC can read the last result until then."""
-        parts: list[Station | ModbusWire | OpcUaWire] = [*self.stations.values(), *self.wires.values()]
+        """End every station and process, then its wire, whatever happens to one: until then its PLC can read."""
+        parts: list[Station | ProcessTables | ModbusWire | OpcUaWire] = [
+            *self.stations.values(),
+            *self.processes.values(),
+            *self.wires.values(),
+        ]
         if self.opcua is not None:
             parts.append(self.opcua)
         for part in parts:
@@ -67,6 +78,11 @@ class Plant:
                 part.stop()
             except Exception as error:  # the others have to be ended, too
                 log.error("not ended properly", part=type(part).__name__, exc_info=error)
+
+
+def process_wire(name: str) -> str:
+    """What the wire of a process is called: a station may have the process's name."""
+    return f"process {name}"
 
 
 def start(context: Context) -> Plant | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from process_opt.model import ProcessModel
 from process_opt.records import ProcessVersion
-from server import permission, process_intake, process_money, process_worth
+from server import permission, process_intake, process_money, process_table, process_worth
 from server import process_service as service
 from server.auth import IdentityDep
 from server.context import Context, ContextDep
@@ -279,7 +279,23 @@ def told(
 @router.post("/processes/{name}/outcomes", status_code=202)
 def outcomes(name: str, sent: CameOf | list[CameOf], who: IdentityDep, context: ContextDep) -> Accepted:
     """What was done and what came of it. A part's outcome counts once; the model learns from it soon after."""
-    taken = process_intake.take_outcomes(context, name, sent if isinstance(sent, list) else [sent], by=who.name)
+    return _accepted(
+        process_intake.take_outcomes(context, name, sent if isinstance(sent, list) else [sent], by=who.name)
+    )
+
+
+@router.post("/processes/{name}/outcomes.csv", status_code=202)
+def outcomes_table(
+    name: str,
+    table: Annotated[str, Body(media_type="text/csv", description="As `qc process fit` reads a history.")],
+    who: IdentityDep,
+    context: ContextDep,
+) -> Accepted:
+    """Outcomes as a table (CSV). One row that makes no sense refuses all of them; told again, a part counts once."""
+    return _accepted(process_table.take_table(context, name, table, by=who.name))
+
+
+def _accepted(taken: process_intake.Taken) -> Accepted:
     return Accepted(
         accepted=taken.accepted,
         duplicates=taken.duplicates,

@@ -345,3 +345,43 @@ def test_a_process_without_a_trial_says_how_to_allow_one(served):
     assert answer.status_code == 404
     assert "qc process allow" in answer.json()["error"]["message"]
     assert served.get("/processes/seat-bar/summary").json()["worth"] is None
+
+
+def test_outcomes_come_as_a_table_and_one_wrong_row_refuses_all(served, plant):
+    table = plant.history(5, seed=9)
+    kept = {"Content-Type": "text/csv"}
+
+    def post(text):
+        return served.post("/processes/seat-bar/outcomes.csv", Role.MACHINE, content=text, headers=kept)
+
+    whole = table.to_csv(index=False)
+    setting = next(name for name in table.columns if name in plant.process.settings)
+    lines = whole.splitlines()
+    for text, word in (
+        (
+            "\n".join([*lines[:3], lines[3].replace("finished", "sold").replace("scrapped", "sold"), *lines[4:]]),
+            "row 4",
+        ),
+        (table.assign(**{setting: "much"}).to_csv(index=False), f"row 2: {setting} must be a number"),
+        (table.assign(colour="red").to_csv(index=False), "colour"),
+        (whole.replace(",", ";"), "does not know"),
+        (lines[0] + "\nP-1,finished", "row 2 has more or fewer values"),
+        ("batch,disposition\nB-1,finished", "part is missing"),
+    ):
+        refused = post(text)
+        assert refused.status_code == 422, text[:80]
+        assert word in refused.json()["error"]["message"]
+    with served.context.database.read() as session:
+        assert session.exec(select(Outcome)).all() == []
+    assert post(whole).json() == {"accepted": 5, "duplicates": 0, "reworked_without_permission": []}
+    assert post(whole).json() == {"accepted": 0, "duplicates": 5, "reworked_without_permission": []}
+    with served.context.database.read() as session:
+        rows = {row.part: row.content for row in session.exec(select(Outcome))}
+    first = table.iloc[0]
+    told = rows[str(first["part"])]
+    assert told["disposition"] == first["disposition"]
+    assert told["observed"] == {
+        name: float(first[name])
+        for name in (*plant.process.settings, *plant.process.measurements)
+        if name in table and first[name] == first[name]
+    }

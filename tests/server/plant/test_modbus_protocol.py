@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.client import ModbusTcpClient
 
-from server.plant import modbus, modbus_protocol
+from server.plant import modbus_protocol, modbus_wire
 from server.plant.config import ModbusConfig
 from server.plant.handshake import State, signals
-from server.plant.modbus import ModbusWire
+from server.plant.modbus import StationTables
 from server.plant.modbus_protocol import HEADER, LONGEST, Problem, header_of
+from server.plant.modbus_wire import ModbusWire
 from server.plant.station import Shown
 
 
@@ -137,9 +138,13 @@ def station():
     return Heard()
 
 
+def wire_of(station, **config) -> ModbusWire:
+    return ModbusWire("press", StationTables(station), ModbusConfig(port=0, **config), lost=station.lost)
+
+
 @pytest.fixture
 def wire(station):
-    one = ModbusWire(station, ModbusConfig(port=0, unit=7))
+    one = wire_of(station, unit=7)
     yield one
     one.stop()
 
@@ -208,7 +213,7 @@ def test_who_does_not_speak_modbus_is_hung_up_on(wire, station):
 
 
 def test_a_crowd_does_not_lock_the_plc_out(wire, monkeypatch):
-    monkeypatch.setattr(modbus, "MOST_CLIENTS", 4)
+    monkeypatch.setattr(modbus_wire, "MOST_CLIENTS", 4)
     with connected(wire) as plc:
         crowd = []
         for n in range(10):
@@ -221,8 +226,8 @@ def test_a_crowd_does_not_lock_the_plc_out(wire, monkeypatch):
 
 
 def test_a_client_that_vanishes_without_a_good_bye_counts_as_gone(station, monkeypatch):
-    monkeypatch.setattr(modbus, "SILENT_S", 1)
-    wire = ModbusWire(station, ModbusConfig(port=0))
+    monkeypatch.setattr(modbus_wire, "SILENT_S", 1)
+    wire = wire_of(station)
     client = ModbusTcpClient("127.0.0.1", port=wire.port)
     assert client.connect()
     assert not client.read_discrete_inputs(0, count=8).isError()

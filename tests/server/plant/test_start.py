@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from qc.errors import Unavailable
-from server.plant import modbus
+from server.plant import modbus_wire
 from server.plant.config import ModbusConfig, PlantConfig
+from server.plant.modbus import StationTables
 from server.plant.start import Plant
 from server.settings import Settings
 
@@ -44,10 +45,10 @@ def test_a_wire_that_does_not_come_up_is_told(monkeypatch):
         await asyncio.to_thread(over.wait, 60)
         raise OSError("at last")
 
-    monkeypatch.setattr(modbus, "START_S", 0.05)
-    monkeypatch.setattr(modbus.asyncio, "start_server", hang)
+    monkeypatch.setattr(modbus_wire, "START_S", 0.05)
+    monkeypatch.setattr(modbus_wire.asyncio, "start_server", hang)
     with pytest.raises(Unavailable, match="has not come up"):
-        modbus.ModbusWire(SimpleNamespace(name="press"), ModbusConfig(port=0))
+        modbus_wire.ModbusWire("press", StationTables(None), ModbusConfig(port=0))
     over.set()
 
 
@@ -55,6 +56,6 @@ def test_a_wire_that_ends_before_it_listens_is_told_whatever_the_reason(monkeypa
     async def fail(*_):
         raise ValueError("no such table")
 
-    monkeypatch.setattr(modbus.asyncio, "start_server", fail)
+    monkeypatch.setattr(modbus_wire.asyncio, "start_server", fail)
     with pytest.raises(Unavailable, match="no such table"):
-        modbus.ModbusWire(SimpleNamespace(name="press"), ModbusConfig(port=0))
+        modbus_wire.ModbusWire("press", StationTables(None), ModbusConfig(port=0))
