@@ -207,7 +207,8 @@ def _views(
         pictures.setdefault(task.inspection_id, set()).add((task.inspection_id, task.n))
     found: dict[tuple[str, int], tuple[list[Voice], dict[int, int]]] = {}
     for task, rows in tasks:
-        row = next((r for r in rows if r.mask_key == task.settled_key), rows[-1])
+        right = task.golden_key or task.settled_key
+        row = next((r for r in rows if r.mask_key == right), rows[-1])
         mask = _read(blobs, task, row, classes) if len(pictures[task.inspection_id]) > 1 else None
         if mask is None:
             continue

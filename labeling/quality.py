@@ -79,19 +79,22 @@ def golden_tasks(session: Session) -> list[LabelTask]:
 def make_golden(session: Session, task_id: str) -> LabelTask:
     """What is drawn on this task is the truth from now on, and everybody is asked to label it. The caller commits.
 
+    Of several people's drawings it is the one that an engineer called right, else the newest.
+
     Raises:
         NotFound: there is no such task. Conflict: nobody has labelled it yet.
     """
     task = session.get(LabelTask, task_id)
     if task is None:
         raise NotFound(f"there is no label task {task_id}")
-    standing = session.exec(
-        select(Annotation).where(
-            Annotation.label_task_id == task_id, ~col(Annotation.superseded), ~col(Annotation.deleted)
-        )
-    ).first()
-    if task.state is not TaskState.DONE or standing is None:
+    drawn = session.exec(
+        select(Annotation)
+        .where(Annotation.label_task_id == task_id, ~col(Annotation.superseded), ~col(Annotation.deleted))
+        .order_by(col(Annotation.updated_at).desc(), col(Annotation.id).desc())
+    ).all()
+    if task.state is not TaskState.DONE or not drawn:
         raise Conflict(f"label task {task_id} is {task.state}; only a finished one can become golden")
+    standing = next((row for row in drawn if row.mask_key == task.settled_key), drawn[0])
     task.golden_key, task.golden_classes, task.people = standing.mask_key, dict(standing.classes), EVERYBODY
     session.add(task)
     return task

@@ -16,6 +16,7 @@ from labeling.manifest import check, diff, read_manifest
 from labeling.masks import whole_labels
 from labeling.people import newest_of_each
 from labeling.push import png
+from labeling.quality import make_golden
 from labeling.records import Annotation, TaskState
 from qc.errors import Conflict, InvalidInput, NotFound
 
@@ -265,6 +266,21 @@ def test_a_view_that_people_are_at_odds_about_contradicts_no_other_until_that_is
     disputes.settle(line.session, line.blobs, dispute.key, annotation_id=wrong.id, **word)
     (views,) = disputes.open_disputes(line.session, line.blobs, CLASSES)
     assert (views.kind, views.part) == ("views", "P-0")
+
+
+def test_a_golden_task_says_what_its_truth_says_and_of_two_drawings_the_one_called_right_is_that(line):
+    for k in range(7):
+        tasks = line.asks(line.inspects(part=f"P-{k}", boxes=[SCRATCH], views=("left", "right")))
+        for task in tasks:
+            right = draws(line, task, "ann", (100, 100, 60, 6, 1))
+    draws(line, task, "benjamin", (100, 100, 60, 6, 2))
+    (dispute,) = disputes.open_disputes(line.session, line.blobs, CLASSES)
+    word = {"note": "", "by": "eva", "now": line.later(), "classes": CLASSES}
+    disputes.settle(line.session, line.blobs, dispute.key, annotation_id=right.id, **word)
+    assert make_golden(line.session, task.id).golden_key == right.mask_key
+    line.session.commit()
+    draws(line, task, "cleo", (100, 100, 60, 6, 2))  # who is examined by it, and fails
+    assert disputes.open_disputes(line.session, line.blobs, CLASSES) == []
 
 
 def test_only_the_names_that_may_be_one_defect_s_are_asked_about(line):
