@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, UniqueConstraint
+from sqlalchemy import JSON, Column, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from qc.records import UtcDateTime, new_id
@@ -30,11 +30,20 @@ class ProcessVersion(SQLModel, table=True):
 class Recommendation(SQLModel, table=True):
     """What was asked about a part and what was answered."""
 
+    __table_args__ = (
+        Index("ix_recommendation_batch", "batch", "process"),
+        Index("ix_recommendation_decision", "process", "decision", "id"),
+    )
+
     id: str = Field(default_factory=new_id, primary_key=True)
     process: str = Field(index=True)
     part: str = Field(index=True)
     at: str
     """The next step to run when it was asked."""
+    batch: str | None = None
+    """As `request` names it."""
+    decision: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """As `answer` has it."""
     request: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     answer: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     asked_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
@@ -43,11 +52,13 @@ class Recommendation(SQLModel, table=True):
 class Outcome(SQLModel, table=True):
     """What was done with a part and what came of it. Told once; a second telling is a duplicate."""
 
-    __table_args__ = (UniqueConstraint("process", "part"),)
+    __table_args__ = (UniqueConstraint("process", "part"), Index("ix_outcome_batch", "batch", "process"))
 
     id: str = Field(default_factory=new_id, primary_key=True)
     process: str = Field(index=True)
     part: str = Field(index=True)
+    batch: str | None = None
+    """As `content` names it."""
     content: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """`part`, `batch`, `disposition`, `scrapped_at`, `assignment`, `observed`."""
     received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))

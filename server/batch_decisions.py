@@ -167,7 +167,7 @@ def taken(
     wanted = select(BatchDecision).where(BatchDecision.process == name, BatchDecision.batch == batch)
     found, later = [], set[str]()
     for decision in session.exec(wanted.order_by(col(BatchDecision.id).desc())):
-        parts = _parts_of(session, name, decision.id) - later
+        parts = _parts_of(session, decision) - later
         later |= parts
         brought = process_money.summary(session, name, model.process, parts=parts)
         found.append((decision, sorted(parts), brought))
@@ -177,10 +177,11 @@ def taken(
 def forget(session: Session, ids: set[str]) -> None:
     """Remove those of these decisions of which no part is left: their parts were erased. The caller commits."""
     for decision in session.exec(select(BatchDecision).where(col(BatchDecision.id).in_(ids))):
-        if not _parts_of(session, decision.process, decision.id):
+        if not _parts_of(session, decision):
             session.delete(decision)
 
 
-def _parts_of(session: Session, name: str, id: str) -> set[str]:
-    named = col(Recommendation.answer)[NAMES].as_string() == id
-    return set(session.exec(select(Recommendation.part).where(Recommendation.process == name, named)))
+def _parts_of(session: Session, decision: BatchDecision) -> set[str]:
+    of_batch = Recommendation.process == decision.process, Recommendation.batch == decision.batch
+    named = col(Recommendation.answer)[NAMES].as_string() == decision.id
+    return set(session.exec(select(Recommendation.part).where(*of_batch, named)))

@@ -39,9 +39,8 @@ KEPT = "auditentry"
 
 def of_batch(session: Session, batch: str) -> list[str]:
     """Names of the parts of a batch, sorted; raises NotFound where no part is known of it."""
-    told = col(Outcome.content)["batch"].as_string(), col(Recommendation.request)["batch"].as_string()
-    parts = set(session.scalars(select(col(Outcome.part)).where(told[0] == batch)))
-    parts |= set(session.scalars(select(col(Recommendation.part)).where(told[1] == batch)))
+    parts = set(session.scalars(select(col(Outcome.part)).where(col(Outcome.batch) == batch)))
+    parts |= set(session.scalars(select(col(Recommendation.part)).where(col(Recommendation.batch) == batch)))
     if not parts:
         raise NotFound("no part is known of this batch; batches are those that outcomes and recommendations name")
     return sorted(parts)

@@ -56,7 +56,7 @@ class Known:
 
 def listed(session: Session, name: str) -> list[BatchLine]:
     """The newest batches of a process."""
-    batch = col(Recommendation.request)["batch"].as_string()
+    batch = col(Recommendation.batch)
     same = and_(col(Outcome.process) == col(Recommendation.process), col(Outcome.part) == col(Recommendation.part))
     open_part = case((col(Outcome.id).is_(None), col(Recommendation.part)))
     wanted = (
@@ -77,8 +77,11 @@ def listed(session: Session, name: str) -> list[BatchLine]:
 
 def known(session: Session, name: str, batch: str, model: ProcessModel) -> Known:
     """What is on record of a batch; raises NotFound. What was asked when the process had other steps is left out."""
-    named = col(Recommendation.request)["batch"].as_string() == batch
-    wanted = select(Recommendation).where(Recommendation.process == name, named).order_by(col(Recommendation.id))
+    wanted = (
+        select(Recommendation)
+        .where(Recommendation.process == name, Recommendation.batch == batch)
+        .order_by(col(Recommendation.id))
+    )
     rows = [row for row in session.exec(wanted) if process_money.speaks_of(model.process, row)]
     if not rows:
         raise NotFound(f"nothing was asked about a batch {batch}; batches are those that requests name")

@@ -142,6 +142,8 @@ def remember(session: Session, name: str, request: dict[str, Any], told: dict[st
         process=name,
         part=str(told["part"]),
         at=str(told["at"]),
+        batch=request.get("batch"),
+        decision=str(told["decision"]),
         request=request,
         answer={k: v for k, v in told.items() if k != "id"},
         asked_at=now,
@@ -196,7 +198,14 @@ def check_outcome(model: ProcessModel, outcome: dict[str, Any], where: str = "ou
 
 def store_outcome(session: Session, name: str, outcome: dict[str, Any], *, now: datetime) -> Outcome | None:
     """Keep what came of a part; None when it was told before, and then the first word stands."""
-    row = {"id": new_id(), "process": name, "part": outcome["part"], "content": outcome, "received_at": now}
+    row = {
+        "id": new_id(),
+        "process": name,
+        "part": outcome["part"],
+        "batch": outcome["batch"],
+        "content": outcome,
+        "received_at": now,
+    }
     once = (
         inserting(session, Outcome, row)
         .on_conflict_do_nothing(index_elements=["process", "part"])
@@ -214,7 +223,7 @@ def history(
     if cursor:
         wanted = wanted.where(col(Recommendation.id) < cursor)
     if decision:
-        wanted = wanted.where(col(Recommendation.answer)["decision"].as_string() == decision)
+        wanted = wanted.where(col(Recommendation.decision) == decision)
     rows = list(session.exec(wanted.limit(limit + 1)))
     parts = [row.part for row in rows[:limit]]
     known = select(Outcome).where(Outcome.process == name, col(Outcome.part).in_(parts))

@@ -33,7 +33,7 @@ def sharing(session: Session, name: str, process: Process, ended: Iterable[Mappi
     batches = sorted({content["batch"] for content in ended if content["batch"]})
     out: Counter[tuple[str, str]] = Counter()
     for first in range(0, len(batches), AT_ONCE):
-        named = col(Outcome.content)["batch"].as_string().in_(batches[first : first + AT_ONCE])
+        named = col(Outcome.batch).in_(batches[first : first + AT_ONCE])
         for content in session.exec(select(Outcome.content).where(Outcome.process == name, named)):
             if not content["scrapped_at"] or content["scrapped_at"] in process.place:
                 for step in steps_run(process, content):

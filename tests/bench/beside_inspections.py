@@ -153,16 +153,17 @@ def advise(connection: Connection, parts: int, identifier: Any, part: str) -> tu
     """Repeat them for one part in `DEFECTIVE`, the newest of which have no outcome yet: how many of each."""
     turn = f"((n / {DEFECTIVE}) % {ASKED})"
     named = "jsonb_set(jsonb_set({column}::jsonb, '{{part}}', to_jsonb('P-'||n)), '{{batch}}', {batch})::json"
-    batch = f"to_jsonb('B-'||(n / {DEFECTIVE} / {BATCH}))"
+    name = f"'B-'||(n / {DEFECTIVE} / {BATCH})"
+    batch = f"to_jsonb({name})"
     source = "(SELECT *, row_number() OVER (ORDER BY id) - 1 AS place FROM {table} WHERE part LIKE 'A-%') a"
     came = "now() - make_interval(secs => age)"
-    recommendations = f"""INSERT INTO recommendation (id, process, part, at, request, answer, asked_at)
-        SELECT {identifier("n + 4")}, '{PROCESS}', 'P-'||p.n, a.at,
+    recommendations = f"""INSERT INTO recommendation (id, process, part, at, batch, decision, request, answer, asked_at)
+        SELECT {identifier("n + 4")}, '{PROCESS}', 'P-'||p.n, a.at, {name}, a.decision,
         {named.format(column="a.request", batch=batch)},
         jsonb_set(a.answer::jsonb, '{{part}}', to_jsonb('P-'||n))::json, {came}
         FROM {part} JOIN {source.format(table="recommendation")} ON a.place = {turn} WHERE n % {DEFECTIVE} = 0"""
-    outcomes = f"""INSERT INTO outcome (id, process, part, content, received_at, learnt_in)
-        SELECT {identifier("n + 5", age="age - 60")}, '{PROCESS}', 'P-'||p.n,
+    outcomes = f"""INSERT INTO outcome (id, process, part, batch, content, received_at, learnt_in)
+        SELECT {identifier("n + 5", age="age - 60")}, '{PROCESS}', 'P-'||p.n, {name},
         {named.format(column="a.content", batch=batch)}, {came}, (SELECT id FROM processversion LIMIT 1)
         FROM {part} JOIN {source.format(table="outcome")} ON a.place = {turn}
         WHERE n % {DEFECTIVE} = 0 AND n <= {parts} - 5000"""
@@ -172,6 +173,6 @@ def advise(connection: Connection, parts: int, identifier: Any, part: str) -> tu
 
 def some(connection: Connection) -> dict[str, list[str]]:
     """What pages are opened with: batches, and inspections with a defect, spread over the year."""
-    batches = connection.execute(text("SELECT DISTINCT request->>'batch' FROM recommendation ORDER BY 1 LIMIT 2000"))
+    batches = connection.execute(text("SELECT DISTINCT batch FROM recommendation ORDER BY 1 LIMIT 2000"))
     seen = connection.execute(text("SELECT inspection_id FROM feature WHERE defect = 0 ORDER BY random() LIMIT 500"))
     return {"batches": [row[0] for row in batches], "defective": [row[0] for row in seen]}

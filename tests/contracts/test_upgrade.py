@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel, select
 from sqlmodel.sql.sqltypes import AutoString
 
+from process_opt.records import Outcome, Recommendation
 from qc.records import UtcDateTime
 from server import schema
 from server.db import Database
@@ -49,6 +50,22 @@ def test_rows_of_an_earlier_version_are_all_there_after_the_upgrade_and_after_th
     assert kept(database, then, before) == before
     schema.upgrade(database)
     assert kept(database, then, before) == before
+
+
+def test_advice_and_outcomes_of_before_know_their_batch_and_what_was_decided(database):
+    schema.move_to(database, "0022")
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    then, part = tables(database), {"process": "bar", "part": "P-1"}
+    with database.write_connection() as connection, connection.begin():
+        for id, batch in (("a", {"batch": "B-7"}), ("b", {"batch": None}), ("c", {})):
+            said = {"request": batch, "answer": {"decision": "scrap"} if batch else {}, "at": "cut", "asked_at": now}
+            connection.execute(then["recommendation"].insert().values(id=id, **part, **said))
+        connection.execute(then["outcome"].insert().values(id="o", **part, content={"batch": "B-7"}, received_at=now))
+    schema.upgrade(database)
+    with database.read() as session:
+        advice = session.exec(select(Recommendation).order_by(sa.column("id"))).all()
+        assert [(row.batch, row.decision) for row in advice] == [("B-7", "scrap"), (None, "scrap"), (None, "")]
+        assert session.exec(select(Outcome.batch)).all() == ["B-7"]
 
 
 def tables(database: Database) -> dict[str, sa.Table]:

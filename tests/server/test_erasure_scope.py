@@ -36,10 +36,14 @@ def test_a_batch_goes_with_all_its_parts(line):
         line.send(line.picture(dark=9), part=part, trigger_id=part)
     now = line.context.now()
     with line.context.database.write() as session:
-        session.add(Outcome(process="bar", part="A-1", content={"part": "A-1", "batch": "A"}, received_at=now))
+        session.add(
+            Outcome(process="bar", part="A-1", batch="A", content={"part": "A-1", "batch": "A"}, received_at=now)
+        )
         asked = {"part": "A-2", "batch": "A", "at": "s1"}
-        session.add(Recommendation(process="bar", part="A-2", at="s1", request=asked, asked_at=now))
-        session.add(Outcome(process="bar", part="B-1", content={"part": "B-1", "batch": "AB"}, received_at=now))
+        session.add(Recommendation(process="bar", part="A-2", at="s1", batch="A", request=asked, asked_at=now))
+        session.add(
+            Outcome(process="bar", part="B-1", batch="AB", content={"part": "B-1", "batch": "AB"}, received_at=now)
+        )
         session.commit()
     told = done(line, batch="A")
     assert (told["parts"], told["inspections"]) == (2, 2)

@@ -12,9 +12,10 @@ import per_home
 import pytest
 from sqlmodel import col, select
 
+from qc.errors import NotFound
 from qc.records import Inspection, Progress
 from qc.verdict import Verdict
-from server import money_sums, station_counts, station_days
+from server import erasure_scope, money_sums, process_batches, process_service, station_counts, station_days
 from server.access import Role
 from server.loose_scan import newest_of_each, values
 from server.money_records import MoneyDay
@@ -28,6 +29,7 @@ ROW_A_PART = (
     *("shadowverdict", "feature", "recommendation", "outcome"),
 )
 """Tables that grow with the parts."""
+SCANS = tuple(f"SCAN {table}" for table in ROW_A_PART)
 OF_FEW_ROWS = ("ix_inspection_received", "ix_labeltask_golden", "ix_labeltask_several", "ix_alarm_open")
 """Indexes that hold but what is looked for."""
 AMONG_THE_NEWEST = ("first run",)
@@ -137,6 +139,23 @@ def test_no_page_reads_every_part(line, monkeypatch):
             page = "LIMIT" in sql and "TEMP" not in "".join(plan) and ("WHERE" not in sql or name in AMONG_THE_NEWEST)
             reads_all = [step for step in plan if step.startswith("SCAN") and step.split()[1] in ROW_A_PART]
             assert page or all(step.endswith(OF_FEW_ROWS) for step in reads_all), (name, sql, plan)
+
+
+@pytest.mark.skipif(per_home.ON_POSTGRESQL, reason="its plans follow from how many rows there are")
+def test_advice_about_a_batch_and_of_a_kind_is_found_by_its_index(database):
+    with many_inspections.statements(database.engine) as asked, database.read() as session:
+        process_service.history(session, "bar", decision="scrap", cursor=None, limit=5)
+        with pytest.raises(NotFound):
+            process_batches.known(session, "bar", "B-1", model=None)
+        with pytest.raises(NotFound):
+            erasure_scope.of_batch(session, "B-1")
+    used = set[str]()
+    with database.engine.connect() as connection:
+        for sql, given in asked:
+            steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given)]
+            assert not any(step.startswith(SCANS) for step in steps), (sql, steps)
+            used |= {word for step in steps for word in step.split() if word.startswith("ix_")}
+    assert used == {"ix_recommendation_decision", "ix_recommendation_batch", "ix_outcome_batch"}
 
 
 def test_what_waits_for_its_verdict_is_not_closed(line):

@@ -51,7 +51,7 @@ def came(session, part, observed=None, *, disposition="finished", scrapped_at=No
         "part": part, "batch": batch, "disposition": disposition, "scrapped_at": scrapped_at,
         "assignment": assignment, "observed": observed or {},
     }  # fmt: skip
-    session.add(Outcome(process="pin", part=part, content=content, received_at=NOON))
+    session.add(Outcome(process="pin", part=part, batch=batch, content=content, received_at=NOON))
     session.flush()
 
 
