@@ -2,6 +2,7 @@ import { Button, Loader } from "@mantine/core";
 import type { ReactNode } from "react";
 import { ApiError } from "../api/client";
 import { text } from "../text";
+import { Served } from "./Served";
 
 export function Loading() {
   return (
@@ -27,7 +28,9 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
   return (
     <div className="state" role="alert">
       <h2>{away ? text.connection.away : text.states.failed}</h2>
-      <p>{error instanceof Error ? error.message : String(error)}</p>
+      <p>
+        <Served text={error instanceof Error ? error.message : String(error)} />
+      </p>
       {retry && (
         <Button variant="default" onClick={retry}>
           {text.states.retry}

@@ -1,4 +1,5 @@
 import { useHealth } from "../../api/shadow";
+import { Served } from "../../ui/Served";
 
 /** Label Studio does not answer, in the server's words; nothing while it does, or where it is switched off. */
 export function Away() {
@@ -6,7 +7,7 @@ export function Away() {
   if (!studio || studio["state"] === "ok" || typeof studio["message"] !== "string" || !studio["message"]) return null;
   return (
     <p className="problem" role="status">
-      {studio["message"]}
+      <Served text={studio["message"]} />
     </p>
   );
 }

@@ -116,7 +116,9 @@ function Told({ of: told }: { of: DataDifference }) {
             <tbody>
               {told.masks.map((mask) => (
                 <tr key={mask.image}>
-                  <th scope="row">{mask.image}</th>
+                  <th scope="row">
+                    <Image name={mask.image} />
+                  </th>
                   <td>{told.looked ? defects(mask.before) : "–"}</td>
                   <td>{told.looked ? defects(mask.after) : "–"}</td>
                   <td>{told.looked ? said.pixels({ count: mask.changed_px }) : "–"}</td>
@@ -128,6 +130,14 @@ function Told({ of: told }: { of: DataDifference }) {
       )}
     </>
   );
+}
+
+const OURS = /^([0-9a-f-]{36})_\d+$/;
+
+/** An image of a data set, by its file's name; one that was inspected here, with the way to its part. */
+function Image({ name }: { name: string }) {
+  const [, inspection] = OURS.exec(name) ?? [];
+  return inspection ? <Link href={`/inspect/${inspection}`}>{name}</Link> : name;
 }
 
 const defects = (counts: Readonly<Record<string, number>>): string =>

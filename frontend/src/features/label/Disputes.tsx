@@ -53,6 +53,17 @@ function OneDispute({ dispute }: { dispute: Dispute }) {
       <h2>
         <Served text={dispute.question} />
       </h2>
+      {engineer && (
+        <div className="book-answer">
+          <label htmlFor={`${id}-note`}>{words.note}</label>
+          <input id={`${id}-note`} maxLength={500} value={note} onChange={(event) => setNote(event.target.value)} />
+          {dispute.kind === "people" && (
+            <label>
+              <input type="checkbox" checked={example} onChange={(event) => setExample(event.target.checked)} /> {words.becomes}
+            </label>
+          )}
+        </div>
+      )}
       <ul className="book-shelf" data-large="true">
         {dispute.voices.map((voice) => (
           <li key={voice.annotation}>
@@ -76,18 +87,9 @@ function OneDispute({ dispute }: { dispute: Dispute }) {
         ))}
       </ul>
       {engineer && (
-        <div className="book-answer">
-          <label htmlFor={`${id}-note`}>{words.note}</label>
-          <input id={`${id}-note`} maxLength={500} value={note} onChange={(event) => setNote(event.target.value)} />
-          {dispute.kind === "people" && (
-            <label>
-              <input type="checkbox" checked={example} onChange={(event) => setExample(event.target.checked)} /> {words.becomes}
-            </label>
-          )}
-          <Button size="compact-sm" variant="default" disabled={action.isPending} onClick={() => settle(null)}>
-            {words.stand}
-          </Button>
-        </div>
+        <Button size="compact-sm" variant="default" disabled={action.isPending} onClick={() => settle(null)}>
+          {words.stand}
+        </Button>
       )}
       {action.error && <p role="alert" className="problem">{action.error.message}</p>}
     </section>
