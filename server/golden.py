@@ -20,6 +20,7 @@ from qc.records import Exposure, Inspection, Progress
 from qc.verdict import Verdict
 from server import audit
 from server.audit import canonical
+from server.db import Database
 from server.golden_records import GoldenLook, GoldenPart, GoldenSet
 from server.inspections import exposures_of, get_inspection
 
@@ -27,6 +28,14 @@ MOST = 1000
 """Parts of one version, at most: every model looks at all of them before it serves, and the champion each shift."""
 
 KIND = "golden"
+
+
+def copy_pictures(database: Database, blobs: BlobStore, product: str, add: Mapping[str, Verdict]) -> None:
+    """Make the copies that `declare` needs, before its transaction begins: that takes a while, may wait for an object
+    store, and nobody who writes must wait for it. Raises what `declare` raises of a part."""
+    with database.read() as session:
+        for inspection_id, truth in add.items():
+            _part(session, blobs, product, inspection_id, truth)
 
 
 def declare(
@@ -41,6 +50,8 @@ def declare(
     now: datetime,
 ) -> GoldenSet:
     """The product's next version: the newest one with some parts more, or another truth, and some fewer.
+
+    Call `copy_pictures` before.
 
     Args:
         add: inspection -> its truth, `ok` or `ng`.

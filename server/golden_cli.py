@@ -67,19 +67,22 @@ def _declare(arguments: argparse.Namespace) -> int:
     from server.schema import opened
     from server.settings import read_settings
 
-    settings = read_settings()
-    with opened(settings) as database, database.write() as session:
-        one = golden.declare(
-            session,
-            blobs_of(settings),
-            check_product(arguments.product),
-            add={inspection: Verdict(truth) for inspection, truth in arguments.add},
-            remove=arguments.remove,
-            reason=arguments.reason,
-            by=f"qc golden ({getpass.getuser()})",
-            now=clock.now(),
-        )
-        golden_needs.ask(session, model=None, why="declared on the command line", now=clock.now())
-        session.commit()
+    settings, product = read_settings(), check_product(arguments.product)
+    blobs, add = blobs_of(settings), {inspection: Verdict(truth) for inspection, truth in arguments.add}
+    with opened(settings) as database:
+        golden.copy_pictures(database, blobs, product, add)
+        with database.write() as session:
+            one = golden.declare(
+                session,
+                blobs,
+                product,
+                add=add,
+                remove=arguments.remove,
+                reason=arguments.reason,
+                by=f"qc golden ({getpass.getuser()})",
+                now=clock.now(),
+            )
+            golden_needs.ask(session, model=None, why="declared on the command line", now=clock.now())
+            session.commit()
     print(f"{one.id} is version {one.number} of the golden parts of {one.product}")
     return 0

@@ -96,23 +96,19 @@ def golden_version(
 
 
 @router.post("/golden/{product}", status_code=201)
-def declare(product: str, word: GoldenWord, session: SessionDep, who: IdentityDep, context: ContextDep) -> GoldenShown:
+def declare(product: str, word: GoldenWord, who: IdentityDep, context: ContextDep) -> GoldenShown:
     """Declare golden parts: the product's next version. The champion and a challenger look at them at once."""
-    now = context.now()
-    one = golden.declare(
-        session,
-        context.blobs,
-        check_product(product),
-        add={inspection: Verdict(truth) for inspection, truth in word.add.items()},
-        remove=word.remove,
-        reason=word.reason,
-        by=who.name,
-        now=now,
-    )
-    for model in (None, *sorted({pair.challenger.id for pair in rivals.all_pairs(session)})):
-        golden_needs.ask(session, model=model, why=f"declared by {who.name}", now=now)
-    answer = _shown(session, one)
-    session.commit()
+    now, product = context.now(), check_product(product)
+    add = {inspection: Verdict(truth) for inspection, truth in word.add.items()}
+    golden.copy_pictures(context.database, context.blobs, product, add)
+    with context.database.write() as session:
+        one = golden.declare(
+            session, context.blobs, product, add=add, remove=word.remove, reason=word.reason, by=who.name, now=now
+        )
+        for model in (None, *sorted({pair.challenger.id for pair in rivals.all_pairs(session)})):
+            golden_needs.ask(session, model=model, why=f"declared by {who.name}", now=now)
+        answer = _shown(session, one)
+        session.commit()
     return answer
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from qc.ports import Segmentation
-from server import audit_check, golden, golden_needs, registry
+from server import audit_check, auth, golden, golden_needs, registry
 from server.access import Role
 from server.cli import main
 from server.golden_look import job as look_job
@@ -54,6 +54,22 @@ def declare(line, add=None, remove=(), status=201, product="default"):
     answer = line.post(f"/golden/{product}", json=word)
     assert answer.status_code == status, answer.text
     return answer.json()
+
+
+def test_while_pictures_are_copied_the_line_records_its_parts(line, monkeypatch):
+    clean, _ = two_parts(line)
+    get, asked = line.context.blobs.get, []
+
+    def get_slowly(key: str) -> bytes:
+        with line.context.database.write() as session:  # raises after some seconds where the lock is held
+            auth.create_key(session, "press", Role.MACHINE, now=line.context.now())
+            session.commit()
+        asked.append(key)
+        return get(key)
+
+    monkeypatch.setattr(line.context.blobs, "get", get_slowly)
+    declare(line, {clean: "ok"})
+    assert asked
 
 
 def looked(line, why="") -> list[dict]:
