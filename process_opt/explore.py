@@ -152,8 +152,7 @@ def cautious(model: ProcessModel) -> ProcessModel:
 def _as_if_true(model: ProcessModel, belief: Belief, best: Plan, known: NDArray[np.bool_], draw: int) -> Floats:
     """The best settings if one draw of the parameters were true."""
     one = replace(model, draws=tuple(w[:, :, draw : draw + 1] for w in model.draws))
-    seen = replace(belief, mean=belief.mean[:, draw : draw + 1], cov=belief.cov[:, :, draw : draw + 1])
-    plans = make_plan(one, seen, run=best.run, allowed=known, rounds=0)
+    plans = make_plan(one, belief.in_draw(draw), run=best.run, allowed=known, rounds=0)
     return max(plans, key=lambda p: p.value).v
 
 

@@ -165,8 +165,6 @@ def _gain(
     # the same result seen in every draw
     results = middle.mean() + ndtri((np.arange(OUTCOMES) + 0.5) / OUTCOMES) * spread.mean()
     options: list[Floats] = [np.full(OUTCOMES, model.process.scrap)]
-    open_ = [model.process.measurements[name][0] >= belief.at for name in model.process.conformance]
-    widen = model.within(belief.at)[open_][:, draws]  # what is widened as a whole is widened in all its parts
     for plan, ahead, cost in zip(plans, outlooks, costs, strict=True):
         moved = np.einsum("rin,in->rn", ahead.response[:, :, draws], pull)
         shifts = moved * (results[:, None, None] - middle)  # OUTCOMES x m x D
@@ -174,6 +172,7 @@ def _gain(
             shifts = shifts - AIMED * shifts.mean(axis=2, keepdims=True)
         # Every result in every draw is one more draw, so that one call judges them all.
         means = (ahead.mean[:, draws] + shifts).transpose(1, 0, 2).reshape(len(moved), -1)
+        widen = model.within(belief.at)[list(ahead.deciding)][:, draws]  # what is widened as a whole is so in all parts
         wide = moved * widen
         if jointly:
             cov = np.tile(ahead.cov[:, :, draws] - wide[:, None] * wide[None, :] * variance, OUTCOMES)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from process_opt.belief import Belief
+from process_opt.belief import Belief, Missed
 from process_opt.counted import limits_of
 from process_opt.farther import doubt, far
 from process_opt.model import ProcessModel
@@ -30,7 +30,8 @@ POINTS = 32
 
 @dataclass(frozen=True)
 class Outlook:
-    """The `m` readings still to come that decide conformance, standardised, for `D` draws."""
+    """The `m` readings that decide conformance and are not on record, standardised, for `D` draws: those still to come,
+    then those that were missed."""
 
     mean: Floats
     """`m x D` at the plan `v`."""
@@ -48,7 +49,9 @@ class Outlook:
     settled: bool
     """False: a deciding reading was already taken and lies outside its limits."""
     response: Floats
-    """`m x d x D`: response to the state before the next step."""
+    """`m x d x D`: response to the state before the next step; of what was missed, how it goes with that state."""
+    deciding: tuple[int, ...] = ()
+    """`m`: which of the readings that decide conformance, in its order."""
     shown: Floats | None = None
     """`m x m x D`: how much of `cov` later readings will show before the last step, where plans are renewed."""
 
@@ -86,12 +89,16 @@ def look_ahead_each(
     open_ = [i for i, k in enumerate(step_of) if k >= at]
     taken = [(i, belief.readings[place]) for i, place in enumerate(deciding) if i not in open_]
     settled = all(lower[i] <= y <= upper[i] for i, y in taken if np.isfinite(y))
+    missed = belief.missed
+    ahead_of = len(open_)  # those still to come are the first rows
+    open_ += [] if missed is None else [deciding.index(place) for place in missed.places]
     v = np.array(vs).T
     ran = np.array([[not o or k in run for run in runs] for k, o in enumerate(t.optional)], dtype=float)[at:]
     carry, states, acts = go_forward(model, belief, v, ran)
     rows = len(open_)
-    mean = np.array([states[step_of[i] - at + 1, layout.coordinate[deciding[i]]] for i in open_])
-    mean = mean.reshape(rows, plans, size)
+    mean = np.zeros((rows, plans, size))
+    for r, i in enumerate(open_[:ahead_of]):
+        mean[r] = states[step_of[i] - at + 1, layout.coordinate[deciding[i]]]
     after = np.zeros((len(ran), rows, d, plans, size))
     response = np.zeros((rows, d, plans, size))
     for k in range(len(ran) - 1, -1, -1):
@@ -102,6 +109,12 @@ def look_ahead_each(
         response = np.einsum("ripn,ijpn->rjpn", response, carry[k])
     cov = _chance(after, t.root[at:], ran)
     cov += np.einsum("ripn,ispn->prsn", response, _spread(belief.cov, response))
+    if missed is not None:
+        mean[ahead_of:] = missed.mean[:, None]
+        tied = np.einsum("ripn,sin->prsn", response[:ahead_of], missed.tie)
+        cov[:, :ahead_of, ahead_of:], cov[:, ahead_of:, :ahead_of] = tied, tied.transpose(0, 2, 1, 3)
+        cov[:, ahead_of:, ahead_of:] = missed.cov
+        response[ahead_of:] = _goes_with(missed, belief)[:, :, None]
     first = int(np.searchsorted(t.step_of, at))
     gain = _gain(model, at, first, v, states, after, ran)
     for k, written, slopes in acts:
@@ -133,10 +146,18 @@ def look_ahead_each(
                 upper=upper[open_],
                 settled=settled,
                 response=response[:, :, p],
+                deciding=tuple(open_),
                 shown=shown,
             )
         )
     return out
+
+
+def _goes_with(missed: Missed, belief: Belief) -> Floats:
+    """`q x d x D`: regression of what was missed on the state of now."""
+    little = 1e-9 * np.eye(len(belief.cov))
+    solved = np.linalg.solve(belief.cov.transpose(2, 0, 1) + little, missed.tie.transpose(2, 1, 0))
+    return np.ascontiguousarray(solved.transpose(2, 1, 0))
 
 
 def go_forward(
