@@ -208,9 +208,9 @@ def disagreements(
         .where(ShadowVerdict.model == pair.challenger.id, *gate_bounds.belongs(where), apart)
         .order_by(col(ShadowVerdict.inspection_id).desc())
     )
-    decided = select(Decision.inspection_id).where(counts())
     if unanswered:
-        wanted = wanted.where(col(ShadowVerdict.inspection_id).not_in(decided))
+        word = select(Decision.id).where(Decision.inspection_id == ShadowVerdict.inspection_id, counts())
+        wanted = wanted.where(~word.exists())
     rows = list(session.exec(wanted.limit(limit)))
     words = {
         word.inspection_id: word

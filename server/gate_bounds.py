@@ -23,7 +23,7 @@ from labeling.records import Annotation, LabelTask
 from qc.dataset import IGNORE
 from qc.errors import NotFound
 from qc.ports import BlobStore
-from qc.records import Decision, Inspection
+from qc.records import Inspection
 from qc.verdict import Verdict
 from segmentation.eprocess import ALPHA, Wager
 from server import gate_cost, golden_needs
@@ -36,6 +36,8 @@ from server.where import Where
 FEW_DECIDED = 100
 """Parts with known truth below which nothing is said of calibration: ten bins of ten."""
 BINS = 10
+AT_ONCE = 500
+"""Parts asked for in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +201,16 @@ def seen_by_both(rivals: Rivals) -> tuple[ColumnElement[bool], ...]:
 def pairs_of(session: Session, rivals: Rivals, truths: dict[str, bool]) -> list[Pair]:
     """The parts that both looked at and whose truth is known, oldest first."""
     said = col(ShadowVerdict.champion_verdict), col(ShadowVerdict.verdict)
-    wanted = (
+    both = (
         sql_select(col(ShadowVerdict.inspection_id), *said, col(Inspection.score), col(ShadowVerdict.score))
         .join(Inspection, col(Inspection.id) == col(ShadowVerdict.inspection_id))
-        .where(*seen_by_both(rivals), col(ShadowVerdict.inspection_id).in_(sql_select(col(Decision.inspection_id))))
+        .where(*seen_by_both(rivals))
         .order_by(col(ShadowVerdict.inspection_id))
     )
+    # by their ids: joined as a whole, a database reads the scores of all parts that there ever were
+    ids = sorted(truths)
+    shares = (ids[first : first + AT_ONCE] for first in range(0, len(ids), AT_ONCE))
+    of_share = (session.execute(both.where(col(ShadowVerdict.inspection_id).in_(share))) for share in shares)
     return [
         Pair(
             inspection_id=id,
@@ -214,8 +220,8 @@ def pairs_of(session: Session, rivals: Rivals, truths: dict[str, bool]) -> list[
             champion_score=float(champion_score or 0.0),
             challenger_score=challenger_score,
         )
-        for id, champion, challenger, champion_score, challenger_score in session.execute(wanted)
-        if id in truths
+        for rows in of_share
+        for id, champion, challenger, champion_score, challenger_score in rows
     ]
 
 
