@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 from sqlmodel import Session
 
 from qc.errors import InvalidInput
-from qc.frame import decode
 from qc.records import Exposure
 from server import calibrating, products
 from server.auth import IdentityDep
@@ -103,14 +102,15 @@ def change_product(
 
 
 @router.post("/calibrations")
-def scale_by_target(wish: TargetIn, session: SessionDep, context: ContextDep) -> ScaleJson:
+def scale_by_target(wish: TargetIn, context: ContextDep) -> ScaleJson:
     """Millimetres per pixel from the picture of a chessboard; nothing is stored."""
-    exposure = get_exposure(session, wish.inspection_id, wish.n)
+    with context.database.read() as session:
+        exposure = get_exposure(session, wish.inspection_id, wish.n)
+        station = get_inspection(session, wish.inspection_id).station
     if exposure.original_key == GONE:
         raise InvalidInput("this picture is no longer kept; send one of the target anew")
-    pixels = decode(context.blobs.get(exposure.original_key))
+    pixels = context.decode(context.blobs.get(exposure.original_key))
     found = calibrating.scale_of(pixels, columns=wish.columns, rows=wish.rows, square_mm=wish.square_mm)
-    station = get_inspection(session, wish.inspection_id).station
     return ScaleJson(
         station=station,
         view=exposure.view,

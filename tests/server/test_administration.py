@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from server import audit_check, settings_form
+from server import audit_check, auth, calibrating, settings_form
 from server.access import Role
 from server.backup import restore
 from server.calibrating import scale_of
@@ -184,6 +184,33 @@ def test_a_view_is_calibrated_by_a_picture_of_the_target_that_was_sent(line):
     blank = line.send(line.picture()).json()
     refused = call(line, "POST", "/calibrations", json={**wish, "inspection_id": blank["id"]})
     assert (refused.status_code, "no target" in refused.json()["error"]["message"]) == (422, True)
+
+
+@pytest.mark.parametrize("what", ["the trail is verified", "a scale is looked for"])
+def test_while_much_is_computed_the_line_records_its_parts(line, monkeypatch, what):
+    sent = line.send(cv2.imencode(".png", target(60.0, wide=900))[1].tobytes(), part="TARGET").json()
+    module, name, path, wish = {
+        "the trail is verified": (audit_check, "verify", "/audit/verify", None),
+        "a scale is looked for": (
+            calibrating,
+            "scale_of",
+            "/calibrations",
+            {"inspection_id": sent["id"], "n": 0, "columns": 9, "rows": 6, "square_mm": 5.0},
+        ),
+    }[what]
+    compute, recorded = getattr(module, name), []
+
+    def beside(*given, **named):
+        found = compute(*given, **named)
+        with line.context.database.write() as session:  # raises after some seconds where the lock is held
+            auth.create_key(session, "press", Role.MACHINE, now=line.context.now())
+            session.commit()
+        recorded.append(name)
+        return found
+
+    monkeypatch.setattr(module, name, beside)
+    assert call(line, "POST", path, json=wish).status_code == 200
+    assert recorded == [name]
 
 
 def test_connections_are_listed_and_tried(tmp_path, run_line):
