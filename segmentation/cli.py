@@ -376,6 +376,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     html = args.out.with_suffix(".html")
     if html == args.out:
         raise InvalidInput(f"{args.out} is to be JSON; the page beside it is called {html.name}; choose another --out")
+    if args.out.is_dir():
+        raise InvalidInput(f"{args.out} is a folder; name the file to write in it, such as {args.out / 'report.json'}")
     risk = None
     if args.costs:
         escape, reject, review = args.costs

@@ -11,7 +11,7 @@ from qc.part_places import Between, Look
 from qc.part_settings import PartSettings
 from qc.part_verdict import PartVerdict, judge_part
 from qc.verdict import Policy, Verdict
-from segmentation.metrics import RESAMPLES, Floats, average_precision, interval
+from segmentation.metrics import RESAMPLES, Floats, average_precision, share_interval
 from segmentation.sections import binomial
 
 EVERY_DEFECT = Policy("")
@@ -50,7 +50,7 @@ def part_report(
         rejected = np.array([one.verdict is Verdict.NG for one in said])
         passed = np.array([one.verdict is Verdict.OK for one in said])
         return {
-            "part_ap": interval([average_precision(score, true, w) for w in draws]),
+            "part_ap": share_interval([average_precision(score, true, w) for w in draws], int(true.sum())),
             "recall": binomial(int((rejected & true).sum()), int(true.sum())),
             "false_alarms": binomial(int((rejected & ~true).sum()), int((~true).sum())),
             "escapes": binomial(int((passed & true).sum()), int(true.sum())),

@@ -46,9 +46,9 @@ class Resamples:
         """Value and 95 % interval of a figure of part weights."""
         return interval([figure(w) for w in self.weights])
 
-    def of_images(self, figure: Callable[[Floats], float]) -> dict[str, float | None]:
-        """Value and 95 % interval of a figure of image weights."""
-        return interval([figure(w[self._part]) for w in self.weights])
+    def of_images(self, figure: Callable[[Floats], float], units: int = 0) -> dict[str, float | None]:
+        """Value and 95 % interval of a figure of image weights; `units` as in `share_interval`, of a share."""
+        return share_interval([figure(w[self._part]) for w in self.weights], units)
 
 
 def overlap(
@@ -81,7 +81,9 @@ def by_class(
         score = np.array([f.class_scores.get(class_id, 0.0) for f in facts])
         shows = np.array([any(d.class_id == class_id for d in f.defects) for f in facts], np.bool_)
         told[name] = {
-            "image_ap": draws.of_images(partial(average_precision, score, shows)),
+            "image_ap": draws.of_images(
+                partial(average_precision, score, shows), len(np.unique(figures.image_part[shows]))
+            ),
             "aupro": overlap(facts, figures, draws, class_id),
         }
     return told

@@ -95,6 +95,11 @@ def test_an_image_of_which_nobody_knows_anything_is_no_clean_one_and_its_inspect
     assert report["inspectors"]["inspectors"]["anna"]["kappa_with_truth"]["value"] == 1.0
 
 
+def test_a_folder_in_place_of_the_report_s_file_is_refused_before_anything_is_looked_at(plant, tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path / "no model"), str(plant), "--out", str(tmp_path)]) == 1
+    assert "is a folder; name the file" in capsys.readouterr().err
+
+
 def test_a_split_of_which_nobody_knows_anything_is_refused(plant, tmp_path):
     with pytest.raises(InvalidInput, match="nobody knows"):
         evaluate(Eyes(), unknown(plant, tmp_path, lambda name: True), split="test")

@@ -142,6 +142,8 @@ def test_the_report_of_a_perfect_model_is_perfect_and_says_how_sure_that_is():
     for name in ("image_ap", "image_auroc", "part_ap", "defect_recall_at_0.1", "pixel_f1", "mean_iou"):
         assert figures[name]["value"] == 1.0
         assert figures[name]["low"] <= figures[name]["value"] <= figures[name]["high"]
+    for name in ("image_ap", "image_auroc", "part_ap", "defect_recall_at_1"):
+        assert figures[name]["low"] == pytest.approx(0.025 ** (1 / 4), abs=1e-4), "four parts prove little"
     assert figures["classes"]["dent"]["iou"]["value"] is None
 
 
