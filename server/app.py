@@ -21,6 +21,7 @@ from server.db import Database
 from server.decoding.pool import Decoders
 from server.events import EventBus
 from server.guard import Guard
+from server.kept_counts import KeptCounts
 from server.open_inference.routes import router as open_inference
 from server.policies import Policies
 from server.settings import Settings
@@ -52,6 +53,7 @@ def create_app(
         segmenter=segmenter,
         demonstration=demonstration,
         decoders=decoders,
+        counts=KeptCounts(settings.folder("cache") / "counts"),
     )
 
     @asynccontextmanager

@@ -135,7 +135,7 @@ class BatchApproved(BaseModel):
 @router.get("/processes/{name}/batches")
 def batch_list(name: str, context: ContextDep) -> BatchList:
     """The newest batches of which something was asked."""
-    found = counted(context, name, "batches", lambda session, _, __: batches.listed(session, name))
+    found = counted(context, name, "batches", lambda session, _, __: batches.listed(session, name), None)
     return BatchList(items=[BatchLineJson.model_validate(b, from_attributes=True) for b in found])
 
 

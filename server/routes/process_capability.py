@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from pydantic import TypeAdapter
 
 from server import process_capability as capability
 from server.context import ContextDep
@@ -20,4 +21,5 @@ def process_capability(name: str, context: ContextDep) -> BeforeAndAfter:
         name,
         "capability",
         lambda session, version, model: capability.before_and_after(session, name, model.process, version.report),
+        TypeAdapter(BeforeAndAfter),
     )

@@ -1,6 +1,7 @@
 """How well a process is known: what its settings do, whether promises were kept, what exploring taught."""
 
 from fastapi import APIRouter
+from pydantic import TypeAdapter
 
 from server import process_exploring, process_levers, process_promises
 from server.context import ContextDep
@@ -22,12 +23,22 @@ def levers(name: str, context: ContextDep) -> LeversJson:
 def promises(name: str, context: ContextDep) -> PromisesJson:
     """Chances promised beside shares kept, by decision and by chance; and whether advice stands, is widened or
     withdrawn."""
-    return counted(context, name, "promises", lambda session, _, model: process_promises.promises(session, name, model))
+    return counted(
+        context,
+        name,
+        "promises",
+        lambda session, _, model: process_promises.promises(session, name, model),
+        TypeAdapter(PromisesJson),
+    )
 
 
 @router.get("/processes/{name}/exploring")
 def exploring(name: str, context: ContextDep) -> ExploringJson:
     """Whether settings may be moved to learn, for which price, and what that taught."""
     return counted(
-        context, name, "exploring", lambda session, _, model: process_exploring.exploring(session, name, model)
+        context,
+        name,
+        "exploring",
+        lambda session, _, model: process_exploring.exploring(session, name, model),
+        TypeAdapter(ExploringJson),
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Body, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from sqlmodel import Session
 
 from process_opt.model import ProcessModel
@@ -312,17 +312,24 @@ def summary(name: str, context: ContextDep) -> process_money.Summary:
         found = process_money.summary(session, name, model.process)
         return found.model_copy(update={"worth": tried.words if tried else None})
 
-    return counted(context, name, "summary", count)
+    return counted(context, name, "summary", count, TypeAdapter(process_money.Summary))
 
 
 Counted = TypeVar("Counted")
 
 
 def counted(
-    context: Context, name: str, what: str, count: Callable[[Session, ProcessVersion, ProcessModel], Counted]
+    context: Context,
+    name: str,
+    what: str,
+    count: Callable[[Session, ProcessVersion, ProcessModel], Counted],
+    form: TypeAdapter[Counted] | None,
 ) -> Counted:
     """What `count` says of the rows of a process, its version and its model: counted again when the model, a
     recommendation or an outcome is new, and each hour, as parts may have waited too long; see `server.kept_counts`.
+
+    Args:
+        form: see `KeptCounts.told`; None: it names parts or batches.
     """
     models = process_intake.models_of(context)
     with context.database.read() as session:
@@ -334,6 +341,7 @@ def counted(
         sum(numbers),
         context.database,
         lambda session: count(session, version, models.of(version)),
+        form=form,
     )
 
 

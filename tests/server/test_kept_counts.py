@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Annotated
 
 import pytest
+from annotated_types import Gt
+from pydantic import TypeAdapter
 
 from server.kept_counts import KeptCounts
 
@@ -104,3 +108,23 @@ def test_what_was_counted_with_rows_that_are_erased_is_told_no_more(database):
     assert ask() == 2, "counted while somebody waits"
     counted_beside()
     assert ask() == 2, "what was begun before the erasure is not kept"
+
+
+def test_what_took_long_is_told_at_once_after_a_start_and_counted_beside(database, tmp_path):
+    rows = Rows()
+
+    def started(form: TypeAdapter[int] | None) -> Callable[[], int]:
+        counts = KeptCounts(tmp_path, few=0, clock=lambda: rows.now)
+        return lambda: counts.told(("all", "bar"), rows.number, rows.number, database, rows.count, form=form)
+
+    assert started(TypeAdapter(int))() == 1
+    rows.number = 7
+    ask = started(TypeAdapter(int))
+    assert ask() == 1, "from the file"
+    counted_beside()
+    assert (ask(), rows.counts) == (7, 2)
+    large = TypeAdapter(Annotated[int, Gt(100)])
+    assert started(large)() == 7, "a version that tells something else counts, and waits"
+    assert rows.counts == 3
+    assert started(None)() == 7, "what has no form is kept nowhere"
+    assert rows.counts == 4
