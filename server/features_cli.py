@@ -40,7 +40,7 @@ def _learn(arguments: argparse.Namespace) -> int:
     database = Database(settings.db_url)
     try:
         schema.upgrade(database)
-        with database.write() as session:
+        with database.read() as session:
             serving = find_champion(settings)(session)
             keys = []
             for told in arguments.examples:
@@ -48,16 +48,12 @@ def _learn(arguments: argparse.Namespace) -> int:
                 if not number.isdecimal():
                     raise InvalidInput(f"{told!r} names no defect; write INSPECTION/DEFECT, such as 0199…/0")
                 keys.append(features_heads.place_of(session, inspection, int(number)))
-            row = features_heads.learn(
-                session,
-                arguments.name,
-                encoder=features.encoder_of(session, keys) if keys else serving[0] if serving else "",
-                examples=keys,
-                to_review=arguments.to_review,
-                by="qc head learn",
-                now=clock.now(),
-            )
-            features_search.ask_once(session, row.name, by="qc head learn", now=clock.now())
+            encoder = features.encoder_of(session, keys) if keys else serving[0] if serving else ""
+            learnt = features_heads.learn(session, arguments.name, encoder=encoder, examples=keys)
+        with database.write() as session:
+            by, now = "qc head learn", clock.now()
+            row = features_heads.keep(session, learnt, to_review=arguments.to_review, by=by, now=now)
+            features_search.ask_once(session, row.name, by=by, now=now)
             session.commit()
             told_figures = row.figures
     finally:

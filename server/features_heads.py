@@ -67,23 +67,23 @@ def place_of(session: Session, inspection_id: str, number: int) -> Key:
     raise NotFound(f"inspection {inspection_id} has no defect {number}; they are counted from 0")
 
 
-def learn(
-    session: Session,
-    name: str,
-    *,
-    encoder: str,
-    examples: Sequence[Key],
-    to_review: bool,
-    by: str,
-    now: datetime,
-) -> Head:
-    """Learn a class, instead of the head of that name so far; the caller commits.
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A class that was learnt, and not kept yet."""
+
+    name: str
+    encoder: str
+    examples: list[Key]
+    head: heads.QuickHead
+
+
+def learn(session: Session, name: str, *, encoder: str, examples: Sequence[Key]) -> Learnt:
+    """Learn a class. It takes seconds: in a session that only reads, so that nobody waits for it to write.
 
     Args:
         name: the class.
         encoder: of the model that serves.
         examples: defects of the class; none: those that people labelled so.
-        to_review: may it send a part that the model calls ok to a person?
 
     Raises:
         InvalidInput: too few examples, or all of one part (see `segmentation.heads.learn`).
@@ -110,22 +110,38 @@ def learn(
         np.array([True] * len(mine) + [False] * len(others)),
         [parts[key[0]] for key, _ in told],
     )
+    return Learnt(name, encoder, keys, learnt)
+
+
+def keep(session: Session, learnt: Learnt, *, to_review: bool, by: str, now: datetime) -> Head:
+    """A class that was learnt suggests from now on, instead of the head of that name so far; the caller commits.
+
+    Args:
+        to_review: may it send a part that the model calls ok to a person?
+
+    Raises:
+        NotFound: a part among the examples was erased meanwhile.
+    """
+    inspections = {key[0] for key in learnt.examples}
+    if len(_parts(session, inspections)) < len(inspections):
+        raise NotFound(f"a part from which {learnt.name} was learnt was erased meanwhile; learn it again")
+    name, figures = learnt.name, asdict(learnt.head.held_out) | {"limit": round(learnt.head.limit, 4)}
     for old in session.exec(select(Head).where(Head.name == name, col(Head.retired_at).is_(None))):
         old.retired_at = now
         session.add(old)
     row = Head(
         name=name,
-        encoder=encoder,
+        encoder=learnt.encoder,
         created_at=now,
         by=by,
-        weights=heads.to_json(learnt),
-        figures=asdict(learnt.held_out) | {"limit": round(learnt.limit, 4)},
-        examples=[list(key) for key in keys],
+        weights=heads.to_json(learnt.head),
+        figures=figures,
+        examples=[list(key) for key in learnt.examples],
         to_review=to_review,
     )
     session.add(row)
-    body = {"class": name, "encoder": encoder, "to_review": to_review, "examples": len(keys), **row.figures}
-    audit.record(session, "quick head", row.id, body, by=by, at=now)
+    told = {"class": name, "encoder": learnt.encoder, "to_review": to_review, "examples": len(learnt.examples)}
+    audit.record(session, "quick head", row.id, told | figures, by=by, at=now)
     return row
 
 

@@ -188,16 +188,11 @@ def _learn_again(context: Context) -> list[str]:
     for row in rows:
         examples = [(str(i), int(n), int(d)) for i, n, d in row.examples]
         try:
+            with context.database.read() as session:
+                encoder = features.encoder_of(session, examples)
+                found = features_heads.learn(session, row.name, encoder=encoder, examples=examples)
             with context.database.write() as session:
-                features_heads.learn(
-                    session,
-                    row.name,
-                    encoder=features.encoder_of(session, examples),
-                    examples=examples,
-                    to_review=row.to_review,
-                    by=row.by,
-                    now=context.now(),
-                )
+                features_heads.keep(session, found, to_review=row.to_review, by=row.by, now=context.now())
                 session.commit()
             learnt.append(row.name)
         except QcError as error:

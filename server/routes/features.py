@@ -133,25 +133,21 @@ def list_heads(session: SessionDep) -> HeadPage:
 
 
 @router.post("/heads", status_code=201)
-def learn_head(wish: HeadIn, session: SessionDep, who: IdentityDep, context: ContextDep) -> HeadJson:
+def learn_head(wish: HeadIn, who: IdentityDep, context: ContextDep) -> HeadJson:
     """Learn a class from a few defects, within seconds; it suggests from the next part on.
 
     The first of a name is looked for once in past pictures, too, as by `/heads/search`.
     """
     service = _service(context)
-    keys = [features_heads.place_of(session, one.inspection, one.defect) for one in wish.examples]
-    row = features_heads.learn(
-        session,
-        wish.name,
-        encoder=features.encoder_of(session, keys) if keys else service.encoder,
-        examples=keys,
-        to_review=wish.to_review,
-        by=who.name,
-        now=context.now(),
-    )
-    features_search.ask_once(session, row.name, by=who.name, now=context.now())
-    answer = HeadJson(**features_heads.as_json(row))
-    session.commit()
+    with context.database.read() as session:
+        keys = [features_heads.place_of(session, one.inspection, one.defect) for one in wish.examples]
+        encoder = features.encoder_of(session, keys) if keys else service.encoder
+        learnt = features_heads.learn(session, wish.name, encoder=encoder, examples=keys)
+    with context.database.write() as session:
+        row = features_heads.keep(session, learnt, to_review=wish.to_review, by=who.name, now=context.now())
+        features_search.ask_once(session, row.name, by=who.name, now=context.now())
+        answer = HeadJson(**features_heads.as_json(row))
+        session.commit()
     service.changed()
     return answer
 
