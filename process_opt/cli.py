@@ -132,10 +132,11 @@ def run_allow(args: argparse.Namespace) -> int:
 
     from process_opt.model import load_model
     from process_opt.serving import allowing, serving_of
+    from qc.plain_yaml import parsed
 
     try:
-        content = yaml.safe_load(args.serving.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # as in `read_process`
+        content = parsed(args.serving.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(f"{args.serving.name} cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise InvalidInput(f"{args.serving.name} must be a mapping with explore and trial, not {content!r:.80}")

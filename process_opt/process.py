@@ -17,6 +17,7 @@ from process_opt.counted import COUNT, KINDS, NUMBER
 from process_opt.formula import Formula, parse_formula
 from qc.errors import InvalidInput
 from qc.finite import is_finite
+from qc.plain_yaml import parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,24 +149,10 @@ def read_process(path: Path) -> Process:
     """The process in a YAML file; raises InvalidInput with the place of the mistake."""
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_EachOnce)
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no text, no date, no number
+        content = parsed(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(f"{path.name} cannot be read as YAML: {' '.join(str(error).split())}") from error
     return parse_process(content, where=path.name)
-
-
-class _EachOnce(yaml.SafeLoader):
-    """Plain values, as YAML has them; of two values of one name the first would go unseen, so these are refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        said = set[str]()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-                continue
-            if key.value in said:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
-            said.add(key.value)
-        return dict(super().construct_mapping(node, deep))
 
 
 MACHINE = "machine"

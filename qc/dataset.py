@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from qc.errors import InvalidInput
 from qc.frame import FORMATS, check_depth, decode, depth_of, is_deep, stored_size, to_8bit, used_bits
 from qc.mixing import BLOCK
+from qc.plain_yaml import parsed
 
 IGNORE = 255
 """In a mask: nobody knows what this pixel is; it is neither trained on nor counted."""
@@ -304,7 +305,7 @@ def _mixing(told: Any, samples: Iterable[Sample]) -> Mixing | None:
 
 def _about(path: Path) -> dict[str, Any]:
     try:
-        about = yaml.safe_load(path.read_text(encoding="utf-8"))
+        about = parsed(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}") from error
     classes = about.get("classes") if isinstance(about, dict) else None

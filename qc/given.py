@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
+from qc.plain_yaml import parsed
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +62,7 @@ def read_given(root: Path) -> Given:
     if not path.is_file():
         return Given()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path.name} cannot be read: {error}") from error
     if not isinstance(content, dict) or (unknown := set(map(str, content)) - {"views", "images", "spread_px"}):

@@ -35,6 +35,7 @@ from qc.defects import Defect
 from qc.errors import InvalidInput
 from qc.frame import check_depth
 from qc.geometry import Box
+from qc.plain_yaml import parsed
 
 T = TypeVar("T")
 
@@ -179,7 +180,7 @@ class Policy:
 def read_policy(path: Path) -> Policy:
     """The policy in a file; raises InvalidInput with the place of the mistake."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path.name} cannot be read: {error}") from error
     return parse_policy(content, where=path.name)

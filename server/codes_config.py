@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from qc.errors import InvalidInput, QcError, Unavailable
 from qc.frame import Frame
+from qc.plain_yaml import parsed
 from server.codes import CodeRules, serial_of
 from server.context import Context
 
@@ -130,7 +131,7 @@ def read_codes(file: Path) -> Mapping[str, StationCodes]:
         InvalidInput: it says something else; the message names the place in it.
     """
     try:
-        return _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")) or {}).stations
+        return _File.model_validate(parsed(file.read_text(encoding="utf-8")) or {}).stations
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -16,6 +16,7 @@ import yaml
 
 from qc.durable import write_whole
 from qc.errors import InvalidInput
+from qc.plain_yaml import parsed
 from qc.verdict import Policy, parse_policy
 from server.call_rules import CallRules, parse_calls
 from server.gate_rules import Costs, GateRules, parse_costs, parse_gate
@@ -105,7 +106,7 @@ def read_rules(file: Path) -> Rules:
     """What a product's file says; raises InvalidInput with the place of the mistake."""
     try:
         text = file.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = parsed(text)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file.name} cannot be read: {error}") from error
     return parse_rules(content, text, where=file.name)

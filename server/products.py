@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from qc.durable import write_whole
 from qc.errors import Conflict, InvalidInput
+from qc.plain_yaml import parsed
 from qc.records import Exposure, Inspection
 from server import audit, loose_scan
 from server.context import Context
@@ -54,7 +55,7 @@ def hash_of(text: str) -> str:
 def content_of(text: str) -> dict[str, Any] | None:
     """What a file says as a form takes it; None where it is no YAML, which only an editor can mend."""
     try:
-        content = yaml.safe_load(text)
+        content = parsed(text)
     except yaml.YAMLError:
         return None
     return content if isinstance(content, dict) else {}
@@ -81,7 +82,7 @@ def change(
         raise Conflict(f"the file of {product} was changed meanwhile; look at it again, then save")
     told = {**content, "product": product}
     text = HEADER + yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)
-    parse_rules(yaml.safe_load(text), text, where=product)
+    parse_rules(parsed(text), text, where=product)
     for kept in (before, text):
         context.blobs.keep(policy_key(hash_of(kept)), kept.encode())
     audit.record(session, "product", product, {"before": read, "after": hash_of(text)}, by=by, at=now)

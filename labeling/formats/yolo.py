@@ -17,6 +17,7 @@ from labeling.formats.common import ENDINGS, Builder, Passed, link, lose_the_res
 from labeling.outlines import inside, outline
 from qc.dataset import IGNORE, SPLITS, DataSet, Sample
 from qc.errors import InvalidInput
+from qc.plain_yaml import parsed
 
 DIGITS = 8
 """Of a coordinate as a share of the side: on 200 Mpx frames the error is below a thousandth of a pixel."""
@@ -66,7 +67,7 @@ def read(folder: Path, out: Path) -> Passed:
         InvalidInput: no data.yaml, a class it does not name, or a line that is no polygon. Conflict: `out` exists.
     """
     try:
-        about = yaml.safe_load((folder / "data.yaml").read_text(encoding="utf-8"))
+        about = parsed((folder / "data.yaml").read_text(encoding="utf-8"))
         names = about["names"]
         classes = {int(k) + 1: str(n) for k, n in (names.items() if isinstance(names, dict) else enumerate(names))}
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:

@@ -32,6 +32,7 @@ from labeling.sources.reading import Ranges
 from labeling.sources.shards import open_shards
 from qc.errors import Conflict, InvalidInput, NotFound, QcError, Unavailable
 from qc.object_stores import is_remote
+from qc.plain_yaml import parsed
 
 OPEN: dict[str, Callable[[Place], Ranges]] = {"shards": open_shards, "folder": open_folder}
 """Format of a source -> what opens it."""
@@ -179,7 +180,7 @@ class Catalogue:
 def read_catalogue(path: Path, *, secrets: Mapping[str, str] | None = None) -> Catalogue:
     """Read a catalogue. Raises InvalidInput naming the source and what is wrong, Unavailable if it cannot be read."""
     try:
-        told: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        told: Any = parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

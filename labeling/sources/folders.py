@@ -17,6 +17,7 @@ from labeling.sources.places import Place
 from labeling.sources.reading import Index, Ranges
 from qc.dataset import SPLITS, WEIGHTS
 from qc.errors import InvalidInput, NotFound, Unavailable
+from qc.plain_yaml import parsed
 
 READ_TOGETHER = 16
 """Images that are read side by side when a folder is opened."""
@@ -70,7 +71,7 @@ def open_folder(place: Place) -> Ranges:
 def classes_of(text: str) -> dict[int, str]:
     """The classes that a dataset.yaml declares; raises InvalidInput."""
     try:
-        about: Any = yaml.safe_load(text)
+        about: Any = parsed(text)
     except yaml.YAMLError as error:
         raise InvalidInput(f"dataset.yaml cannot be read: {error}") from error
     classes = about.get("classes") if isinstance(about, dict) else None

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from qc.dataset import Sample
 from qc.errors import Conflict, InvalidInput
 from qc.frame import decode
+from qc.plain_yaml import parsed
 from qc.progress import Progress
 from qc.verdict import parse_policy, read_policy
 from segmentation.edge.eyes import CONTENTS, FORMAT, POLICY, SETTINGS, SITE, Edge, contents, sha256_of
@@ -177,7 +178,7 @@ def _policy(place: Place) -> str:
     content: dict[str, Any] = {"product": ""}
     if place.policy is not None:
         read_policy(place.policy)  # says where a mistake is
-        content = yaml.safe_load(place.policy.read_text(encoding="utf-8"))
+        content = parsed(place.policy.read_text(encoding="utf-8"))
     content = {name: value for name, value in content.items() if name not in ("gate", "money")}
     if place.mm_per_px is not None:
         content.setdefault("mm_per_px", place.mm_per_px)

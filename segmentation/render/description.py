@@ -17,6 +17,7 @@ import yaml
 from numpy.typing import NDArray
 
 from qc.errors import InvalidInput
+from qc.plain_yaml import parsed
 
 KINDS = ("scratch", "crack", "dent", "pit", "stain")
 
@@ -97,7 +98,7 @@ def read_description(path: Path, *, mm_per_px: float | None = None) -> Descripti
             message names the field and what is allowed.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(f"the description {path} cannot be read: {' '.join(str(error).split())}") from error
     about = _mapping(found, path.name)

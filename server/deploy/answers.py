@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from qc.errors import InvalidInput
+from qc.plain_yaml import parsed
 
 TEMPLATE = Path(__file__).parent / "template"
 """What copier renders: copier.yml with the questions, files/ with the deployment, parts/ that files share."""
@@ -67,8 +68,8 @@ def parse(pairs: Sequence[str]) -> Answers:
 def read(file: Path) -> Answers:
     """Answers from a YAML file; raises InvalidInput when it cannot be read."""
     try:
-        told = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        told = parsed(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(f"the answers in {file} cannot be read: {error}") from error
     if not isinstance(told, dict):
         raise InvalidInput(f"{file} holds no answers; write one `question: answer` on each line")
@@ -89,7 +90,7 @@ def check(told: Mapping[Any, Any]) -> Answers:
 def _of_kind(question: Question, value: Any) -> Answer:
     if question.kind != "str" and isinstance(value, str):
         try:
-            value = yaml.safe_load(value)
+            value = parsed(value)
         except yaml.YAMLError:
             value = None
     if question.kind == "bool" and isinstance(value, bool):

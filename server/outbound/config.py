@@ -37,6 +37,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from qc.errors import InvalidInput
+from qc.plain_yaml import parsed
 from server.outbound.reach import Allowed, allowed_hosts
 
 FILE = "outbound.yaml"
@@ -215,7 +216,7 @@ def read_config(file: Path) -> OutboundConfig | None:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file.name} cannot be read: {type(error).__name__}") from error
     try:
-        return OutboundConfig.model_validate(yaml.safe_load(text) or {})
+        return OutboundConfig.model_validate(parsed(text) or {})
     except yaml.YAMLError as error:  # its own words quote the line, which may hold a secret
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""

@@ -34,6 +34,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qc.errors import InvalidInput
+from qc.plain_yaml import parsed
 from server.plant import address
 from server.policies import check_product
 
@@ -206,7 +207,7 @@ def read_config(file: Path) -> PlantConfig | None:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file.name} cannot be read: {error}") from error
     try:
-        return PlantConfig.model_validate(yaml.safe_load(text) or {})
+        return PlantConfig.model_validate(parsed(text) or {})
     except yaml.YAMLError as error:  # its own words quote the line, which may hold a password
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
