@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 from labeling import book
 from qc.records import Inspection
 from segmentation.records import ModelVersion
-from server import people, process_batches, process_service, registry
+from server import people, registry
 from server.access import ENGINEERS, LABELS, Role
 from server.loose_scan import newest_of_each
 
@@ -38,13 +38,21 @@ class Hit:
     """Of a part its newest inspection; of a batch its process."""
 
 
-def find(session: Session, asked: str, *, role: Role, products: Iterable[str] = ()) -> list[Hit]:
+def find(
+    session: Session,
+    asked: str,
+    *,
+    role: Role,
+    products: Iterable[str] = (),
+    batches: Iterable[tuple[str, str]] = (),
+) -> list[Hit]:
     """What bears that name, or one that begins with it; letters may be upper or lower case.
 
     Args:
         asked: what somebody typed; of spaces around it nothing is thought.
         role: of who asks; nothing is found that has no page for them.
         products: those that are known.
+        batches: likewise, newest first, each with its process; not read where `role` has no page for them.
     """
     asked = asked.strip()
     if not asked:
@@ -53,7 +61,7 @@ def find(session: Session, asked: str, *, role: Role, products: Iterable[str] = 
     if row := session.get(Inspection, asked.lower()):
         hits.append(Hit("inspection", row.part, row.id))
     if role in ENGINEERS:
-        hits += _models(session, asked) + _batches(session, asked) + _stations(session, asked)
+        hits += _models(session, asked) + _batches(batches, asked) + _stations(session, asked)
         hits += _named("product", products, asked)
     if role in LABELS:
         hits += _named("class", _classes(session), asked)
@@ -88,10 +96,8 @@ def _models(session: Session, asked: str) -> list[Hit]:
     return [Hit("model", id, id) for id in ids if id.removeprefix("sha256:").startswith(begin)][:MOST]
 
 
-def _batches(session: Session, asked: str) -> list[Hit]:
-    names = [version.name for version in process_service.all_current(session)]
-    found = [(line.batch, name) for name in names for line in process_batches.listed(session, name)]
-    return [Hit("batch", batch, name) for batch, name in found if asked.lower() in batch.lower()][:MOST]
+def _batches(batches: Iterable[tuple[str, str]], asked: str) -> list[Hit]:
+    return [Hit("batch", batch, name) for batch, name in batches if asked.lower() in batch.lower()][:MOST]
 
 
 def _stations(session: Session, asked: str) -> list[Hit]:

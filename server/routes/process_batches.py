@@ -14,11 +14,11 @@ from server import batch_decisions, process_money
 from server import process_batches as batches
 from server import process_service as service
 from server.auth import IdentityDep
-from server.context import ContextDep
+from server.context import Context, ContextDep
 from server.db import SessionDep
 from server.process_money import Summary
 from server.routes.permission import Word
-from server.routes.processes import Decision, counted, models_in_memory
+from server.routes.processes import Decision, models_in_memory
 from server.tables import CSV, as_table
 
 router = APIRouter(tags=["processes"])
@@ -135,8 +135,19 @@ class BatchApproved(BaseModel):
 @router.get("/processes/{name}/batches")
 def batch_list(name: str, context: ContextDep) -> BatchList:
     """The newest batches of which something was asked."""
-    found = counted(context, name, "batches", lambda session, _, __: batches.listed(session, name), None)
-    return BatchList(items=[BatchLineJson.model_validate(b, from_attributes=True) for b in found])
+    with context.database.read() as session:
+        service.current(session, name)
+    return BatchList(items=[BatchLineJson.model_validate(b, from_attributes=True) for b in newest(context, name)])
+
+
+def newest(context: Context, name: str) -> list[batches.BatchLine]:
+    """Those batches, counted anew when a recommendation or an outcome is new; see `server.kept_counts`. They lie in no
+    file, as an erasure must reach them."""
+    with context.database.read() as session:
+        numbers = service.counts(session, name)
+    return context.counts.told(
+        ("batches", name), numbers, sum(numbers), context.database, lambda other: batches.listed(other, name)
+    )
 
 
 @router.get("/processes/{name}/batch")

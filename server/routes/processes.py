@@ -323,13 +323,13 @@ def counted(
     name: str,
     what: str,
     count: Callable[[Session, ProcessVersion, ProcessModel], Counted],
-    form: TypeAdapter[Counted] | None,
+    form: TypeAdapter[Counted],
 ) -> Counted:
     """What `count` says of the rows of a process, its version and its model: counted again when the model, a
     recommendation or an outcome is new, and each hour, as parts may have waited too long; see `server.kept_counts`.
 
     Args:
-        form: see `KeptCounts.told`; None: it names parts or batches.
+        form: see `KeptCounts.told`; the answer names no part and no batch.
     """
     models = process_intake.models_of(context)
     with context.database.read() as session:

@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from server import products, search
+from server import process_service, products, search
 from server.auth import IdentityDep
 from server.context import ContextDep
 from server.db import SessionDep
+from server.routes import process_batches
 
 router = APIRouter(tags=["search"])
 
@@ -35,5 +36,10 @@ def find(
 ) -> Hits:
     """Parts whose names begin so, the inspection with that id; models, batches, stations, products, classes and people
     for those who have pages of them."""
-    found = search.find(session, q, role=who.role, products=products.known(session, context))
+    batches = (
+        (line.batch, version.name)
+        for version in process_service.all_current(session)
+        for line in process_batches.newest(context, version.name)
+    )
+    found = search.find(session, q, role=who.role, products=products.known(session, context), batches=batches)
     return Hits(items=[HitJson(kind=one.kind, name=one.name, id=one.id) for one in found])

@@ -107,7 +107,8 @@ def trail(line):
 
 def test_a_person_of_the_company_logs_in_with_the_role_that_it_gives(line, company):
     company.employs("alice", roles=["plant-line", "plant-qa", "canteen"])
-    assert line.client.get("/api/v1/session/ways").json() == {"password": True, "oidc": True}
+    ways = {"password": True, "oidc": True, "notice": ""}
+    assert line.client.get("/api/v1/session/ways").json() == ways
     assert log_in(line, "alice") == "/"
     assert who(line) == {"name": "alice", "role": "engineer"}
     assert "qc_oidc" not in line.client.cookies, "what the log-in needed is gone"
