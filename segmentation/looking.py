@@ -30,6 +30,10 @@ Look = Callable[[NDArray[np.uint8]], Answer]
 ROWS, COLUMNS = "rows_of_px_", "columns_of_px_"
 """Names of inputs that say which of the coarsest cells are asked about; the cells' side follows."""
 
+SHAPES = 100
+"""Layers at work on windows of so many shapes OpenVINO keeps ready, of each stream; by itself 5,000, a gigabyte where
+every frame has windows of other sizes. Less takes no longer: what is made anew is little beside a look."""
+
 SCREENED = "openvino-screened"
 """Computes in float32, but only where the same network in 8 bit may have seen something (`segmentation.screening`)."""
 
@@ -146,6 +150,7 @@ def _openvino(path: Path, name: str, threads: int, *, streams: int = 1) -> tuple
     """Each of the `streams` computes a window of its own, with its share of the threads."""
     precision = "bf16" if name == "openvino-bf16" else "f32"
     how = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    how["CPU_RUNTIME_CACHE_CAPACITY"] = SHAPES
     if streams > 1:
         how |= {"NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}  # other work may want the very core
     compiled = core().compile_model(path, "CPU", how)

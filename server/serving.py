@@ -14,7 +14,7 @@ import uvicorn
 
 from labeling.studio_process import account
 from qc.errors import Conflict, InvalidInput, Unavailable
-from server import first_login, logs, pauses, tracing
+from server import first_login, logs, memory, pauses, tracing
 from server.app import create_app
 from server.context import Context
 from server.settings import Settings
@@ -49,7 +49,8 @@ def serve(settings: Settings, *, demonstration: bool = False) -> int:
         Unavailable: the port is taken.
     """
     _check_certificate(settings)
-    with alone(settings), _listening(settings) as listening, tracing.exporting(settings), pauses.kept_short():
+    short, back = pauses.kept_short(), memory.given_back()
+    with alone(settings), _listening(settings) as listening, tracing.exporting(settings), short, back:
         settings = settings.model_copy(update={"port": listening.getsockname()[1]})
         logs.configure(settings)
         app = create_app(settings, demonstration=demonstration)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from segmentation import looking
 from segmentation.openvino_core import apart, core
 
 openvino = pytest.importorskip("openvino")
@@ -75,3 +76,20 @@ def test_a_thread_that_asks_for_a_core_keeps_its_signal_stack():
     assert signal_stack() == before
     del kept
     assert signal_stack() == before
+
+
+def test_of_windows_of_many_shapes_few_are_kept_ready(tmp_path, monkeypatch):
+    made = []
+
+    class Spy:
+        def compile_model(self, *asked):
+            made.append(asked[2])
+            return core().compile_model(*asked)  # a property that it does not know it refuses
+
+    picture = openvino.opset13.parameter([-1], np.float32)
+    picture.output(0).get_tensor().set_names({"picture"})
+    adds_one = openvino.Model([openvino.opset13.add(picture, np.float32(1))], [picture], "adds one")
+    openvino.save_model(adds_one, tmp_path / "adds_one.xml", compress_to_fp16=False)
+    monkeypatch.setattr(looking, "core", Spy)
+    looking.open_graph(tmp_path / "adds_one.xml", "openvino", 1)
+    assert made[0]["CPU_RUNTIME_CACHE_CAPACITY"] == looking.SHAPES
