@@ -22,13 +22,17 @@ KINDS = (
     "call",
     "part",
     "label_task",
+    "label_dispute",
+    "label_book",
     "model",
     "job",
     "recommendation",
     "outcome",
     "alarm",
+    "station",
     "erasure",
 )
+"""All that is told of; a page listens to each (`frontend/src/api/live.ts`)."""
 
 QUEUE_SIZE = 256
 """Events that wait for one slow listener; beyond that the oldest are dropped: it can ask for the list again."""
@@ -42,6 +46,17 @@ class Event:
     """One of KINDS."""
     data: Mapping[str, Any]
     """`id`, and the small JSON of the thing."""
+
+
+def _made(kind: str, data: Mapping[str, Any]) -> Event:
+    """An event of this server; a newer server beside it may tell of kinds that are not known here.
+
+    Raises:
+        ValueError: Nobody listens to such a kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is no kind of event: {', '.join(KINDS)}")
+    return Event(kind, data)
 
 
 @dataclass(eq=False)
@@ -90,14 +105,14 @@ class EventBus:
 
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         """Tell everybody who listens now."""
-        item = Event(kind, data)
+        item = _made(kind, data)
         self._send(item)
         if self._carrier is not None:
             self._carrier.soon(item)
 
     def on_commit(self, session: Session, kind: str, data: Mapping[str, Any]) -> None:
         """Publish once `session` has committed; forget it when this part of the transaction rolls back."""
-        item = Event(kind, data)
+        item = _made(kind, data)
         after_commit(session, lambda: self._send(item))
         for keep in self._keepers:
             keep(session, item)

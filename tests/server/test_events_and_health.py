@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +19,11 @@ from starlette.datastructures import Headers
 
 from server import auth
 from server.access import Role
-from server.events import QUEUE_SIZE, EventBus
+from server.events import KINDS, QUEUE_SIZE, EventBus
 from server.guard import Guard
 from server.routes.events import stream
+
+ROOT = Path(__file__).parents[2]
 
 
 def in_a_loop(main: Coroutine[Any, Any, Any]) -> Any:
@@ -175,3 +179,11 @@ def test_a_path_that_no_file_can_have_is_no_mistake_of_ours(line, path):
 def test_a_path_that_climbs_out_of_the_pages_is_not_served(line):
     assert line.client.get("/..%2f..%2fpyproject.toml").status_code == 404
     assert line.client.get("/assets/missing.js").status_code == 404
+
+
+def test_pages_listen_to_every_kind_and_no_other_is_told():
+    source = (ROOT / "frontend/src/api/live.ts").read_text(encoding="utf-8")
+    touches = source.split("TOUCHES", 1)[1].split("};", 1)[0]
+    assert set(re.findall(r"^  (\w+): \[", touches, re.MULTILINE)) == set(KINDS)
+    with pytest.raises(ValueError, match="no kind of event"):
+        EventBus().publish("weather", {"id": "rain"})

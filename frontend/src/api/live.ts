@@ -2,11 +2,13 @@ import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { connection } from "./connection";
 import { bring } from "./inspections";
+import type { components } from "./schema";
 
 /** Which lists an event of each kind makes old. */
 const TOUCHES: Record<string, readonly string[]> = {
   inspection: ["inspections", "stations", "shadow"],
   decision: ["inspections", "inspection", "shadow"],
+  part: ["part"],
   call: ["calls", "inspections", "inspection", "wall"],
   label_task: ["label-tasks", "label-disputes", "label-quality", "inspection"],
   label_dispute: ["label-disputes"],
@@ -16,8 +18,12 @@ const TOUCHES: Record<string, readonly string[]> = {
   recommendation: ["recommendations", "processes", "batches", "batch"],
   outcome: ["recommendations", "summary", "known", "batches", "batch", "recipe"],
   alarm: ["alarms", "wall"],
-  erasure: ["inspections", "inspection", "alarms", "label-tasks"],
+  station: ["stations"],
+  erasure: ["erasures", "inspections", "inspection", "alarms", "label-tasks"],
 };
+
+/** And which a job that came to its end: what jobs make, beyond what events of its own tell. */
+const MADE_BY_JOBS = ["backups", "data-sets", "erasures", "heads", "known", "money", "processes", "recipe", "summary"];
 
 /** The first event is answered at once, those of so many ms after it together: a burst asks for a list twice. */
 const GATHER_MS = 150;
@@ -61,6 +67,10 @@ export function listen(queries: QueryClient): () => void {
       if (source.readyState === EventSource.CLOSED) reopening = setTimeout(open, REOPEN_MS);
     };
     for (const [kind, keys] of Object.entries(TOUCHES)) if (kind !== "inspection") source.addEventListener(kind, () => touch(keys));
+    source.addEventListener("job", ({ data }: MessageEvent<string>) => {
+      const { state } = JSON.parse(data) as components["schemas"]["JobJson"];
+      if (state !== "waiting" && state !== "running") touch(MADE_BY_JOBS);
+    });
     source.addEventListener("inspection", ({ data }: MessageEvent<string>) => {
       const lists = () => touch(TOUCHES["inspection"] ?? []);
       if (brings) return lists(); // one part at a time: of a burst the lists tell the others
