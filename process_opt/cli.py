@@ -92,6 +92,7 @@ def run_fit(args: argparse.Namespace) -> int:
 
 def run_learn(args: argparse.Namespace) -> int:
     """Go on learning, and write the model folder."""
+    import numpy as np
     from rich.console import Console
     from rich.progress import Progress
 
@@ -101,14 +102,17 @@ def run_learn(args: argparse.Namespace) -> int:
 
     model = load_model(args.model)
     history = read_history(args.history, model.process)
-    before = int(model.learnt.get("outcomes", 0))
+    before, known = int(model.learnt.get("outcomes", 0)), model.learnt.get("parts", [])
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("learn", total=1.0)
         model = go_on(model, history, lambda share: bar.update(task, completed=share))
     model.save(args.out)
-    taught = int((history.dithered & (history.last >= 0)).sum())
+    taught = (history.dithered | history.advised) & (history.last >= 0) & ~np.isin(history.parts, known)
     new = int(model.learnt.get("outcomes", 0)) - before
-    print(f"{args.out}: took in {new} of {history.size} parts; settings' effects moved by {taught} that were dithered")
+    print(
+        f"{args.out}: took in {new} of {history.size} parts; settings' effects moved by {taught.sum()} that were "
+        f"dithered or set as recommended"
+    )
     return 0
 
 

@@ -55,6 +55,6 @@ def as_outcome(history: History, row: int, process: Process) -> dict[str, Any]:
         "machines": machines,
         "disposition": "scrapped" if scrapped else "finished",
         "scrapped_at": process.steps[history.last[row]].name if scrapped else None,
-        "assignment": "dither" if history.dithered[row] else "",
+        "assignment": "dither" if history.dithered[row] else "recommendation" if history.advised[row] else "",
         "observed": {name: float(value) for name, value in seen if np.isfinite(value)},
     }

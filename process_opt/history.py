@@ -40,6 +40,8 @@ class History:
     scrapped: NDArray[np.bool_]
     dithered: NDArray[np.bool_]
     """Settings were nominal plus a random offset, whatever the part looked like."""
+    advised: NDArray[np.bool_]
+    """Settings were those that were recommended."""
     batch: NDArray[np.int64]
     """`N`: place in `batches`, or -1."""
     batches: tuple[str, ...]
@@ -91,6 +93,7 @@ class _Piece:
     last: NDArray[np.int64]
     scrapped: NDArray[np.bool_]
     dithered: NDArray[np.bool_]
+    advised: NDArray[np.bool_]
     batch: NDArray[Any]
     machine: NDArray[np.int64]
     parts: NDArray[Any]
@@ -124,6 +127,7 @@ def _piece(table: pd.DataFrame, process: Process, where: str, first: int) -> _Pi
         last=_last(table, settings, readings, scrapped, process, where, first),
         scrapped=scrapped,
         dithered=np.asarray(assignment == "dither", dtype=bool),
+        advised=np.asarray(assignment == "recommendation", dtype=bool),
         batch=_text(table, "batch"),
         machine=_machine(table, process, where, first),
         parts=parts,
@@ -146,7 +150,9 @@ def _joined(pieces: list[_Piece], process: Process, where: str, *, all_scrapped:
         )
     batch_names = np.concatenate([piece.batch for piece in pieces])
     batches, batch = np.unique(batch_names, return_inverse=True)
-    last, dithered = (np.concatenate([getattr(p, name) for p in pieces]) for name in ("last", "dithered"))
+    last, dithered, advised = (
+        np.concatenate([getattr(p, name) for p in pieces]) for name in ("last", "dithered", "advised")
+    )
     machine = np.concatenate([piece.machine for piece in pieces], axis=1)
     settings = np.empty((len(parts), len(process.settings)))
     readings = np.empty((len(parts), len(process.measurements)))
@@ -163,6 +169,7 @@ def _joined(pieces: list[_Piece], process: Process, where: str, *, all_scrapped:
         last=last,
         scrapped=scrapped,
         dithered=dithered,
+        advised=advised,
         batch=np.where(batch_names == "", -1, batch).astype(np.int64),
         batches=tuple(str(b) for b in batches),
         machine=machine,

@@ -44,15 +44,6 @@ class Reading:
     """Worked out with every draw, so that it may be advised; False: told for comparison, with every fourth."""
 
 
-def readings_worth_taking(
-    model: ProcessModel, belief: Belief, best: Plan, nothing: Plan, *, least: float = 0.0
-) -> Reading | None:
-    """The reading that adds most, or None where none adds `least` or more."""
-    if _nearly_sure(model, best, nothing, least):
-        return None
-    return best_of(every_reading(model, belief, best, nothing, least=least), least)
-
-
 def best_of(readings: list[Reading], least: float) -> Reading | None:
     """The one that adds most of those that may be advised; None where none adds `least` or more."""
     top = max((r for r in readings if r.sure), key=lambda r: r.gain, default=None)

@@ -87,6 +87,7 @@ def as_history(process: Process, outcomes: list[dict[str, Any]]) -> History:
         last=np.array([process.place.get(o["scrapped_at"] or "", last) for o in outcomes], dtype=np.int64),
         scrapped=np.array([o["disposition"] == "scrapped" for o in outcomes], dtype=bool),
         dithered=np.zeros(size, dtype=bool),
+        advised=np.zeros(size, dtype=bool),
         batch=np.full(size, -1, dtype=np.int64),
         batches=(),
         machine=np.full((len(process.machines), size), -1, dtype=np.int64),

@@ -61,14 +61,16 @@ def test_learn_goes_on_from_a_model_with_further_parts_and_passes_over_those_it_
     line = linear_line(3, 0)
     (tmp_path / "p.yaml").write_text(as_yaml(line.process), encoding="utf-8")
     line.history(300, 1).to_csv(tmp_path / "h.csv", index=False)
-    line.history(40, 2).to_csv(tmp_path / "more.csv", index=False)
+    line.history(40, 2).assign(assignment=["recommendation"] * 30 + ["operator"] * 10).to_csv(
+        tmp_path / "more.csv", index=False
+    )
     first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
     assert run("process", "fit", str(tmp_path / "p.yaml"), str(tmp_path / "h.csv"), "--out", first) == 0
     assert run("process", "learn", first, str(tmp_path / "more.csv"), "--out", second) == 0
-    assert "took in 40 of 40 parts" in capsys.readouterr().out
+    assert "took in 40 of 40 parts; settings' effects moved by 30" in capsys.readouterr().out
     assert load_model(Path(second)).learnt["outcomes"] == 40
     assert run("process", "learn", second, str(tmp_path / "more.csv"), "--out", third) == 0
-    assert "took in 0 of 40 parts" in capsys.readouterr().out
+    assert "took in 0 of 40 parts; settings' effects moved by 0" in capsys.readouterr().out
     assert load_model(Path(third)).id == load_model(Path(second)).id
     (tmp_path / "more.csv").write_text("part,disposition\nP,lost\n", encoding="utf-8")
     with pytest.raises(InvalidInput):

@@ -143,3 +143,17 @@ def test_a_further_history_teaches_what_its_parts_would_have_taught_one_by_one(l
     ]
     assert int(np.argmax(others)) == CHANGED, "the step that changed moved most"
     assert (after > before).all()
+
+
+def test_parts_of_a_further_history_that_were_set_as_recommended_teach_as_those_told_one_by_one(
+    line: Line, model: ProcessModel
+) -> None:
+    table = changed(shift=0.5).history(60, 11)
+    by = {
+        assignment: go_on(model, parse_history(table.assign(assignment=assignment), line.process))
+        for assignment in ("recommendation", "dither", "operator")
+    }
+    weights = {assignment: taught.motions[CHANGED].weights for assignment, taught in by.items()}
+    assert np.array_equal(weights["recommendation"], weights["dither"])
+    assert np.array_equal(weights["operator"], model.motions[CHANGED].weights)
+    assert not np.array_equal(weights["recommendation"], weights["operator"])

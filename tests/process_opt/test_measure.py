@@ -11,7 +11,7 @@ import pytest
 from process_opt.belief import believe
 from process_opt.fit import fit
 from process_opt.history import parse_history
-from process_opt.measure import OFTENEST, every_reading, readings_worth_taking
+from process_opt.measure import OFTENEST, best_of, every_reading
 from process_opt.model import ProcessModel
 from process_opt.plan import make_plan
 from process_opt.recommend import recommend
@@ -47,7 +47,7 @@ def halfway(line: Line, seed: int) -> dict[str, float]:
 def worth_taking(model: ProcessModel, observed: dict[str, float], times: dict[str, int] | None = None):
     belief = believe(model, observed, 4, times)
     plans = make_plan(model, belief, allowed=np.ones(len(model.identified), dtype=bool))
-    return readings_worth_taking(model, belief, plans[0], next(p for p in plans if not p.v.any()))
+    return best_of(every_reading(model, belief, plans[0], next(p for p in plans if not p.v.any())), 0.0)
 
 
 def test_a_reading_through_a_coarse_gauge_is_worth_taking_again_through_a_fine_one_not(line, model) -> None:
