@@ -28,7 +28,8 @@ certified anything.
 A job says which rules hold by RecipeId, by ProductId, or by both where they agree, or by neither where one recipe was
 prepared; what is not there, is not prepared, or contradicts the other fails with BadInvalidArgument: nothing may be
 judged by another product's rules. Where a method does not fit the state it fails with BadInvalidState, and no trigger
-is counted: unlike a level on a wire, a call has an answer.
+is counted: unlike a level on a wire, a call has an answer. Arguments of other types than the method declares fail with
+BadInvalidArgument and say which (BadTypeMismatch); the library would hand them on.
 
 Clients log in with any name and a key of the role machine (`qc key create --role machine`) as password; nobody is
 anonymous, and what a revoked key opened does nothing any more. The wire is encrypted with a certificate that is made at

@@ -15,7 +15,7 @@ from asyncua.ua.status_codes import StatusCodes
 
 from server.plant.opcua_events import WARNING, Teller
 from server.plant.opcua_space import Space
-from server.plant.opcua_types import Refused, method, node_id
+from server.plant.opcua_types import Refused, link, node_id
 
 ROOT = ("0:ConditionType", "0:AcknowledgeableConditionType")
 
@@ -49,7 +49,7 @@ class Condition:
         for below in await self._object.get_children_descriptions(nodeclassmask=ua.NodeClass.Method):
             do = {"Acknowledge": self._acknowledge, "Confirm": self._confirm}.get(below.BrowseName.Name)
             if do is not None:
-                space.server.link_method(space.server.get_node(below.NodeId), method(2, do))
+                await link(space.server, space.server.get_node(below.NodeId), do)
 
     async def show(self, text: str, severity: int) -> None:
         """It is on, and why; empty text: it is over."""

@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from qc.errors import NotFound, QcError, Unavailable
 from server import process_intake
 from server.context import Context
-from server.plant.opcua_types import Answers, Do, Refused, method, node_id
+from server.plant.opcua_types import Answers, Do, Refused, declared, method, node_id
 from server.process_intake import Asked, CameOf
 
 log = structlog.get_logger(__name__)
@@ -123,4 +123,5 @@ async def _add(
     server: Server, parent: Any, own: int, name: str, do: Do, given: list[ua.Argument], told: list[ua.Argument]
 ) -> None:
     ident = node_id(f"Process.{name}", own)
-    await parent.add_method(ident, ua.QualifiedName(name, own), method(len(given), do), given, told)
+    does = method(await declared(server, given), do)
+    await parent.add_method(ident, ua.QualifiedName(name, own), does, given, told)

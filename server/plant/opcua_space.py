@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from asyncua import ua
 from asyncua.common.instantiate_util import instantiate
 from asyncua.common.node import Node
+from asyncua.server.address_space import NodeData
 from asyncua.server.server import Server
+from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
-from server.plant.opcua_types import Do, method, node_id
+from server.plant.opcua_types import Do, link, node_id
 
 
 @dataclass(slots=True)
@@ -29,9 +31,23 @@ class Space:
     def __getitem__(self, path: str) -> Node:
         return self.nodes[path]
 
-    async def link(self, path: str, do: Do, arguments: int) -> None:
+    async def link(self, path: str, do: Do) -> None:
         """Let a method do something."""
-        self.server.link_method(self.nodes[path], method(arguments, do))
+        await link(self.server, self.nodes[path], do)
+
+    async def let_clients_write(self, path: str) -> None:
+        """A variable that holds one value of its type, whoever writes it."""
+        node = self.nodes[path]
+        self.server.iserver.set_attribute_value_setter(node.nodeid, _set_one_value)
+        await node.set_writable()
+
+
+def _set_one_value(node: NodeData, attribute: AttributeIds, value: ua.DataValue) -> None:
+    """The library has compared the types; it would take lists, and nothing at all, too."""
+    given = value.Value
+    if given is None or given.is_array or given.Value is None:
+        raise ua.uaerrors.BadTypeMismatch
+    node.attributes[attribute].value = value
 
 
 PARTS = {

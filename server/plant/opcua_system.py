@@ -79,29 +79,28 @@ class VisionSystem:
         link, top = self._link, "VisionStateMachine"
         below = f"{top}/AutomaticModeStateMachine"
         for command in ("Reset", "Halt"):
-            await link(f"{top}/{command}", self._command(command), 2)
-        await link(f"{top}/SelectModeAutomatic", self._command("SelectModeAutomatic"), 0)
-        await link(f"{top}/ConfirmAll", self._confirm_all, 1)
-        await link(f"{below}/StartSingleJob", self._start_single_job, 5)
-        await link(f"{below}/StartContinuous", self._start_continuous, 5)
-        await link(f"{below}/Stop", self._end("Stop"), 2)
-        await link(f"{below}/Abort", self._end("Abort"), 2)
-        await link("RecipeManagement/GetRecipeListFiltered", self._list_recipes, 6)
-        await link("RecipeManagement/PrepareRecipe", self._prepare_recipe, 2)
-        await link("RecipeManagement/UnprepareRecipe", self._unprepare_recipe, 2)
-        await link("ResultManagement/GetResultById", self._get_result, 2)
-        await link("ResultManagement/GetResultComponentsById", self._get_components, 2)
-        await link("ResultManagement/GetResultListFiltered", self._list_results, 12)
-        await link("ConfigurationManagement/GetConfigurationList", self._list_configurations, 3)
-        await link("ConfigurationManagement/GetConfigurationById", self._get_configuration, 2)
-        await link("ConfigurationManagement/ActivateConfiguration", self._activate_configuration, 1)
+            await link(f"{top}/{command}", self._command(command))
+        await link(f"{top}/SelectModeAutomatic", self._command("SelectModeAutomatic"))
+        await link(f"{top}/ConfirmAll", self._confirm_all)
+        await link(f"{below}/StartSingleJob", self._start_single_job)
+        await link(f"{below}/StartContinuous", self._start_continuous)
+        await link(f"{below}/Stop", self._end("Stop"))
+        await link(f"{below}/Abort", self._end("Abort"))
+        await link("RecipeManagement/GetRecipeListFiltered", self._list_recipes)
+        await link("RecipeManagement/PrepareRecipe", self._prepare_recipe)
+        await link("RecipeManagement/UnprepareRecipe", self._unprepare_recipe)
+        await link("ResultManagement/GetResultById", self._get_result)
+        await link("ResultManagement/GetResultComponentsById", self._get_components)
+        await link("ResultManagement/GetResultListFiltered", self._list_results)
+        await link("ConfigurationManagement/GetConfigurationList", self._list_configurations)
+        await link("ConfigurationManagement/GetConfigurationById", self._get_configuration)
+        await link("ConfigurationManagement/ActivateConfiguration", self._activate_configuration)
         for condition in (self.error, self.warning):
             await condition.build()
         active = self._space["ConfigurationManagement/ActiveConfiguration"]
         await active.write_value(self._configuration_value())
-        level = self._space["DiagnosticLevel"]
-        await level.write_value(ORDINARY, Kinds.UInt16)
-        await level.set_writable()
+        await self._space["DiagnosticLevel"].write_value(ORDINARY, Kinds.UInt16)
+        await self._space.let_clients_write("DiagnosticLevel")
         await self._show()
         self.station.heard(LOW)
 
@@ -110,12 +109,12 @@ class VisionSystem:
         async with self._one:
             return await self._publish()
 
-    async def _link(self, path: str, do: Do, arguments: int) -> None:
+    async def _link(self, path: str, do: Do) -> None:
         async def alone(*given: Any) -> Answers:
             async with self._one:
                 return await do(*given)
 
-        await self._space.link(path, alone, arguments)
+        await self._space.link(path, alone)
 
     async def _publish(self) -> bool:
         station, kept = self.station, self._kept

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asyncua import ua
+from asyncua.common.node import Node
+from asyncua.common.ua_utils import data_type_to_variant_type
 from asyncua.server.server import Server
 from asyncua.ua.status_codes import StatusCodes
 
@@ -31,8 +34,8 @@ class Refused(Exception):
     """A method cannot be done; the client gets the status code."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(ua.StatusCode(ua.UInt32(code)).name)
-        self.code = ua.StatusCode(ua.UInt32(code))
+        self.code = _status(code)
+        super().__init__(self.code.name)
 
 
 async def load(server: Server) -> int:
@@ -51,14 +54,52 @@ def model() -> str:
     return text
 
 
-def method(arguments: int, do: Do) -> Callable[..., Awaitable[Any]]:
-    """A function as the library calls it: with the right number of arguments, and every refusal as a status code."""
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What an argument of a method must be, by its node."""
 
-    async def called(_parent: ua.NodeId, *given: ua.Variant) -> ua.StatusCode | list[ua.Variant]:
-        if len(given) != arguments:
-            few = len(given) < arguments
-            code = StatusCodes.BadArgumentsMissing if few else StatusCodes.BadTooManyArguments
-            return ua.StatusCode(ua.UInt32(code))
+    kind: ua.VariantType
+    """Variant: of any kind."""
+    is_array: bool
+    structure: ua.NodeId
+    """Data type of a structure."""
+
+    def fits(self, given: ua.Variant) -> bool:
+        """Is it that, or nothing at all? The library lets clients send whatever they like."""
+        if given.Value is None:
+            return True
+        if given.is_array != self.is_array or self.kind not in (given.VariantType, ua.VariantType.Variant):
+            return False
+        if self.kind != ua.VariantType.ExtensionObject:
+            return True
+        made = ua.extension_objects_by_datatype.get(self.structure)
+        return made is not None and isinstance(given.Value, made)
+
+
+async def declared(server: Server, arguments: Sequence[ua.Argument]) -> list[Declared]:
+    """What the arguments of a method must be."""
+    kinds = [await data_type_to_variant_type(server.get_node(one.DataType)) for one in arguments]
+    return [Declared(kind, one.ValueRank >= 1, one.DataType) for kind, one in zip(kinds, arguments, strict=True)]
+
+
+async def link(server: Server, node: Node, do: Do) -> None:
+    """Let a method that the types declare do something."""
+    told = [below for below in await node.get_properties() if (await below.read_browse_name()).Name == "InputArguments"]
+    arguments = await told[0].read_value() if told else []
+    server.link_method(node, method(await declared(server, arguments), do))
+
+
+def method(expected: Sequence[Declared], do: Do) -> Callable[..., Awaitable[Any]]:
+    """A function as the library calls it: with the arguments it expects, and every refusal as a status code."""
+
+    async def called(_parent: ua.NodeId, *given: ua.Variant) -> ua.StatusCode | ua.CallMethodResult | list[ua.Variant]:
+        if len(given) != len(expected):
+            few = len(given) < len(expected)
+            return _status(StatusCodes.BadArgumentsMissing if few else StatusCodes.BadTooManyArguments)
+        fit = [wanted.fits(one) for wanted, one in zip(expected, given, strict=True)]
+        if not all(fit):
+            each = [_status(StatusCodes.Good if good else StatusCodes.BadTypeMismatch) for good in fit]
+            return ua.CallMethodResult(_status(StatusCodes.BadInvalidArgument), each)
         try:
             answers = await do(*(one.Value for one in given))
         except Refused as refused:
@@ -86,3 +127,7 @@ def node_id(name: str, index: int) -> ua.NodeId:
         index: of the namespace.
     """
     return ua.NodeId(ua.String(name), ua.Int16(index))
+
+
+def _status(code: int) -> ua.StatusCode:
+    return ua.StatusCode(ua.UInt32(code))

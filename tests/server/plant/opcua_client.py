@@ -54,6 +54,10 @@ def argument(value):
     return ua.Variant(value, kind, is_array=True)
 
 
+def variant(value, kind):
+    return ua.Variant(value, ua.VariantType[kind], is_array=isinstance(value, list))
+
+
 class Ear:
     def __init__(self, names):
         self.names, self.heard, self.waiting = names, asyncio.Queue(), []
@@ -199,6 +203,17 @@ class Talk:
     async def event(self, kind, **wanted):
         return await self.ear.next(kind, **wanted)
 
+    async def method(self, path, given):
+        """A method with arguments of these types: [value, type], a list of values for an array."""
+        return await self.call(path, *(variant(*one) for one in given))
+
+    async def write(self, path, value, kind):
+        try:
+            await (await self.node(path)).write_value(variant(value, kind))
+        except ua.UaError as error:
+            return {"refused": type(error).__name__}
+        return {"written": value}
+
     async def read(self, path):
         return plain(await (await self.node(path)).read_value())
 
@@ -213,6 +228,8 @@ STEPS = (
     "confirm_all",
     "refresh",
     "event",
+    "method",
+    "write",
     "read",
     "until",
     "process",

@@ -358,6 +358,31 @@ def test_a_server_that_ends_by_itself_is_told_and_started_again_and_loses_no_res
     assert (again["job"], again["event"]["ResultContent"][0]) == ("brush-1#2", True)
 
 
+PAGE = [[0, "UInt32"], [0, "UInt32"], [0, "Int32"]]
+NONSENSE = {
+    "VisionStateMachine/Halt": ([[0, "Int32"], [["much"], "String"]], [["0", "String"], ["", "String"]]),
+    "VisionStateMachine/ConfirmAll": ([["seen", "String"]],),
+    "VisionStateMachine/AutomaticModeStateMachine/StartSingleJob": ([["P-1", "String"]] * 5,),
+    "RecipeManagement/GetRecipeListFiltered": ([["1", "String"], ["", "String"], [2, "Int32"], *PAGE],),
+    "ConfigurationManagement/GetConfigurationList": ([[0, "UInt32"], [-1, "Int32"], [0, "Int32"]],),
+}
+"""Method -> arguments of other types than it declares."""
+
+
+def test_what_a_client_should_not_have_sent_is_refused_and_costs_nobody_anything(cell):
+    steps = [["until", "Ready"]]
+    steps += [["method", method, given] for method, all_given in NONSENSE.items() for given in all_given]
+    level = [["write", "DiagnosticLevel", [1, 2], "UInt16"], ["write", "DiagnosticLevel", None, "Null"]]
+    job = ["start", {"part": "P-1", "recipe": "1"}, {"copy": picture(cell, "1")}]
+    configurations = ["method", "ConfigurationManagement/GetConfigurationList", PAGE]
+    told = talk(cell, *steps, *level, ["read", "DiagnosticLevel"], job, configurations)[2:]
+    assert told[: len(steps) - 1] == [{"refused": "BadInvalidArgument"}] * (len(steps) - 1)
+    assert told[-5:-2] == [{"refused": "BadTypeMismatch"}] * 2 + [{"value": 100}]
+    assert told[-2]["event"]["ResultContent"][0] is True, "whoever writes a list in place of a number ended the server"
+    assert told[-1]["told"][1] == 1
+    assert cell.context.parts["plant"].opcua.problem is None
+
+
 def test_nobody_comes_in_without_a_machines_key_or_in_the_clear(cell):
     for key, options in (("", []), ("qc_wrong", []), (cell.keys[Role.LABELLER], []), (None, ["--plain"])):
         assert "refused" in talk(cell, key=key, options=options)[0]
