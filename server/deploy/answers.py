@@ -34,12 +34,13 @@ class Question:
     """As the template says it: may depend on earlier answers."""
     asked: bool
     """False: worked out from the others."""
+    when: str
+    """Of the earlier answers, as the template says it: only then is it asked. Empty: always."""
 
 
 @cache
 def questions() -> dict[str, Question]:
     """The questions by name, in the order in which they are asked."""
-    told: dict[str, Any] = yaml.safe_load((TEMPLATE / "copier.yml").read_text(encoding="utf-8"))
     return {
         name: Question(
             name=name,
@@ -48,10 +49,35 @@ def questions() -> dict[str, Question]:
             choices=tuple(about["choices"].values()) if "choices" in about else (),
             default=str(about["default"]),
             asked=about.get("when") is not False,
+            when=str(about.get("when") or ""),
         )
-        for name, about in told.items()
+        for name, about in _told().items()
         if not name.startswith("_")
     }
+
+
+@cache
+def _told() -> dict[str, Any]:
+    """What copier.yml holds."""
+    told: dict[str, Any] = yaml.safe_load((TEMPLATE / "copier.yml").read_text(encoding="utf-8"))
+    return told
+
+
+def unasked(answers: Answers) -> list[str]:
+    """The questions among `answers` that nobody is asked, as other answers settle them; copier would take them as said.
+
+    What is not answered has its default here, too.
+    """
+    from jinja2 import Environment
+
+    options = {name: value for name, value in _told()["_envops"].items() if name != "undefined"}
+    environment = Environment(**options)
+    told = {name: answers.get(name, question.default) for name, question in questions().items()}
+    return [
+        name
+        for name, question in questions().items()
+        if name in answers and question.when and environment.from_string(question.when).render(told) != "True"
+    ]
 
 
 def parse(pairs: Sequence[str]) -> Answers:

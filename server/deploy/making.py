@@ -15,7 +15,7 @@ from merge3 import Merge3
 
 from qc.errors import Conflict, InvalidInput, NotFound, Unavailable
 from qc.records import new_id
-from server.deploy.answers import TEMPLATE, Answers, read
+from server.deploy.answers import TEMPLATE, Answers, read, unasked
 
 OURS = ".qc-deploy"
 ANSWERS, MADE = f"{OURS}/answers.yml", f"{OURS}/made"
@@ -52,6 +52,8 @@ def new(folder: Path, answers: Answers, *, ask: bool = False, likely: Answers | 
         Conflict: `folder` holds something.
         InvalidInput: an answer makes no sense; the question is named.
     """
+    if not ask:
+        _refuse_unasked(answers, answers)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Conflict(f"{folder} holds something; name a new folder, or use qc deploy update")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +87,12 @@ def update(folder: Path, changes: Answers) -> Update:
         raise NotFound(f"{folder} was not written by qc deploy new: {ANSWERS} or {MADE} is missing")
     working = folder / OURS / f".{new_id()}"
     did = Update()
+    answers = read(folder / ANSWERS) | changes
+    _refuse_unasked(changes, answers)
+    for name in unasked(answers):  # it was asked before the changes
+        del answers[name]
     try:
-        _render(working, read(folder / ANSWERS) | changes)
+        _render(working, answers)
         now, before = _files(working), _files(folder / MADE)
         for name in sorted({*now, *before}):
             _bring(name, folder, working, did)
@@ -95,6 +101,13 @@ def update(folder: Path, changes: Answers) -> Update:
     finally:
         shutil.rmtree(working, ignore_errors=True)
     return did
+
+
+def _refuse_unasked(given: Answers, answers: Answers) -> None:
+    """Raises InvalidInput for an answer, of those `given`, to a question that the other `answers` settle."""
+    for name in unasked(answers):
+        if name in given:
+            raise InvalidInput(f"{name} is not asked for beside the other answers; leave it out")
 
 
 def _render(out: Path, answers: Answers, *, ask: bool = False, likely: Answers | None = None) -> None:

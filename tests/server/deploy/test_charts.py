@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from written import write
 helm = pytest.importorskip("helm_python", reason="the extra deploy-checks is not installed")
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="the extra deploy-checks is not installed")
 
+SHELLCHECK = Path(__file__).parents[3] / ".venv/bin/shellcheck"
 CHOICES = {name: question.choices or (True, False) for name, question in questions().items()}
 
 
@@ -202,6 +204,7 @@ MORE: dict[str, Any] = {
     "tls": {"secretName": "own-tls", "issuer": "plant-ca"},
     "database": {"secretName": "rds", "key": "uri"},
     "ray": {"enabled": True, "gpus": 1},
+    "restore": "2026-01-31T013000Z",
     "egress": [{"cidr": "203.0.113.10/32", "ports": [443, 4318]}, {"cidr": "198.51.100.0/24", "ports": [8001]}],
     "plc": {"clients": "10.7.0.0/24", "modbus": [5020], "cameras": "line-7"},
 }
@@ -241,8 +244,43 @@ def test_a_chart_with_a_certificate_speaks_https_everywhere(with_more):
 def test_a_managed_databases_url_comes_from_its_own_secret(with_more):
     backup = named_object(with_more, "CronJob", "qc-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     wanted = {"secretKeyRef": {"name": "rds", "key": "uri"}}
-    for container in (pods(with_more)["qc-server"]["containers"][0], backup["initContainers"][0]):
+    restore = named_object(with_more, "Job", "qc-restore-2026-01-31t013000z")["spec"]["template"]["spec"]
+    jobs = (*backup["containers"], *restore["initContainers"], *restore["containers"])
+    for container in (pods(with_more)["qc-server"]["containers"][0], *jobs):
         assert [one["valueFrom"] for one in container["env"] if one["name"] == "QC_DATABASE_URL"] == [wanted]
+
+
+def test_while_a_backup_is_put_back_no_server_and_no_backup_runs(with_more, clusters, templates, tmp_path):
+    assert named_object(with_more, "Deployment", "qc-server")["spec"]["replicas"] == 0
+    assert named_object(with_more, "CronJob", "qc-backup")["spec"]["suspend"] is True
+    for _, _, objects in clusters:
+        assert named_object(objects, "Deployment", "qc-server")["spec"]["replicas"] == 1
+        assert named_object(objects, "CronJob", "qc-backup")["spec"]["suspend"] is False
+        assert not [thing for thing in objects if thing["kind"] == "Job"]
+    files = templates.deployment(r"chart/", shape="kubernetes", database="postgres")
+    made = helm.Chart.load(str(write(tmp_path, files) / "chart")).render({"restore": "2026-01-31T013000Z"})
+    objects = [thing for text in made.values() for thing in parse_yaml(text)]
+    job = named_object(objects, "Job", "qc-restore-2026-01-31t013000z")
+    kubernetes_validate.validate(job, "1.31", strict=True)
+    pod = job["spec"]["template"]["spec"]
+    assert [one["name"] for one in pod["initContainers"]] == [
+        "empty-database",
+        "rows-and-files",
+        "database-in-its-place",
+    ]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        subprocess.run(
+            [SHELLCHECK, "--shell", "sh", "-"], input=container["args"][0], text=True, check=True, timeout=60
+        )
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_a_store_of_ones_own_is_reached_by_the_server_and_by_its_backup(clusters):
+    for answers, _, objects in clusters:
+        plant = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
+        assert plant in named_object(objects, "NetworkPolicy", "qc-server")["spec"]["egress"]
+        if answers["blobs"] != "local":
+            assert plant in named_object(objects, "NetworkPolicy", "qc-backup")["spec"]["egress"]
 
 
 def test_ray_s_pods_are_sound_and_nobody_but_the_server_reaches_them(with_more):

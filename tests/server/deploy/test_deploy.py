@@ -52,6 +52,9 @@ def test_answers_may_come_from_a_file_and_single_ones_go_before_it(tmp_path):
         ("address=http://x", "address"),
         ("clients=10.0.0.0/64", "clients"),
         ("clients=everybody", "clients"),
+        ("port=65534", "port"),
+        ("blobs_url=s3://x", "blobs_url is not asked for"),
+        ("managed=true", "managed is not asked for"),
         ("shape", "QUESTION=ANSWER"),
     ],
 )
@@ -59,6 +62,34 @@ def test_an_answer_that_makes_no_sense_is_refused_and_nothing_is_written(answer,
     assert main(["deploy", "new", str(tmp_path / "plant"), "--defaults", "--set", answer]) == 1
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"blobs": "s3", "blobs_url": 's3://b"$(id)/x'},
+        {"blobs": "s3", "blobs_url": "s3://büro"},
+        {"blobs": "s3", "blobs_url": "s3:///x"},
+        {"blobs": "azure", "blobs_url": "s3://pictures"},
+        {"labels": "url", "labels_url": 'http://a"b;$(id)'},
+        {"labels": "url", "labels_url": "labels.example"},
+    ],
+)
+def test_no_answer_can_be_more_than_one_word_of_a_file(given, tmp_path):
+    with pytest.raises(InvalidInput, match="_url"):
+        making.new(tmp_path / "plant", given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_that_others_settle_is_refused_and_one_from_before_them_goes(tmp_path):
+    with pytest.raises(InvalidInput, match="network is not asked for"):
+        making.new(tmp_path / "cloud", {"place": "aws", "network": False})
+    making.new(tmp_path / "plant", {"network": False})
+    assert "carry" in (tmp_path / "plant/images.sh").read_text()
+    with pytest.raises(InvalidInput, match="network is not asked for"):
+        making.update(tmp_path / "plant", {"place": "aws", "network": False})
+    making.update(tmp_path / "plant", {"place": "aws"})
+    assert "carry" not in (tmp_path / "plant/images.sh").read_text()
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):
