@@ -1,15 +1,16 @@
 """Erasing parts: pictures, masks, tasks, rows and traces go; tombstones stay, and name the models that saw them.
 
 A durable job, so that a stop in the middle is gone on with: of each part first the files, which may be removed again;
-then rows and trail in one commit, which for the last part is the end of the job, too. Entries of the audit trail that
-name the part keep their place and their seal, but lose their words (`server.audit.redact`). What cannot be reached is
-said in the result: backups made before, and models whose training saw the part.
+then rows and trail in one commit; then names in logs, and what the database's own files still hold. Entries of the
+audit trail that name the part keep their place and their seal, but lose their words (`server.audit.redact`). What
+cannot be reached is said in the result: backups made before, and models whose training saw the part.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -25,13 +26,13 @@ from labeling.config import BESIDE
 from labeling.records import Annotation, LabelTask
 from labeling.studio import Studio
 from process_opt.records import Approval, Outcome, ProcessVersion, Recommendation
-from qc.errors import NotFound
+from qc.errors import NotFound, Unavailable
 from qc.records import Decision, Exposure, Inspection, new_id
 from segmentation.records import ModelVersion
 from server import audit, batch_decisions, erasure_files, golden, servers, station_counts
 from server.audit import AuditEntry
 from server.context import Context
-from server.db import Database
+from server.db import BUSY_TIMEOUT_MS, Database
 from server.features_records import Feature, Head, Suggestion
 from server.home_id import home_id
 from server.jobs import queue
@@ -44,6 +45,8 @@ from server.word_records import OperatorCall, Undo
 KIND = "erase"
 STUDIO = "erase_in_label_studio"
 HERE = "erase_here"
+PATIENCE_S = 2.0
+"""So long it is tried to empty SQLite's log, between moments in which others read or write; then later again."""
 NOT_REACHED = (
     "backups made before: the next one removes those of the page, and destroys the keys of encrypted ones (qc backup "
     "--keys); remove other plain ones by hand, and erase again after restoring one"
@@ -134,10 +137,15 @@ def find(session: Session, part: str) -> Found:
 
 
 def job(context: Context, run: JobRun) -> dict[str, Any]:
-    """Erase parts one after the other: of each its files, then its rows; with those of the last the job ends."""
+    """Erase parts one after the other: of each its files, then its rows; then their names in logs, then the job's own.
+
+    It is done once the database's files have forgotten them, too. What was counted is kept with the rows of each part,
+    so that whatever ends an attempt, the next one goes on there.
+    """
     with context.database.read() as session:
+        before = session.get_one(Job, run.id).result
         parts = [part for part in _asked(run) if not find(session, part).empty]
-    erased: list[dict[str, Any]] = []
+    erased: list[dict[str, Any]] = [before] if before else []
     for part in parts:
         with context.database.read() as session:
             found = find(session, part)
@@ -151,25 +159,30 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
             for home in servers.others(session, home_id(context.settings.folder("."))):
                 # as often as it takes: that server may be off for weeks
                 queue.enqueue(session, HERE, asdict(traces), now=context.now(), home=home, max_attempts=1000)
-            if part == parts[-1]:
-                run.finish(session, _together(erased))
-                session.execute(update(Job).where(col(Job.id) == run.id).values(arguments={}, key=None))
+            session.execute(update(Job).where(col(Job.id) == run.id).values(result=_together(erased)))
             session.commit()
+    for part in _asked(run):
         erasure_files.blot_out_in_logs(context.settings.home.resolve() / "logs", part)
-    _settle(context.database)
+    run.check()
+    with context.database.write() as session:
+        session.execute(update(Job).where(col(Job.id) == run.id).values(arguments={}, key=None))
+        session.commit()
+    settle(context.database)
     return _together(erased)
 
 
 def _asked(run: JobRun) -> list[str]:
-    """The parts that a job is about; jobs of earlier versions were about one."""
+    """The parts that a job is about; jobs of earlier versions were about one. None is left once all are erased."""
+    if not run.arguments:
+        return []
     return [str(part) for part in run.arguments.get("parts") or [run.arguments["part"]]]
 
 
 def _together(erased: list[dict[str, Any]]) -> dict[str, Any]:
-    """What went with all parts: numbers are added, models listed once."""
+    """What went with all parts: numbers are added, models listed once. Of what is together already, too."""
     counted = ("inspections", "images", "label_tasks", "entries_that_still_name_it")
     return {
-        "parts": len(erased),
+        "parts": sum(one.get("parts", 1) for one in erased),
         **{name: sum(one[name] for one in erased) for name in counted},
         "models_that_saw_it": sorted({model for one in erased for model in one["models_that_saw_it"]}),
         "not_reached": NOT_REACHED,
@@ -377,13 +390,28 @@ def _models(session: Session, home: Path, found: Found) -> list[str]:
     return sorted(set(saw))
 
 
-def _settle(database: Database) -> None:
-    """Let the database's files forget what was deleted."""
+def settle(database: Database) -> None:
+    """Let the database's files forget what was deleted.
+
+    SQLite: the log beside the file is written back and emptied. Nobody is waited for while others could write: whoever
+    still reads the state before (a backup, a long table) would hold up the line as long as this waited.
+
+    Raises:
+        Unavailable: somebody goes on reading what was there before.
+    """
     if database.dialect == "sqlite":
         with database.engine.connect() as connection:
             raw = connection.connection.dbapi_connection
             assert raw is not None
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            raw.execute("PRAGMA busy_timeout = 0")
+            try:
+                until = time.monotonic() + PATIENCE_S
+                while raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    if time.monotonic() > until:
+                        raise Unavailable("somebody still reads the database as it was before; it is settled later")
+                    time.sleep(0.02)
+            finally:
+                raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     else:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM inspection, exposure, decision, auditentry, job, outboundmessage"))

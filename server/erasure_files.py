@@ -105,15 +105,20 @@ def forget_files(home: Path, part: str) -> None:
 
 
 def blot_out_in_logs(logs: Path, part: str) -> None:
-    """Write over the part's name in every log, in place: the writer of the log goes on at its end meanwhile."""
-    name = part.encode()
-    pattern = re.compile(rb"(?<![\w-])" + re.escape(name) + rb"(?![\w-])")
+    """Write over the part's name in every log, in place: the writer of the log goes on at its end meanwhile.
+
+    Our lines are JSON, in which letters beyond ASCII, quotes and backslashes are escaped; other programs write plainly.
+    """
+    spelt = {part, json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1]}
+    names = b"|".join(re.escape(name.encode()) for name in sorted(spelt))
+    # behind an escaped end of a line comes a new word, too, although its own last character is a letter
+    pattern = re.compile(rb"(?:(?<![\w-])|(?<=\\[nrt]))(?:" + names + rb")(?![\w-])")
     for file in _below(logs):
         with file.open("r+b") as log:
             content = log.read()
             for place in pattern.finditer(content):
                 log.seek(place.start())
-                log.write(b"*" * len(name))
+                log.write(b"*" * len(place.group()))
 
 
 def _claims(file: Path, part: str) -> bool:

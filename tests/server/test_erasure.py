@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
+import threading
 import time
 
 import pytest
@@ -14,7 +16,7 @@ from labeling.records import Annotation, LabelTask, TaskState
 from process_opt.records import Answer, Approval, Outcome, Recommendation
 from qc.errors import Conflict
 from qc.records import Exposure, Inspection
-from server import audit_check, registry, schema
+from server import audit_check, erasure, erasure_files, registry, schema
 from server.access import Role
 from server.audit import AuditEntry
 from server.jobs.records import Job, JobState
@@ -166,6 +168,81 @@ def test_an_erased_part_is_found_nowhere_and_its_neighbour_is_untouched(run_line
     assert [row.split(",")[0] for row in (dataset / "split.csv").read_text().split()[1:]] == ["another_0.png"]
     assert json.loads((dataset / "manifest.json").read_text())["erased"] == 1
     assert not (home / "models" / ("a" * 64) / "samples").exists()
+
+
+@pytest.mark.parametrize("name", ["Müller-4711", 'a "quoted" part', "back\\slash-1"])
+def test_a_name_is_found_in_logs_however_it_is_spelt_there(tmp_path, name):
+    lines = [
+        json.dumps({"part": name, "event": f"part {name} came"}),
+        json.dumps({"part": name}, ensure_ascii=False),
+        json.dumps({"exception": f"no verdict\n{name} is away"}),
+        f"plainly {name} here",
+    ]
+    (tmp_path / "server.jsonl").write_text("\n".join([*lines, f"and {name}-b stays"]))
+    erasure_files.blot_out_in_logs(tmp_path, name)
+    *blotted, stays = (tmp_path / "server.jsonl").read_text().splitlines()
+    for line in blotted:
+        assert name not in line
+        assert json.dumps(name)[1:-1] not in line
+    assert [set(json.loads(line)) for line in blotted[:3]] == [{"part", "event"}, {"part"}, {"exception"}]
+    assert stays == f"and {name}-b stays"
+
+
+def test_whoever_still_reads_holds_up_the_erasure_and_not_the_line(line, monkeypatch):
+    monkeypatch.setattr(erasure, "PATIENCE_S", 0.2)
+    told = line.send(line.picture(dark=9), part=PART).json()
+    file = line.context.settings.home / "qc.sqlite3"
+    reader = sqlite3.connect(file, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM inspection").fetchone()
+    asked = line.post("/erasures", Role.ADMIN, json={"part": PART, "reason": "the customer asked"}).json()["id"]
+    wait_for(lambda: line.get(f"/jobs/{asked}").json()["problem"])
+    with line.context.database.read() as session:
+        assert session.get_one(Job, asked).arguments == {}
+    trying = threading.Thread(target=erasure.settle, args=(line.context.database,))
+    monkeypatch.setattr(erasure, "PATIENCE_S", 60)
+    trying.start()
+    impatient = sqlite3.connect(file, isolation_level=None, timeout=1)
+    for _ in range(20):  # while it is tried to empty the log
+        impatient.execute("BEGIN IMMEDIATE")
+        impatient.execute("ROLLBACK")
+    assert trying.is_alive()
+    reader.close()
+    impatient.close()
+    trying.join()
+    with line.context.database.write() as session:
+        session.get_one(Job, asked).not_before = line.context.now()
+        session.commit()
+    wait_for(lambda: line.get(f"/jobs/{asked}").json()["state"] == "done")
+    assert line.get(f"/jobs/{asked}").json()["result"]["inspections"] == 1
+    for kept in (file, file.with_name(f"{file.name}-wal")):
+        assert not any(word.encode() in kept.read_bytes() for word in (PART, told["images"][0]["sha256"])), kept
+
+
+def test_an_erasure_that_was_cut_off_before_its_end_counts_what_it_erased(line, monkeypatch):
+    """A kill between the rows and the logs: their names must go from there, too."""
+    line.send(line.picture(dark=9), part=PART)
+    log = line.context.settings.folder("logs") / "other.log"
+    log.write_text(f"{PART} came")
+    blot_out, tries = erasure_files.blot_out_in_logs, []
+
+    def cut_off(*given: object) -> None:
+        tries.append(given)
+        if len(tries) == 1:
+            raise OSError("killed here")
+        blot_out(*given)
+
+    monkeypatch.setattr(erasure_files, "blot_out_in_logs", cut_off)
+    asked = line.post("/erasures", Role.ADMIN, json={"part": PART, "reason": "the customer asked"}).json()["id"]
+    wait_for(lambda: line.get(f"/jobs/{asked}").json()["problem"])
+    with line.context.database.write() as session:
+        session.get_one(Job, asked).not_before = line.context.now()
+        session.commit()
+    wait_for(lambda: line.get(f"/jobs/{asked}").json()["state"] == "done")
+    assert log.read_text() == f"{'*' * len(PART)} came"
+    result = line.get(f"/jobs/{asked}").json()["result"]
+    assert (result["parts"], result["inspections"]) == (1, 1)
+    assert len(line.get("/erasures").json()["items"]) == 1
 
 
 def test_a_picture_that_another_part_shares_stays_for_that_part(line):
