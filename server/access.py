@@ -200,7 +200,8 @@ RULES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/v2/models/{name}/versions/{version}/infer"): SENDS,
     ("POST", "/v2/repository/index"): ANYBODY,
 }
-"""(method, path below /api/v1, or whole below /v2) -> who may. Names in braces stand for one piece of the path."""
+"""(method, path below /api/v1, or whole below /v2) -> who may. Names in braces stand for one piece of the path,
+`{part}` for one or more: the name of a part may hold a slash."""
 
 OWN_SECRET = "/ml/"
 """Calls below this prove themselves by a secret of their own, in an Authorization header that is no key of ours."""
@@ -209,7 +210,11 @@ OWN_SECRET = "/ml/"
 @cache
 def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
     paths = sorted({path for _, path in RULES}, key=lambda p: ("{" in p, p))  # plain paths before those with names
-    return tuple((re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))), path) for path in paths)
+    return tuple((re.compile(_pattern(path)), path) for path in paths)
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path).replace(r"\{part\}", ".+"))
 
 
 def is_protocol(path: str) -> bool:
@@ -227,12 +232,15 @@ def address_of(path: str) -> str:
     return path if is_protocol(path) else PREFIX + path
 
 
-def template(address: str) -> str | None:
-    """The rule's path that fits an address, or None."""
+def template(method: str, address: str) -> str | None:
+    """The rule's path that fits an address, or None; of several, one that has a rule for the method (of HEAD: for GET),
+    as that is the one that answers."""
     path = address.removeprefix(PREFIX)
     if not guarded(address) or (path != address and is_protocol(path)):
         return None
-    return next((name for pattern, name in _patterns() if pattern.fullmatch(path)), None)
+    fitting = [name for pattern, name in _patterns() if pattern.fullmatch(path)]
+    asked = "GET" if method == "HEAD" else method
+    return next((name for name in fitting if (asked, name) in RULES), next(iter(fitting), None))
 
 
 def same_path(path: str) -> str:

@@ -50,7 +50,7 @@ class Guard:
             return
         started, status, request_id = time.perf_counter(), 500, new_id()
         path, method = scope["path"], scope["method"]
-        rule = access.template(path)
+        rule = access.template(method, path)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request=request_id)
 

@@ -12,13 +12,13 @@ from server.part_verdicts import PartOut, look_at, make_verdict, record_verdict
 router = APIRouter(tags=["parts"])
 
 
-@router.get("/parts/{part}")
+@router.get("/parts/{part:path}")
 def one_part(part: str, session: SessionDep, context: ContextDep) -> PartOut:
     """A part from all of its views, with the reason in one sentence. Nothing is recorded."""
     return look_at(context, session, part)
 
 
-@router.post("/parts/{part}/verdict", status_code=201)
+@router.post("/parts/{part:path}/verdict", status_code=201)
 def judge_one_part(part: str, who: IdentityDep, context: ContextDep) -> PartOut:
     """Judge a part by all of its views; what is answered stands in the audit trail. For a line that acts on it."""
     shown, body = make_verdict(context, part)

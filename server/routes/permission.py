@@ -76,7 +76,7 @@ def decide(
     return told
 
 
-@router.get("/processes/{name}/parts/{part}/plan")
+@router.get("/processes/{name}/parts/{part:path}/plan")
 def plan(name: str, part: str, session: SessionDep) -> Executable:
     """The newest plan for a part; refused (409) while its rework waits for permission."""
     row = permission.executable(session, name, part)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -127,6 +128,18 @@ def test_a_verdict_on_which_a_line_acts_stands_in_the_audit_trail(line):
         assert entry.by == "machine key"
         assert entry.n in {one.n for one in audit.naming(session, "P-9", [])}  # so that an erasure reaches it
         verify(session)
+
+
+def test_a_part_with_a_slash_in_its_name_has_an_address_and_its_rules_hold(line):
+    for part in ("LOT/9", "LOT/verdict"):
+        line.send(line.picture(mark=len(part)), part=part, view=["left"])
+        quoted = f"/parts/{quote(part, safe='')}"
+        assert line.get(quoted).json()["part"] == part
+        assert line.client.get(f"/api/v1{quoted}").status_code == 401
+        assert line.client.head(f"/api/v1{quoted}").status_code == 401
+        assert line.client.post(f"/api/v1{quoted}/verdict").status_code == 401
+        assert line.post(f"{quoted}/verdict", Role.LABELLER).status_code == 403
+        assert line.post(f"{quoted}/verdict", Role.MACHINE).json()["part"] == part
 
 
 def test_a_persons_word_stands_beside_the_verdict_and_an_unknown_part_is_not_found(line):

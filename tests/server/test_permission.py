@@ -137,6 +137,17 @@ def test_a_word_without_a_risk_or_about_nothing_is_refused(served, plant, propos
     assert served.get(f"{BAR}/parts/nobody/plan").status_code == 404
 
 
+def test_a_part_with_a_slash_in_its_name_has_a_plan(served, plant):
+    asked = {**question(plant, 3)[0], "part": "LOT/3"}
+    answer = served.post(f"{BAR}/recommendations", Role.MACHINE, json=asked).json()
+    for address in (f"{BAR}/parts/LOT%2F3/plan", f"{BAR}/parts/LOT/3/plan"):
+        told = served.get(address, Role.MACHINE)
+        assert told.status_code == (409 if answer.get("needs_approval") else 200)
+        assert served.client.get(f"/api/v1{address}").status_code == 401
+    if told.status_code == 200:
+        assert told.json()["part"] == "LOT/3"
+
+
 def test_only_rework_may_ask_for_permission(plant):
     content = copy.deepcopy(dict(plant.process.source))
     content["steps"][1]["needs_approval"] = True
