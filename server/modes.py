@@ -13,6 +13,7 @@ word by mistake; the model's own is in `Inspection.model_verdict`, and `Inspecti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -112,19 +113,25 @@ def evidence(context: Context, session: Session, station: str) -> Evidence | Non
 def after_decision(
     context: Context, session: Session, inspection: Inspection, exposures: list[Any], decision: Decision
 ) -> None:
-    """A hook: a person's word that costs more than the day's limit steps the station down, in the same transaction."""
+    """A hook: a person's word that costs more than the day's limit steps the station down, in the same transaction.
+
+    The day is that of the part: a word on yesterday's part, said today, counts for yesterday. A word whose cost nobody
+    knows is taken, and an alarm says that it does not count.
+    """
     row = row_of(session, inspection.station)
-    if row is None or row.limit_a_day is None or row.mode == Mode.SHADOW:
+    if row is None or row.limit_a_day is None or row.mode == Mode.SHADOW or inspection.received_at < row.since:
         return
     now = context.now()
-    cost = modes_evidence.cost_of_day(context, session, row, now)
+    cost = modes_evidence.cost_of_day(context, session, row, inspection.received_at)
+    for product in cost.uncounted:
+        _say_uncounted(context, session, row, product, inspection, now)
     if cost.amount <= row.limit_a_day:
         return
     before = Mode(row.mode)
     after = ORDER[ORDER.index(before) - 1]
     told = (
-        f"wrong verdicts cost {cost.amount:.2f} {cost.currency} at {row.station} today, more than the "
-        f"{row.limit_a_day:.2f} that they may: it steps down from {before} to {after}"
+        f"wrong verdicts on parts of {inspection.received_at:%Y-%m-%d} cost {cost.amount:.2f} {cost.currency} at "
+        f"{row.station}, more than the {row.limit_a_day:.2f} that they may: it steps down from {before} to {after}"
     )
     row.mode, row.since, row.by, row.reason = str(after), now, "server", told
     _keep(context, session, row, before, told=told, by="server")
@@ -140,6 +147,28 @@ def after_decision(
         before=[],
         after=cost.wrong[: alarms.SHOWN],
         figures={"cost": round(cost.amount, 2), "limit_a_day": row.limit_a_day, "wrong": len(cost.wrong)},
+    )
+
+
+def _say_uncounted(
+    context: Context, session: Session, row: StationMode, product: str, inspection: Inspection, now: datetime
+) -> None:
+    told = (
+        f"wrong verdicts on parts of product {product} do not count for the limit of a day at {row.station}: its file "
+        "does not say under `money` what they cost"
+    )
+    alarms.raise_once(
+        session,
+        context.events,
+        kind=ALARM,
+        station=row.station,
+        what=f"money of {product}",
+        message=told,
+        since=inspection.received_at,
+        now=now,
+        before=[],
+        after=[inspection.id],
+        figures={"limit_a_day": row.limit_a_day},
     )
 
 

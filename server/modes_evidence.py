@@ -8,12 +8,13 @@ looks, and shut while more than a tenth of the parts lacks a word, so that nobod
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from qc.errors import Conflict
+from qc.errors import Conflict, InvalidInput
 from qc.records import Decision, Inspection, Progress
 from qc.verdict import Verdict
 from segmentation.eprocess import Wager
@@ -49,14 +50,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class DayCost:
-    """What wrong verdicts cost at a station today."""
+    """What the wrong verdicts on a day's parts cost at a station."""
 
     amount: float
+    """Of several currencies that of the largest sum: they are not added to each other."""
     currency: str
     since: datetime
     """The first of them was judged then; the day's beginning where there is none."""
     wrong: list[str]
-    """Inspections."""
+    """Inspections, whatever their currency."""
+    uncounted: tuple[str, ...] = ()
+    """Products with wrong verdicts among them whose file does not say what these cost, sorted."""
 
 
 def cost_of(costs: Costs, inspection: Inspection, word: Decision) -> float:
@@ -67,11 +71,20 @@ def cost_of(costs: Costs, inspection: Inspection, word: Decision) -> float:
 
 
 def gather(context: Context, session: Session, row: StationMode) -> Evidence:
-    """The evidence of a station in its mode; raises Conflict where a product's file says nothing of money."""
+    """The evidence of a station in its mode.
+
+    Raises:
+        Conflict: a product's file says nothing of money, or the parts there are of several currencies.
+    """
     rows = _parts(session, row.station, since=row.since)
     words = _words(session, row.station, since=row.since)
     ordered = sorted((one for one in rows if one.id in words), key=lambda one: words[one.id].id)
     costs = {one.product: costs_of(context, one.product) for one in ordered}
+    if len(currencies := sorted({each.currency for each in costs.values()})) > 1:
+        raise Conflict(
+            f"parts at {row.station} are of several currencies ({', '.join(currencies)}), and a limit is of one: "
+            "let their products' files name the same under `money`"
+        )
     worst = max((max(each.worst, each.review) for each in costs.values()), default=0.0)
     limit = _limit_a_part(row, rows, context.now())
     spent = [cost_of(costs[one.product], one, words[one.id]) for one in ordered]
@@ -85,7 +98,7 @@ def gather(context: Context, session: Session, row: StationMode) -> Evidence:
     enough = len(rows) > 0 and len(rows) - len(ordered) <= UNANSWERED * len(rows)
     proved = share is not None and shown.proved and enough
     mean = sum(spent) / len(spent) if spent else None
-    currency = next((each.currency for each in costs.values()), "")
+    currency = next(iter(currencies), "")
     told = f"{len(ordered)} of {len(rows)} parts have a person's word"
     if mean is not None:
         told += f"; their verdicts cost {mean:.4g} {currency} a part"
@@ -109,24 +122,29 @@ def gather(context: Context, session: Session, row: StationMode) -> Evidence:
     )
 
 
-def cost_of_day(context: Context, session: Session, row: StationMode, now: datetime) -> DayCost:
-    """What wrong verdicts cost at a station since midnight (UTC) and since it works in its mode."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+def cost_of_day(context: Context, session: Session, row: StationMode, moment: datetime) -> DayCost:
+    """What wrong verdicts cost at a station, on parts of the day (UTC) of a moment, and since it works in its mode."""
+    midnight = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since = max(midnight, row.since)
     words = _words(session, row.station, since=since)
-    amount, currency = 0.0, ""
-    wrong: list[str] = []
+    amounts, wrong, uncounted = defaultdict[str, float](float), list[str](), set[str]()
     first = since
-    for one in _parts(session, row.station, since=since):
+    for one in _parts(session, row.station, since=since, before=midnight + timedelta(days=1)):
         if one.id not in words or one.said == Verdict.REVIEW:
             continue
-        costs = costs_of(context, one.product)
+        try:
+            costs = costs_of(context, one.product)
+        except (Conflict, InvalidInput):  # a person's word is taken all the same
+            if (words[one.id].verdict == Verdict.NG) == (one.said == Verdict.OK):
+                uncounted.add(one.product)
+            continue
         each = cost_of(costs, one, words[one.id])
         if each > 0:
             first = one.received_at if not wrong else first
-            amount, currency = amount + each, costs.currency
+            amounts[costs.currency] += each
             wrong.append(one.id)
-    return DayCost(amount, currency, first, wrong)
+    currency, amount = max(amounts.items(), key=lambda pair: pair[1], default=("", 0.0))
+    return DayCost(amount, currency, first, wrong, tuple(sorted(uncounted)))
 
 
 def costs_of(context: Context, product: str) -> Costs:
@@ -149,13 +167,15 @@ def _limit_a_part(row: StationMode, rows: list[Inspection], now: datetime) -> fl
     return row.limit_a_day / max(len(rows) / days, 1.0)
 
 
-def _parts(session: Session, station: str, *, since: datetime) -> list[Inspection]:
+def _parts(session: Session, station: str, *, since: datetime, before: datetime | None = None) -> list[Inspection]:
     """Judged at the station, oldest first; what failed is not the model's verdict."""
     wanted = select(Inspection).where(
         Inspection.station == station,
         Inspection.progress == Progress.DONE,
         col(Inspection.received_at) >= since,
     )
+    if before is not None:
+        wanted = wanted.where(col(Inspection.received_at) < before)
     return list(session.exec(wanted.order_by(col(Inspection.id))))
 
 

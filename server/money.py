@@ -103,9 +103,9 @@ def month_of(text: str) -> tuple[datetime, datetime]:
     """First moment of a month such as `2026-11`, and of the next one, UTC; raises InvalidInput."""
     try:
         begin = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
-    except ValueError as error:
+        after = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
+    except ValueError as error:  # also of the last month that a calendar has: its end is none
         raise InvalidInput(f"a month is written as 2026-11, not {text!r}") from error
-    after = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
     return begin, after
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from sqlmodel import select
 
 from labeling.records import LabelTask
+from qc.records import Inspection
 from qc.verdict import Verdict
 from server import audit_check
 from server.access import Role
 from server.audit import AuditEntry
+from server.gate_records import StationMode
 from server.watch_records import Alarm
 
 MONEY = "money: {currency: EUR, escape: 100.0, false_reject: 4.0, review: 0.5}\n"
@@ -137,6 +141,62 @@ def test_wrong_verdicts_that_cost_more_than_the_days_limit_step_the_station_down
         audit_check.verify(session)
     third = plant.send(plant.picture(mark=3), part="P-3").json()
     assert (third["verdict"], third["model_verdict"]) == ("review", "ok")
+
+
+def received(plant, inspection, moment):
+    with plant.context.database.write() as session:
+        session.get_one(Inspection, inspection).received_at = moment
+        session.commit()
+
+
+def test_a_word_said_after_midnight_counts_for_the_day_of_its_part(plant):
+    set_mode(plant, "decide", limit_a_day=150.0)
+    now = plant.context.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    with plant.context.database.write() as session:
+        row = session.get(StationMode, "S-1") or StationMode(station="S-1", mode="decide", by="eva", reason="")
+        row.limit_a_day, row.since = 150.0, now - timedelta(days=3)
+        session.add(row)
+        session.commit()
+    parts = [plant.send(plant.picture(mark=n), part=f"P-{n}").json()["id"] for n in (1, 2, 3)]
+    received(plant, parts[0], midnight - timedelta(minutes=1))
+    received(plant, parts[1], midnight - timedelta(minutes=5))
+    word(plant, parts[2], "ng")
+    word(plant, parts[0], "ng")
+    assert plant.get("/stations/S-1/mode").json()["mode"] == "decide", "100 on each day are no breach on either"
+    word(plant, parts[1], "ng")
+    assert plant.get("/stations/S-1/mode").json()["mode"] == "advise"
+    with plant.context.database.read() as session:
+        (alarm,) = session.exec(select(Alarm).where(Alarm.kind == "mode")).all()
+    assert f"parts of {midnight - timedelta(days=1):%Y-%m-%d} cost 200.00 EUR" in alarm.message
+    assert sorted(alarm.after) == sorted(parts[:2])
+
+
+def test_a_word_is_taken_where_nobody_said_what_wrong_verdicts_cost(line):
+    set_mode(line, "decide", limit_a_day=150.0)
+    for n in (1, 2):
+        word(line, line.send(line.picture(mark=n), part=f"P-{n}").json()["id"], "ok" if n == 1 else "ng")
+    assert line.get("/stations/S-1/mode").json()["mode"] == "decide"
+    with line.context.database.read() as session:
+        (alarm,) = session.exec(select(Alarm).where(Alarm.kind == "mode")).all()
+    assert alarm.what == "money of default"
+    assert "does not say under `money`" in alarm.message
+
+
+def test_amounts_of_two_currencies_are_not_added(plant):
+    products = plant.context.settings.home / "products"
+    (products / "other.yaml").write_text(f"product: other\n{MONEY.replace('EUR', 'USD')}")
+    set_mode(plant, "decide", limit_a_day=150.0)
+    for n, product in enumerate(("default", "other")):
+        told = plant.send(plant.picture(mark=n + 1), part=f"P-{n}", product=product).json()
+        word(plant, told["id"], "ng")
+    assert plant.get("/stations/S-1/mode").json()["mode"] == "decide"
+    set_mode(plant, "shadow")
+    for n, product in enumerate(("default", "other")):
+        told = plant.send(plant.picture(mark=n + 5), part=f"P-{n + 5}", product=product).json()
+        word(plant, told["id"], "ok")
+    refused = set_mode(plant, "advise", status=409, limit_a_part=60.0)
+    assert "several currencies (EUR, USD)" in refused["error"]["message"]
 
 
 def test_a_camera_that_fails_in_shadow_reaches_the_line_as_review_too(run_line, tmp_path):

@@ -149,7 +149,7 @@ def test_without_a_random_share_nothing_is_claimed_of_what_nobody_looked_at(line
 
 def test_months_begin_and_end_where_they_should():
     assert month_of("2026-12") == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
-    for nonsense in ("2026-13", "2026", "x"):
+    for nonsense in ("2026-13", "2026", "x", "9999-12"):
         with pytest.raises(InvalidInput):
             month_of(nonsense)
 
