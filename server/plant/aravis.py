@@ -9,7 +9,8 @@
           trigger: software                          # software | hardware | free-run
           features: {PixelFormat: Mono12, ExposureTime: 350.0, Gain: 2.0}
 
-A camera that is gone is looked for again by itself. Frames of which a packet was lost are asked for again by Aravis,
+A feature set to what the camera does not allow keeps it closed, and says the limit. A camera that is gone is looked for
+again by itself. Frames of which a packet was lost are asked for again by Aravis,
 then passed over and counted. Pictures are kept as uncompressed TIFF: every bit the sensor gave.
 """
 
@@ -24,7 +25,7 @@ import structlog
 
 from qc.errors import InvalidInput, Unavailable
 from server.orders import Picture
-from server.plant.aravis_library import SUCCESS, AravisError, Frame, Library, library
+from server.plant.aravis_library import CHECK_RANGES, SUCCESS, AravisError, Frame, Library, library
 from server.plant.config import AravisConfig, Trigger
 from server.plant.pixels import Pixels, as_tiff, pixels_of
 from server.plant.sources import NoPicture, Wanted, always
@@ -83,9 +84,9 @@ class AravisSource:
 
     @property
     def lost(self) -> int:
-        """Frames that were lost or damaged on their way."""
+        """Frames that were lost or damaged on their way, or that a trigger asked for and no buffer was free for."""
         with self._lock:
-            return self._lost_before + (self._open.library.failures(self._open.stream) if self._open else 0)
+            return self._lost_before + (self._failures(self._open) if self._open else 0)
 
     def arm(self) -> None:
         """Throw away what lies in the queue."""
@@ -136,11 +137,17 @@ class AravisSource:
     def _name(self) -> str:
         return f"the camera {self._config.device or 'of Aravis'}"
 
+    def _failures(self, now: _Open) -> int:
+        """Of a camera that sends all the time, what comes while nobody takes it finds no buffer, and is no loss."""
+        failed, starved = now.library.failures(now.stream)
+        return failed if self._config.trigger is Trigger.FREE_RUN else failed + starved
+
     def _try_to_open(self) -> None:
         try:
             aravis = library()
             name = None if self._config.device is None else self._config.device.encode()
             camera = aravis.call("camera_new", name)
+            aravis.call("camera_set_range_check_policy", camera, CHECK_RANGES)
         except Unavailable as error:
             self._problem = error.message
             return
@@ -208,7 +215,7 @@ class AravisSource:
         if now is None:
             return
         log.warning("camera", camera=self._name, state=problem)
-        self._lost_before += now.library.failures(now.stream)
+        self._lost_before += self._failures(now)
         if not gone:  # asking a camera that is gone to stop takes seconds
             try:
                 now.library.call("camera_stop_acquisition", now.camera)

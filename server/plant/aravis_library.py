@@ -17,6 +17,8 @@ LIBRARY, OBJECTS, BASE = "libaravis-0.8.so.0", "libgobject-2.0.so.0", "libglib-2
 
 SUCCESS = 0
 """Status of a buffer that came whole."""
+CHECK_RANGES = 1
+"""Policy: a value that the camera's description does not allow is an error. Without it Aravis writes it unseen."""
 
 
 class AravisError(Exception):
@@ -46,6 +48,7 @@ _FAILING: dict[str, tuple[Any, tuple[Any, ...]]] = {
 """Name -> result, arguments without the GError."""
 
 _PLAIN: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "arv_camera_set_range_check_policy": (None, (c_void_p, c_int)),
     "arv_update_device_list": (None, ()),
     "arv_get_n_devices": (c_uint, ()),
     "arv_get_device_id": (c_char_p, (c_uint,)),
@@ -121,11 +124,11 @@ class Library:
             self.call("buffer_get_image_pixel_format", buffer),
         )
 
-    def failures(self, stream: int) -> int:
-        """Frames of a stream that were lost or damaged on their way, or found no buffer."""
+    def failures(self, stream: int) -> tuple[int, int]:
+        """Frames of a stream that were lost or damaged on their way; those that found no buffer."""
         done, failed, starved = c_uint64(), c_uint64(), c_uint64()
         self.call("stream_get_statistics", stream, byref(done), byref(failed), byref(starved))
-        return failed.value + starved.value
+        return failed.value, starved.value
 
 
 @cache

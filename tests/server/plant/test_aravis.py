@@ -117,7 +117,17 @@ def test_frames_that_lost_packets_are_passed_over_and_counted(camera, look):
     until(lambda: source.lost > 0)
 
 
+def test_frames_that_nobody_wants_are_no_loss(look):
+    source = look()
+    until(lambda: source.problem() is None)
+    until(lambda: source._open.library.failures(source._open.stream)[1] > 0)
+    assert source.lost == 0, "the queue is full until the next part"
+    assert source.picture(10.0).data
+
+
 def test_what_cannot_be_set_says_why(look):
     source = look(NoSuchThing=1)
     until(lambda: "no feature NoSuchThing" in (source.problem() or ""))
     assert "does not take PixelFormat" in look(PixelFormat="Purple").problem()
+    assert "does not take Width = 1000000" in look(Width=1_000_000).problem()
+    assert "does not take ExposureTimeAbs = -5.0" in look(ExposureTimeAbs=-5.0).problem()
