@@ -40,6 +40,9 @@ DATATYPES: Mapping[str, str] = {
 MOST_IN_JSON = 4_000_000
 """Numbers of one answer that are written as JSON: beyond, a text of a hundred megabytes would hold up the server."""
 
+LONGEST_LENGTH = 20
+"""Digits of a length that are read. Of very many Python makes no number."""
+
 UNDERSTOOD_NOT = ("classification", "shared_memory_region")
 """Parameters of other servers' extensions that change what is answered; leaving them out would be another answer."""
 
@@ -100,7 +103,8 @@ def _split(body: bytearray, header_length: str | None, most_json: int) -> tuple[
     """The JSON, and the binary data behind it; None where the request has none."""
     length = len(body)
     if header_length is not None:
-        if not (header_length.isascii() and header_length.isdigit()) or not 0 < int(header_length) <= len(body):
+        digits = header_length.isascii() and header_length.isdigit() and len(header_length) <= LONGEST_LENGTH
+        if not digits or not 0 < int(header_length) <= len(body):
             raise InvalidInput(
                 f"{HEADER_LENGTH} must say how many of {len(body)} bytes are JSON, not {header_length[:40]!r}"
             )
@@ -142,7 +146,7 @@ def _input(told: Mapping[str, Any], given: Spec, rest: memoryview | None) -> NDA
     if told.get("name") != given.name:
         raise InvalidInput(f"the input is {given.name}, not {_short(told.get('name'))}")
     datatype = told.get("datatype")
-    if datatype not in DATATYPES:
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise InvalidInput(f"{given.name}: there is no datatype {_short(datatype)}; it must be {given.datatype}")
     if datatype != given.datatype:
         raise InvalidInput(f"{given.name} must be {given.datatype}, not {datatype}")
@@ -159,7 +163,8 @@ def _input(told: Mapping[str, Any], given: Spec, rest: memoryview | None) -> NDA
 
 def _shape(told: Any, given: Spec) -> tuple[int, ...]:
     wanted = given.shape
-    fits = isinstance(told, list) and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in told)
+    lengths = told if isinstance(told, list) else []
+    fits = lengths != [] and all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 63 for n in lengths)
     if fits and wanted[0] == 1 and len(told) == len(wanted) - 1:
         wanted = wanted[1:]
     fits = fits and len(told) == len(wanted) and all(w in (-1, n) for n, w in zip(told, wanted, strict=True))
