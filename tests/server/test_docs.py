@@ -14,14 +14,26 @@ import pytest
 
 from qc.errors import Conflict, InvalidInput
 from server import access
+from server.backup import LEFT_OUT
+from server.blobs.near_and_far import WAITING
 from server.cli import main, parser
+from server.codes_config import FILE as CODES
 from server.docs import build, planning, queueing, reference
+from server.first_run import FILE as FIRST_RUN
+from server.home_id import FILE as HOME_ID
 from server.metrics import Metrics
 from server.models_in_use import STARTER
-from server.settings import Settings
+from server.outbound.config import FILE as OUTBOUND
+from server.plant.config import FILE as PLANT
+from server.process_service import FOLDER as PROCESSES
+from server.settings import KEPT_FILE, Settings
+from server.studio_service import FOLDER as LABEL_STUDIO
 
+ROOT = Path(__file__).parents[2]
 PAGES = sorted(build.PAGES.rglob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+KEPT_BY_NAME = {KEPT_FILE, FIRST_RUN, HOME_ID, PLANT, CODES, OUTBOUND, PROCESSES, LABEL_STUDIO, WAITING}
+"""Files and folders that modules name by a word of their own."""
 COMMAND = re.compile(r"(?:^|\s)((?:QC_\w+=\S+ )*)qc ([a-z].*)$")
 
 
@@ -115,6 +127,16 @@ def test_settings_and_calls_that_pages_name_exist():
         for method, path in re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?\s]+)`", text):
             named = path.replace("seat-bar", "{name}")
             assert f"{method} {named}" in calls, (page, path)
+
+
+def test_whatever_lies_in_the_data_folder_is_on_the_data_sheet():
+    sheet = (build.PAGES / "explanation/stores.md").read_text()
+    named = re.compile(r'(?:\.folder\(|\bhome(?:\.resolve\(\))? / )"([\w-]+(?:\.\w+)?)')
+    found = {name for file in (ROOT / "server").rglob("*.py") for name in named.findall(file.read_text())}
+    found |= {name for name in LEFT_OUT if name != "server.lock"} | KEPT_BY_NAME
+    assert {"retraining", "plant", "inbox"} <= found
+    missing = {name for name in found if not re.search(rf"[`/]{re.escape(name)}[`/]", sheet)}
+    assert missing == set()
 
 
 def test_a_plants_needs_follow_their_formulas():
