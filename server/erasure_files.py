@@ -105,18 +105,49 @@ def forget_files(home: Path, part: str) -> None:
 
 
 def blot_out_in_logs(logs: Path, part: str) -> None:
-    """Write over the part's name in every log, in place: the writer of the log goes on at its end meanwhile.
-
-    Our lines are JSON, in which letters beyond ASCII, quotes and backslashes are escaped; other programs write plainly.
-    """
-    spelt = {part, json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1]}
-    names = b"|".join(re.escape(name.encode()) for name in sorted(spelt))
+    """Write over the part's name in every log, wherever it stands by itself."""
     # behind an escaped end of a line comes a new word, too, although its own last character is a letter
-    pattern = re.compile(rb"(?:(?<![\w-])|(?<=\\[nrt]))(?:" + names + rb")(?![\w-])")
+    _blot_out(logs, rb"(?:(?<![\w-])|(?<=\\[nrt]))" + _spelt(part) + rb"(?![\w-])")
+
+
+def blot_out_person_in_logs(logs: Path, name: str) -> None:
+    """Write over a person's name in every log, where it says who did something or which account was asked about; a name
+    such as `operator` is a word of its own elsewhere."""
+    _blot_out(logs, rb"(?:(?<=: \")|(?<=/people/))" + _spelt(name) + rb"(?=[\"/])")
+
+
+def rename_in_datasets(home: Path, name: str, pseudonym: str) -> None:
+    """In the manifests of frozen sets: who drew, and who wrote the label book."""
+    for dataset in sorted((home / "retraining").glob("*/dataset")):
+        manifest = _manifest(dataset)
+        if (told := _renamed(manifest, name, pseudonym)) != manifest:
+            write_whole(dataset / "manifest.json", json.dumps(told, indent=1))
+
+
+def _renamed(told: Any, name: str, pseudonym: str) -> Any:
+    if isinstance(told, list):
+        return [_renamed(each, name, pseudonym) for each in told]
+    if isinstance(told, dict):
+        return {
+            key: pseudonym if key == "by" and value == name else _renamed(value, name, pseudonym)
+            for key, value in told.items()
+        }
+    return told
+
+
+def _spelt(name: str) -> bytes:
+    """A pattern for a name in a log. Our lines are JSON, in which letters beyond ASCII, quotes and backslashes are
+    escaped; other programs write plainly."""
+    spelt = {name, json.dumps(name)[1:-1], json.dumps(name, ensure_ascii=False)[1:-1]}
+    return b"(?:" + b"|".join(re.escape(one.encode()) for one in sorted(spelt)) + b")"
+
+
+def _blot_out(logs: Path, pattern: bytes) -> None:
+    """Write over what is found, in place: the writer of a log goes on at its end meanwhile."""
     for file in _below(logs):
         with file.open("r+b") as log:
             content = log.read()
-            for place in pattern.finditer(content):
+            for place in re.finditer(pattern, content):
                 log.seek(place.start())
                 log.write(b"*" * len(place.group()))
 

@@ -3,15 +3,17 @@
 A batch is what process data calls one: outcomes and recommendations name it. A customer is named in the files of
 products (`customer:`). Of a person who worked here the account, badges and log-ins go, and wherever tables say who did
 something stands a word in place of the name, the same everywhere, so that a labeller's agreement with others or the
-number of reviews stay what they were. Entries of the audit trail keep it: who released a part is what a trail is for,
-and its seal covers the name.
+number of reviews stay what they were; likewise in the manifests of frozen sets. Logs lose it. Entries of the audit
+trail keep it: who released a part is what a trail is for, and its seal covers the name.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Table, delete, func, or_, select, update
@@ -20,19 +22,30 @@ from sqlmodel import Session, col
 from process_opt.records import Outcome, Recommendation
 from qc.errors import Conflict, NotFound
 from qc.records import Inspection, new_id
-from server import audit, schema
+from server import audit, erasure_files, schema, servers
 from server.access import Role
 from server.audit import AuditEntry
+from server.context import Context
+from server.gate_records import GateApproval
+from server.golden_records import GoldenLook
+from server.home_id import home_id
+from server.jobs import queue
 from server.jobs.records import Job
+from server.jobs.runner import JobRun
 from server.oidc_records import Badge, OutsideAccount
 from server.policies import Policies
 from server.records import BrowserSession, User
 
 PERSON = "person_erasure"
 """Kind of the trail's entry."""
+FILES = "erase_person_in_files"
+"""The job for what lies in files, on each server."""
 
 NAMES_A_PERSON = ("by", "answered_by", "closed_by")
 """Columns, of whatever table, that say who did something; a test compares them with all tables."""
+
+SENTENCES = ((GoldenLook, "why"), (GateApproval, "words"))
+"""Tables and their columns in which we write who did something among other words."""
 
 KEPT = "auditentry"
 
@@ -61,8 +74,11 @@ def of_customer(session: Session, customer: str, policies: Policies) -> list[str
     return found
 
 
-def forget_person(session: Session, name: str, reason: str, *, by: str, now: datetime) -> dict[str, Any]:
-    """Erase a person's name; the caller commits.
+def forget_person(session: Session, home: Path, name: str, reason: str, *, by: str, now: datetime) -> dict[str, Any]:
+    """Erase a person's name from all tables, and ask for the same in files; the caller commits.
+
+    Args:
+        home: QC_HOME.
 
     Returns:
         `pseudonym`, in how many `rows` it took the name's place, whether there was an `account`, and how many entries
@@ -84,13 +100,22 @@ def forget_person(session: Session, name: str, reason: str, *, by: str, now: dat
             session.execute(delete(kind).where(col(kind.user) == name))
         session.delete(account)
     for job in session.scalars(select(Job)):
-        if job.arguments.get("by") == name:
-            job.arguments = {**job.arguments, "by": pseudonym}
+        if (told := _without(job.arguments, name, pseudonym)) != job.arguments:
+            job.arguments = told
             rows += 1
+    rows += _rename_in_sentences(session, name, pseudonym)
     if account is None and not rows:
         raise NotFound("nothing bears this name")
     quoted = audit.canonical({"": name})[4:-1]
-    named = or_(col(AuditEntry.by) == name, col(AuditEntry.body).contains(quoted, autoescape=True))
+    here = home_id(home)
+    for each in (here, *servers.others(session, here)):
+        asked = {"name": name, "pseudonym": pseudonym}
+        queue.enqueue(session, FILES, asked, now=now, home=each, max_attempts=1000)
+    named = or_(
+        col(AuditEntry.by) == name,
+        col(AuditEntry.subject) == name,
+        col(AuditEntry.body).contains(quoted, autoescape=True),
+    )
     told = {
         "pseudonym": pseudonym,
         "rows": rows,
@@ -99,6 +124,46 @@ def forget_person(session: Session, name: str, reason: str, *, by: str, now: dat
     }
     audit.record(session, PERSON, new_id(), {**told, "reason": reason}, by=by, at=now)
     return told
+
+
+def in_files(context: Context, run: JobRun) -> dict[str, Any]:
+    """The same in this server's logs and frozen sets."""
+    if run.arguments:
+        home, name = context.settings.home.resolve(), str(run.arguments["name"])
+        erasure_files.rename_in_datasets(home, name, str(run.arguments["pseudonym"]))
+        erasure_files.blot_out_person_in_logs(home / "logs", name)
+    with context.database.write() as session:
+        run.finish(session)
+        session.execute(update(Job).where(col(Job.id) == run.id).values(arguments={}))
+        session.commit()
+    return {}
+
+
+def _without(arguments: dict[str, Any], name: str, pseudonym: str) -> dict[str, Any]:
+    """What a job was asked for, by somebody else: `by` is a name, `why` a sentence."""
+    told = dict(arguments)
+    if told.get("by") == name:
+        told["by"] = pseudonym
+    if isinstance(why := told.get("why"), str):
+        told["why"] = _told_without(why, name, pseudonym)
+    return told
+
+
+def _told_without(sentence: str, name: str, pseudonym: str) -> str:
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", pseudonym, sentence)
+
+
+def _rename_in_sentences(session: Session, name: str, pseudonym: str) -> int:
+    """What tables keep of sentences that name who asked; in how many rows it was."""
+    rows = 0
+    for table, column in SENTENCES:
+        named = col(getattr(table, column)).contains(name, autoescape=True)
+        for row in session.scalars(select(table).where(named)):
+            before = getattr(row, column)
+            if (told := _told_without(before, name, pseudonym)) != before:
+                setattr(row, column, told)
+                rows += 1
+    return rows
 
 
 def people_columns() -> Iterator[tuple[Table, Any]]:

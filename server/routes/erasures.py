@@ -87,7 +87,8 @@ def erase(wish: ErasureIn, session: SessionDep, who: IdentityDep, context: Conte
 @router.post("/erasures/person")
 def erase_person(wish: PersonIn, session: SessionDep, who: IdentityDep, context: ContextDep) -> PersonOut:
     """Put a word in place of a person's name, the same everywhere but in the audit trail, and remove the account."""
-    told = erasure_scope.forget_person(session, wish.name, wish.reason, by=who.name, now=context.now())
+    home = context.settings.folder(".")
+    told = erasure_scope.forget_person(session, home, wish.name, wish.reason, by=who.name, now=context.now())
     session.commit()
     return PersonOut(**told)
 

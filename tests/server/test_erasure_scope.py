@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from qc.records import Decision
 from server import audit_check, erasure_scope, schema
 from server.access import Role
 from server.audit import AuditEntry
+from server.gate_records import GateApproval
 from server.jobs.records import Job
 from server.records import BrowserSession, User
 
@@ -143,3 +145,45 @@ def test_every_column_that_names_a_person_is_known():
     }
     reached = {(table.name, column.name) for table, column in erasure_scope.people_columns()}
     assert named == reached, "a new column says who did something: let server.erasure_scope reach it"
+
+
+def test_a_persons_name_leaves_logs_manifests_and_what_jobs_were_asked_for(line):
+    home, name = line.context.settings.home, 'Jörg "Joe" O\'Neil'
+    now = line.context.now()
+    with line.context.database.write() as session:
+        session.add(User(name=name, role=Role.OPERATOR, password_hash="x", created_at=now))
+        why = {"why": f"asked for by {name}: Jörgs own wish"}
+        words = f"approved by {name}: well"
+        said = {"challenger": "c", "champion": "d", "approved": False, "by": name, "at": now, "reason": "x"}
+        session.add(GateApproval(**said, words=words))
+        session.add(Job(kind="retrain", state="done", arguments=why, not_before=now, created_at=now))
+        session.commit()
+    dataset = home / "retraining" / "r1" / "dataset"
+    dataset.mkdir(parents=True)
+    frame = {"file": "a.png", "labels": [{"by": name, "at": "now"}, {"by": "eva", "at": "now"}]}
+    (dataset / "manifest.json").write_text(json.dumps({"frames": [frame]}))
+    log = line.context.settings.folder("logs") / "old.jsonl"
+    said = [{"by": name, "event": "request"}, {"path": f"/api/v1/people/{name}"}, {"by": "eva", "note": f"of {name}s"}]
+    log.write_text("\n".join(json.dumps(one) for one in said))
+    answer = line.post("/erasures/person", Role.ADMIN, json={"name": name, "reason": "left"})
+    assert answer.status_code == 200, answer.text
+    until = time.monotonic() + 60
+    while True:
+        with line.context.database.read() as session:
+            (job,) = session.exec(select(Job).where(Job.kind == erasure_scope.FILES)).all()
+        if job.state == "done":
+            break
+        assert time.monotonic() < until, (job.state, job.problem)
+        time.sleep(0.02)
+    assert job.arguments == {}
+    pseudonym = answer.json()["pseudonym"]
+    (kept,) = json.loads((dataset / "manifest.json").read_text())["frames"]
+    assert [label["by"] for label in kept["labels"]] == [pseudonym, "eva"]
+    first, second, third = (json.loads(one) for one in log.read_text().splitlines())
+    assert (set(first["by"]), third["by"]) == ({"*"}, "eva")
+    assert name not in second["path"]
+    with line.context.database.read() as session:
+        (asked,) = session.exec(select(Job).where(Job.kind == "retrain")).all()
+        assert asked.arguments == {"why": f"asked for by {pseudonym}: Jörgs own wish"}
+        (approval,) = session.exec(select(GateApproval)).all()
+        assert (approval.by, approval.words) == (pseudonym, f"approved by {pseudonym}: well")
