@@ -61,7 +61,7 @@ class Alarm(SQLModel, table=True):
 
     id: str = Field(default_factory=new_id, primary_key=True)
     kind: str = Field(index=True)
-    """camera, rate or score."""
+    """camera, rate, score, disk, plant, …; each module that raises them names its own."""
     station: str = Field(index=True)
     what: str
     """What of it, such as a view and a measure; at most one alarm is open for kind, station and this."""

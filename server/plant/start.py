@@ -9,6 +9,7 @@ import structlog
 
 from server.context import Context
 from server.plant.config import FILE, PlantConfig, read_config
+from server.plant.figures import PlantFigures
 from server.plant.modbus import StationTables
 from server.plant.modbus_process import ProcessTables
 from server.plant.modbus_wire import ModbusWire
@@ -97,4 +98,6 @@ def start(context: Context) -> Plant | None:
         return None
     times = {name: station.decide_by_s for name, station in config.stations.items()}
     context.settings = context.settings.model_copy(update={"decide_by": {**context.settings.decide_by, **times}})
-    return Plant(context, config)
+    plant = Plant(context, config)
+    context.metrics.registry.register(PlantFigures(plant.stations))
+    return plant

@@ -31,6 +31,7 @@ from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs, Job, Phase, Reply, Rules, Signals, State
 from server.plant.memory import PLC, counted, keep, noted, remembered
 from server.plant.sources import NoPicture, Source, Wanted
+from server.plant.standing import Standing
 from server.plant.trail import Trail
 from server.plant.views import Views
 from server.rehearsing import rehearse
@@ -109,6 +110,7 @@ class Station:
         self._lying: tuple[int, float] | None = None
         """Pictures lie there while it is ready: the trigger before them, and since when."""
         self._trail = Trail(name, context, memory)
+        self._standing = Standing(name, context)
         self._overrun: deque[int] = deque(maxlen=OVERRUN)
         """Triggers that were followed by another one before their result."""
         self._keeping = threading.Lock()
@@ -175,6 +177,11 @@ class Station:
         """Why it cannot take a part; None: it can."""
         return self._problem
 
+    @property
+    def frames_lost(self) -> int:
+        """Frames that its cameras, or their wires, are known to have lost since the start."""
+        return sum(source.lost for source in self._sources)
+
     def lost(self) -> None:
         """The wire to the PLC is cut."""
         with self._lock:
@@ -191,8 +198,7 @@ class Station:
     def state(self) -> dict[str, Any]:
         """For /health."""
         shown = self.shown()
-        lost = sum(source.lost for source in self._sources)
-        ready = {"triggers": shown.number, "phase": str(self._state.phase), "frames_lost": lost}
+        ready = {"triggers": shown.number, "phase": str(self._state.phase), "frames_lost": self.frames_lost}
         if len(self._sources) > 1:
             ready["asked_apart_ms"] = round(self._views.apart_ms, 1)
         if self._problem is not None:
@@ -362,6 +368,7 @@ class Station:
             except Exception as error:  # such as a disk that refuses to move a file: not ready, and tried again
                 log.exception("a station cannot be looked after", station=self.name)
                 self._set_problem(f"the station cannot be looked after: {error}")
+            self._standing.look(self._problem)
             self._tidy.wait(LOOK_S if self._lying is None else min(LOOK_S, self.config.picture_early_s))
             self._tidy.clear()
 

@@ -19,6 +19,7 @@ from sqlmodel import select
 from qc.errors import InvalidInput
 from qc.ports import Segmentation
 from qc.records import Inspection
+from server.access import Role
 from server.audit import AuditEntry
 from server.audit_check import verify
 from server.plant.config import read_config
@@ -122,7 +123,10 @@ def test_parts_get_their_results_and_all_is_on_record(cell, run_line):
         with line.context.database.read() as session:
             rows = session.exec(select(Inspection).order_by(Inspection.id)).all()
         health = line.get("/health").json()["components"]["plant"]
+        figures = line.get("/metrics", Role.ENGINEER).text
     assert (first["ready"], first["seen"]) == (False, 0), "its signals have to fall first"
+    assert 'qc_station_able{station="brush-1"} 1.0' in figures
+    assert 'qc_camera_frames_lost_total{station="brush-1"} 0.0' in figures
     ok, bad, unnamed, refused = results
     assert (ok["ok"], ok["ng"], ok["part"], ok["defects"], ok["code"]) == (True, False, "P-1", 0, Fault.NONE)
     assert (bad["ok"], bad["ng"], bad["error"], bad["defects"]) == (False, True, False, 1)

@@ -184,7 +184,7 @@ export const station: Part<typeof en> = {
   },
   alarms: {
     title: "Alarme",
-    kind: { camera: "Kamera", rate: "Ausschussquote", score: "Werte", appearance: "Aussehen der Teile", disk: "Datenträger" },
+    kind: { camera: "Kamera", rate: "Ausschussquote", score: "Werte", appearance: "Aussehen der Teile", disk: "Datenträger", plant: "Station", outbound: "Andere Systeme", golden: "Referenzteile" },
     since: "seit {{when}} ({{ago}})",
     look: "Vorher und nachher",
     more_one: "{{count}} weiterer",

@@ -186,7 +186,7 @@ export const station = {
   },
   alarms: {
     title: "Alarms",
-    kind: { camera: "Camera", rate: "Share of bad parts", score: "Scores", appearance: "Look of the parts", disk: "Disk" },
+    kind: { camera: "Camera", rate: "Share of bad parts", score: "Scores", appearance: "Look of the parts", disk: "Disk", plant: "Station", outbound: "Other systems", golden: "Golden parts" },
     since: "since {{when}} ({{ago}})",
     look: "Before and after",
     more_one: "{{count}} more",

@@ -189,7 +189,7 @@ export const station: Part<typeof en> = {
   },
   alarms: {
     title: "Alarmas",
-    kind: { camera: "Cámara", rate: "Proporción de piezas malas", score: "Valores", appearance: "Aspecto de las piezas", disk: "Disco" },
+    kind: { camera: "Cámara", rate: "Proporción de piezas malas", score: "Valores", appearance: "Aspecto de las piezas", disk: "Disco", plant: "Estación", outbound: "Otros sistemas", golden: "Piezas de referencia" },
     since: "desde {{when}} ({{ago}})",
     look: "Antes y después",
     more_one: "{{count}} más",

@@ -171,7 +171,7 @@ export const station: Part<typeof en> = {
   },
   alarms: {
     title: "报警",
-    kind: { camera: "相机", rate: "不良率", score: "得分", appearance: "零件外观", disk: "磁盘" },
+    kind: { camera: "相机", rate: "不良率", score: "得分", appearance: "零件外观", disk: "磁盘", plant: "工位", outbound: "其他系统", golden: "基准零件" },
     since: "自 {{when}}（{{ago}}）",
     look: "前后对比",
     more_other: "还有 {{count}} 个",
