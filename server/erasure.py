@@ -29,7 +29,7 @@ from process_opt.records import Approval, Outcome, ProcessVersion, Recommendatio
 from qc.errors import NotFound, Unavailable
 from qc.records import Decision, Exposure, Inspection, new_id
 from segmentation.records import ModelVersion
-from server import audit, batch_decisions, erasure_files, golden, servers, station_counts
+from server import audit, batch_decisions, erasure_files, golden, retrain_asking, retraining, servers, station_counts
 from server.audit import AuditEntry
 from server.context import Context
 from server.db import BUSY_TIMEOUT_MS, Database
@@ -152,6 +152,7 @@ def job(context: Context, run: JobRun) -> dict[str, Any]:
             models = _models(session, context.settings.home.resolve(), found)
             traces = _traces(session, part, found, models)
             trail = _trail(session, part, found)
+        _stop_trainings(context, found)
         _erase_files(context, traces)
         run.check()
         with context.database.write() as session:
@@ -223,6 +224,29 @@ def _subjects(found: Found) -> set[str]:
 def _trail(session: Session, part: str, found: Found) -> Trail:
     upto = audit.length(session)
     return Trail([entry.n for entry in audit.naming(session, part, _subjects(found))], upto)
+
+
+def _stop_trainings(context: Context, found: Found) -> None:
+    """Retrainings under way that learn from the part begin anew, without it: no model is to come that saw it."""
+    with context.database.write() as session:
+        off = _begin_anew(context, session, found)
+        session.commit()
+    for id in off:  # else by whoever is at it, when that notices
+        retraining.clear(context.settings.home.resolve(), id)
+
+
+def _begin_anew(context: Context, session: Session, found: Found) -> list[str]:
+    """Ids of the retrainings that are called off; the caller commits. One whose frozen set lies elsewhere, or is being
+    written, may have it."""
+    if not found.annotations:
+        return []
+    folder, ids = context.settings.home.resolve() / "retraining", set(found.inspections)
+
+    def may_have_it(job: Job) -> bool:
+        dataset = folder / job.id / "dataset"
+        return erasure_files.was_in_dataset(dataset, ids) if dataset.is_dir() else job.started_at is not None
+
+    return retrain_asking.begin_anew(session, may_have_it, now=context.now())
 
 
 def _erase_files(context: Context, traces: Traces) -> None:
@@ -332,6 +356,7 @@ def _erase_rows(
         if len(named) != len(head.examples):
             head.examples = named
             session.add(head)
+    _begin_anew(context, session, found)  # one may have begun since, and read the rows that go now
     tasks = [task.studio_task_id for task in found.tasks if task.studio_task_id is not None]
     if tasks:
         queue.enqueue(session, STUDIO, {"tasks": tasks}, now=now, max_attempts=1000)

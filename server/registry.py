@@ -189,7 +189,7 @@ def install(database: Database, events: EventBus, home: Path, folder: Path, *, n
 
 def keep(home: Path, folder: Path, model_id: str) -> str:
     """Copy a model's folder under QC_HOME, whole or not at all, and once; returns where, relative to `home`."""
-    key = f"models/{model_id.removeprefix('sha256:')}"
+    key = folder_of(model_id)
     target = home / key
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -203,6 +203,11 @@ def keep(home: Path, folder: Path, model_id: str) -> str:
         finally:
             shutil.rmtree(working, ignore_errors=True)
     return key
+
+
+def folder_of(model_id: str) -> str:
+    """Where a model's files lie, relative to QC_HOME."""
+    return f"models/{model_id.removeprefix('sha256:')}"
 
 
 def as_json(row: ModelVersion) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, tuple_
@@ -20,7 +20,7 @@ from labeling.records import LabelTask, TaskState
 from qc.records import Inspection
 from server import assigning
 from server.jobs import queue
-from server.jobs.records import Job, JobState
+from server.jobs.records import UNFINISHED, Job, JobState
 from server.jobs.runner import JobRun
 from server.watch_records import Alarm
 from server.where import EVERYWHERE, Where, where_of
@@ -33,13 +33,34 @@ DRIFT = ("rate", "score", "appearance")
 SHARE_ON_DRIFT = 0.25
 """Of the labels that otherwise ask for a retraining: without a new one it would give the same model again."""
 
+ATTEMPTS = 8
+PAUSE = timedelta(minutes=1)
+"""Before a retraining that was called off begins anew: what it shall not learn is gone by then."""
+
 ProductAtStation = tuple[str, str]
 
 
 def ask(session: Session, *, now: datetime, why: str, where: Where = EVERYWHERE) -> Job:
     """Ask for a retraining; one of the same place that is unfinished is joined."""
     arguments = {"why": why} if where == EVERYWHERE else {"why": why, **where._asdict()}
-    return queue.enqueue(session, KIND, arguments, now=now, key=key_of(where), max_attempts=8)
+    return queue.enqueue(session, KIND, arguments, now=now, key=key_of(where), max_attempts=ATTEMPTS)
+
+
+def begin_anew(session: Session, wanted: Callable[[Job], bool], *, now: datetime) -> list[str]:
+    """Call off retrainings that are not ended, and ask for each again; the caller commits.
+
+    Args:
+        wanted: which of them.
+
+    Returns:
+        Ids of those that were called off. Whoever is at one of them clears its folder away when it notices.
+    """
+    unfinished = select(Job).where(Job.kind == KIND, col(Job.state).in_(UNFINISHED))
+    off = [(row.id, row.arguments, row.key) for row in session.exec(unfinished) if wanted(row)]
+    for id, arguments, key in off:
+        queue.cancel(session, id, now=now)
+        queue.enqueue(session, KIND, arguments, now=now, key=key, delay=PAUSE, max_attempts=ATTEMPTS)
+    return [id for id, _, _ in off]
 
 
 def key_of(where: Where) -> str:

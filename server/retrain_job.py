@@ -7,6 +7,7 @@ reason, the audit entry, and `done`. A crash before it leaves the artefacts on d
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +34,8 @@ from server import (
 from server.context import Context
 from server.gate_records import Measured
 from server.jobs.child import run_in_child
-from server.jobs.records import Job
+from server.jobs.queue import LeaseLost
+from server.jobs.records import Job, JobState
 from server.jobs.runner import JobRun
 from server.retrain_asking import ProductAtStation
 from server.rivals import Rivals
@@ -44,7 +46,33 @@ TRAINING = "training"
 
 
 def job(context: Context, run: JobRun) -> dict[str, Any]:
-    """Train, compare, promote or reject."""
+    """Train, compare, promote or reject. What a retraining left that was called off meanwhile is cleared away."""
+    try:
+        return _retrain(context, run)
+    except LeaseLost:
+        with context.database.read() as session:
+            called_off = session.get_one(Job, run.id).state == JobState.CANCELLED
+        if called_off:
+            _clear(context, run.id)
+        raise
+
+
+def _clear(context: Context, job_id: str) -> None:
+    """Its folder, and the copy of a model that did not come to the registry."""
+    from segmentation.model import CARD, read_card
+
+    home = context.settings.home.resolve()
+    made = home / "retraining" / job_id / "model"
+    if (made / CARD).is_file():
+        model = str(read_card(made)["id"])
+        with context.database.read() as session:
+            known = session.get(ModelVersion, model) is not None
+        if not known:
+            shutil.rmtree(home / registry.folder_of(model), ignore_errors=True)
+    retraining.clear(home, job_id)
+
+
+def _retrain(context: Context, run: JobRun) -> dict[str, Any]:
     home, settings = context.settings.home.resolve(), context.settings
     where = retrain_asking.where_from(run.arguments)
     with context.database.read() as session:

@@ -122,6 +122,11 @@ def _base(folder: Path, classes: dict[int, str], report: Report) -> Path | None:
     return folder if known <= set(classes.values()) else None
 
 
+def clear(home: Path, job: str) -> None:
+    """Remove all that a retraining left, which was called off: pictures, masks and what was learnt from them."""
+    shutil.rmtree(home / "retraining" / job, ignore_errors=True)
+
+
 def tidy(home: Path, *, keep: int = 5) -> None:
     """Remove the pictures of old retrainings; manifests, comparisons and kept models stay."""
     runs = sorted((f for f in (home / "retraining").glob("*") if f.is_dir()), reverse=True)

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -16,10 +17,12 @@ from labeling.records import Annotation, LabelTask, TaskState
 from process_opt.records import Answer, Approval, Outcome, Recommendation
 from qc.errors import Conflict
 from qc.records import Exposure, Inspection
-from server import audit_check, erasure, erasure_files, registry, schema
+from server import audit_check, erasure, erasure_files, registry, retrain_job, schema
 from server.access import Role
 from server.audit import AuditEntry
+from server.jobs.queue import Claim, LeaseLost
 from server.jobs.records import Job, JobState
+from server.jobs.runner import JobRun
 
 PART = "Smith-4711"
 
@@ -243,6 +246,54 @@ def test_an_erasure_that_was_cut_off_before_its_end_counts_what_it_erased(line, 
     result = line.get(f"/jobs/{asked}").json()["result"]
     assert (result["parts"], result["inspections"]) == (1, 1)
     assert len(line.get("/erasures").json()["items"]) == 1
+
+
+def retraining(line, key: str, *frames: str) -> str:
+    """A retraining that was begun, with such a frozen set, and waits for its next attempt; its id."""
+    now = line.context.now()
+    with line.context.database.write() as session:
+        later = now + timedelta(days=1)
+        job = Job(kind="retrain", key=key, arguments={"why": key}, not_before=later, started_at=now, created_at=now)
+        session.add(job)
+        session.commit()
+    for inspection in frames:
+        frozen(line.context.settings.home / "retraining" / job.id / "dataset", inspection)
+    return job.id
+
+
+def test_a_retraining_under_way_that_learns_from_the_part_begins_anew_without_it(line):
+    told = lived(line)
+    ids = {key: retraining(line, key, told["id"] if key == "saw it" else "another") for key in ("saw it", "did not")}
+    ids["has yet to freeze"] = retraining(line, "has yet to freeze")
+    erase(line)
+    runs = line.context.settings.home / "retraining"
+    with line.context.database.read() as session:
+        states = {key: session.get_one(Job, id).state for key, id in ids.items()}
+        again = {job.key for job in session.exec(select(Job).where(Job.kind == "retrain", Job.state == "waiting"))}
+    assert states == {"saw it": "cancelled", "did not": "waiting", "has yet to freeze": "cancelled"}
+    assert again == set(ids), "each is asked for again, or goes on"
+    assert {key: (runs / id).exists() for key, id in ids.items() if key != "has yet to freeze"} == {
+        "saw it": False,
+        "did not": True,
+    }
+
+
+def test_whoever_is_at_a_retraining_that_is_called_off_clears_it_away(line):
+    context, home = line.context, line.context.settings.home
+    learnt_elsewhere(line, "0")
+    with context.database.write() as session:
+        registry.promote(session, context.events, f"sha256:{'b' * 64}", by="eva", at=context.now(), reason="x")
+        job = Job(kind="retrain", state="cancelled", not_before=context.now(), created_at=context.now())
+        session.add(job)
+        session.commit()
+    (home / "retraining" / job.id / ".dataset.1" / "images").mkdir(parents=True)
+    (home / "retraining" / job.id / ".dataset.1" / "images" / "a.png").write_bytes(b"pixels")
+    claim = Claim(job.id, "retrain", {}, 1, "nobody")
+    run = JobRun(claim, context.database.write, context.now, timedelta(seconds=30), threading.Event())
+    run.lost.set()
+    with pytest.raises(LeaseLost):
+        retrain_job.job(context, run)
+    assert not (home / "retraining" / job.id).exists()
 
 
 def test_a_picture_that_another_part_shares_stays_for_that_part(line):

@@ -415,6 +415,7 @@ export const office: Part<typeof en> = {
       retention: "Nach Alter aufräumen",
       erase: "Löschen",
       erase_here: "Löschen, was ein anderer Server löschte",
+      erase_person_in_files: "Namen einer Person aus Dateien nehmen",
       erase_in_label_studio: "In Label Studio löschen",
       remake_features: "Merkmale neu berechnen",
       forget_features: "Merkmale vergessen",

@@ -419,6 +419,7 @@ export const office = {
       retention: "Clear up by age",
       erase: "Erase",
       erase_here: "Erase what another server erased",
+      erase_person_in_files: "Take a person's name out of files",
       erase_in_label_studio: "Erase in Label Studio",
       remake_features: "Remake features",
       forget_features: "Forget features",

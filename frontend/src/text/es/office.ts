@@ -418,6 +418,7 @@ export const office: Part<typeof en> = {
       retention: "Limpiar por antigüedad",
       erase: "Borrar",
       erase_here: "Borrar lo que otro servidor borró",
+      erase_person_in_files: "Quitar el nombre de una persona de los archivos",
       erase_in_label_studio: "Borrar en Label Studio",
       remake_features: "Rehacer características",
       forget_features: "Olvidar características",

@@ -404,6 +404,7 @@ export const office: Part<typeof en> = {
       retention: "按期清理",
       erase: "删除",
       erase_here: "删除另一台服务器已删除的内容",
+      erase_person_in_files: "从文件中移除人员姓名",
       erase_in_label_studio: "在 Label Studio 中删除",
       remake_features: "重算特征",
       forget_features: "清除特征",
