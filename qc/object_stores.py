@@ -28,6 +28,11 @@ ENDPOINTS = {
 }
 """Environment variables that name another address than the cloud's own; one that begins with http:// is meant so."""
 
+GAP_BYTES = 128 * 1024
+"""Bytes between two parts that are fetched with them, rather than the two by a request each: measured against a store
+on the same computer, a request costs the reader as much processor time as some 100 kB. The library's own megabyte
+fetched samples of 200 kB that nobody had asked for, most of a shard again and again."""
+
 SHA256 = "sha256"
 """Name of the attribute, stored beside an object, that holds the hash of its bytes."""
 
@@ -101,11 +106,14 @@ class ObjectStore:
             return data, str(answer.attributes.get(SHA256, ""))
 
     def ranges(self, name: str, starts: Sequence[int], sizes: Sequence[int]) -> list[memoryview]:
-        """Parts of an object, fetched side by side; neighbours in one request. Raises NotFound, StoreAway."""
+        """Parts of an object, fetched side by side; those up to `GAP_BYTES` apart in one request.
+
+        Raises NotFound, StoreAway.
+        """
         import obstore
 
         with _translated(self, name):
-            found = obstore.get_ranges(self._store, name, starts=list(starts), lengths=list(sizes))
+            found = obstore.get_ranges(self._store, name, starts=list(starts), lengths=list(sizes), coalesce=GAP_BYTES)
             return [memoryview(part) for part in found]
 
     def head(self, name: str) -> Stored | None:

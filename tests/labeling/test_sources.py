@@ -8,9 +8,13 @@ import tarfile
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import cv2
+import httpx
 import litdata
 import numpy as np
 import pytest
@@ -218,6 +222,46 @@ def test_shards_and_folders_in_an_object_store_give_the_stream_that_they_give_he
     assert [bytes(item.image) for item in found[0]] == [bytes(item.image) for item in found[1]]
     assert (found[1][5].pixels() == found[0][5].pixels()).all()
     assert (found[1][5].labels() == found[0][5].labels()).all()
+
+
+class Passing(BaseHTTPRequestHandler):
+    """Hands requests on to a store, and notes which bytes are asked for."""
+
+    asked: ClassVar[list[str]]
+    to: ClassVar[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Range", ""))
+        answer = httpx.get(f"{self.to}{self.path}", headers=dict(self.headers.items()))
+        self.send_response(answer.status_code)
+        for name, value in answer.headers.items():
+            if name.lower() not in ("connection", "transfer-encoding"):
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing into the output of the tests."""
+
+
+def test_neighbours_come_in_one_request_and_nothing_far_between_samples_comes_with_them(s3, tmp_path):
+    rng = np.random.default_rng(1)
+    ObjectStore("s3://plant/wide", s3.options()).put("shard", data := rng.bytes(2_000_000))
+    handler = type("Noting", (Passing,), {"asked": [], "to": s3.endpoint})
+    between = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=between.serve_forever)
+    thread.start()
+    try:
+        options = s3.options() | {"endpoint": f"http://127.0.0.1:{between.server_port}"}
+        store = ObjectStore("s3://plant/wide", options)
+        starts = [0, 200_000, 201_000, 900_000]
+        got = store.ranges("shard", starts, [1000] * 4)
+    finally:
+        between.shutdown()
+        thread.join()
+        between.server_close()
+    assert [bytes(part) for part in got] == [data[start : start + 1000] for start in starts]
+    assert sorted(handler.asked) == ["bytes=0-999", "bytes=200000-201999", "bytes=900000-900999"]
 
 
 def test_what_squirrel_core_wrote_is_read_and_ours_is_as_it_would_write_it():
