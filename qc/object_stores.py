@@ -85,8 +85,13 @@ class ObjectStore:
         self.url = url.rstrip("/")
         try:
             self._store = from_url(self.url, client_options=client, retry_config=RETRIES, **chosen)
-        except (BaseError, ValueError, TypeError) as error:
-            raise InvalidInput(f"{url} cannot be opened: {_first_line(error)}") from error
+        except BaseException as error:
+            if not isinstance(error, BaseError | ValueError | TypeError) and not _panicked(error):
+                raise
+            why = _first_line(error)
+            for value in map(str, (options or {}).values()):  # it may be a secret in the wrong place
+                why = why.replace(value, "…") if value else why
+            raise InvalidInput(f"{url} cannot be opened: {why}") from None
 
     def put(self, name: str, data: bytes, *, sha256: str = "") -> None:
         """Store whole; once this returns the store has it. Replaces what is there. Raises StoreAway."""
@@ -164,9 +169,20 @@ class _translated:
         if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
             told = f"{self._where} is refused to us; check the store's key and its rights"
             raise StoreAway(told, retry_after_s=1) from error
+        if error is not None and _panicked(error):
+            told = f"{self._where} is not as long as it should be; restore it"
+            raise StoreAway(told, retry_after_s=1) from error
         if isinstance(error, BaseError | OSError):
             told = f"{self._where} does not answer ({_first_line(error)}); try again later"
             raise StoreAway(told, retry_after_s=1) from error
+
+
+def _panicked(error: BaseException) -> bool:
+    """Did the library meet what it had ruled out, such as an object shorter than a part of it that was asked for?
+
+    Such an error is no `Exception`: whatever handles faults would let it through.
+    """
+    return type(error).__module__ == "pyo3_runtime"
 
 
 def _first_line(error: BaseException) -> str:

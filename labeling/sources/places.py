@@ -61,6 +61,9 @@ class Folder:
     def ranges(self, name: str, starts: Sequence[int], sizes: Sequence[int]) -> list[memoryview]:
         """As `Place`; the parts are read from the disk when they are looked at."""
         whole = memoryview(self._map(name))
+        ends = max((start + size for start, size in zip(starts, sizes, strict=True)), default=0)
+        if ends > len(whole):
+            raise Unavailable(f"{self._root / name} ends after {len(whole)} bytes, where {ends} are wanted; restore it")
         return [whole[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
     def names(self, prefix: str = "") -> Iterator[str]:

@@ -74,8 +74,12 @@ def open_shards(place: Place) -> Ranges:
         raise InvalidInput(f"{INDEX} is damaged: {error}") from error
     if not isinstance(told, dict) or told.get("format") != FORMAT:
         raise InvalidInput(f"{INDEX} is of another version; write the shards again")
-    classes = {int(k): str(v) for k, v in told["classes"].items()}
-    return Ranges(place, Index(classes, tuple(from_json(one) for one in told["samples"])))
+    try:
+        classes = {int(k): str(v) for k, v in told["classes"].items()}
+        samples = list(told["samples"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidInput(f"{INDEX} is damaged: {error!r}") from error
+    return Ranges(place, Index(classes, tuple(from_json(one) for one in samples)))
 
 
 class _Shard:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import tarfile
+import traceback
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,7 +29,7 @@ from labeling.sources.folders import open_folder
 from labeling.sources.items import translation
 from labeling.sources.mix import BLOCK, Mix, hashes, part_of, shares
 from labeling.sources.places import Bucket, Folder, place_at
-from labeling.sources.reading import read_items
+from labeling.sources.reading import Ranges, read_items
 from labeling.sources.shards import INDEX, open_shards, write_shards
 from labeling.sources.stream import Share, batches, resumed, state
 from labeling.sources.torch_stream import TorchStream
@@ -205,6 +207,43 @@ def test_a_sample_that_was_altered_is_not_trained_on(tmp_path):
     file.write_bytes(data)
     with pytest.raises(Unavailable, match=r"3.v1.png of a is not what its index says"):
         read_items("a", open_shards(Folder(tmp_path / "shards")), reader.index.entries)
+
+
+@pytest.mark.parametrize("left", [0, 1500])
+@pytest.mark.parametrize("far", [False, True], ids=["folder", "store"])
+def test_a_shard_that_was_cut_off_gives_no_half_samples_also_where_no_hash_is_compared(left, far, s3, tmp_path):
+    folder = make_set(tmp_path / "a", 40)
+    place = place_at(f"s3://plant/cut-{left}", s3.options()) if far else Folder(tmp_path / "shards")
+    reader = sharded(folder, place)
+    place.write("shard-00001.tar", place.read("shard-00001.tar")[:left])
+    with pytest.raises(Unavailable):
+        read_items("a", Ranges(place_again(place), reader.index), reader.index.entries, check=False)
+
+
+def place_again(place):
+    """The same place, opened anew: a mapped file stays what it was."""
+    return pickle.loads(pickle.dumps(place)) if isinstance(place, Folder) else place
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": [1]},
+        {"classes": {"a": "b"}},
+        {"classes": None},
+        {"samples": None},
+        {"samples": [1]},
+        {"samples": 5},
+        {"samples": [{"file": "a.png", "image": ["shard-00000.tar", -1, 5]}]},
+    ],
+)
+def test_an_index_that_makes_no_sense_is_refused(change, tmp_path):
+    place = Folder(tmp_path / "shards")
+    sharded(make_set(tmp_path / "a", 4), place)
+    told = json.loads((tmp_path / "shards" / INDEX).read_text()) | change
+    (tmp_path / "shards" / INDEX).write_text(json.dumps(told))
+    with pytest.raises(InvalidInput, match=r"is damaged|makes no sense"):
+        open_shards(place)
 
 
 def test_shards_and_folders_in_an_object_store_give_the_stream_that_they_give_here(s3, tmp_path):
@@ -438,6 +477,14 @@ def test_a_catalogue_that_makes_no_sense_is_refused_by_name(tmp_path, change, sa
     (tmp_path / "sources.yaml").write_text(json.dumps({"sources": {"one": one}}))
     with pytest.raises(InvalidInput, match=said):
         read_catalogue(tmp_path / "sources.yaml")
+
+
+@pytest.mark.parametrize("told", [{"allow_http": "a-secret"}, {"skip_signature": "a-secret"}, {"secret": "a-secret"}])
+def test_credentials_that_make_no_sense_are_refused_without_being_shown(told):
+    with pytest.raises(InvalidInput, match="cannot be opened") as refused:
+        ObjectStore("s3://plant/x", told)
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "a-secret" not in shown
 
 
 def test_a_name_in_an_index_cannot_lead_out_of_its_source(tmp_path):
