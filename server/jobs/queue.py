@@ -22,6 +22,7 @@ from server.jobs.records import UNFINISHED, Job, JobState
 FIRST_PAUSE = timedelta(seconds=5)
 """Pause after the first failure; it doubles with each. Long enough for a restart of what was missing."""
 LONGEST_PAUSE = timedelta(minutes=10)
+"""No job is told to wait longer."""
 
 
 class LeaseLost(Conflict):
@@ -138,7 +139,9 @@ def is_any(session: Session, *, kinds: list[str], now: datetime, home: str | Non
 
 
 def _may_begin(now: datetime) -> ColumnElement[bool]:
-    return and_(col(Job.state) == JobState.WAITING, col(Job.not_before) <= now)
+    """Its time has come; or is further away than any pause, as the clock was set back since it was asked for."""
+    not_before = col(Job.not_before)
+    return and_(col(Job.state) == JobState.WAITING, or_(not_before <= now, not_before > now + LONGEST_PAUSE))
 
 
 def _lost(now: datetime) -> ColumnElement[bool]:

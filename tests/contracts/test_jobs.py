@@ -55,6 +55,19 @@ def test_a_job_is_taken_once_and_done(session):
     assert take(session) is None
 
 
+def test_what_was_asked_for_before_the_clock_was_set_back_waits_for_no_old_time(session):
+    asked = ask(session)
+    before = NOON - timedelta(days=5)
+    assert queue.is_any(session, kinds=KINDS, now=before)
+    claim = take(session, now=before)
+    assert claim.id == asked.id
+    assert take(session, "b", now=before + timedelta(seconds=5)) is None, "its lease is of the time that is now"
+    queue.fail(session, claim, "away", now=before)
+    session.commit()
+    assert take(session, now=before) is None, "a pause is no set clock"
+    assert take(session, now=before + queue.FIRST_PAUSE).id == asked.id
+
+
 def test_the_oldest_comes_first_and_only_kinds_that_were_asked_for(session):
     later = ask(session, now=NOON + timedelta(seconds=1))
     first = ask(session)
