@@ -8,6 +8,7 @@ between, while an old secret is still in use. Whoever receives it checks the sig
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from datetime import UTC, datetime
@@ -66,7 +67,7 @@ class WebhookCarrier:
                 ) as answer,
             ):
                 asked = next((v for n, v in answer.headers if n.lower() == b"retry-after"), b"")
-                return answer.status, asked.decode("latin-1")
+                return answer.status, asked.decode("latin-1").strip(" \t")
         except NotReachable as error:
             raise Failed(error.message) from error
         except httpcore.TimeoutException as error:
@@ -88,7 +89,7 @@ class WebhookCarrier:
 
 def seconds_asked(text: str) -> float | None:
     """What a Retry-After header asks for, in seconds: a number, or a date; None where it says nothing sensible."""
-    if text.strip().isdigit():
+    if re.fullmatch("[0-9]+", text):
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())

@@ -81,6 +81,7 @@ def test_pauses_grow_up_to_the_longest_and_heed_what_the_receiver_asks():
     assert pause_after(1, 300, asked_s=120) == 120
     assert pause_after(1, 300, asked_s=10**9) == 3600
     assert (seconds_asked("7"), seconds_asked(""), seconds_asked("soon")) == (7, None, None)
+    assert [seconds_asked(text) for text in ("²", "\x1e4", "-1", "1e9", "nan")] == [None] * 5, "digits, of a kind"
     assert seconds_asked("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
