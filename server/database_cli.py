@@ -24,13 +24,13 @@ def run_move(arguments: argparse.Namespace) -> int:
 
     from qc.errors import InvalidInput
     from server.database_move import move
-    from server.db import Database, sqlite_url
+    from server.db import POSTGRESQL, Database, sqlite_url
     from server.serving import alone
     from server.settings import read_settings
 
     settings = read_settings()
-    if arguments.target != "sqlite" and not arguments.target.startswith("postgresql+psycopg://"):
-        raise InvalidInput("name the target as postgresql+psycopg://USER@HOST/DATABASE, or as sqlite")
+    if arguments.target != "sqlite" and not arguments.target.startswith(POSTGRESQL):
+        raise InvalidInput(f"name the target as {POSTGRESQL}USER@HOST/DATABASE, or as sqlite")
     own = sqlite_url(settings.home.resolve() / "qc.sqlite3")
     url = own if arguments.target == "sqlite" else arguments.target
     with alone(settings):

@@ -17,8 +17,14 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import SessionTransaction
 from sqlmodel import Session, SQLModel, create_engine
+
+from qc.errors import InvalidInput
+
+POSTGRESQL = "postgresql+psycopg://"
+"""What the address of a PostgreSQL begins with; clouds and other programs tell it as postgres:// or postgresql://."""
 
 BUSY_TIMEOUT_MS = 15_000
 """How long a writer waits for another; the longest transaction of ours takes well under a second."""
@@ -33,6 +39,8 @@ class Database:
     """An engine, and sessions on it. Safe to share between threads; a session is not."""
 
     def __init__(self, url: str) -> None:
+        """Asks nothing of it yet. Raises InvalidInput for an address that is none, and does not show it: a password
+        may stand in it."""
         self.url = url
         self.engine = _engine(url)
         self._writing = self.engine.execution_options(qc_write=True)
@@ -158,7 +166,21 @@ def _transactions(session: Session) -> Iterator[SessionTransaction]:
 
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+        if not url.startswith(POSTGRESQL):
+            raise InvalidInput(
+                f"the address of a PostgreSQL begins with {POSTGRESQL}; that of QC_DATABASE_URL does not"
+            )
+        try:
+            return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+        except (ArgumentError, ValueError):
+            raise InvalidInput(
+                f"the address of the database cannot be read; write {POSTGRESQL}USER:PASSWORD@HOST:5432/DATABASE, with "
+                "%40 for an @ in the password and so on"
+            ) from None
+        except ModuleNotFoundError as error:
+            raise InvalidInput(
+                "PostgreSQL needs the extra qc-line[postgres]: pip install 'qc-line[postgres]'"
+            ) from error
     database = make_url(url).database
     if database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)

@@ -99,6 +99,23 @@ def test_the_description_of_the_interface_is_written_whole(qc, tmp_path):
     assert "openapi.json" in err
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://ada:a-secret@db/qc",
+        "postgresql://ada:a-secret@db/qc",
+        "postgresql+psycopg://ada:a-secret@db:port/qc",
+    ],
+)
+def test_an_address_of_a_database_that_is_none_is_told_without_its_password(qc, monkeypatch, url):
+    monkeypatch.setenv("QC_DATABASE_URL", url)
+    for command in (("audit", "verify"), ("backup", "out"), ("db", "move", "sqlite")):
+        status, _, told = qc(*command)
+        assert status == 1
+        assert "postgresql+psycopg://" in told
+        assert "a-secret" not in told
+
+
 def test_importing_the_command_line_loads_nothing_heavy():
     import subprocess
     import sys
