@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,19 +91,32 @@ def _watch(folder: Path, args: argparse.Namespace) -> int:
         seen: dict[str, tuple[int, int]] = {}
         print(f"watching {place}", flush=True)
         while True:
-            now = {entry.name: (entry.stat().st_size, entry.stat().st_mtime_ns) for entry in _pictures(place)}
+            now = _pictures(place)
             for name, state in sorted(now.items(), key=lambda item: (item[1][1], item[0])):
                 if done.get(name) != state and seen.get(name) == state:  # it has stopped growing
-                    inspect_one(edge, spool, journal, known, place / name)
+                    try:
+                        inspect_one(edge, spool, journal, known, place / name)
+                    except FileNotFoundError:
+                        if (place / name).exists():
+                            raise
+                        continue  # whoever put it there took it away again; the next ones are inspected
                     done[name] = state
             seen = now
             time.sleep(args.every)
 
 
-def _pictures(place: Path) -> list[os.DirEntry[str]]:
+def _pictures(place: Path) -> dict[str, tuple[int, int]]:
+    """The pictures in a folder, with their size in bytes and when they were changed, in ns."""
     endings = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+    found = {}
     with os.scandir(place) as entries:
-        return [e for e in entries if e.name.lower().endswith(endings) and e.name[0] != "." and e.is_file()]
+        for entry in entries:
+            if entry.name.lower().endswith(endings) and entry.name[0] != ".":
+                with suppress(FileNotFoundError):  # it was taken away while we looked
+                    about = entry.stat()
+                    if stat.S_ISREG(about.st_mode):
+                        found[entry.name] = (about.st_size, about.st_mtime_ns)
+    return found
 
 
 def inspect_one(edge: Edge, spool: Spool, journal: Writer, known: set[str], path: Path) -> bool:

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from qc.errors import Conflict, InvalidInput
-from segmentation.edge import make, packing
+from segmentation.edge import make, packing, program
 from segmentation.edge.make import Place, export_edge
 from segmentation.edge.packing import own_modules
 from segmentation.edge.spool import Spool
@@ -115,6 +116,26 @@ def test_a_program_that_is_killed_while_it_watches_inspects_every_picture_once(e
     again.send_signal(signal.SIGTERM)
     assert again.wait(30) == 0
     assert sorted(line["image"] for line in spool.inspections.read()) == [p.name for p in pictures]
+
+
+def test_a_picture_that_is_taken_away_while_it_is_looked_for_ends_nothing(tmp_path, monkeypatch):
+    (tmp_path / "gone.png").write_bytes(b"1")
+    (tmp_path / "next.png").write_bytes(b"2")
+    (tmp_path / "moved.png").symlink_to(tmp_path / "elsewhere.png")
+    asked = []
+
+    def inspect(_edge, _spool, _journal, _known, path):
+        asked.append(path.name)
+        if path.name == "next.png":
+            raise KeyboardInterrupt
+        path.unlink()
+        path.read_bytes()
+
+    monkeypatch.setattr(program, "open_edge", lambda folder, threads: SimpleNamespace(settings={"watch": ""}))
+    monkeypatch.setattr(program, "inspect_one", inspect)
+    words = ["--spool", str(tmp_path / "spool"), "watch", "--folder", str(tmp_path), "--every", "0.01"]
+    assert program.main(tmp_path, words) == 0
+    assert asked == ["gone.png", "next.png"]
 
 
 def test_what_is_no_picture_is_kept_and_is_never_ok(edge, tmp_path):
