@@ -12,6 +12,7 @@ from process_opt.habit_sums import FEWEST_VALUES, first_habits
 from process_opt.history import History
 from process_opt.layout import Layout
 from process_opt.process import Process, Setting
+from process_opt.rounding import gauge_with
 from process_opt.smoother import Line, Path, Records, smooth
 from process_opt.state_space import Habit, Motion, Term
 
@@ -290,7 +291,9 @@ def start_estimate(process: Process, layout: Layout, data: Data) -> Estimate:
     known = [m.gauge_sd is not None for _, m in process.measurements.values()]
     gauge = np.array(
         [
-            (m.gauge_sd / layout.scale[layout.coordinate[i]]) ** 2 if m.gauge_sd is not None else 0.05
+            gauge_with(m.gauge_sd**2, layout.step(i)) / layout.scale[layout.coordinate[i]] ** 2
+            if m.gauge_sd is not None
+            else 0.05
             for i, (_, m) in enumerate(process.measurements.values())
         ]
     )

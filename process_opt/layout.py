@@ -3,17 +3,21 @@ on what scale."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from process_opt.counted import NUMBER, between, hidden, to_scale
+from process_opt.counted import NUMBER, between, hidden, limits_of, to_scale
 from process_opt.history import History
 from process_opt.law import Law, laws, levels
 from process_opt.process import Process
+from process_opt.rounding import limits_between, rounding_of
 
 Floats = NDArray[np.float64]
+
+NO_ROUNDING: Floats = np.zeros((0, 2))
+"""No reading comes in steps."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Layout:
     """`M`: the coordinate of each reading."""
     kinds: tuple[str, ...] = ()
     """Of each reading: number, count or amount; empty: all are numbers."""
+    rounding: Floats = field(default_factory=lambda: NO_ROUNDING)
+    """`M x 2`: the step in which each reading comes, or 0, and a value that it could come to, in its unit
+    (`rounding.py`); empty: none comes in steps."""
 
     @property
     def d(self) -> int:
@@ -80,6 +87,19 @@ class Layout:
             low, high = between(self.kinds[i], raw)
             out[i] = (low - self.mean[i]) / scale, (high - self.mean[i]) / scale
         return out
+
+    def step(self, place: int) -> float:
+        """In which a reading comes, in its unit; 0 where it comes in none."""
+        return float(self.rounding[place, 0]) if self.rounding.size else 0.0
+
+    def limits(self, place: int, lower: float, upper: float) -> tuple[float, float]:
+        """The limits of what lies behind a reading, standardised, from those of the reading in its unit."""
+        if self.counted and self.kinds[place] != NUMBER:
+            lower, upper = limits_of(self.kinds[place], lower, upper)
+        elif self.rounding.size:
+            lower, upper = limits_between(lower, upper, *self.rounding[place])
+        mean, scale = self.mean[place], self.scale[self.coordinate[place]]
+        return float((lower - mean) / scale), float((upper - mean) / scale)
 
     def settings(self, u: Floats) -> Floats:
         """`N x S` settings, standardised."""
@@ -139,7 +159,17 @@ def lay_out(process: Process, history: History) -> Layout:
         stretch=stretch,
         coordinate=place,
         kinds=kinds,
+        rounding=roundings(process, history),
     )
+
+
+def roundings(process: Process, history: History) -> Floats:
+    """As in `Layout`; counts and amounts have borders of their own."""
+    each = [
+        rounding_of(history.readings[:, i]) if m.kind == NUMBER else (0.0, 0.0)
+        for i, (_, m) in enumerate(process.measurements.values())
+    ]
+    return np.array(each) if any(step for step, _ in each) else NO_ROUNDING
 
 
 def reads_of(process: Process, coordinate: NDArray[np.int64], mean: Floats) -> tuple[tuple[tuple[int, int], ...], ...]:

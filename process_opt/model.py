@@ -21,7 +21,7 @@ from scipy.special import ndtri
 from process_opt.batches import Batches
 from process_opt.capability import capability
 from process_opt.choices import choices_of
-from process_opt.layout import Layout, kinds_of, lay_out, reads_of
+from process_opt.layout import NO_ROUNDING, Layout, kinds_of, lay_out, reads_of
 from process_opt.machines import without
 from process_opt.process import Process, parse_process
 from process_opt.request import Machines
@@ -96,6 +96,13 @@ class ProcessModel:
             m.law is not None or any(len(levers) + (c >= 0) > 1 for levers, c in m.terms if levers)
             for m in self.motions
         )
+
+    @cached_property
+    def gauge_behind(self) -> Floats:
+        """`M`: as `gauge`, of what lies behind readings that come in steps (`rounding.py`), whose limits are between
+        the steps."""
+        steps = np.array([self.layout.step(i) for i in range(self.gauge.size)])
+        return np.maximum(self.gauge - (steps / self.layout.scale[self.layout.coordinate]) ** 2 / 12, 0.0)
 
     @cached_property
     def choices(self) -> dict[int, Floats]:
@@ -346,6 +353,8 @@ class ProcessModel:
             "start_mean": self.start[0],
             "start_cov": self.start[1],
         }
+        if self.layout.rounding.size:
+            out["rounding"] = self.layout.rounding
         if self.batches.shifts.size:
             out["shifts"] = self.batches.shifts
         if self.batches.spread.size:
@@ -457,4 +466,5 @@ def _layout(process: Process, coordinates: list[str], a: Mapping[str, Floats]) -
         stretch=a["stretch"],
         coordinate=place,
         kinds=kinds_of(process),
+        rounding=a.get("rounding", NO_ROUNDING),
     )

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from process_opt.belief import Belief, Missed
-from process_opt.counted import limits_of
 from process_opt.farther import doubt, far
 from process_opt.model import ProcessModel
 from process_opt.replan import corrected_later
@@ -131,7 +130,7 @@ def look_ahead_each(
             mine, shown = mine - less, stays * widen[:, None] * widen[None, :]
         mean[:, p] += wrong * np.sqrt(np.maximum(mine[np.arange(rows), np.arange(rows)], 0.0))
         mine = mine * widen[:, None] * widen[None, :]
-        mine[np.arange(rows), np.arange(rows)] += model.gauge[np.array(deciding)[open_]][:, None] + 1e-9
+        mine[np.arange(rows), np.arange(rows)] += model.gauge_behind[np.array(deciding)[open_]][:, None] + 1e-9
         places = np.arange(first, len(t.step_of))
         if (beyond := far(t, places, vs[p][first:])).any():
             mine = mine + doubt(gain[:, :, p], beyond)
@@ -282,16 +281,13 @@ def _gain(model: ProcessModel, at: int, first: int, v: Floats, states: Floats, a
 
 def limits(model: ProcessModel) -> tuple[Floats, Floats]:
     """Lower and upper limit of every deciding reading, standardised; infinite where there is none."""
-    lower, upper = [], []
     names = list(model.process.measurements)
+    each = []
     for name in model.process.conformance:
         reading = model.process.measurements[name][1]
-        place = names.index(name)
-        scale = model.layout.scale[model.layout.coordinate[place]]
-        low, high = limits_of(reading.kind, reading.lower, reading.upper)
-        lower.append((low - model.layout.mean[place]) / scale)
-        upper.append((high - model.layout.mean[place]) / scale)
-    return np.array(lower), np.array(upper)
+        each.append(model.layout.limits(names.index(name), reading.lower, reading.upper))
+    lower, upper = np.array(each).T
+    return lower, upper
 
 
 def probabilities(outlook: Outlook, mean: Floats | None = None) -> Floats:

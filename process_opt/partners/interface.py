@@ -67,6 +67,8 @@ class VisitInterface:
     """Of each setting: its mean over the parts, standardised."""
     gauge: Mapping[str, float]
     """Of each own reading: standard deviation of its error, in its unit."""
+    rounding: Mapping[str, tuple[float, float]]
+    """Of each own reading that comes in steps: the step, and a value that it could come to (`rounding.py`)."""
     entry: tuple[Floats, Floats]
     """Mean `d` and covariance `d x d` of parts as they come in."""
     exit: tuple[Floats, Floats]
@@ -192,11 +194,14 @@ def _visit(v: Mapping[str, Any], where: str) -> VisitInterface:
         root[i, : i + 1] = _numbers(row, (i + 1,), f"{where}: root")
     scale = _numbers(v["scale"], (d,), f"{where}: scale")
     gauge = {str(n): float(g) for n, g in v["gauge"].items()}
+    rounding = {str(n): (float(step), float(value)) for n, (step, value) in v.get("rounding", {}).items()}
     stretch = {str(n): float(g) for n, g in v["stretch"].items()}
     means = {str(n): float(g) for n, g in v["means"].items()}
     usual = {str(n): float(g) for n, g in v["usual"].items()}
     if (scale <= 0).any() or any(not 0 <= g < math.inf for g in gauge.values()):
         raise InvalidInput(f"{where}: scales must be positive and gauges not negative")
+    if any(not (0 < step < math.inf and math.isfinite(value)) for step, value in rounding.values()):
+        raise InvalidInput(f"{where}: steps of readings must be positive")
     if any(not 0 < s < math.inf for s in stretch.values()) or not all(
         map(math.isfinite, [*means.values(), *usual.values()])
     ):
@@ -214,6 +219,7 @@ def _visit(v: Mapping[str, Any], where: str) -> VisitInterface:
         stretch=stretch,
         usual=usual,
         gauge=gauge,
+        rounding=rounding,
         entry=_moments(v["entry"], d, f"{where}: entry"),
         exit=_moments(v["exit"], d, f"{where}: exit"),
         root=root,
@@ -295,6 +301,7 @@ def _visit_content(v: VisitInterface) -> dict[str, Any]:
         "stretch": dict(v.stretch),
         "usual": dict(v.usual),
         "gauge": dict(v.gauge),
+        **({"rounding": {n: list(told) for n, told in v.rounding.items()}} if v.rounding else {}),
         "entry": {"mean": v.entry[0].tolist(), "covariance": v.entry[1].tolist()},
         "exit": {"mean": v.exit[0].tolist(), "covariance": v.exit[1].tolist()},
         "lever_size": v.lever_size,

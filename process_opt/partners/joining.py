@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from process_opt.fit import draw_weights
 from process_opt.knowledge import banded
-from process_opt.layout import Layout, kinds_of, reads_of
+from process_opt.layout import NO_ROUNDING, Layout, kinds_of, reads_of
 from process_opt.model import ProcessModel
 from process_opt.partners.interface import Interface, VisitInterface
 from process_opt.partners.matching import matched
@@ -126,6 +126,7 @@ def _layout(process: Process, way: Sequence[Visit], stops: Sequence[VisitInterfa
     stretch = {n: s for stop in stops for n, s in stop.stretch.items()}
     if lacking := [n for n in process.conformance if n not in mean] + [n for n in levers if n not in stretch]:
         raise InvalidInput(f"no interface says anything of {lacking[0]}; let its partner fit again")
+    rounding = {n: told for stop in stops for n, told in stop.rounding.items()}
     means = np.array([mean.get(n, np.nan) for n in process.measurements])  # what its partner never read is not told
     return Layout(
         coordinates=tuple(names),
@@ -137,6 +138,7 @@ def _layout(process: Process, way: Sequence[Visit], stops: Sequence[VisitInterfa
         stretch=np.array([stretch[n] for n in process.settings]),
         coordinate=place,
         kinds=kinds_of(process),
+        rounding=np.array([rounding.get(n, (0.0, 0.0)) for n in process.measurements]) if rounding else NO_ROUNDING,
     )
 
 

@@ -177,6 +177,12 @@ def _fit_visit(
             for k in own
             for p, _ in layout.reads[k]
         },
+        rounding={
+            names[p]: (layout.step(p), float(layout.rounding[p, 1]))
+            for k in own
+            for p, _ in layout.reads[k]
+            if layout.step(p)
+        },
         entry=_blurred_moments(estimate.start, train.size),
         exit=_blurred_moments(moments, train.size),
         root=_few_digits(np.linalg.cholesky((spread + spread.T) / 2 + 1e-10 * np.eye(len(spread))), train.size),
