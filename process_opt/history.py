@@ -15,6 +15,7 @@ from process_opt.identify import moved_together
 from process_opt.pieces import FIXED, read_pieces
 from process_opt.process import Process
 from process_opt.scales import check_units
+from process_opt.swapped import check_swapped
 from qc.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def parse_history(
 
     Raises:
         InvalidInput: a column is missing or unknown, a value is not a number or not finite, a part is listed twice, a
-            setting is impossible, a column or some of its rows are in another unit (`scales.py`), or no part was ever
-            finished.
+            setting is impossible, a column or some of its rows are in another unit (`scales.py`), two readings stand in
+            each other's place (`swapped.py`), or no part was ever finished.
     """
     return _joined([_piece(table, process, where, FIRST_ROW)], process, where, all_scrapped=all_scrapped)
 
@@ -163,6 +164,7 @@ def _joined(pieces: list[_Piece], process: Process, where: str, *, all_scrapped:
         settings[rows], readings[rows] = piece.settings, piece.readings
         at += len(piece.parts)
     check_units(settings, readings, dithered, process, where)
+    check_swapped(readings, process, where)
     return History(
         settings=settings,
         readings=readings,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from process_opt.counted import NUMBER
 from process_opt.process import Process
 from process_opt.scales import check_credible
+from process_opt.swapped import check_not_swapped
 from qc.errors import InvalidInput
 from qc.finite import is_finite
 
@@ -73,6 +74,7 @@ def parse_question(request: Any, process: Process, layout: Layout) -> Question:
                 f"part {part}: observed holds {name}, but the part has not been through that step; at is {at}"
             )
     check_credible(checked, layout, process, part)
+    check_not_swapped(checked, layout, process, part)
     times = {n: len(v) for n, v in observed.items() if isinstance(v, list) and len(v) > 1}
     machines = check_machines(request.get("machines"), process, part)
     decided = check_decided(request.get("decided"), process, part, process.place[at])

@@ -108,7 +108,7 @@ def said(factor: float) -> str:
     return f"{factor:g} times" if factor > 1 else f"1/{1 / factor:g} of"
 
 
-def _spread(values: Floats) -> float:
+def robust_sd(values: Floats) -> float:
     """Robust standard deviation."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
@@ -119,7 +119,7 @@ def _check_nominal(name: str, values: Floats, nominal: float, where: str) -> Non
         return
     middle = float(np.median(values))
     factor = times(middle / nominal)
-    if factor is not None and abs(middle - nominal) > 3 * _spread(values):
+    if factor is not None and abs(middle - nominal) > 3 * robust_sd(values):
         raise InvalidInput(
             f"{where}: {name} is typically {middle:g} on dithered parts, {said(factor)} its nominal {nominal:g}; "
             f"the column seems to be in another unit"
@@ -150,7 +150,7 @@ def _check_limits(name: str, values: Floats, m: Measurement, where: str) -> None
 
 
 def _check_gauge(name: str, values: Floats, m: Measurement, where: str) -> None:
-    spread = _spread(values)
+    spread = robust_sd(values)
     if m.gauge_sd is None or m.gauge_sd <= 0 or spread == 0 or values.size < BLOCK:  # a few lie close by chance
         return
     if not WITHIN_GAUGE < spread / m.gauge_sd < BEYOND_GAUGE:
@@ -161,7 +161,7 @@ def _check_gauge(name: str, values: Floats, m: Measurement, where: str) -> None:
 
 
 def _check_far(name: str, values: Floats, known: Rows, where: str) -> None:
-    middle, spread = float(np.median(values)), _spread(values)
+    middle, spread = float(np.median(values)), robust_sd(values)
     if spread == 0:
         return
     off = np.abs(values - middle) / spread
@@ -186,12 +186,12 @@ def _check_rows(name: str, column: Floats, where: str, *, chosen: bool = False) 
     rows = known[off]
     middle, usual = float(np.median(column[rows])), float(np.median(column[np.delete(known, off)]))
     raise InvalidInput(
-        f"{where} {_told(rows)}: {name} is typically {middle:g}, {said(factor)} the {usual:g} of the other rows; "
+        f"{where} {told_rows(rows)}: {name} is typically {middle:g}, {said(factor)} the {usual:g} of the other rows; "
         f"one of the two is in another unit"
     )
 
 
-def _told(rows: Rows) -> str:
+def told_rows(rows: Rows) -> str:
     """Rows as people count them in the file."""
     first, last = rows[0] + 2, rows[-1] + 2
     if rows.size == 1:
@@ -208,7 +208,7 @@ def _by_gap(values: Floats, chosen: bool) -> tuple[Rows, float] | None:
     low, high = order[:at], order[at:]
     off, rest = (low, high) if low.size < high.size else (high, low)
     least = FEW if chosen else 1
-    if off.size < least or rest.size < FEW or _spread(values[rest]) == 0:
+    if off.size < least or rest.size < FEW or robust_sd(values[rest]) == 0:
         return None
     inner = float(np.ptp(np.quantile(x[rest], [0.01, 0.99])))
     few = 0.0 if off.size >= FEW else inner / 2
@@ -259,7 +259,7 @@ def _alike(one: Floats, other: Floats) -> bool:
         np.searchsorted(one, every, "right") / one.size - np.searchsorted(other, every, "right") / other.size
     )
     chance = 1.63 * math.sqrt(1 / one.size + 1 / other.size)
-    wide = _spread(one) / max(_spread(other), 1e-300)
+    wide = robust_sd(one) / max(robust_sd(other), 1e-300)
     return 1 / WIDER < wide < WIDER and float(apart.max()) < ALIKE + chance
 
 
@@ -270,7 +270,7 @@ def _check_namesakes(readings: Floats, process: Process, where: str) -> None:
         values = readings[np.isfinite(readings[:, j]), j]
         if values.size >= FEW and m.kind == NUMBER:
             typical = float(np.median(np.abs(values)))
-            groups.setdefault((name.split(".", 1)[1], m.unit), []).append((name, typical, _spread(values)))
+            groups.setdefault((name.split(".", 1)[1], m.unit), []).append((name, typical, robust_sd(values)))
     for same in groups.values():
         for i, (name, typical, spread) in enumerate(same):
             beside = [same[k] for k in (i - 1, i + 1) if 0 <= k < len(same)]

@@ -23,6 +23,7 @@ from process_opt.model import ProcessModel, load_model
 from process_opt.records import Outcome, ProcessVersion, Recommendation
 from process_opt.request import check_machines, check_observed
 from process_opt.scales import check_credible
+from process_opt.swapped import check_not_swapped
 from qc.errors import InvalidInput, NotFound
 from qc.records import new_id
 from server import audit
@@ -184,6 +185,7 @@ def check_outcome(model: ProcessModel, outcome: dict[str, Any], where: str = "ou
         if later := [name for name in checked if places[name] > process.place[at]]:
             raise InvalidInput(f"{where}: the part was scrapped at {at} but has {later[0]} of a later step")
     check_credible(checked, model.layout, process, part)
+    check_not_swapped(checked, model.layout, process, part)
     machines = check_machines(outcome.get("machines"), process, part)
     return {
         "part": part,
