@@ -19,7 +19,7 @@ from process_opt.calibration import held_out_check
 from process_opt.climb import climb, inverse
 from process_opt.drift import follow, follow_effects
 from process_opt.em import em
-from process_opt.estimate import PINNED, Data, Estimate, log_likelihood, prepare, start_estimate
+from process_opt.estimate import PINNED, Data, Estimate, prepare, start_estimate
 from process_opt.hands import HERE, Hands
 from process_opt.hierarchy import scales
 from process_opt.history import History
@@ -33,6 +33,7 @@ from process_opt.nonlinear import wanted_terms
 from process_opt.process import Process
 from process_opt.refute import refute
 from process_opt.skips import late_effects
+from process_opt.trusted import as_people_saw, people_mislead
 from process_opt.unsteered import doubted, only_people
 from qc.errors import InvalidInput
 
@@ -53,8 +54,10 @@ FEWEST_DECIDING = 20
 SKIPS = 6
 """Times at most that effects which skip steps are looked for, each time given those found before."""
 
-HARDLY = 0.01
-"""Share of missing readings that is not worth asking about."""
+MISLEAD = (
+    "parts whose settings were drawn at random are foretold better without those whose settings people chose, who may "
+    "each have a way of their own: the steps are learnt from the {drawn} drawn ones alone"
+)
 
 Progress = Callable[[str, float], None]
 
@@ -95,6 +98,9 @@ def fit(
     model = build_model(process, history, layout, unknown, draws, identified_levers(process, history), seed=seed)
     if hands_on is not None:
         model = replace(model, about={**model.about, "people": hands_on.as_json()})
+    if not train.people.any() and data.people.any():
+        notes = [*model.about["notes"], MISLEAD.format(drawn=train.size)]
+        model = replace(model, about={**model.about, "notes": notes})
     model = model.with_machines(machines.shifts, machines.surer)
     weights = means.size
     precision = inverse(covariance[:weights, :weights])
@@ -143,7 +149,8 @@ def learn_effects(
     skips: bool = False,
     hands: Hands = HERE,
 ) -> tuple[Estimate, Floats, Data]:
-    """From where EM begins to the top of the likelihood.
+    """From where EM begins to the top of the likelihood; without the rows that people chose, where these mislead
+    (`trusted.py`).
 
     Args:
         start: the first estimate, from the rows of the first passes.
@@ -153,6 +160,8 @@ def learn_effects(
     Returns:
         The estimate, the covariance of its parameters (weights first, as `climb` gives it), and the rows it used last.
     """
+    if people_mislead(start, train, hands):
+        train = train.rows(np.flatnonzero(~train.people))
     few = train if train.size <= EM_ROWS else train.rows(_preferring_dither(train, EM_ROWS, rng))
     estimate = start(few)
     say("first passes", 0.05)
@@ -185,16 +194,6 @@ def learn_effects(
     freedom = degrees_of_freedom(estimate, covariance)
     readings = int(np.isfinite(train.y).sum())
     return estimate.with_spread(readings / max(readings - freedom, 0.2 * readings)), covariance, train
-
-
-def as_people_saw(estimate: Estimate, data: Data, hands: Hands = HERE) -> Estimate:
-    """Where readings are missing that people may have answered to: did they see them, or were none taken? As the
-    settings say, by their likelihood."""
-    due = sum(int((data.last >= k).sum()) for k, _ in estimate.process.measurements.values())
-    if not estimate.habits or np.isfinite(data.y).sum() > (1 - HARDLY) * due:
-        return estimate
-    other = em(replace(estimate, unlogged=not estimate.unlogged), data, passes=4, hands=hands)
-    return max((em(estimate, data, passes=4, hands=hands), other), key=lambda e: log_likelihood(e, data))
 
 
 def degrees_of_freedom(estimate: Estimate, covariance: Floats) -> float:
