@@ -179,7 +179,8 @@ def test_secrets_are_made_once_and_are_random(answers, templates, tmp_path):
 
 def test_systemd_accepts_the_units(named, tmp_path):
     verify = program("systemd-analyze")
-    for program_file in ("bin/sh", "opt/qc/.venv/bin/qc", "opt/qc/.venv-label-studio/bin/label-studio", "etc/qc/backup.sh"):
+    programs = ("bin/sh", "opt/qc/.venv/bin/qc", "opt/qc/.venv-label-studio/bin/label-studio", "etc/qc/backup.sh")
+    for program_file in programs:
         (write(tmp_path, {program_file: "#!/bin/sh\n"}) / program_file).chmod(0o755)
     units = {}
     for number, file in enumerate(named(r"^systemd/")):
