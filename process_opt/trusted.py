@@ -37,6 +37,8 @@ SURE = 1.5
 three and more; with machines that differ or effects that drift, which are only learnt later, both did alike."""
 HARDLY = 0.01
 """Share of missing readings that is not worth asking about."""
+MOST_WEIGHTS = 2600
+"""Of the whole process: beyond them two more fits would cost more than all the rest of it."""
 PASSES, ROUNDS = 6, 4
 """Of EM, and of climbing: enough to compare."""
 
@@ -46,10 +48,12 @@ def people_mislead(start: Callable[[Data], Estimate], data: Data, hands: Hands =
 
     Args:
         start: the first estimate, from the rows of the first passes.
-        data: rows of both kinds; with few of either it is not asked.
+        data: rows of both kinds; with few of either, or very many weights, it is not asked.
     """
     drawn, chosen = _some(np.flatnonzero(~data.people)), _some(np.flatnonzero(data.people))
     if min(drawn.size, chosen.size) < FEWEST:
+        return False
+    if start(data.rows(drawn[:FEWEST])).flat().size > MOST_WEIGHTS:
         return False
     kept_back = np.arange(drawn.size) % ASKED == 0
     asked, rest = drawn[kept_back], drawn[~kept_back]
