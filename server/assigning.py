@@ -45,6 +45,7 @@ def assign(
     """
     if where == EVERYWHERE:
         raise InvalidInput("name a product or a station; the champion of all is promoted without either")
+    registry.alone(session)
     row = registry.get(session, model_id)
     own = session.get(Assignment, where)
     if own is not None and own.champion == row.id:
@@ -62,6 +63,7 @@ def roll_back(session: Session, events: EventBus, *, where: Where, by: str, at: 
     Raises:
         NotFound: the product or station has no model of its own.
     """
+    registry.alone(session)
     own = get(session, where)
     if own.before is None:
         session.delete(own)
@@ -87,6 +89,7 @@ def challenge(
         NotFound: there is no such model.
         Conflict: it serves there, or no model does.
     """
+    registry.alone(session)
     row, own = registry.get(session, model_id), session.get(Assignment, where)
     if own is None:
         champion = registry.champion(session)
@@ -108,6 +111,7 @@ def challenge(
 
 def end_challenge(session: Session, events: EventBus, *, where: Where, by: str, at: datetime, reason: str) -> None:
     """Nobody looks on there any more."""
+    registry.alone(session)
     own = get(session, where)
     body = {"model": own.challenger, "product": own.product, "station": own.station, "reason": reason}
     own.challenger, own.challenger_served = None, False

@@ -28,7 +28,7 @@ from qc.errors import Conflict
 from qc.records import Decision, Inspection, made_at
 from qc.verdict import Verdict
 from segmentation.eprocess import Evidence, Wager, gain
-from server import audit, gate_bounds, money_sums, rivals
+from server import audit, gate_bounds, money_sums, registry, rivals
 from server.context import Context
 from server.gate_bounds import Bound
 from server.gate_records import GateApproval
@@ -285,6 +285,7 @@ def approve(
     Raises:
         Conflict: there is no challenger, or it has not proved itself yet.
     """
+    registry.alone(session)
     now = proof(context, session, where)
     if approved and not now.proved:
         raise Conflict(f"the challenger has not proved itself yet: {now.words()}")
@@ -318,6 +319,7 @@ def act(context: Context, session: Session, where: Where = EVERYWHERE) -> bool:
     The champion so far looks on from then on: should it prove to be the better one after all, it comes back by the same
     gate. The caller commits; the proof is read in the transaction that promotes.
     """
+    registry.alone(session)
     pair = rivals.at(session, where)
     if pair is None:
         return False

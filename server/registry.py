@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from qc.errors import Conflict, NotFound, Unavailable
 from qc.records import new_id
@@ -19,9 +19,26 @@ from segmentation.records import ModelState, ModelVersion
 from server import audit
 from server.db import Database, inserting
 from server.events import EventBus
+from server.gate_records import Assignment
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+
+
+_LOCK = 7_153_522
+"""A number that nobody else uses for an advisory lock in a PostgreSQL: of whoever says which model serves."""
+
+
+def alone(session: Session) -> None:
+    """From now on until the session's transaction ends, nobody else changes which model serves or looks on, anywhere;
+    what was read of that before is read again. To be called before what a change rests on is looked at."""
+    if session.get_bind().dialect.name != "postgresql":  # on SQLite writers wait for each other anyway
+        return
+    session.flush()
+    session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    for row in list(session):
+        if isinstance(row, ModelVersion | Assignment):
+            session.expire(row)
 
 
 def champion(session: Session) -> ModelVersion | None:
@@ -94,6 +111,7 @@ def promote(session: Session, events: EventBus, model_id: str, *, by: str, at: d
         NotFound: there is no such model.
         Conflict: it serves already.
     """
+    alone(session)
     row = get(session, model_id)
     before = champion(session)
     if before is not None and before.id == row.id:
@@ -105,6 +123,7 @@ def promote(session: Session, events: EventBus, model_id: str, *, by: str, at: d
 
 def reject(session: Session, events: EventBus, model_id: str, *, by: str, at: datetime, reason: str) -> ModelVersion:
     """Note that a candidate lost against the champion; a person may still promote it."""
+    alone(session)
     row = get(session, model_id)
     if row.alias == CHAMPION:
         raise Conflict(f"{model_id} serves; roll back instead")
@@ -122,6 +141,7 @@ def challenge(session: Session, events: EventBus, model_id: str, *, by: str, at:
     Raises:
         Conflict: it is the champion.
     """
+    alone(session)
     row = get(session, model_id)
     if row.alias == CHAMPION:
         raise Conflict(f"{model_id} serves already; a challenger must be another model")
@@ -148,6 +168,7 @@ def rollback(session: Session, events: EventBus, *, by: str, at: datetime) -> Mo
     Raises:
         Conflict: no model served before.
     """
+    alone(session)
     now_serving = champion(session)
     served = select(ModelVersion).where(
         ModelVersion.state == ModelState.RETIRED, col(ModelVersion.served_since).is_not(None)

@@ -171,6 +171,7 @@ def _decide(
     if place:
         decision["reason"] = f"for {where.words}: {decision['reason']}"
     with context.database.write() as session:
+        registry.alone(session)
         serving = rivals.champion(session, where)
         if serving is None or serving.id != champion.id:
             raise Unavailable("another model was promoted during the retraining; the challenger is compared again")

@@ -68,6 +68,7 @@ def name(session: Session, events: EventBus, model_id: str, *, where: Where, by:
         NotFound: there is no such model.
         Conflict: it serves there, no model does, or too many look on.
     """
+    registry.alone(session)
     if not room(session, model_id, where):
         raise Conflict(NO_ROOM)
     if where == EVERYWHERE:

@@ -252,7 +252,7 @@ def retraining(line, key: str, *frames: str) -> str:
     """A retraining that was begun, with such a frozen set, and waits for its next attempt; its id."""
     now = line.context.now()
     with line.context.database.write() as session:
-        later = now + timedelta(days=1)
+        later = now + timedelta(minutes=5)
         job = Job(kind="retrain", key=key, arguments={"why": key}, not_before=later, started_at=now, created_at=now)
         session.add(job)
         session.commit()
