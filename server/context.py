@@ -15,7 +15,7 @@ from qc.ports import BlobStore, Clock, Segmenter
 from qc.records import Decision, Exposure, Inspection
 from server.cache import Cache
 from server.db import Database
-from server.events import EventBus
+from server.events import Calls, EventBus
 from server.kept_counts import KeptCounts
 from server.metrics import Metrics
 from server.policies import Policies
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from server.inspecting import Inspector
     from server.model_workers.pool import Workers
     from server.models_in_use import Champion
+    from server.parts import Again
     from server.process_service import Models
     from server.remote_engine.engine import Engine
 
@@ -51,6 +52,9 @@ hook itself did; the verdict stays."""
 
 AfterDecision = Callable[[Session, Inspection, list[Exposure], Decision], None]
 """Runs in the transaction that records a person's decision, before its commit."""
+
+Hooks = tuple[list[AfterInspection], list[AfterDecision], Calls]
+"""Whom parts asked to be called."""
 
 
 class Decode(Protocol):
@@ -89,6 +93,8 @@ class Context:
     after_decision: list[AfterDecision] = field(default_factory=list)
     parts: dict[str, Part] = field(default_factory=dict)
     """Name -> running part, in the order of starting."""
+    again: Again | None = None
+    """Goes on trying to start the parts that could not be started."""
     champion: Champion | None = None
     engine: Engine | None = None
     """Another server that computes the champion; None where the settings name none."""
@@ -104,6 +110,15 @@ class Context:
     """What pages tell of very many rows."""
     process_models: Models | None = None
     """Process models in memory; `server.process_intake.models_of` makes it."""
+
+    def hooks(self) -> Hooks:
+        """Whom parts asked to be called, so far."""
+        return self.after_inspection.copy(), self.after_decision.copy(), self.events.calls()
+
+    def hooks_again(self, before: Hooks) -> None:
+        """Only those are called who were to be called then."""
+        self.after_inspection[:], self.after_decision[:], calls = before
+        self.events.calls_again(calls)
 
     def need_champion(self) -> Champion:
         """The serving model's holder; raises Unavailable before start-up is through."""

@@ -73,6 +73,13 @@ class Listener:
         self.queue.put_nowait(item)
 
 
+Call = Callable[[Event], None]
+Calls = tuple[
+    list[tuple[str, Call]], list[tuple[str, Call]], list[Callable[[], None]], list[Callable[[Session, Event], None]]
+]
+"""Functions to be called for events of this server or any, for those of this one, after a gap, within a transaction."""
+
+
 class Carrier(Protocol):
     """Takes events to the other servers of the database; what they tell comes back by `EventBus.hear`."""
 
@@ -148,6 +155,16 @@ class EventBus:
     def call_after_a_gap(self, function: Callable[[], None]) -> None:
         """Call a quick function whenever events of other servers may have been missed."""
         self._after_a_gap.append(function)
+
+    def calls(self) -> Calls:
+        """Which functions are to be called, so far."""
+        return self._calls.copy(), self._calls_here.copy(), self._after_a_gap.copy(), self._keepers.copy()
+
+    def calls_again(self, before: Calls) -> None:
+        """Only those are called that were to be called then."""
+        calls, here, after_a_gap, keepers = before
+        self._calls, self._calls_here = calls.copy(), here.copy()
+        self._after_a_gap, self._keepers = after_a_gap.copy(), keepers.copy()
 
     def listen(self) -> Listener:
         """A new listener on the running event loop; its queue gives None when the bus closes."""

@@ -2,12 +2,14 @@
 
 A start function takes the context and returns a `server.context.Part`, or None when the settings switch it off. It
 may add to `context.after_inspection` and `context.after_decision`. It returns at once: what takes long happens in its
-own thread. One that raises is shown as failed in /health, and the others start all the same.
+own thread. One that raises is shown as failed in /health, the others start all the same, and it is tried again until it
+starts: a disk that refused one write must not leave a line without a server until somebody comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -237,6 +239,12 @@ PARTS: tuple[tuple[str, Start], ...] = (
 """(name in /health, start function)."""
 
 
+AGAIN_S = 5.0
+"""After which a part that could not be started is tried again; then after twice as long, and so on."""
+LONGEST_S = 300.0
+"""Between two attempts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A part that could not be started."""
@@ -250,20 +258,56 @@ class Failed:
         """There is nothing to stop."""
 
 
+class Again:
+    """Starts what could not be started, in the same order, as soon as that is possible."""
+
+    def __init__(self, context: Context, failed: Sequence[tuple[str, Start]]) -> None:
+        self._context, self._failed = context, list(failed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="start-again", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Try nothing more; what is being started is waited for, so that it can be stopped."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause_s = AGAIN_S
+        while self._failed and not self._stop.wait(pause_s):
+            self._failed = [(name, start) for name, start in self._failed if not _starts(self._context, name, start)]
+            pause_s = min(2 * pause_s, LONGEST_S)
+
+
 def start_all(context: Context, parts: tuple[tuple[str, Start], ...] = PARTS) -> None:
     """Start every part; none may keep the others from starting."""
-    for name, start in parts:
-        try:
-            part = start(context)
-        except Exception as error:  # a part that fails is shown, and does not stop the line
-            log.error("part failed to start", part=name, exc_info=error)
-            part = Failed(f"{name} could not start: {error}")
-        if part is not None:
-            context.parts[name] = part
+    failed = [(name, start) for name, start in parts if not _starts(context, name, start)]
+    if failed:
+        context.again = Again(context, failed)
+
+
+def _starts(context: Context, name: str, start: Start) -> bool:
+    """Start a part; whether it could be. One that could not leaves no hook behind, or the next attempt would add it
+    twice."""
+    before = context.hooks()
+    try:
+        part = start(context)
+    except Exception as error:  # a part that fails is shown, and does not stop the line
+        log.error("part failed to start", part=name, exc_info=error)
+        context.hooks_again(before)
+        context.parts[name] = Failed(f"{name} could not start: {error}; it is tried again")
+        return False
+    if part is not None:
+        context.parts[name] = part
+    else:  # it failed before, and is switched off meanwhile
+        context.parts.pop(name, None)
+    return True
 
 
 def stop_all(context: Context) -> None:
     """Stop the parts, last first."""
+    if context.again is not None:
+        context.again.stop()
     for name, part in reversed(context.parts.items()):
         try:
             part.stop()

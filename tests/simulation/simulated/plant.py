@@ -217,7 +217,7 @@ def inside(world: World, weather: Weather) -> Iterator[None]:
     """While this holds, the server's modules live in the world: its time, its threads, its disk."""
     threads, time, pool = threading_of(world), time_of(world), partial(Pool, world)
     with ExitStack() as stack:
-        for module in (inspecting, places, deadlines, models_in_use, station, folder, camera_health):
+        for module in (parts, inspecting, places, deadlines, models_in_use, station, folder, camera_health):
             stack.enter_context(patch.object(module, "threading", threads))
         for module in (inspecting, deadlines, station, views, memory, folder, files, sources):
             stack.enter_context(patch.object(module, "time", time))
