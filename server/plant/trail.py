@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +20,12 @@ log = structlog.get_logger(__name__)
 UNTOLD = 10_000
 """Results that wait for their entry in the trail while the database is away; beyond that the oldest are dropped."""
 
+AT_THE_END = 200
+"""Results that a station which stops still tells, a second or less; the rest waits on disk for its next start."""
+
 
 class Trail:
-    """Results of a station on their way into the trail. Any thread may `add`, one at a time may `tell`."""
+    """Results of a station on their way into the trail. Any thread may `add` and `tell`."""
 
     def __init__(self, station: str, context: Context, memory: Path) -> None:
         """`memory`: the station's file, beside which results lie while the database is away."""
@@ -32,6 +36,8 @@ class Trail:
         self.noted = len(self._untold)
         """How many of those that wait, from the first on, are on disk."""
         self._is_noted = bool(self._untold)
+        self._telling = threading.Lock()
+        self._ending = False
 
     @property
     def waiting(self) -> int:
@@ -48,22 +54,44 @@ class Trail:
         Args:
             keep: puts on disk the number of triggers, which no entry may be ahead of.
         """
-        while self._untold:
-            entry = self._untold[0]
-            try:
-                keep()
-                self._record(entry)
-            except Exception as error:  # a database that is away: the PLC has its result
-                log.error(
-                    "a PLC's result is not in the trail yet", station=self._station, told=entry.body, exc_info=error
-                )
+        with self._telling:
+            while self._untold and not self._ending:
+                if not self._told_first(keep):
+                    return
+
+    def stop(self) -> None:
+        """Whoever tells ends after the result at hand."""
+        self._ending = True
+
+    def end(self, keep: Callable[[], None]) -> None:
+        """Tell some of what still waits, and put the rest on disk.
+
+        Args:
+            keep: as for `tell`.
+        """
+        with self._telling:
+            for _ in range(min(len(self._untold), AT_THE_END)):
+                if not self._told_first(keep):
+                    return
+            if self.noted < len(self._untold):
                 self._note()
-                return
-            fault = Fault[entry.body["fault"].upper()]
-            if fault != Fault.NONE:
-                log.warning("PLC error", station=self._station, told=entry.body, words=handshake.WORDS[fault])
-            self._drop_first()
-            self._forget()
+
+    def _told_first(self, keep: Callable[[], None]) -> bool:
+        """Write the first into the trail; whether that was possible."""
+        entry = self._untold[0]
+        try:
+            keep()
+            self._record(entry)
+        except Exception as error:  # a database that is away: the PLC has its result
+            log.error("a PLC's result is not in the trail yet", station=self._station, told=entry.body, exc_info=error)
+            self._note()
+            return False
+        fault = Fault[entry.body["fault"].upper()]
+        if fault != Fault.NONE:
+            log.warning("PLC error", station=self._station, told=entry.body, words=handshake.WORDS[fault])
+        self._drop_first()
+        self._forget()
+        return True
 
     def _record(self, entry: Entry) -> None:
         with self._context.database.write() as session:

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import event
@@ -19,6 +20,7 @@ from server.plant.handshake import Fault, Inputs, Reply
 from server.plant.memory import Entry, note, told
 from server.plant.sources import source_of
 from server.plant.station import Station
+from server.plant.trail import AT_THE_END
 
 
 @pytest.fixture
@@ -112,3 +114,35 @@ def test_a_number_that_could_not_be_written_down_is_used_up_where_its_result_was
     trigger_too_early(again)
     wait_until(lambda: results(again) == [([4, 4], "refused"), ([5, 5], "not_ready")])
     again.stop()
+
+
+def test_a_station_that_stops_while_results_are_told_tells_each_once_and_leaves_the_rest_on_disk(station, tmp_path):
+    memory = tmp_path / "stopped" / "press.json"
+    memory.parent.mkdir()
+    numbers = range(1, AT_THE_END + 100)
+    note(memory, [Entry("press", told("press", Reply(n, n, f"P-{n}", Fault.REFUSED))) for n in numbers])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_session):
+        if threading.current_thread().name == "plc-press-watch" and not begun.is_set():
+            begun.set()
+            go_on.wait(30)
+
+    event.listen(Session, "before_commit", hold)
+    try:
+        again = Station("press", station.config, station._context, [], memory=memory)
+        assert begun.wait(30)
+        telling, again._watch = again._watch, Mock()  # it is waited for no longer, as if that had taken seconds
+        stopping = threading.Thread(target=again.stop)
+        stopping.start()
+        wait_until(lambda: again._watch.join.called)
+        go_on.set()
+        stopping.join(30)
+        telling.join(30)
+    finally:
+        event.remove(Session, "before_commit", hold)
+    assert len(results(again)) == AT_THE_END + 1
+    once_more = Station("press", station.config, station._context, [], memory=memory)
+    wait_until(lambda: not once_more._trail.waiting)
+    once_more.stop()
+    assert results(once_more) == [([n, n], "refused") for n in numbers]

@@ -20,7 +20,7 @@ from server.context import Context
 from server.db import Database
 from server.events import EventBus
 from server.ingest import files, folder
-from server.plant import config, memory, sources, station, views
+from server.plant import config, memory, sources, station, trail, views
 from server.plant.station import Station
 from server.policies import Policies
 from server.settings import Settings
@@ -217,7 +217,7 @@ def inside(world: World, weather: Weather) -> Iterator[None]:
     """While this holds, the server's modules live in the world: its time, its threads, its disk."""
     threads, time, pool = threading_of(world), time_of(world), partial(Pool, world)
     with ExitStack() as stack:
-        for module in (parts, inspecting, places, deadlines, models_in_use, station, folder, camera_health):
+        for module in (parts, inspecting, places, deadlines, models_in_use, station, trail, folder, camera_health):
             stack.enter_context(patch.object(module, "threading", threads))
         for module in (inspecting, deadlines, station, views, memory, folder, files, sources):
             stack.enter_context(patch.object(module, "time", time))
