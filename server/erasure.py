@@ -39,6 +39,7 @@ from server.jobs import queue
 from server.jobs.records import Job
 from server.jobs.runner import JobRun
 from server.outbound import outbox
+from server.plant.start import forget as forget_at_stations
 from server.watch_records import Alarm, CameraLook, ShadowVerdict
 from server.word_records import OperatorCall, Undo
 
@@ -261,6 +262,7 @@ def _erase_files(context: Context, traces: Traces) -> None:
     for model in traces.models:
         erasure_files.forget_in_card(home / "models" / model.removeprefix("sha256:"), inspections, hashes)
     erasure_files.forget_files(home, traces.part)
+    forget_at_stations(context, traces.part)
 
 
 def in_label_studio(context: Context, run: JobRun) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ class Entry:
     noted: bool = False
     """It has been on disk, so that it may stand in the trail already."""
 
+    def without(self, part: str) -> Entry:
+        """The same where it is of another part; else what it tells of a part without a name."""
+        if self.body["part"] != part:
+            return self
+        return replace(self, subject=str(self.body["station"]), body={**self.body, "part": "", "inspection": ""})
+
 
 def note(memory: Path, entries: Sequence[Entry]) -> None:
     """Write down entries that the trail cannot take now, behind those that are there; they survive a power cut."""
@@ -66,6 +72,29 @@ def noted(memory: Path) -> list[Entry]:
         raise QcError(
             f"{_untold(memory)} is damaged ({error}); put it aside: it holds results for the trail"
         ) from error
+
+
+def note_instead(memory: Path, entries: Sequence[Entry]) -> None:
+    """Put these in the place of all that was written down, at once."""
+    lines = [json.dumps({"subject": entry.subject, "body": entry.body}) + "\n" for entry in entries]
+    write_whole(_untold(memory), "".join(lines))
+
+
+def forget_part(memory: Path, part: str) -> None:
+    """A part was erased, and the station of this file does not run: nothing in it names the part any more."""
+    state = remembered(memory)
+    if state is not None and (named := unnamed(state, part)) is not state:
+        keep(memory, named)
+    entries = noted(memory)
+    if any(entry.body["part"] == part for entry in entries):
+        note_instead(memory, [entry.without(part) for entry in entries])
+
+
+def unnamed(state: State, part: str) -> State:
+    """The same without the part's name in its last result; the very same where that is of another part."""
+    if state.reply is None or state.reply.part != part:
+        return state
+    return replace(state, reply=replace(state.reply, part="", inspection=""))
 
 
 def forget_noted(memory: Path) -> None:

@@ -10,6 +10,7 @@ import structlog
 from server.context import Context
 from server.plant.config import FILE, PlantConfig, read_config
 from server.plant.figures import PlantFigures
+from server.plant.memory import forget_part
 from server.plant.modbus import StationTables
 from server.plant.modbus_process import ProcessTables
 from server.plant.modbus_wire import ModbusWire
@@ -79,6 +80,18 @@ class Plant:
                 part.stop()
             except Exception as error:  # the others have to be ended, too
                 log.error("not ended properly", part=type(part).__name__, exc_info=error)
+
+
+def forget(context: Context, part: str) -> None:
+    """A part was erased: nothing in the stations' files names it any more, also of those that do not run now."""
+    plant = context.parts.get("plant")
+    stations = plant.stations.values() if isinstance(plant, Plant) else ()
+    for station in stations:
+        station.forget(part)
+    running = {station.memory for station in stations}
+    kept = (file for file in context.settings.folder("plant").iterdir() if file.suffix in (".json", ".untold"))
+    for memory in sorted({file.with_suffix(".json") for file in kept} - running):
+        forget_part(memory, part)
 
 
 def process_wire(name: str) -> str:

@@ -29,7 +29,7 @@ from server.orders import Order, Picture
 from server.plant import handshake
 from server.plant.config import StationConfig
 from server.plant.handshake import Fault, Inputs, Job, Phase, Reply, Rules, Signals, State
-from server.plant.memory import PLC, counted, keep, noted, remembered
+from server.plant.memory import PLC, counted, keep, noted, remembered, unnamed
 from server.plant.sources import NoPicture, Source, Wanted
 from server.plant.standing import Standing
 from server.plant.trail import Trail
@@ -96,7 +96,7 @@ class Station:
             memory: file that holds the number of triggers and the last result.
         """
         self.name, self.config = name, config
-        self._context, self._sources, self._memory, self._now = context, sources, memory, now
+        self._context, self._sources, self.memory, self._now = context, sources, memory, now
         self._rules = Rules(config.decide_by_s, dict(config.recipes), config.silent_s)
         self._lock = threading.Lock()
         self._state = _begun(memory, counted(context, name))
@@ -228,6 +228,14 @@ class Station:
         for source in self._sources:
             source.close()
 
+    def forget(self, part: str) -> None:
+        """A part was erased: its name leaves the last result and what waits for the trail. Raises OSError; may be done
+        again."""
+        with self._lock:
+            self._state = unnamed(self._state, part)
+        self._keep()
+        self._trail.forget(part)
+
     def _inspect(self, job: Job) -> None:
         found = _Found()
         self._tell(job, found, lambda: self._result_of(job, found))
@@ -256,9 +264,7 @@ class Station:
         inspector = self._context.need_inspector()
         taken = inspector.take(order, started=job.started)
         if not taken.new:
-            raise InvalidInput(
-                f"{self.name} has had a trigger {job.number} before; is {self._memory.name} an old copy?"
-            )
+            raise InvalidInput(f"{self.name} has had a trigger {job.number} before; is {self.memory.name} an old copy?")
         found.inspection = taken.inspection_id
         inspector.wait(found.inspection)
         if not self._is_at_hand(job):
@@ -442,7 +448,7 @@ class Station:
         with self._keeping:
             with self._lock:
                 state = self._state
-            keep(self._memory, state)
+            keep(self.memory, state)
             self._kept = state.number
 
 

@@ -13,7 +13,7 @@ from server import audit
 from server.context import Context
 from server.plant import handshake
 from server.plant.handshake import Fault, Reply
-from server.plant.memory import Entry, forget_noted, note, noted, told
+from server.plant.memory import Entry, forget_noted, note, note_instead, noted, told
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +75,14 @@ class Trail:
                     return
             if self.noted < len(self._untold):
                 self._note()
+
+    def forget(self, part: str) -> None:
+        """A part was erased: what waits is told without its name. Raises OSError; may be done again."""
+        with self._telling:
+            for place, entry in enumerate(list(self._untold)):
+                self._untold[place] = entry.without(part)
+            if self._is_noted:
+                note_instead(self._memory, list(self._untold)[: self.noted])
 
     def _told_first(self, keep: Callable[[], None]) -> bool:
         """Write the first into the trail; whether that was possible."""

@@ -16,9 +16,10 @@ from sqlmodel import Session, select
 
 from server.audit import AuditEntry
 from server.plant.config import StationConfig
-from server.plant.handshake import Fault, Inputs, Reply
-from server.plant.memory import Entry, note, told
+from server.plant.handshake import Fault, Inputs, Reply, State
+from server.plant.memory import Entry, keep, note, noted, remembered, told
 from server.plant.sources import source_of
+from server.plant.start import forget
 from server.plant.station import Station
 from server.plant.trail import AT_THE_END
 
@@ -61,9 +62,9 @@ def wait_until(true) -> None:
         time.sleep(0.005)
 
 
-def trigger_too_early(station: Station) -> None:
-    station.heard(Inputs(trigger=False, acknowledge=False))
-    station.heard(Inputs(trigger=True, acknowledge=False))
+def trigger_too_early(station: Station, part: str = "") -> None:
+    station.heard(Inputs(trigger=False, acknowledge=False, part=part))
+    station.heard(Inputs(trigger=True, acknowledge=False, part=part))
 
 
 def test_a_commit_that_was_done_though_the_connection_broke_off_is_not_repeated(station):
@@ -146,3 +147,29 @@ def test_a_station_that_stops_while_results_are_told_tells_each_once_and_leaves_
     wait_until(lambda: not once_more._trail.waiting)
     once_more.stop()
     assert results(once_more) == [([n, n], "refused") for n in numbers]
+
+
+def test_of_an_erased_part_neither_the_last_result_nor_what_waits_for_the_trail_names_it(station, tmp_path):
+    memory = tmp_path / "press.json"
+    files = (memory, memory.with_suffix(".untold"))
+    with database_away():
+        trigger_too_early(station, "Smith-4711")
+        wait_until(lambda: files[1].exists() and station._trail.noted == 1)
+        assert all("Smith-4711" in file.read_text() for file in files)
+        station.forget("P-other")
+        assert all("Smith-4711" in file.read_text() for file in files)
+        station.forget("Smith-4711")
+        assert not any("Smith-4711" in file.read_text() for file in files)
+        assert station.shown().reply.part == ""
+    station.heard(Inputs(trigger=False, acknowledge=True))
+    wait_until(lambda: not station._trail.waiting)
+    assert results(station) == [([1, 1], "not_ready")]
+
+
+def test_nor_do_the_files_of_a_station_that_does_not_run(context):
+    memory = context.settings.folder("plant") / "left.json"
+    keep(memory, State(number=7, reply=Reply(7, 7, "Smith-4711", Fault.REFUSED)))
+    note(memory, [Entry("left", told("left", Reply(7, 7, "Smith-4711", Fault.REFUSED)))])
+    forget(context, "Smith-4711")
+    assert not any("Smith-4711" in file.read_text() for file in memory.parent.iterdir())
+    assert (remembered(memory).number, noted(memory)[0].body["triggers"]) == (7, [7, 7])
