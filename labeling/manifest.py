@@ -60,19 +60,30 @@ def _id(content: Mapping[str, Any]) -> str:
     return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
+def _content(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the id is the hash of."""
+    content: dict[str, Any] = {"files": dict(manifest["files"]), "frames": list(manifest["frames"])}
+    if "book" in manifest:
+        content["book"] = dict(manifest["book"])
+    return content
+
+
+def after_erasure(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a data set from which somebody was erased: its id stays, as models name it; `after_erasure` is
+    the hash of what is left."""
+    return {**manifest, "after_erasure": _id(_content({"files": {}, "frames": [], **manifest}))}
+
+
 def read_manifest(root: Path) -> dict[str, Any]:
     """The manifest of a data set; raises InvalidInput if it has none, or one that is damaged or was altered."""
     try:
         found = json.loads((root / NAME).read_text(encoding="utf-8"))
-        content = {"files": dict(found["files"]), "frames": list(found["frames"])}
-        if "book" in found:
-            content["book"] = dict(found["book"])
-        version = str(found["id"])
+        content, version = _content(found), str(found["id"])
     except FileNotFoundError as error:
         raise InvalidInput(f"{root} has no manifest; freeze it with `qc data freeze {root}`") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"the manifest of {root} is damaged: {error}") from error
-    if _id(content) != version:
+    if _id(content) not in (version, found.get("after_erasure")):
         raise InvalidInput(f"the manifest of {root} was altered: its content has another hash than it says")
     return dict(found)
 

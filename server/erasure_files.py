@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labeling.manifest import after_erasure
 from qc.durable import write_whole
 from server.ingest.claims import FOLDER as CLAIMS
 
@@ -82,8 +84,10 @@ def forget_in_datasets(home: Path, inspections: set[str], part: str) -> None:
             for name, digest in manifest.get("files", {}).items()
             if Path(name).stem.rpartition("_")[0] not in inspections
         }
+        if table.name in manifest["files"]:
+            manifest["files"][table.name] = hashlib.sha256(table.read_bytes()).hexdigest()
         manifest["erased"] = manifest.get("erased", 0) + before - len(manifest["frames"])
-        write_whole(dataset / "manifest.json", json.dumps(manifest, indent=1))
+        write_whole(dataset / "manifest.json", json.dumps(after_erasure(manifest), indent=1))
 
 
 def forget_samples(home: Path, models: list[str]) -> None:
@@ -121,7 +125,7 @@ def rename_in_datasets(home: Path, name: str, pseudonym: str) -> None:
     for dataset in sorted((home / "retraining").glob("*/dataset")):
         manifest = _manifest(dataset)
         if (told := _renamed(manifest, name, pseudonym)) != manifest:
-            write_whole(dataset / "manifest.json", json.dumps(told, indent=1))
+            write_whole(dataset / "manifest.json", json.dumps(after_erasure(told), indent=1))
 
 
 def _renamed(told: Any, name: str, pseudonym: str) -> Any:

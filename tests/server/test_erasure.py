@@ -7,15 +7,16 @@ import json
 import sqlite3
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
+from labeling import manifest
 from labeling.records import Annotation, LabelTask, TaskState
 from process_opt.records import Answer, Approval, Outcome, Recommendation
-from qc.errors import Conflict
+from qc.errors import Conflict, InvalidInput
 from qc.records import Exposure, Inspection
 from server import audit_check, erasure, erasure_files, registry, retrain_job, schema
 from server.access import Role
@@ -355,3 +356,23 @@ def test_the_job_itself_forgets_the_name_of_the_part(line):
         assert (job.arguments, job.key) == ({}, None)
         assert session.exec(select(Exposure)).all() == []
         assert session.exec(select(Inspection)).all() == []
+
+
+def test_a_frozen_set_from_which_somebody_was_erased_keeps_its_id_and_is_still_held_to_its_hashes(tmp_path):
+    root = tmp_path / "retraining/job-1/dataset"
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+        for stem in ("gone_0", "stays_0"):
+            (root / kind / f"{stem}.png").write_bytes(stem.encode())
+    (root / "split.csv").write_text("file,part\ngone_0.png,P-1\nstays_0.png,P-2\n")
+    frames = [{"inspection": name, "by": "mia"} for name in ("gone", "stays")]
+    version = manifest.write_manifest(root, frames=frames, now=datetime.now(UTC))
+    erasure_files.forget_in_datasets(tmp_path, {"gone"}, "P-1")
+    erasure_files.rename_in_datasets(tmp_path, "mia", "person-1")
+    assert manifest.read_manifest(root)["id"] == version
+    assert manifest.read_manifest(root)["frames"] == [{"inspection": "stays", "by": "person-1"}]
+    assert manifest.check(root) == []
+    told = (root / "manifest.json").read_text()
+    (root / "manifest.json").write_text(told.replace("person-1", "somebody"))
+    with pytest.raises(InvalidInput, match="was altered"):
+        manifest.read_manifest(root)
