@@ -3,15 +3,21 @@ import { useEffect } from "react";
 /** Of an element: so much of it out of sight counts as lost. */
 const LOST = 0.5;
 
+/** What a person scrolls with. A scroll by itself says nothing: the browser scrolls, too, to what gets the focus. */
+const BY_HAND = ["wheel", "touchmove", "pointerdown"] as const;
+
+/** So long after it, in ms, the page may still glide. */
+const GLIDES_MS = 500;
+
 /** Keeps what the keyboard is at in sight when something else moves it, as an alarm that comes above it does; who scrolls away from it is left alone. */
 export function useFocusInSight(): void {
   useEffect(() => {
-    let scrolled = false;
+    let byHand = -Infinity;
     let inSight = false;
     const watched = new IntersectionObserver(
       ([seen]) => {
         const lost = !seen || seen.intersectionRatio < LOST;
-        if (lost && inSight && !scrolled) seen?.target.scrollIntoView({ block: "nearest", inline: "nearest" });
+        if (lost && inSight && performance.now() - byHand > GLIDES_MS) seen?.target.scrollIntoView({ block: "nearest", inline: "nearest" });
         inSight = !lost;
       },
       { threshold: LOST },
@@ -23,17 +29,16 @@ export function useFocusInSight(): void {
     };
     const leave = () => watched.disconnect();
     const scroll = () => {
-      scrolled = true; // a frame scrolls, then asks for animation, then tells what is in sight: it is forgotten in the next
-      requestAnimationFrame(() => requestAnimationFrame(() => (scrolled = false)));
+      byHand = performance.now();
     };
     document.addEventListener("focusin", arrive);
     document.addEventListener("focusout", leave);
-    document.addEventListener("scroll", scroll, { capture: true, passive: true });
+    for (const kind of BY_HAND) document.addEventListener(kind, scroll, { capture: true, passive: true });
     return () => {
       watched.disconnect();
       document.removeEventListener("focusin", arrive);
       document.removeEventListener("focusout", leave);
-      document.removeEventListener("scroll", scroll, { capture: true });
+      for (const kind of BY_HAND) document.removeEventListener(kind, scroll, { capture: true });
     };
   }, []);
 }
