@@ -30,20 +30,17 @@ MARK = """
 """Marks what Tab has to reach; of a group of radio buttons the chosen one."""
 
 FOCUSED = """
-async () => {
+() => {
   const node = document.activeElement;
   if (!node || node === document.body) return null;
   const seen = [node, ...(node.labels ?? [])];  // a radio button is drawn by its label
-  const liesThere = () => seen.some((one) => {
+  const lies = seen.some((one) => {
     const { left, top, width, height } = one.getBoundingClientRect();
     const [x, y] = [left + width / 2, top + height / 2];
     if (width < 2 || height < 2 || x < 0 || y < 0 || x > innerWidth || y > innerHeight) return false;
     const there = document.elementFromPoint(x, y);
     return there !== null && (one.contains(there) || there.contains(one));
   });
-  const painted = () => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)));
-  if (!liesThere()) await painted();  // a page can answer what moves it in the next frame at the earliest
-  const lies = liesThere();
   const lined = seen.some((one) => { const style = getComputedStyle(one);
     return style.outlineStyle !== 'none' || style.boxShadow !== 'none'; });
   return { place: node.walked ?? null, lies, lined, html: node.outerHTML.slice(0, 120) };
