@@ -33,8 +33,8 @@ ASKED = 3
 BLOCKS = 25
 """Groups of the rows kept back, whose differences say how sure the difference is."""
 SURE = 1.5
-"""Standard errors by which drawn rows alone must foretell better. It was chosen with some simulated lines in sight; what
-it finds on others is in the README."""
+"""Standard errors by which drawn rows alone must foretell better. It was chosen with some simulated lines in sight;
+what it finds on others is in the README."""
 HARDLY = 0.01
 """Share of missing readings that is not worth asking about."""
 MOST_WEIGHTS = 2600
